@@ -1,0 +1,692 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// What a request did to its session reaches the store here. All functions of
+// Session in this file are called with the session locked, and with a context
+// that limits the commit as a whole.
+
+const (
+	retiredLife = time.Minute // how long a given-up id is known as one
+	maxCreates  = 3           // how many ids are tried for a new session
+
+	firstRetry = 5 * time.Millisecond // after an unknown outcome, then doubled
+	lastRetry  = 200 * time.Millisecond
+)
+
+// modified tells whether there is something to store.
+func (s *Session) modified() bool {
+	return s.renewal != keepID ||
+		s.changes.firstError() != nil ||
+		s.changes.ageSet && s.base != nil && s.changes.age != s.base.age ||
+		s.changes.modify(s.base)
+}
+
+// store brings the store up to date. explicit is for Save: it stores also what
+// did not change.
+func (s *Session) store(ctx context.Context, explicit bool) error {
+	x := s.x
+	switch {
+	case s.reentered.Load():
+		return ErrReentered
+	case s.unfinished:
+		return s.destroy(ctx)
+	case s.destroyed && explicit:
+		return ErrSessionGone
+	case s.destroyed:
+		return nil
+	}
+	wanted := explicit || s.modified()
+	switch {
+	case s.degraded && wanted:
+		return ErrDegraded
+	case (s.retired || s.gone) && wanted:
+		return ErrSessionGone
+	case s.degraded, s.retired, s.gone:
+		return nil
+	}
+	if err := s.changes.firstError(); err != nil {
+		return err
+	}
+	if err := x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
+		return s.lost(wanted)
+	} else if err != nil && !wanted && x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
+		return nil // nothing is lost but some of the session's life
+	} else if err != nil {
+		return err
+	}
+	switch {
+	case s.base == nil:
+		if !wanted && !x.m.cfg.SaveUninitialized {
+			return nil
+		}
+		return s.create(ctx)
+	case s.renewal != keepID:
+		return s.replace(ctx)
+	case wanted || x.m.cfg.Resave && !s.saved:
+		return s.write(ctx, wanted, explicit)
+	case s.forced:
+		s.forced = false
+		now := x.m.cfg.Now()
+		err := x.touch(ctx, s.key, s.life(s.base.meta.created, s.base.age, now))
+		if errors.Is(err, ErrNotFound) {
+			return s.lost(false)
+		}
+		return err
+	}
+	return nil
+}
+
+// lost notes that the session ended under the request. It is an error where
+// there was something to store.
+func (s *Session) lost(wanted bool) error {
+	s.gone = true
+	s.x.m.notify(&s.x.ctx, Event{Kind: EventGone})
+	if wanted {
+		return ErrSessionGone
+	}
+	return nil
+}
+
+// adopt notes that the store has what s holds, as d.
+func (s *Session) adopt(d *document, kind EventKind) {
+	s.base, s.key = d, d.record.ID
+	s.discard()
+	s.saved = true
+	s.x.m.touched.put(s.key, s.x.m.cfg.Now())
+	s.x.m.notify(&s.x.ctx, Event{Kind: kind})
+}
+
+// rebase puts the changes of this request on top of a newer record.
+func (s *Session) rebase(newer *document) {
+	s.base = newer
+	s.changes.rebase(newer, s.callFunc)
+}
+
+// canIssue tells why no cookie for id can reach the browser, so that no record
+// is stored that nobody could use.
+func (x *Exchange) canIssue(id string) error {
+	switch {
+	case x.headersOut():
+		return ErrCommitted
+	case x.needsHTTPS():
+		return ErrInsecure
+	case len(x.m.cfg.Name)+len(x.m.signer.Load().sign(id)) > maxCookie:
+		return ErrCookieTooLarge
+	case x.r != nil && errors.Is(x.r.Context().Err(), context.DeadlineExceeded):
+		// A timeout handler around us has answered already; it throws the
+		// cookie away.
+		return fmt.Errorf("cloakroom: session not stored, its cookie would be lost: %w", x.r.Context().Err())
+	}
+	return nil
+}
+
+// create stores a new session.
+func (s *Session) create(ctx context.Context) error {
+	x := s.x
+	if s.renewal != keepID { // there is nothing to renew
+		s.id, s.nextID, s.renewal = s.nextID, "", keepID
+	}
+	for range maxCreates {
+		if s.id == "" {
+			id, err := x.m.generateID(x.r)
+			if err != nil {
+				return err
+			}
+			s.id = id
+		}
+		if err := x.canIssue(s.id); err != nil {
+			return err
+		}
+		next, err := s.encode(nil, x.m.storeKey(s.id))
+		if err != nil {
+			return err
+		}
+		err = x.m.create(ctx, next)
+		if errors.Is(err, ErrExists) {
+			s.id = ""
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.created = true
+		s.adopt(next, EventCreated)
+		return nil
+	}
+	return ErrInvalidID
+}
+
+// write stores the changes, on top of whatever other requests stored by now.
+func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
+	turn, err := s.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.x.m.turns.leave(s.key, turn)
+	for {
+		if err := s.changes.firstError(); err != nil {
+			return err
+		}
+		next, err := s.encode(s.base, s.key)
+		if err != nil {
+			if errors.Is(err, ErrSessionGone) {
+				return s.lost(wanted)
+			}
+			return err
+		}
+		newer, err := s.x.m.update(ctx, s.base, next, s.x.cookie.MaxAge)
+		switch {
+		case err == nil:
+			turn.latest = next
+			s.adopt(next, EventSaved)
+			return nil
+		case errors.Is(err, ErrConflict):
+			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
+				return s.lost(wanted)
+			} else if err != nil {
+				return err
+			}
+			if !explicit && !s.modified() { // another request did the same
+				s.discard()
+				return nil
+			}
+		case errors.Is(err, ErrNotFound):
+			return s.lost(wanted)
+		default:
+			return err
+		}
+	}
+}
+
+// replace gives the session its next id: the new record is stored first, then
+// the old one is turned into a retired one, which fails when another request
+// changed it meanwhile. So no change is lost, and no client is ever given an id
+// while the old one still works.
+func (s *Session) replace(ctx context.Context) error {
+	x, oldKey := s.x, s.key
+	turn, err := s.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer x.m.turns.leave(oldKey, turn)
+	for creates := 0; creates < maxCreates; {
+		if err := s.changes.firstError(); err != nil {
+			return err
+		}
+		if s.nextID == "" {
+			if s.nextID, err = x.m.generateID(x.r); err != nil {
+				return err
+			}
+		}
+		if s.renewal != regenerateID || x.headersOut() { // Regenerate may be a logout: that nobody will see its cookie does not stop it
+			if err := x.canIssue(s.nextID); err != nil {
+				return err
+			}
+		} else if x.needsHTTPS() {
+			return ErrInsecure
+		}
+		base := s.base
+		if s.renewal == regenerateID {
+			base = nil
+		}
+		next, err := s.encode(base, x.m.storeKey(s.nextID))
+		if errors.Is(err, ErrSessionGone) {
+			return s.lost(true)
+		} else if err != nil {
+			return err
+		}
+		newer, err := x.m.replace(ctx, s.base, s.retire(), next, x.cookie.MaxAge)
+		switch {
+		case err == nil:
+			x.m.retired.put(oldKey, x.m.cfg.Now())
+			s.id, s.created = s.nextID, true
+			s.adopt(next, EventRenewed)
+			return nil
+		case errors.Is(err, ErrExists):
+			s.nextID = ""
+			creates++
+		case errors.Is(err, ErrConflict):
+			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
+				return s.lost(true)
+			} else if err != nil {
+				return err
+			}
+		case errors.Is(err, ErrNotFound):
+			return s.lost(true)
+		default:
+			return err
+		}
+	}
+	return ErrInvalidID
+}
+
+// takeTurn waits until no other commit of this process is at the session, and
+// goes on from what the last one wrote.
+func (s *Session) takeTurn(ctx context.Context) (*turn, error) {
+	turn, err := s.x.m.turns.take(ctx, s.key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	if turn.latest == nil || turn.latest.meta.token == s.base.meta.token {
+		return turn, nil
+	}
+	newer, err := parse(turn.latest.record, turn.latest.text, s.x.cookie.MaxAge)
+	if err != nil {
+		panic("cloakroom: a record that was just written cannot be read")
+	}
+	s.rebase(newer)
+	return turn, nil
+}
+
+// replay puts the changes on top of the record that won, which is newer, or
+// looked up if that is nil. It returns ErrNotFound when the session is gone.
+func (s *Session) replay(ctx context.Context, newer *document) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	if newer == nil {
+		var err error
+		if newer, err = s.x.m.load(ctx, s.key, s.x.cookie.MaxAge); errors.Is(err, ErrUndecodable) {
+			return ErrNotFound
+		} else if err != nil {
+			return err
+		}
+	}
+	if newer.meta.retired {
+		return ErrNotFound
+	}
+	s.rebase(newer)
+	s.x.m.notify(&s.x.ctx, Event{Kind: EventReplayed})
+	return nil
+}
+
+// destroy deletes the session.
+func (s *Session) destroy(ctx context.Context) error {
+	m := s.x.m
+	if s.destroyed {
+		return nil
+	}
+	if s.base != nil {
+		if m.retired.within(s.key, m.cfg.Now(), m.cfg.IdleTimeout) {
+			s.gone = true // the browser may have a newer cookie, which we must not delete
+		}
+		if err := m.storeFailed(ctx, "delete", m.cfg.Store.Delete(ctx, s.key)); err != nil {
+			s.unfinished = true
+			return err
+		}
+		m.retired.put(s.key, m.cfg.Now())
+	}
+	s.unfinished, s.destroyed = false, true
+	s.discard()
+	m.notify(&s.x.ctx, Event{Kind: EventDestroyed})
+	return nil
+}
+
+// reload forgets the changes and reads the record again.
+func (s *Session) reload(ctx context.Context) error {
+	if s.base == nil || s.destroyed || s.gone {
+		return ErrSessionGone
+	}
+	doc, err := s.x.m.loadLive(ctx, s.key, s.x.cookie.MaxAge)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUndecodable) {
+		return ErrSessionGone
+	}
+	if err != nil {
+		return err
+	}
+	s.base = doc
+	s.discard()
+	return nil
+}
+
+// take removes a key in the store and returns the value that it had, or nil.
+func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
+	if !s.lock() {
+		return nil, ErrReentered
+	}
+	defer s.mu.Unlock()
+	switch {
+	case s.degraded:
+		return nil, ErrDegraded
+	case s.destroyed, s.gone, s.retired:
+		return nil, ErrSessionGone
+	}
+	ctx, cancel := s.x.detached(ctx)
+	defer cancel()
+	mine := s.changes.get(key)
+	if s.base == nil || s.changes.cleared || mine != nil && mine.absolute { // made by this request: nobody else has it
+		value := s.changes.value(s.base, key)
+		s.changes.set(key, nil)
+		return value, nil
+	}
+	if err := s.x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
+		return nil, s.lost(true)
+	} else if err != nil {
+		return nil, err
+	}
+	turn, err := s.takeTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.x.m.turns.leave(s.key, turn)
+	for {
+		value := s.changes.value(s.base, key)
+		if s.base.get(key) == nil {
+			s.changes.set(key, nil)
+			return nil, nil
+		}
+		others := s.changes
+		s.changes = changes{}
+		s.changes.set(key, nil)
+		next, err := s.encode(s.base, s.key)
+		s.changes = others
+		if errors.Is(err, ErrSessionGone) {
+			return nil, s.lost(true)
+		} else if err != nil {
+			return nil, err
+		}
+		newer, err := s.x.m.update(ctx, s.base, next, s.x.cookie.MaxAge)
+		switch {
+		case err == nil:
+			turn.latest = next
+			s.changes.set(key, nil)
+			s.rebase(next)
+			s.saved = true
+			s.x.m.touched.put(s.key, s.x.m.cfg.Now())
+			return value, nil
+		case errors.Is(err, ErrConflict):
+			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
+				return nil, s.lost(true)
+			} else if err != nil {
+				return nil, err
+			}
+		case errors.Is(err, ErrNotFound):
+			return nil, s.lost(true)
+		default:
+			return nil, err
+		}
+	}
+}
+
+// awaitTouch waits for the extension that runs beside the handler.
+func (x *Exchange) awaitTouch(ctx context.Context) error {
+	if x.touching == nil {
+		return nil
+	}
+	select {
+	case err := <-x.touching:
+		x.touching = nil
+		return err
+	case <-ctx.Done():
+		return x.m.storeFailed(ctx, "touch", ctx.Err())
+	}
+}
+
+// currentAge returns the max age of the session with the changes on top.
+func (s *Session) currentAge() age {
+	switch {
+	case s.changes.ageSet:
+		return s.changes.age
+	case s.base != nil && s.renewal != regenerateID:
+		return s.base.age
+	}
+	return age{max: s.x.cookie.MaxAge}
+}
+
+// life returns how long a session lives from now on without activity: its own
+// max age, or the idle timeout, but not past the absolute deadline. It is not
+// positive when that has passed.
+func (s *Session) life(created time.Time, a age, now time.Time) time.Duration {
+	life := s.x.m.cfg.IdleTimeout
+	if a.own && a.max > 0 {
+		life = a.max
+	}
+	return s.x.m.untilDeadline(created, life, now)
+}
+
+// untilDeadline shortens d so that it ends with the session's absolute timeout.
+func (m *Manager) untilDeadline(created time.Time, d time.Duration, now time.Time) time.Duration {
+	if m.cfg.AbsoluteTimeout == 0 || created.IsZero() {
+		return d
+	}
+	return min(d, created.Add(m.cfg.AbsoluteTimeout).Sub(now))
+}
+
+// isExpired tells whether the absolute timeout of a session has passed. Its
+// store would have removed it, but for an Express peer or a clock that was set.
+func (m *Manager) isExpired(d *document) bool {
+	return m.untilDeadline(d.meta.created, 1, m.cfg.Now()) <= 0
+}
+
+func (m *Manager) isLive(d *document) bool { return !d.meta.retired && !m.isExpired(d) }
+
+// encode returns the record that results from the changes on top of base, to be
+// stored under key. ErrSessionGone says that its absolute timeout has passed.
+func (s *Session) encode(base *document, key string) (*document, error) {
+	x, now := s.x, s.x.m.cfg.Now()
+	next := &document{meta: meta{present: true, created: now, token: newToken()}}
+	cookie := cookieWriter{attributes: x.attributes(), age: s.currentAge(), set: s.changes.ageSet, now: now}
+	next.age = cookie.age
+	next.meta.age = cookie.age
+	if base != nil {
+		next.meta.rest = base.meta.rest
+		if !base.meta.created.IsZero() {
+			next.meta.created = base.meta.created
+		}
+		if found := findMember(base.text, base.index(), cookieMember); !cookie.set && isObject(found) {
+			next.meta.age.max = cookieMaxAge(found) // it stays as it was found
+		}
+	}
+	life := s.life(next.meta.created, next.age, now)
+	if life <= 0 {
+		return nil, ErrSessionGone
+	}
+	text, keys := encode(base, &s.changes, next.meta, cookie)
+	switch {
+	case len(text) > x.m.cfg.MaxBytes:
+		return nil, fmt.Errorf("%w (%d bytes, at most %d)", ErrTooLarge, len(text), x.m.cfg.MaxBytes)
+	case keys > x.m.cfg.MaxKeys:
+		return nil, fmt.Errorf("%w (%d keys, at most %d)", ErrTooManyKeys, keys, x.m.cfg.MaxKeys)
+	}
+	next.text = text
+	next.record = Record{ID: key, Data: x.m.seal(key, text), TTL: life}
+	return next, nil
+}
+
+// retire returns what takes the place of the present record when the session
+// moves on to another id.
+func (s *Session) retire() *document {
+	cookie := cookieWriter{attributes: s.x.attributes(), now: s.x.m.cfg.Now()}
+	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: true}}
+	d.text = retiredText(d.meta, cookie)
+	d.record = Record{ID: s.key, Data: s.x.m.seal(s.key, d.text), TTL: retiredLife}
+	return d
+}
+
+func (m *Manager) seal(key string, text []byte) []byte {
+	if len(m.sealKeys) == 0 {
+		return text
+	}
+	return m.sealKeys[0].seal(key, text)
+}
+
+// read makes a document of a record that the store returned.
+func (m *Manager) read(rec Record, configured time.Duration) (*document, error) {
+	text := rec.Data
+	if _, sealed := sealedBody(text); sealed || len(m.sealKeys) > 0 {
+		var err error
+		if text, err = open(m.sealKeys, rec.ID, rec.Data); err != nil {
+			return nil, err
+		}
+	}
+	return parse(rec, text, configured)
+}
+
+// load returns what the store has under key. A record that cannot be read is
+// reported once and left where it is.
+func (m *Manager) load(ctx context.Context, key string, configured time.Duration) (*document, error) {
+	rec, err := m.cfg.Store.Load(ctx, key)
+	if err != nil {
+		return nil, m.storeFailed(ctx, "load", err)
+	}
+	rec.ID = key
+	doc, err := m.read(rec, configured)
+	if errors.Is(err, ErrUndecodable) {
+		now := m.cfg.Now()
+		if !m.reported.within(key, now, m.cfg.IdleTimeout) {
+			m.reported.put(key, now)
+			m.cfg.Logger.WarnContext(ctx, "cloakroom: a stored session cannot be decoded; it counts as gone and was left in the store")
+			m.notify(ctx, Event{Kind: EventUndecodable})
+		}
+	}
+	return doc, err
+}
+
+// loadLive is load for who has no use for a session that has ended.
+func (m *Manager) loadLive(ctx context.Context, key string, configured time.Duration) (*document, error) {
+	doc, err := m.load(ctx, key, configured)
+	if err == nil && !m.isLive(doc) {
+		return nil, ErrNotFound
+	}
+	return doc, err
+}
+
+// storeFailed passes on what a store answered, and makes a StoreError of any
+// other error.
+func (m *Manager) storeFailed(ctx context.Context, verb string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrExists), errors.Is(err, ErrConflict), errors.Is(err, errors.ErrUnsupported):
+		return err
+	}
+	var failure *StoreError
+	if !errors.As(err, &failure) {
+		err = &StoreError{Store: "session", Verb: verb, Err: err}
+	}
+	m.notify(ctx, Event{Kind: EventStoreError, Err: err})
+	return err
+}
+
+// create stores a new record.
+func (m *Manager) create(ctx context.Context, next *document) error {
+	send := func() error { return m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record)) }
+	return m.settle(ctx, send(), send, func(stored *document) error {
+		switch {
+		case stored == nil:
+			return errNotYet
+		case stored.meta.token == next.meta.token:
+			return nil
+		}
+		return ErrUnknownOutcome
+	}, next)
+}
+
+// update replaces old by next. With ErrConflict it may return what is stored.
+func (m *Manager) update(ctx context.Context, old, next *document, configured time.Duration) (newer *document, err error) {
+	send := func() error {
+		if m.updateLoader == nil {
+			return m.storeFailed(ctx, "update", m.cfg.Store.Update(ctx, old.record, next.record))
+		}
+		rec, err := m.updateLoader.UpdateOrLoad(ctx, old.record, next.record)
+		if errors.Is(err, ErrConflict) {
+			rec.ID = next.record.ID
+			newer, _ = m.read(rec, configured) // nil: it will be loaded, which tells why
+		}
+		return m.storeFailed(ctx, "update", err)
+	}
+	err = m.settle(ctx, send(), send, func(stored *document) error {
+		switch {
+		case stored == nil:
+			return ErrNotFound
+		case stored.meta.token == next.meta.token:
+			return nil
+		case bytes.Equal(stored.text, old.text):
+			return errNotYet
+		}
+		return ErrUnknownOutcome
+	}, next)
+	return newer, err
+}
+
+// replace stores next and puts retired in the place of old. With ErrConflict it
+// may return what is stored.
+func (m *Manager) replace(ctx context.Context, old, retired, next *document, configured time.Duration) (newer *document, err error) {
+	if m.replacer != nil {
+		send := func() error {
+			return m.storeFailed(ctx, "replace", m.replacer.Replace(ctx, old.record, retired.record, next.record))
+		}
+		err := m.settle(ctx, send(), send, func(stored *document) error {
+			switch {
+			case stored == nil:
+				return errNotYet // sent again, it tells what became of old
+			case stored.meta.token == next.meta.token:
+				return nil
+			}
+			return ErrExists
+		}, next)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return nil, err
+		}
+	}
+	if err := m.create(ctx, next); err != nil {
+		return nil, err
+	}
+	newer, err = m.update(ctx, old, retired, configured)
+	if err != nil {
+		// Nobody was given the new id. Where this fails, its record ends by itself.
+		if err := m.storeFailed(ctx, "delete", m.cfg.Store.Delete(ctx, next.record.ID)); err != nil {
+			m.cfg.Logger.WarnContext(ctx, "cloakroom: the record of a renewal that failed was left in the store until it expires", slog.Any("error", err))
+		}
+	}
+	return newer, err
+}
+
+// errNotYet says that a write was not applied so far and is to be sent again.
+var errNotYet = errors.New("not applied")
+
+// settle finds out what became of a write to next.record.ID that returned err,
+// where the store could not tell: judge looks at what is stored (nil: nothing)
+// and decides. Sending the same bytes again is safe, because the store applies
+// them only to the state that they were made for.
+func (m *Manager) settle(ctx context.Context, err error, send func() error, judge func(stored *document) error, next *document) error {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		var failure *StoreError
+		if !errors.As(err, &failure) || failure.Outcome != Unknown {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		case <-time.After(wait):
+		}
+		stored, loadErr := m.load(ctx, next.record.ID, 0)
+		switch {
+		case loadErr == nil:
+		case errors.Is(loadErr, ErrNotFound):
+			stored = nil
+		case errors.Is(loadErr, ErrUndecodable):
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		default:
+			continue // the store is still not well; err stays what it was
+		}
+		switch verdict := judge(stored); {
+		case verdict == nil:
+			return nil
+		case errors.Is(verdict, errNotYet):
+			err = send()
+		case errors.Is(verdict, ErrUnknownOutcome):
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		default:
+			return verdict
+		}
+	}
+}
+
+func isObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }

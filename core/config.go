@@ -1,0 +1,276 @@
+package core
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+	"time"
+)
+
+const (
+	defaultName         = "sid"
+	expressName         = "connect.sid"
+	defaultIdleTimeout  = 24 * time.Hour
+	defaultStoreTimeout = 5 * time.Second
+	defaultMaxBytes     = 1 << 20
+	defaultMaxKeys      = 1000
+	maxTouchInterval    = time.Minute
+	touchFraction       = 20 // the default TouchInterval is at most this part of the life
+	shortSecret         = 32 // bytes; shorter ones are warned about
+)
+
+// EveryRequest, as Config.TouchInterval, extends the session with each request.
+const EveryRequest time.Duration = -1
+
+// A Policy tells what becomes of a request whose session cannot be loaded.
+type Policy int
+
+const (
+	// Unavailable answers 503; the handler does not run.
+	Unavailable Policy = iota
+	// Anonymous runs the handler with an empty session. Nothing is stored, no
+	// cookie is set or deleted, and changes make the response fail.
+	Anonymous
+)
+
+// A Config tells a [Manager] what to do. Store and Secrets are required; the
+// zero value of everything else is the recommended setting. Names follow
+// express-session where it has the option.
+//
+// Callbacks may be called by many goroutines at once. Those with a request get
+// nil where there is none ([Manager.Load]).
+type Config struct {
+	// Store keeps the sessions.
+	Store Store
+
+	// Secrets sign the cookie (HMAC-SHA256): the first signs, all verify. To
+	// rotate, first add the new one second on every instance, then move it to
+	// the front. Use 32 random bytes or more; shorter ones are warned about.
+	Secrets []string
+
+	// Name is the name of the cookie. The default is "sid", or "connect.sid"
+	// with ShareWithExpress.
+	Name string
+
+	// Cookie holds the attributes of the cookie.
+	Cookie Cookie
+
+	// CookieFor, if not nil, chooses the attributes for each request, in place
+	// of Cookie: for hosts of several tenants, for instance.
+	CookieFor func(*http.Request) Cookie
+
+	// TrustedProxies are the addresses of the proxies in front of this server.
+	// Their X-Forwarded-Proto tells whether a request came over HTTPS. The
+	// default is to believe nobody.
+	TrustedProxies []netip.Prefix
+
+	// TrustUnixSocket is the same for a proxy that connects through a Unix
+	// socket.
+	TrustUnixSocket bool
+
+	// GenerateID, if not nil, makes the ids of new sessions. They must be
+	// impossible to guess: at least 128 bits from crypto/rand, and at least 16
+	// characters. The default is 192 bits as 32 characters of base64url.
+	GenerateID func(*http.Request) (string, error)
+
+	// IdleTimeout is how long a session lives without activity. The default is
+	// the smallest of 24 hours, Cookie.MaxAge and AbsoluteTimeout.
+	IdleTimeout time.Duration
+
+	// AbsoluteTimeout is how long a session lives at most, counted from its
+	// creation, however active it is. The default, 0, is no limit.
+	AbsoluteTimeout time.Duration
+
+	// TouchInterval is how often, at most, one process extends the life of an
+	// active session in the store, so that reads stay reads. A session may
+	// therefore end up to that much before its idle timeout, and never after.
+	// The default is one minute or 1/20 of the life of the session, whichever is
+	// less. [EveryRequest] extends it each time.
+	TouchInterval time.Duration
+
+	// Rolling sends the cookie with every response to a request that has a
+	// session, which restarts Cookie.MaxAge in the browser.
+	Rolling bool
+
+	// Resave writes the session after every request, changed or not.
+	Resave bool
+
+	// SaveUninitialized stores new sessions even when nothing was put into
+	// them, and sets their cookie.
+	SaveUninitialized bool
+
+	// Skip, if not nil, tells which requests to leave alone: health checks,
+	// static files. They have no session.
+	Skip func(*http.Request) bool
+
+	// Passive, if not nil, tells which requests are no activity and do not
+	// extend the session: a page that polls, for instance.
+	Passive func(*http.Request) bool
+
+	// Lazy loads the session when the handler first asks for it, in place of
+	// before the handler. Where that fails, Get abandons the handler by a
+	// panic and the client gets the error page; Load returns the error.
+	Lazy bool
+
+	// StoreTimeout limits the time that a load, and that a commit as a whole,
+	// may take. The default is 5 seconds.
+	StoreTimeout time.Duration
+
+	// MaxBytes limits the encoded session. The default is 1 MiB.
+	MaxBytes int
+
+	// MaxKeys limits the number of keys in a session. The default is 1000.
+	MaxKeys int
+
+	// HashIDs keeps SHA-256 hashes in the store in place of the ids, so that who
+	// can read the store cannot use the sessions. Express cannot share them.
+	HashIDs bool
+
+	// SealKeys encrypts the data in the store (XAES-256-GCM): the first key
+	// seals, all open. Each is a secret of at least 32 bytes. Records that are
+	// not sealed are not read any more: turning this on ends all sessions.
+	SealKeys []string
+
+	// ShareWithExpress is for a store that an Express app with express-session
+	// uses at the same time. It makes connect.sid the default name, refuses
+	// what Express could not read (HashIDs, SealKeys, and keys that
+	// express-session drops when it loads a session) and warns about an
+	// AbsoluteTimeout, which Express does not enforce.
+	ShareWithExpress bool
+
+	// OnStoreError, if not nil, decides about a request whose session cannot be
+	// loaded. The default is Unavailable.
+	OnStoreError func(*http.Request, error) Policy
+
+	// ErrorHandler, if not nil, writes the response where the session could
+	// not be loaded or saved. [HTTPStatus] gives the status that suits an error.
+	// The default is the framework's own way, or a short text with net/http.
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+
+	// Logger gets what an operator has to know. The default is slog.Default().
+	Logger *slog.Logger
+
+	// Observer, if not nil, is told what happens to sessions.
+	Observer Observer
+
+	// Now, if not nil, replaces time.Now, for tests.
+	Now func() time.Time
+}
+
+// withDefaults returns c with every zero value replaced by what it means.
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = defaultName
+		if c.ShareWithExpress {
+			c.Name = expressName
+		}
+	}
+	c.Cookie = c.Cookie.withDefaults()
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = defaultIdleTimeout
+		if c.Cookie.MaxAge > 0 {
+			c.IdleTimeout = min(c.IdleTimeout, c.Cookie.MaxAge)
+		}
+		if c.AbsoluteTimeout > 0 {
+			c.IdleTimeout = min(c.IdleTimeout, c.AbsoluteTimeout)
+		}
+	}
+	if c.StoreTimeout == 0 {
+		c.StoreTimeout = defaultStoreTimeout
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	if c.MaxKeys == 0 {
+		c.MaxKeys = defaultMaxKeys
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// validate tells what is wrong with c, before the defaults are filled in.
+func (c Config) validate() error {
+	if isNil(c.Store) {
+		return &ConfigError{"Store", "is nil: set a store, such as memorystore.New()"}
+	}
+	if err := validateSecrets(c.Secrets); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"IdleTimeout", c.IdleTimeout},
+		{"AbsoluteTimeout", c.AbsoluteTimeout},
+		{"StoreTimeout", c.StoreTimeout},
+	} {
+		if d.value < 0 {
+			return &ConfigError{d.field, fmt.Sprintf("is negative (%v): leave it 0 for the default", d.value)}
+		}
+	}
+	if c.TouchInterval < 0 && c.TouchInterval != EveryRequest {
+		return &ConfigError{"TouchInterval", fmt.Sprintf("is negative (%v): leave it 0 for the default, or use EveryRequest", c.TouchInterval)}
+	}
+	if c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout {
+		return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)}
+	}
+	if c.MaxBytes < 0 {
+		return &ConfigError{"MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)}
+	}
+	if c.MaxKeys < 0 {
+		return &ConfigError{"MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)}
+	}
+	for i, key := range c.SealKeys {
+		if len(key) < minSealKey {
+			return &ConfigError{"SealKeys", fmt.Sprintf("[%d] has %d bytes: use at least %d", i, len(key), minSealKey)}
+		}
+	}
+	if c.ShareWithExpress {
+		for _, conflict := range []struct {
+			set   bool
+			field string
+		}{
+			{c.HashIDs, "HashIDs"},
+			{len(c.SealKeys) > 0, "SealKeys"},
+		} {
+			if conflict.set {
+				return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session cannot follow it: drop one of the two"}
+			}
+		}
+	}
+	c = c.withDefaults()
+	if !validCookieName(c.Name) {
+		return &ConfigError{"Name", fmt.Sprintf("%q is no token (RFC 6265): use letters, digits, - and _", c.Name)}
+	}
+	return c.Cookie.validate(c.Name)
+}
+
+// validateSecrets is for Config.Secrets and Manager.SetSecrets.
+func validateSecrets(secrets []string) error {
+	if len(secrets) == 0 {
+		return &ConfigError{"Secrets", "is empty: set at least one secret of 32 random bytes or more"}
+	}
+	for i, s := range secrets {
+		if strings.TrimSpace(s) == "" {
+			return &ConfigError{"Secrets", fmt.Sprintf("[%d] is empty or blank: is the environment variable set?", i)}
+		}
+	}
+	return nil
+}
+
+// isNil also finds a nil pointer in an interface.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Pointer && rv.IsNil()
+}

@@ -1,0 +1,598 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An Exchange is what happens to the session during one HTTP exchange: it is
+// found before the handler runs, and stored before the first byte of the
+// response leaves. It is the seam for the adapter of a framework, which
+//
+//   - calls [Manager.Begin], and answers with the error where it returns one;
+//   - gives the handler [Exchange.Request] and [Exchange.Writer];
+//   - calls [Exchange.Finish] when the handler has returned, or
+//     [Exchange.Panicked] when it panicked.
+//
+// Apps do not need it.
+type Exchange struct {
+	m       *Manager
+	r       *http.Request // nil outside of net/http
+	ctx     exchangeContext
+	cookie  *Cookie
+	outer   *Exchange // of another Manager, around this one
+	skipped string    // why this request has no session
+	session Session
+	writer  Writer
+
+	cookieValue string // in place of r
+	secure      *bool  // in place of r
+
+	loading  sync.Mutex // guards loaded and loadErr
+	loaded   bool
+	loadErr  error
+	accessed atomic.Bool // the handler asked for the session
+	touching chan error  // the extension that runs beside the handler
+
+	// These are guarded by session.mu, or are used before the handler runs.
+	err      error       // the response is the error page
+	kept     bool        // keepHeaders was called
+	before   http.Header // what it was called with; nil for none
+	emitted  string      // the Set-Cookie that was set so far
+	mounts   int         // how many times the middleware is around the handler
+	hijacked bool
+
+	out   atomic.Bool // the headers are out
+	ended atomic.Bool // the handler returned
+}
+
+// exchangeContext is the context that carries an Exchange: a part of it, so that
+// it costs nothing of its own.
+type exchangeContext struct {
+	context.Context
+	x *Exchange
+}
+
+type exchangeKey struct{}
+
+func (c *exchangeContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c.x
+	}
+	return c.Context.Value(key)
+}
+
+// newExchange returns an Exchange that has not looked for its session yet.
+func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
+	x := &Exchange{m: m, r: r, cookie: &m.cfg.Cookie, mounts: 1}
+	x.ctx = exchangeContext{ctx, x}
+	x.session.x = x
+	return x
+}
+
+// Begin finds the session of a request. Where the store fails, it returns the
+// error to answer with ([Manager.Fail]), and the handler must not run.
+//
+// Where the same Manager began with this request before, because the middleware
+// is mounted twice or the framework dispatched the request again, it returns
+// the same Exchange.
+func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
+	outer, _ := r.Context().Value(exchangeKey{}).(*Exchange)
+	if x := outer.of(m); x != nil && !x.ended.Load() {
+		x.mounts++
+		return x, nil
+	}
+	x := m.newExchange(r.Context(), r)
+	x.outer = outer
+	if m.cfg.Skip != nil && m.cfg.Skip(r) {
+		x.skipped = "Config.Skip leaves it alone"
+		return x, nil
+	}
+	if err := x.chooseCookie(); err != nil {
+		m.cfg.Logger.Error("cloakroom: Config.CookieFor returned a cookie that cannot be set", slog.Any("error", err))
+		return nil, err
+	}
+	if x.cookie.Path != "/" && !pathMatches(requestPath(r), x.cookie.Path) {
+		x.skipped = "it is outside of Cookie.Path"
+		return x, nil
+	}
+	if !m.cfg.Lazy {
+		if err := x.ensureLoaded(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
+}
+
+// of returns the Exchange of m among x and those around it, or nil.
+func (x *Exchange) of(m *Manager) *Exchange {
+	for ; x != nil; x = x.outer {
+		if x.m == m {
+			return x
+		}
+	}
+	return nil
+}
+
+// chooseCookie asks Config.CookieFor.
+func (x *Exchange) chooseCookie() error {
+	if x.m.cfg.CookieFor == nil {
+		return nil
+	}
+	c := x.m.cfg.CookieFor(x.r).withDefaults()
+	x.cookie = &c
+	return c.validate(x.m.cfg.Name)
+}
+
+// Request returns the request for the handler: the one that Begin was given,
+// with the session in its context.
+func (x *Exchange) Request() *http.Request { return x.r.WithContext(&x.ctx) }
+
+// Skipped tells that this request has no session, because of Config.Skip or
+// Cookie.Path. Its response needs no writer.
+func (x *Exchange) Skipped() bool { return x.skipped != "" }
+
+// ensureLoaded finds the session, the first time that it is called.
+func (x *Exchange) ensureLoaded(ctx context.Context) error {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	if x.loaded {
+		return x.loadErr
+	}
+	x.loaded = true
+	err := x.load(ctx)
+	if err == nil {
+		return nil
+	}
+	if ctxErr := ctx.Err(); ctxErr != nil && (x.r == nil || x.r.Context().Err() != nil) {
+		x.loadErr = fmt.Errorf("cloakroom: request ended while its session was loaded: %w", ctxErr)
+		return x.loadErr // the client is gone, or the server gave up: the store is not to blame
+	}
+	x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: session could not be loaded", slog.Any("error", err))
+	if x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
+		x.session.degraded = true
+		return nil
+	}
+	x.loadErr = err
+	return err
+}
+
+// isLoaded tells whether there is a session to commit.
+func (x *Exchange) isLoaded() bool {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	return x.loaded && x.loadErr == nil
+}
+
+// A candidate is a verified cookie.
+type candidate struct {
+	id       string
+	outdated bool // signed by a secret that is not the first
+}
+
+// load finds the session of the request: that of the first cookie that is
+// genuine and known to the store, because a stale duplicate must not hide a
+// good one. An id that the store does not know is never used again.
+func (x *Exchange) load(ctx context.Context) error {
+	var (
+		s     = &x.session
+		found [maxLookups]candidate
+		n     int
+	)
+	n, s.hadAny = x.candidates(&found)
+	if n == 0 {
+		if s.hadAny {
+			s.status = StatusInvalid
+			x.m.notify(&x.ctx, Event{Kind: EventForged})
+		}
+		return nil
+	}
+	s.status = StatusUnknown
+	ctx, cancel := context.WithTimeout(ctx, x.m.cfg.StoreTimeout)
+	defer cancel()
+	for _, c := range found[:n] {
+		key := x.m.storeKey(c.id)
+		doc, err := x.m.load(ctx, key, x.cookie.MaxAge)
+		switch {
+		case errors.Is(err, ErrNotFound), errors.Is(err, ErrUndecodable):
+			continue
+		case err != nil:
+			return err
+		case doc.meta.retired:
+			s.retired = true
+			continue
+		case x.m.isExpired(doc):
+			x.m.notify(&x.ctx, Event{Kind: EventExpired})
+			continue
+		}
+		s.found(c.id, key, doc)
+		s.rotated, s.retired = c.outdated, false
+		x.startTouch()
+		return nil
+	}
+	x.m.notify(&x.ctx, Event{Kind: EventUnknown})
+	return nil
+}
+
+// found makes s the session of a record.
+func (s *Session) found(id, key string, doc *document) {
+	s.status, s.id, s.key, s.base = StatusLoaded, id, key, doc
+}
+
+// candidates collects the cookies of the request that verify, without repeats,
+// and tells whether there was any cookie with our name.
+func (x *Exchange) candidates(found *[maxLookups]candidate) (n int, hadAny bool) {
+	signer, verified := x.m.signer.Load(), 0
+	consider := func(value string) bool {
+		hadAny = true
+		verified++
+		id, outdated, ok := signer.verify(value)
+		for _, f := range found[:n] {
+			ok = ok && f.id != id
+		}
+		if ok {
+			found[n] = candidate{id, outdated}
+			n++
+		}
+		return verified < maxCandidates && n < maxLookups
+	}
+	if x.r != nil {
+		cookieValues(x.r.Header, x.m.cfg.Name, consider)
+	} else if x.cookieValue != "" {
+		consider(x.cookieValue)
+	}
+	return n, hadAny
+}
+
+// startTouch extends the life of the session beside the handler, where that is
+// due. The commit waits for it.
+func (x *Exchange) startTouch() {
+	s, m, now := &x.session, x.m, x.m.cfg.Now()
+	if m.cfg.Passive != nil && m.cfg.Passive(x.r) {
+		return
+	}
+	life := s.life(s.base.meta.created, s.base.age, now)
+	if m.touched.within(s.key, now, m.touchInterval(life)) {
+		return
+	}
+	key, done := s.key, make(chan error, 1) // buffered: a handler that panics waits for nothing
+	x.touching = done
+	go func() { done <- x.touch(x.ctx.Context, key, life) }()
+}
+
+func (x *Exchange) touch(ctx context.Context, key string, life time.Duration) error {
+	ctx, cancel := x.detached(ctx)
+	defer cancel()
+	err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(ctx, key, life))
+	if err == nil {
+		x.m.touched.put(key, x.m.cfg.Now())
+	}
+	return err
+}
+
+// detached returns a context for a commit: without the cancellation of the
+// request, so that a client that hangs up cannot stop its own logout, and
+// limited by Config.StoreTimeout.
+func (x *Exchange) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), x.m.cfg.StoreTimeout)
+}
+
+// headersOut tells whether it is too late for a cookie.
+func (x *Exchange) headersOut() bool { return x.out.Load() }
+
+// keepHeaders remembers the headers of the response as they are before the
+// handler runs: the error page that takes the place of a response which could
+// not be committed starts from them.
+func (x *Exchange) keepHeaders(h http.Header) {
+	if x.kept {
+		return // mounted twice: the outer one saw them first
+	}
+	x.kept = true
+	if len(h) > 0 {
+		x.before = h.Clone()
+	}
+}
+
+// Commit stores the changes made so far and sets the headers that follow from
+// them: Set-Cookie, Vary and Cache-Control. Once it failed it keeps failing with
+// the same error, the headers are as they were before the handler ran, and the
+// response must be an error page.
+func (x *Exchange) Commit(h http.Header) error {
+	err := x.commit(x.ctx.Context, h)
+	if err != nil {
+		x.resetHeaders(h)
+	}
+	return err
+}
+
+func (x *Exchange) commit(ctx context.Context, h http.Header) error {
+	if x.Skipped() {
+		return nil
+	}
+	loaded := x.isLoaded()
+	s := &x.session
+	if !s.lock() {
+		return ErrReentered
+	}
+	defer s.mu.Unlock()
+	if x.err != nil {
+		return x.err
+	}
+	if !loaded {
+		return nil // nobody asked for it, or whoever did was told
+	}
+	ctx, cancel := x.detached(ctx)
+	defer cancel()
+	if err := s.store(ctx, false); err != nil {
+		x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: session could not be saved", slog.Any("error", err))
+		x.err = err
+		return err
+	}
+	x.setHeaders(h)
+	return nil
+}
+
+// firstByte commits because the response begins.
+func (x *Exchange) firstByte(h http.Header) error {
+	defer x.out.Store(true)
+	return x.Commit(h)
+}
+
+func (x *Exchange) resetHeaders(h http.Header) {
+	clear(h)
+	maps.Copy(h, x.before.Clone())
+	h.Set("Cache-Control", "no-store")
+}
+
+// detach notes that the connection was taken over: nothing is saved any more but
+// by Save.
+func (x *Exchange) detach() {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	x.hijacked = true
+}
+
+// Finish ends the exchange when the handler has returned. Where no byte has
+// left yet it commits, and the response may still be written by an outer
+// handler; where that fails, the error page is due ([Writer.Fail]). Else it saves what was changed after the first byte, as
+// well as that goes: a failure is logged.
+func (x *Exchange) Finish(h http.Header) (err error) {
+	if x.Skipped() {
+		return nil
+	}
+	if x.out.Load() {
+		x.saveLate()
+	} else {
+		err = x.Commit(h)
+	}
+	if x.mounts--; x.mounts == 0 {
+		x.ended.Store(true)
+	}
+	return err
+}
+
+// saveLate stores what was changed after the headers were out.
+func (x *Exchange) saveLate() {
+	s := &x.session
+	if !x.isLoaded() || !s.lock() {
+		return
+	}
+	defer s.mu.Unlock()
+	if x.hijacked || x.err != nil || !s.modified() {
+		return
+	}
+	ctx, cancel := x.detached(x.ctx.Context)
+	defer cancel()
+	switch err := s.store(ctx, false); {
+	case errors.Is(err, ErrCommitted):
+		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set")
+	case err != nil:
+		x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: changes made after the first byte of the response could not be saved", slog.Any("error", err))
+		x.m.notify(&x.ctx, Event{Kind: EventDropped, Err: err})
+	}
+}
+
+// drop tells that changes were dropped.
+func (x *Exchange) drop(why string) {
+	x.m.cfg.Logger.WarnContext(&x.ctx, "cloakroom: changes to a session were dropped, made "+why)
+	x.m.notify(&x.ctx, Event{Kind: EventDropped})
+}
+
+// Panicked ends the exchange because the handler panicked with v, and lets the
+// panic go on. Nothing that was not stored yet will be. The error page of an
+// outer handler is a response like any other: what was done at once (Destroy,
+// Save) gets its cookie.
+//
+// Where the panic is Get's, because Config.Lazy is set and the load failed, it
+// ends here: the error page is sent, or is due where w has no way to send it.
+func (x *Exchange) Panicked(w *Writer, v any) {
+	if p, ok := v.(*loadPanic); ok && p.x == x {
+		if w.began && w.err == nil {
+			panic(http.ErrAbortHandler) // half an answer is out: let it end as one
+		}
+		x.resetHeaders(w.Header())
+		x.ended.Store(true)
+		w.Fail(p.err)
+		return
+	}
+	x.abandon(w.Header())
+	panic(v)
+}
+
+func (x *Exchange) abandon(h http.Header) {
+	x.loading.Lock() // another goroutine of the request may be at it
+	defer x.loading.Unlock()
+	s := &x.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.discard()
+	x.ended.Store(true)
+	if !x.out.Load() && x.err == nil {
+		x.setHeaders(h)
+	}
+}
+
+// A loadPanic is how Get abandons a handler.
+type loadPanic struct {
+	x   *Exchange
+	err error
+}
+
+// Error makes the panic readable for a recovery middleware that logs it.
+func (p *loadPanic) Error() string { return p.err.Error() }
+
+// poison makes the response the error page, whatever is written.
+func (x *Exchange) poison(err error) {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	if x.err == nil {
+		x.err = err
+	}
+}
+
+// setHeaders sets what the browser and the caches have to be told.
+func (x *Exchange) setHeaders(h http.Header) {
+	cookie := x.setCookie()
+	if x.emitted != "" && x.emitted != cookie { // of an earlier commit of this request
+		h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(v string) bool { return v == x.emitted })
+	}
+	if cookie != "" {
+		if !slices.Contains(h["Set-Cookie"], cookie) {
+			h.Add("Set-Cookie", cookie)
+		}
+		h.Set("Cache-Control", privateCache(h["Cache-Control"]))
+	}
+	x.emitted = cookie
+	if cookie != "" || x.accessed.Load() {
+		addVary(h)
+	}
+}
+
+// setCookie returns the value of the Set-Cookie header, or an empty string. It
+// decides as express-session does, but for what the session's state forbids: a
+// session that ended under the request sets and deletes nothing, because the
+// browser may have a newer cookie by now.
+func (x *Exchange) setCookie() string {
+	s, m, now := &x.session, x.m, x.m.cfg.Now()
+	a := x.attributes()
+	switch {
+	case s.degraded, s.gone, s.retired:
+		return ""
+	case s.destroyed:
+		if !s.hadAny {
+			return ""
+		}
+		return a.setCookie(m.cfg.Name, "", -1, time.Time{})
+	case s.base == nil:
+		return ""
+	}
+	maxAge := s.currentAge().max
+	maxAge = m.untilDeadline(s.base.meta.created, maxAge, now)
+	switch {
+	case s.created:
+	case m.retired.within(s.key, now, m.cfg.IdleTimeout):
+		return ""
+	case m.cfg.Rolling && (m.cfg.Passive == nil || !m.cfg.Passive(x.r)), s.saved && maxAge > 0:
+	case s.rotated: // under the new secret, but for no longer than before
+		if expires := cookieExpires(findMember(s.base.text, s.base.index(), cookieMember)); maxAge > 0 && expires.After(now) {
+			maxAge = min(maxAge, expires.Sub(now))
+		}
+	default:
+		return ""
+	}
+	if x.needsHTTPS() {
+		return ""
+	}
+	return a.setCookie(m.cfg.Name, m.signer.Load().sign(s.id), maxAge, now.Add(maxAge))
+}
+
+// attributes returns the cookie's attributes for this request.
+func (x *Exchange) attributes() attributes { return x.cookie.resolve(x.isSecure()) }
+
+func (x *Exchange) isSecure() bool {
+	if x.r == nil {
+		return x.secure != nil && *x.secure
+	}
+	return x.m.isSecure(x.r)
+}
+
+// needsHTTPS tells, and says once in the log, that a Secure cookie cannot be
+// set because the request came over plain HTTP.
+func (x *Exchange) needsHTTPS() bool {
+	if x.cookie.Secure != SecureAlways || x.isSecure() {
+		return false
+	}
+	x.m.hints.insecure.Do(func() {
+		x.m.cfg.Logger.Warn("cloakroom: a Secure cookie was not set because the request came over plain HTTP; " +
+			"behind a proxy that ends TLS add its address to Config.TrustedProxies, without TLS set Cookie.Secure to SecureAuto")
+	})
+	return true
+}
+
+// addVary adds Vary: Cookie, unless that is said already.
+func addVary(h http.Header) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(h["Vary"], "Cookie")
+}
+
+// privateCache returns the Cache-Control of a response that sets a cookie: the
+// handler's own, but not for shared caches.
+func privateCache(lines []string) string {
+	var kept []string
+	for _, line := range lines {
+		for _, directive := range splitDirectives(line) {
+			name, value, _ := strings.Cut(directive, "=")
+			switch strings.ToLower(strings.TrimSpace(name)) {
+			case "", "public", "s-maxage":
+				continue
+			case "private":
+				if value == "" {
+					continue // it comes first anyway
+				}
+			}
+			kept = append(kept, directive)
+		}
+	}
+	if len(kept) == 0 && len(lines) == 0 {
+		return "private, no-cache"
+	}
+	return strings.Join(append([]string{"private"}, kept...), ", ")
+}
+
+// splitDirectives splits at commas that are not inside of quotes.
+func splitDirectives(line string) []string {
+	var parts []string
+	quoted, start := false, 0
+	for i := range len(line) {
+		switch c := line[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			parts = append(parts, strings.TrimSpace(line[start:i]))
+			start = i + 1
+		}
+	}
+	return append(parts, strings.TrimSpace(line[start:]))
+}
+
+// notify tells the Observer.
+func (m *Manager) notify(ctx context.Context, e Event) {
+	if m.cfg.Observer != nil {
+		m.cfg.Observer.Observe(ctx, e)
+	}
+}

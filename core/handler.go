@@ -1,0 +1,137 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// Handler is the middleware for net/http: it gives each request that reaches
+// next a session, for [FromContext], and stores it before the response begins.
+func (m *Manager) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, err := m.Begin(r)
+		if err != nil {
+			m.Fail(w, r, err)
+			return
+		}
+		r = x.Request()
+		if x.Skipped() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		sw := x.Writer(w, func(w http.ResponseWriter, err error) { m.Fail(w, r, err) })
+		defer func() {
+			if v := recover(); v != nil {
+				x.Panicked(sw, v)
+			}
+		}()
+		next.ServeHTTP(sw, r)
+		if err := x.Finish(w.Header()); err != nil {
+			sw.Fail(err)
+		}
+	})
+}
+
+// Fail answers a request whose session could not be loaded or saved, by
+// Config.ErrorHandler or with a short text. Nothing is written to a client that
+// is gone.
+func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Cache-Control", "no-store")
+	if m.FailWith(w, r, err) {
+		return
+	}
+	status := HTTPStatus(err)
+	if status == statusClientClosedRequest {
+		return
+	}
+	text := http.StatusText(status) + "\n"
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write([]byte(text)) // whoever hung up needs no error page
+	}
+}
+
+// FailWith answers by Config.ErrorHandler, or reports that there is none: an
+// adapter then answers in the way of its framework.
+func (m *Manager) FailWith(w http.ResponseWriter, r *http.Request, err error) bool {
+	if m.cfg.ErrorHandler == nil {
+		return false
+	}
+	m.cfg.ErrorHandler(w, r, err)
+	return true
+}
+
+// FromContext returns the session of the request that ctx belongs to. With
+// several Managers around a handler it is that of the innermost;
+// [Manager.FromContext] names one.
+//
+// It panics where there is none, because the middleware is missing or left the
+// request alone; the message says which. [Lookup] does not panic. With
+// Config.Lazy it loads the session and, where that fails, abandons the handler
+// by a panic that the middleware turns into the error page; [Load] returns the
+// error.
+func FromContext(ctx context.Context) *Session { return get(ctx, exchangeOf(ctx)) }
+
+// Lookup returns the session of the request that ctx belongs to, and whether
+// there is one. It never panics. Where Config.Lazy is set and the load fails,
+// there is none and the response becomes the error page.
+func Lookup(ctx context.Context) (*Session, bool) { return lookup(ctx, exchangeOf(ctx)) }
+
+// Load returns the session of the request that ctx belongs to. It is Lookup for
+// who wants to know why there is none ([ErrNoSession], or what the store said)
+// and answer in another way than by the error page.
+func Load(ctx context.Context) (*Session, error) { return loadFrom(ctx, exchangeOf(ctx)) }
+
+// FromContext is the function of that name for the session of this Manager.
+func (m *Manager) FromContext(ctx context.Context) *Session { return get(ctx, exchangeOf(ctx).of(m)) }
+
+// Lookup is the function of that name for the session of this Manager.
+func (m *Manager) Lookup(ctx context.Context) (*Session, bool) {
+	return lookup(ctx, exchangeOf(ctx).of(m))
+}
+
+func exchangeOf(ctx context.Context) *Exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*Exchange)
+	return x
+}
+
+func loadFrom(ctx context.Context, x *Exchange) (*Session, error) {
+	switch {
+	case x == nil:
+		return nil, fmt.Errorf("%w: mount the middleware in front of the handler", ErrNoSession)
+	case x.Skipped():
+		return nil, fmt.Errorf("%w: %s", ErrNoSession, x.skipped)
+	}
+	x.accessed.Store(true)
+	if err := x.ensureLoaded(ctx); err != nil {
+		return nil, err
+	}
+	return &x.session, nil
+}
+
+func lookup(ctx context.Context, x *Exchange) (*Session, bool) {
+	s, err := loadFrom(ctx, x)
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		x.poison(err)
+	}
+	return s, err == nil
+}
+
+func get(ctx context.Context, x *Exchange) *Session {
+	s, err := loadFrom(ctx, x)
+	switch {
+	case err == nil:
+		return s
+	case errors.Is(err, ErrNoSession):
+		panic(err)
+	}
+	x.poison(err)
+	panic(&loadPanic{x, err})
+}

@@ -1,0 +1,55 @@
+package core
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// A recent remembers when something last happened to an id, for a limited
+// number of ids. It may forget; it does not invent.
+type recent struct {
+	seed   maphash.Seed
+	shards [16]recentShard
+}
+
+type recentShard struct {
+	mu    sync.Mutex
+	slots []recentSlot // by hash; a newer id takes the place of an older one
+}
+
+type recentSlot struct {
+	hash uint64
+	at   time.Time
+}
+
+// newRecent returns a recent for about size ids.
+func newRecent(size int) *recent {
+	r := &recent{seed: maphash.MakeSeed()}
+	for i := range r.shards {
+		r.shards[i].slots = make([]recentSlot, size/len(r.shards))
+	}
+	return r
+}
+
+func (r *recent) slot(id string) (*recentShard, *recentSlot, uint64) {
+	hash := maphash.String(r.seed, id)
+	shard := &r.shards[hash%uint64(len(r.shards))]
+	return shard, &shard.slots[hash/uint64(len(r.shards))%uint64(len(shard.slots))], hash
+}
+
+// put notes that it happened to id now.
+func (r *recent) put(id string, now time.Time) {
+	shard, slot, hash := r.slot(id)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	*slot = recentSlot{hash, now}
+}
+
+// within tells whether it happened to id less than d ago.
+func (r *recent) within(id string, now time.Time, d time.Duration) bool {
+	shard, slot, hash := r.slot(id)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	return slot.hash == hash && !slot.at.IsZero() && now.Sub(slot.at) < d && now.Sub(slot.at) > -d
+}

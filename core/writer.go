@@ -1,0 +1,147 @@
+package core
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// A Writer is the http.ResponseWriter of a handler with a session: it commits
+// before the first byte leaves. Where that fails, it sends the error page in
+// place of the handler's answer, and all that the handler writes gets the
+// error. [http.ResponseController] works through it.
+type Writer struct {
+	http.ResponseWriter
+	x     *Exchange
+	fail  func(w http.ResponseWriter, err error) // sends the error page; nil: the caller does it later
+	began bool
+	err   error
+}
+
+// Writer returns the writer for the handler. fail sends the error page where
+// the commit fails; with nil nothing is sent, and the adapter has to do it when
+// the handler has returned ([Writer.Err]).
+func (x *Exchange) Writer(w http.ResponseWriter, fail func(w http.ResponseWriter, err error)) *Writer {
+	x.keepHeaders(w.Header())
+	writer := &x.writer
+	if writer.x != nil { // mounted twice
+		writer = new(Writer)
+	}
+	*writer = Writer{ResponseWriter: w, x: x, fail: fail}
+	return writer
+}
+
+// Began tells whether the response has begun.
+func (w *Writer) Began() bool { return w.began }
+
+// Err returns the error that took the place of the handler's answer, or nil.
+func (w *Writer) Err() error { return w.err }
+
+// Fail sends the error page where the commit came after the handler returned
+// without writing anything.
+func (w *Writer) Fail(err error) {
+	if w.began {
+		return
+	}
+	w.began, w.err = true, err
+	w.x.out.Store(true)
+	if w.fail != nil {
+		w.fail(w.ResponseWriter, err)
+	}
+}
+
+// Begin commits, the first time that it is called, and returns what came of it.
+// The methods of Writer call it; writers of frameworks that hold the status back
+// do when they release it.
+func (w *Writer) Begin() error {
+	if w.began {
+		return w.err
+	}
+	w.began = true
+	if w.x.ended.Load() { // an outer handler writes, after the commit
+		w.x.out.Store(true)
+		return nil
+	}
+	if w.err = w.x.firstByte(w.Header()); w.err != nil && w.fail != nil {
+		w.fail(w.ResponseWriter, w.err)
+		// A handler that ignores errors may go on for long: let the client know.
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+	return w.err
+}
+
+// WriteHeader implements [http.ResponseWriter]. Informational responses other
+// than 101 are not the response and pass.
+func (w *Writer) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if w.Begin() == nil {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write implements [http.ResponseWriter].
+func (w *Writer) Write(b []byte) (int, error) {
+	if err := w.Begin(); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// WriteString implements [io.StringWriter].
+func (w *Writer) WriteString(s string) (int, error) {
+	if err := w.Begin(); err != nil {
+		return 0, err
+	}
+	return io.WriteString(w.ResponseWriter, s)
+}
+
+// ReadFrom implements [io.ReaderFrom], which lets the kernel copy files.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	if err := w.Begin(); err != nil {
+		return 0, err
+	}
+	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
+		return rf.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, r)
+}
+
+// Flush implements [http.Flusher].
+func (w *Writer) Flush() { _ = w.FlushError() }
+
+// FlushError is what [http.ResponseController] calls.
+func (w *Writer) FlushError() error {
+	if err := w.Begin(); err != nil {
+		return err
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack implements [http.Hijacker]. The changes made so far are stored before
+// the connection is handed over; later ones by Save only. A handler that then
+// writes the response itself takes the cookie from [Session.UpgradeHeader].
+func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := w.Begin(); err != nil {
+		return nil, nil, err
+	}
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.x.detach()
+	}
+	return conn, rw, err
+}
+
+// Push implements [http.Pusher].
+func (w *Writer) Push(target string, opts *http.PushOptions) error {
+	if p, ok := w.ResponseWriter.(http.Pusher); ok {
+		return p.Push(target, opts)
+	}
+	return http.ErrNotSupported
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

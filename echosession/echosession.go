@@ -1,0 +1,117 @@
+// Package echosession gives apps with Echo v4 server-side sessions. It is the
+// adapter of Cloakroom for Echo: all that there is to configure is in [Config],
+// and all that a handler can do with a session is in [Session] and [Key]. The
+// adapter for Echo v5 has the same name and lives in the module
+// github.com/cloakroom-go/cloakroom/echov5session.
+//
+//	const views echosession.Key[int] = "views"
+//
+//	e := echo.New()
+//	e.Use(echosession.New(echosession.Config{
+//		Store:   memorystore.New(),
+//		Secrets: []string{os.Getenv("SESSION_SECRET")},
+//	}))
+//	e.GET("/", func(c echo.Context) error {
+//		n := views.Update(echosession.Get(c), func(n int) int { return n + 1 })
+//		return c.String(http.StatusOK, fmt.Sprintf("Number of views: %d\n", n))
+//	})
+//
+// A session that cannot be loaded or saved is an [echo.HTTPError] (503) for
+// Echo's HTTPErrorHandler, unless Config.ErrorHandler answers it.
+package echosession
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// New returns the middleware. It panics on an invalid Config, with a message
+// that says which field and why; [core.New] and [Use] give the error instead.
+func New(cfg Config) echo.MiddlewareFunc {
+	m, err := core.New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return Use(m)
+}
+
+// Use returns the middleware for a Manager that the app keeps, because it also
+// uses it outside of requests.
+func Use(m *core.Manager) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			x, err := m.Begin(c.Request())
+			if err != nil {
+				return fail(m, c, err, nil)
+			}
+			c.SetRequest(x.Request())
+			if x.Skipped() {
+				return next(c)
+			}
+			inner := c.Response().Writer
+			w := x.Writer(inner, nil) // the error page is the HTTPErrorHandler's, after the handler
+			c.Response().Writer = w
+			defer func() {
+				if v := recover(); v != nil {
+					x.Panicked(w, v)
+					err = respond(m, c, inner, w.Err(), nil)
+				}
+			}()
+			handlerErr := next(c)
+			if handlerErr != nil && !w.Began() {
+				// What renders the error may still use the session, but it does
+				// not have to write through w: commit here what there is.
+				err = x.Commit(w.Header())
+			} else {
+				err = x.Finish(w.Header())
+			}
+			if err == nil {
+				err = w.Err()
+			}
+			if err != nil {
+				return respond(m, c, inner, err, handlerErr)
+			}
+			return handlerErr
+		}
+	}
+}
+
+// respond makes the error the response in place of what the handler wrote, of
+// which nothing left.
+func respond(m *core.Manager, c echo.Context, inner http.ResponseWriter, err, handlerErr error) error {
+	res := c.Response()
+	res.Writer = inner
+	res.Committed, res.Status, res.Size = false, http.StatusOK, 0
+	return fail(m, c, err, handlerErr)
+}
+
+// fail returns the error for the HTTPErrorHandler, unless Config.ErrorHandler
+// answers.
+func fail(m *core.Manager, c echo.Context, err, handlerErr error) error {
+	c.Response().Header().Set("Cache-Control", "no-store")
+	if m.FailWith(c.Response(), c.Request(), err) {
+		return nil
+	}
+	status := core.HTTPStatus(err)
+	return echo.NewHTTPError(status, http.StatusText(status)).SetInternal(errors.Join(err, handlerErr))
+}
+
+// Get returns the session of the request. Behind the middleware there is
+// always one. Elsewhere, and where Config.Skip or Cookie.Path left the request
+// alone, it panics and names the reason; [Lookup] does not.
+//
+// It is [core.FromContext] for the request's context, where a session is found
+// too: by a handler's callees, for instance.
+func Get(c echo.Context) *Session { return core.FromContext(c.Request().Context()) }
+
+// Lookup returns the session of the request and whether there is one. It never
+// panics.
+func Lookup(c echo.Context) (*Session, bool) { return core.Lookup(c.Request().Context()) }
+
+// Load returns the session of the request or the reason why there is none:
+// [ErrNoSession], or the store's error where Config.Lazy is set.
+func Load(c echo.Context) (*Session, error) { return core.Load(c.Request().Context()) }

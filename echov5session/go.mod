@@ -1,0 +1,10 @@
+module github.com/cloakroom-go/cloakroom/echov5session
+
+go 1.25.0
+
+require (
+	github.com/cloakroom-go/cloakroom v0.1.0
+	github.com/labstack/echo/v5 v5.3.1
+)
+
+replace github.com/cloakroom-go/cloakroom => ..
