@@ -63,6 +63,8 @@ func (s *Session) store(ctx context.Context, explicit bool) error {
 		return err
 	}
 	switch {
+	case s.discarded && !wanted:
+		return nil
 	case s.base == nil:
 		if !wanted && !x.m.cfg.SaveUninitialized {
 			return nil
@@ -97,6 +99,7 @@ func (s *Session) lost(wanted bool) error {
 
 // adopt notes that the store has what s holds, as d.
 func (s *Session) adopt(d *document, kind EventKind) {
+	s.changed = s.changed || s.modified()
 	s.base, s.key = d, d.record.ID
 	s.discard()
 	s.saved = true
@@ -326,6 +329,7 @@ func (s *Session) destroy(ctx context.Context) error {
 	}
 	s.unfinished, s.destroyed = false, true
 	s.discard()
+	s.changes.cleared = true // nothing is left to be read
 	m.notify(&s.x.ctx, Event{Kind: EventDestroyed})
 	return nil
 }
@@ -399,7 +403,7 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 			turn.latest = next
 			s.changes.set(key, nil)
 			s.rebase(next)
-			s.saved = true
+			s.saved, s.changed = true, true
 			s.x.m.touched.put(s.key, s.x.m.cfg.Now())
 			return value, nil
 		case errors.Is(err, ErrConflict):

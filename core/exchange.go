@@ -501,7 +501,9 @@ func (x *Exchange) setCookie() string {
 	case s.created:
 	case m.retired.within(s.key, now, m.cfg.IdleTimeout):
 		return ""
-	case m.cfg.Rolling && (m.cfg.Passive == nil || !m.cfg.Passive(x.r)), s.saved && maxAge > 0:
+	case s.discarded && !s.saved:
+		return ""
+	case m.cfg.Rolling && (m.cfg.Passive == nil || !m.cfg.Passive(x.r)), s.changed && maxAge > 0:
 	case s.rotated: // under the new secret, but for no longer than before
 		if expires := cookieExpires(findMember(s.base.text, s.base.index(), cookieMember)); maxAge > 0 && expires.After(now) {
 			maxAge = min(maxAge, expires.Sub(now))
@@ -530,6 +532,9 @@ func (x *Exchange) isSecure() bool {
 func (x *Exchange) needsHTTPS() bool {
 	if x.cookie.Secure != SecureAlways || x.isSecure() {
 		return false
+	}
+	if x.r == nil && x.secure == nil {
+		return false // Save before Manager.Commit, which will tell
 	}
 	x.m.hints.insecure.Do(func() {
 		x.m.cfg.Logger.Warn("cloakroom: a Secure cookie was not set because the request came over plain HTTP; " +

@@ -88,8 +88,10 @@ type Session struct {
 
 	destroyed  bool // by this request
 	unfinished bool // Destroy was called but the store failed
+	discarded  bool // Discard was called
 	created    bool // by this request: the browser needs the cookie
 	saved      bool // by this request
+	changed    bool // and not just written again as it was
 	warned     bool // about changes that were dropped
 }
 
@@ -384,13 +386,15 @@ func (s *Session) Touch() {
 }
 
 // Discard forgets the changes that this request has made and not stored yet,
-// Renew and Regenerate included.
+// Renew and Regenerate included. Unless others follow, the session is not
+// written and its cookie not set, whatever Config says.
 func (s *Session) Discard() {
 	if !s.lock() {
 		return
 	}
 	defer s.mu.Unlock()
 	s.discard()
+	s.discarded = true
 }
 
 func (s *Session) discard() {

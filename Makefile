@@ -1,0 +1,55 @@
+# Go, git, make and bash are enough. Everything else is fetched by the go command.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The version of the linter is stated here and nowhere else.
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+export PORT ?= 8080
+MIN_COVERAGE ?= 90
+FUZZTIME ?= 30s
+
+.PHONY: help run test vet lint fmt tidy tidy-check api api-check cover fuzz check rehearse
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start the example app; PORT=8080 chooses the port
+	@cd examples && go run ./quickstart-gin
+
+test: ## run all tests of all modules, with the race detector
+	@race=$$(scripts/race-flag.sh); set -x; go test $$race -count=1 work
+
+vet: ## go vet in all modules
+	go vet work
+
+lint: ## golangci-lint in all modules: style, import rules, formatting
+	@scripts/each-module.sh $(GOLANGCI_LINT) run ./...
+
+fmt: ## format all modules as lint wants it
+	@scripts/each-module.sh $(GOLANGCI_LINT) fmt ./...
+
+tidy: ## go mod tidy in all modules
+	@GOWORK=off scripts/each-module.sh go mod tidy
+
+tidy-check: ## tell whether a go.mod or go.sum is out of date
+	@GOWORK=off scripts/each-module.sh go mod tidy -diff
+
+api: ## write the exported API down in api/
+	@go run ./tests/apilist -write
+
+api-check: ## tell whether the exported API differs from api/
+	@go run ./tests/apilist
+
+cover: ## statement coverage of core, which must not fall below 90%
+	@scripts/cover.sh $(MIN_COVERAGE)
+
+fuzz: ## run every fuzz test for FUZZTIME=30s
+	@scripts/fuzz.sh $(FUZZTIME)
+
+check: test vet lint tidy-check api-check cover ## all of the above that check
+
+rehearse: ## try the next release from outside, without releasing
+	@scripts/rehearse.sh

@@ -1,0 +1,228 @@
+// Package adaptertest tells whether the adapter of a framework does what the
+// rest of Cloakroom promises: one table of HTTP scenarios, run over a real
+// listener. This is all that an adapter's own tests need:
+//
+//	func TestAdapter(t *testing.T) {
+//		adaptertest.Run(t, adaptertest.Framework{Serve: serve}, nil)
+//	}
+//
+// where serve builds, with the framework, the app that a scenario asks for.
+// [NetHTTP] is such a Framework and the model for others.
+//
+// What an adapter has to do is little (see [core.Exchange]), but every framework
+// has ways around it: a status that is written without its writer being called,
+// a Flush that goes straight to the connection, a connection that is taken over,
+// an error page that is rendered when all middleware has returned. The table
+// has them all, and each is run with a store that fails too: nothing of the
+// handler's answer may leave then.
+//
+// Beside what a scenario is about, all of them check that every Set-Cookie obeys
+// RFC 6265bis to the letter, that no response carries a cookie of ours twice,
+// that no log line and no body contains a session's id, and that the server has
+// nothing to say about superfluous headers.
+//
+// No scenario sleeps: what has to happen in a certain order is made to. Run the
+// suite with -race.
+package adaptertest
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// Run tests the adapter of a framework. Each scenario gets an empty store from
+// newStore; with nil it is one that keeps records in a map.
+func Run(t *testing.T, fw Framework, newStore func(t *testing.T) core.Store) {
+	t.Helper()
+	if newStore == nil {
+		newStore = func(*testing.T) core.Store { return new(mapstore.Store) }
+	}
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			newScene(t, fw, newStore(t), patience).play(sc)
+		})
+	}
+}
+
+// A Framework is what is tested: an adapter together with its framework.
+type Framework struct {
+	// Serve returns a server for the app.
+	Serve func(tb testing.TB, app App) http.Handler
+
+	// Gzip says that Serve knows [Middleware.Gzip]. The scenarios that ask for
+	// it are skipped otherwise; others use a compressor of the suite's own.
+	Gzip bool
+}
+
+// An App is what a scenario wants to be served. An unknown path is answered 404
+// and a known one with another method 405, both behind Use.
+type App struct {
+	Use    []Middleware // in front of everything, the outermost first
+	Groups []Group
+}
+
+// A Group is the part of an App below a prefix, which may be empty.
+type Group struct {
+	Prefix string
+	Use    []Middleware // in front of the routes, inside of those of the App
+	Routes []Route
+}
+
+// A Route is where a handler is found.
+type Route struct {
+	Method  string // empty: all
+	Path    string // below the prefix of the group; exactly that
+	Handler Handler
+}
+
+// A Handler answers a request. What an error means is the framework's affair:
+// Echo's handlers return it; where handlers return nothing, answer with 500 if
+// nothing was answered yet.
+type Handler func(c *Context) error
+
+// A Middleware is the one of these that is set.
+type Middleware struct {
+	Session *core.Manager // the adapter's, for this Manager
+	Recover bool          // the framework's own that answers a panic with 500, quietly
+	Gzip    bool          // the framework's own that compresses, see Framework.Gzip
+}
+
+// A Context is what a handler works with: the framework's own things. Request,
+// Writer, Get, Lookup and Load are required. The others are what the framework
+// offers to answer with, and may be nil: what net/http has then takes their
+// place.
+type Context struct {
+	Request *http.Request
+	Writer  http.ResponseWriter // as handlers of the framework see it
+
+	// The functions of the adapter.
+	Get    func() *core.Session
+	Lookup func() (*core.Session, bool)
+	Load   func() (*core.Session, error)
+
+	String    func(status int, text string) error // plain text
+	JSON      func(status int, v any) error
+	NoContent func(status int) error // without a body
+	Redirect  func(status int, location string) error
+	File      func(name string) error
+	Fail      func(status int) error // how a handler says that it failed
+}
+
+// withDefaults fills in what the framework does not have.
+func (c *Context) withDefaults() *Context {
+	if c.String == nil {
+		c.String = func(status int, text string) error {
+			c.Writer.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			c.Writer.WriteHeader(status)
+			_, err := c.Writer.Write([]byte(text))
+			return err
+		}
+	}
+	if c.JSON == nil {
+		c.JSON = func(status int, v any) error {
+			c.Writer.Header().Set("Content-Type", "application/json")
+			c.Writer.WriteHeader(status)
+			return encode(c.Writer, v)
+		}
+	}
+	if c.NoContent == nil {
+		c.NoContent = func(status int) error {
+			c.Writer.WriteHeader(status)
+			return nil
+		}
+	}
+	if c.Redirect == nil {
+		c.Redirect = func(status int, location string) error {
+			http.Redirect(c.Writer, c.Request, location, status)
+			return nil
+		}
+	}
+	if c.File == nil {
+		c.File = func(name string) error {
+			if _, err := os.Stat(name); err != nil {
+				return err
+			}
+			http.ServeFile(c.Writer, c.Request, name)
+			return nil
+		}
+	}
+	if c.Fail == nil {
+		c.Fail = func(status int) error {
+			http.Error(c.Writer, http.StatusText(status), status)
+			return nil
+		}
+	}
+	return c
+}
+
+// NetHTTP is the Framework of net/http itself, with [core.Manager.Handler] as
+// the adapter.
+func NetHTTP() Framework {
+	return Framework{Gzip: true, Serve: func(_ testing.TB, app App) http.Handler {
+		return ServeNetHTTP(app, (*core.Manager).Handler)
+	}}
+}
+
+// ServeNetHTTP serves an app by net/http alone, with sessions by a middleware of
+// net/http's kind.
+func ServeNetHTTP(app App, sessions func(m *core.Manager, next http.Handler) http.Handler) http.Handler {
+	wrap := func(use []Middleware, h http.Handler) http.Handler {
+		for i := len(use) - 1; i >= 0; i-- {
+			switch mw := use[i]; {
+			case mw.Session != nil:
+				h = sessions(mw.Session, h)
+			case mw.Recover:
+				h = recovering(h)
+			case mw.Gzip:
+				h = compressing(h)
+			}
+		}
+		return h
+	}
+	mux := http.NewServeMux()
+	for _, g := range app.Groups {
+		for _, r := range g.Routes {
+			h := http.HandlerFunc(func(w http.ResponseWriter, r2 *http.Request) {
+				ctx := r2.Context()
+				err := r.Handler(&Context{
+					Request: r2, Writer: w,
+					Get:    func() *core.Session { return core.FromContext(ctx) },
+					Lookup: func() (*core.Session, bool) { return core.Lookup(ctx) },
+					Load:   func() (*core.Session, error) { return core.Load(ctx) },
+				})
+				if err != nil {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			})
+			mux.Handle(strings.TrimSpace(r.Method+" "+g.Prefix+r.Path), wrap(g.Use, h))
+		}
+	}
+	return wrap(app.Use, mux)
+}
+
+// patience is how long a scenario waits for something that has to happen. Only
+// an adapter that fails waits for so long.
+const patience = 20 * time.Second
+
+// A scenario is one row of the table.
+type scenario struct {
+	name string
+	play func(s *scene)
+}
+
+func scenarios() []scenario {
+	var all []scenario
+	for _, group := range [][]scenario{
+		lifecycle, responses(), headers, mounting, panics, lazy, cookies, failures, connections, meanwhile, guarantees,
+	} {
+		all = append(all, group...)
+	}
+	return all
+}

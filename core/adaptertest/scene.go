@@ -1,0 +1,557 @@
+package adaptertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+const (
+	secret    = "the first secret of the adapter suite"
+	newSecret = "the secret that takes its place later on"
+
+	// marker is in every answer that must not leave when the commit fails.
+	marker = "what-the-handler-wrote"
+)
+
+// A scene is one run of a scenario: a store, what is configured, and what was
+// said so far.
+type scene struct {
+	testing.TB
+	fw       Framework
+	store    *spy
+	cfg      core.Config   // for the Manager that serve makes
+	m        *core.Manager // which is this one
+	patience time.Duration
+	over     chan struct{} // closed when the scenario is
+
+	around func(http.Handler) http.Handler // around the framework
+	tls    bool
+	noise  bool // the framework is known to have the server complain
+
+	url       string // of the server that was started last
+	transport *http.Transport
+	log       buffer // of Config.Logger
+	serverLog buffer
+	bodies    buffer
+}
+
+func newScene(tb testing.TB, fw Framework, store core.Store, patience time.Duration) *scene {
+	s := &scene{TB: tb, fw: fw, store: newSpy(store), patience: patience, over: make(chan struct{})}
+	s.cfg = core.Config{
+		Store:   s.store.able(),
+		Secrets: []string{secret},
+		Logger:  slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	s.transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
+	tb.Cleanup(s.transport.CloseIdleConnections)
+	return s
+}
+
+func (s *scene) play(sc scenario) {
+	sc.play(s)
+	s.discreet()
+	if text := s.serverLog.String(); !s.noise && text != "" {
+		s.Fatalf("the server complained: %s", text)
+	}
+}
+
+// discreet checks that nothing that was said contains a session's id.
+func (s *scene) discreet() {
+	s.Helper()
+	for _, id := range s.store.known() {
+		for where, said := range map[string]*buffer{"the log": &s.log, "the server's log": &s.serverLog, "a body": &s.bodies} {
+			if said.contains(id) {
+				s.Errorf("%s contains the id of a session", where)
+			}
+		}
+	}
+}
+
+// manager returns a Manager by s.cfg as it is now.
+func (s *scene) manager() *core.Manager {
+	s.Helper()
+	m, err := core.New(s.cfg)
+	if err != nil {
+		s.Fatalf("New: %v", err)
+	}
+	return m
+}
+
+// serve starts an app with sessions in front of everything, with these routes
+// and the usual ones.
+func (s *scene) serve(routes ...Route) {
+	s.Helper()
+	s.m = s.manager()
+	s.start(App{Use: []Middleware{{Session: s.m}}, Groups: []Group{{Routes: append(routes, usual...)}}})
+}
+
+// start starts a server for the app.
+func (s *scene) start(app App) {
+	s.Helper()
+	for _, g := range app.Groups {
+		for i := range g.Routes {
+			h := g.Routes[i].Handler
+			g.Routes[i].Handler = func(c *Context) error { return h(c.withDefaults()) }
+		}
+	}
+	h := s.fw.Serve(s.TB, app)
+	if s.around != nil {
+		h = s.around(h)
+	}
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = log.New(&s.serverLog, "", 0)
+	srv.Config.MaxHeaderBytes = 8 << 20
+	if s.tls {
+		srv.EnableHTTP2 = true
+		srv.StartTLS()
+		s.transport.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
+		s.transport.ForceAttemptHTTP2 = true
+	} else {
+		srv.Start()
+	}
+	addr := srv.Listener.Addr().String()
+	s.url = srv.URL
+	if s.tls { // the certificate is for this name
+		s.url = "https://example.com"
+		s.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+	}
+	s.Cleanup(srv.Close)
+	s.Cleanup(sync.OnceFunc(func() { // before that: let handlers go that still wait
+		select {
+		case <-s.over:
+		default:
+			close(s.over)
+		}
+		srv.CloseClientConnections()
+	}))
+}
+
+// at is the route of a handler.
+func at(path string, h Handler) Route { return Route{Path: path, Handler: h} }
+
+const count core.Key[int] = "count"
+
+// usual are the handlers that most scenarios need.
+var usual = []Route{
+	at("/static", func(c *Context) error { return c.String(http.StatusOK, "static") }),
+	at("/count", func(c *Context) error {
+		n := count.Update(c.Get(), func(n int) int { return n + 1 })
+		return c.JSON(http.StatusOK, n)
+	}),
+	at("/read", func(c *Context) error { return c.JSON(http.StatusOK, count.Get(c.Get())) }),
+	at("/login", func(c *Context) error {
+		s := c.Get()
+		if err := s.Renew(); err != nil {
+			return err
+		}
+		s.Set("user", c.Request.FormValue("user"))
+		return c.String(http.StatusOK, "hello")
+	}),
+	at("/me", func(c *Context) error {
+		user, _ := c.Get().Get("user").(string)
+		return c.String(http.StatusOK, "user="+user)
+	}),
+	at("/logout", func(c *Context) error {
+		if err := c.Get().Destroy(c.Request.Context()); err != nil {
+			return err
+		}
+		return c.String(http.StatusOK, "bye")
+	}),
+}
+
+// A browser is a client with a jar for its cookies.
+type browser struct {
+	s      *scene
+	base   string
+	client *http.Client
+	header http.Header
+}
+
+// browser returns a new visitor.
+func (s *scene) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.Fatalf("cookiejar: %v", err)
+	}
+	b := s.sending("")
+	b.client.Jar = jar
+	return b
+}
+
+// sending returns a client that sends this Cookie header whatever it is told.
+func (s *scene) sending(cookies string) *browser {
+	b := &browser{s: s, base: s.url, header: make(http.Header), client: &http.Client{
+		Transport:     &watch{s: s},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       s.patience,
+	}}
+	if cookies != "" {
+		b.header.Set("Cookie", cookies)
+	}
+	return b
+}
+
+// on returns the same visitor at another server.
+func (b *browser) on(base string) *browser {
+	other := *b
+	other.base = base
+	return &other
+}
+
+// with returns the same visitor with one more header.
+func (b *browser) with(name, value string) *browser {
+	other := *b
+	other.header = b.header.Clone()
+	other.header.Set(name, value)
+	return &other
+}
+
+// cookies returns what the jar would send, as a Cookie header.
+func (b *browser) cookies() string { return b.cookiesFor("/") }
+
+func (b *browser) cookiesFor(path string) string {
+	u, err := url.Parse(b.base + path)
+	if err != nil {
+		b.s.Fatalf("url: %v", err)
+	}
+	var pairs []string
+	for _, c := range b.client.Jar.Cookies(u) {
+		pairs = append(pairs, c.Name+"="+c.Value)
+	}
+	return strings.Join(pairs, "; ")
+}
+
+func (b *browser) get(path string) *reply { b.s.Helper(); return b.do(b.s.Context(), "GET", path) }
+
+// open sends a request and returns as soon as the headers are there.
+func (b *browser) open(ctx context.Context, method, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, b.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range b.header {
+		req.Header[name] = values
+	}
+	return b.client.Do(req)
+}
+
+func (b *browser) do(ctx context.Context, method, path string) *reply {
+	r := &reply{s: b.s, path: path}
+	res, err := b.open(ctx, method, path)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	defer res.Body.Close()
+	r.Response = res
+	body, err := io.ReadAll(res.Body)
+	r.text, r.err = string(body), err
+	return r
+}
+
+// start sends a request beside the scenario.
+func (b *browser) start(path string) <-chan *reply {
+	got := make(chan *reply, 1)
+	ctx := b.s.Context()
+	go func() { got <- b.do(ctx, "GET", path) }()
+	return got
+}
+
+// A watch looks at everything that the server sends.
+type watch struct{ s *scene }
+
+func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := w.s.transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	w.s.inspect(res.Header, req.URL.Scheme == "https")
+	res.Body = &tee{res.Body, &w.s.bodies}
+	return res, nil
+}
+
+type tee struct {
+	io.ReadCloser
+	to io.Writer
+}
+
+func (t *tee) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	_, _ = t.to.Write(p[:n]) // into memory
+	return n, err
+}
+
+// inspect checks the cookies of a response.
+func (s *scene) inspect(h http.Header, secure bool) {
+	names := make(map[string]bool)
+	for _, line := range h["Set-Cookie"] {
+		if err := checkSetCookie(line, secure); err != nil {
+			s.Errorf("Set-Cookie: %v", err)
+		}
+		name, _, _ := strings.Cut(line, "=")
+		if names[name] {
+			s.Errorf("a response sets the cookie %s twice", name)
+		}
+		names[name] = true
+	}
+}
+
+// A reply is a response, or the error in place of one.
+type reply struct {
+	*http.Response
+	s    *scene
+	path string
+	text string // the body
+	err  error
+}
+
+// is checks status and body.
+func (r *reply) is(status int, text string) *reply {
+	r.s.Helper()
+	r.status(status)
+	if got := strings.TrimSpace(r.text); got != text {
+		r.s.Fatalf("%s: body %q, want %q", r.path, brief(got), brief(text))
+	}
+	return r
+}
+
+func (r *reply) status(want int) *reply {
+	r.s.Helper()
+	if r.err != nil {
+		r.s.Fatalf("%s: %v", r.path, r.err)
+	}
+	if r.StatusCode != want {
+		r.s.Fatalf("%s: status %d, want %d; body %q", r.path, r.StatusCode, want, brief(r.text))
+	}
+	return r
+}
+
+// cookie returns our Set-Cookie, or nil.
+func (r *reply) cookie() *http.Cookie { return r.cookieNamed("sid") }
+
+func (r *reply) cookieNamed(name string) *http.Cookie {
+	r.s.Helper()
+	if r.err != nil {
+		r.s.Fatalf("%s: %v", r.path, r.err)
+	}
+	for _, c := range r.Cookies() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// sets checks that the response sets our cookie and returns its value.
+func (r *reply) sets() string {
+	r.s.Helper()
+	c := r.cookie()
+	if c == nil || c.Value == "" {
+		r.s.Fatalf("%s: the response sets no cookie", r.path)
+	}
+	return c.Value
+}
+
+// deletes checks that the response deletes our cookie.
+func (r *reply) deletes() *reply {
+	r.s.Helper()
+	if c := r.cookie(); c == nil || c.Value != "" || c.MaxAge >= 0 {
+		r.s.Fatalf("%s: the response does not delete the cookie", r.path)
+	}
+	return r
+}
+
+// silent checks that the response has no cookie of ours, set or deleted.
+func (r *reply) silent() *reply {
+	r.s.Helper()
+	if c := r.cookie(); c != nil {
+		r.s.Fatalf("%s: the response sets or deletes the cookie, want neither", r.path)
+	}
+	return r
+}
+
+// has checks a header, which is expected once.
+func (r *reply) has(name, want string) *reply {
+	r.s.Helper()
+	if r.err != nil {
+		r.s.Fatalf("%s: %v", r.path, r.err)
+	}
+	if got := r.Header.Values(name); len(got) != 1 || got[0] != want {
+		r.s.Fatalf("%s: %s is %q, want %q", r.path, name, got, want)
+	}
+	return r
+}
+
+// lacks checks that headers are not there.
+func (r *reply) lacks(names ...string) *reply {
+	r.s.Helper()
+	if r.err != nil {
+		r.s.Fatalf("%s: %v", r.path, r.err)
+	}
+	for _, name := range names {
+		if got := r.Header.Values(name); len(got) > 0 {
+			r.s.Fatalf("%s: %s is %q, want none", r.path, name, got)
+		}
+	}
+	return r
+}
+
+// fails checks that the answer is the error page, whole, and that nothing of
+// the handler's is in it.
+func (r *reply) fails(status int) *reply {
+	r.s.Helper()
+	r.status(status)
+	r.has("Cache-Control", "no-store")
+	r.lacks("Set-Cookie", "X-Handler", "Etag", "Location", "Content-Encoding", "Last-Modified", "Accept-Ranges", "Content-Range")
+	return r.withoutMarker()
+}
+
+func (r *reply) withoutMarker() *reply {
+	r.s.Helper()
+	if strings.Contains(r.text, marker) || strings.Contains(r.text, "the handler") {
+		r.s.Fatalf("%s: the handler's body leaks: %q", r.path, brief(r.text))
+	}
+	return r
+}
+
+// A gate holds a handler until it is opened.
+type gate struct {
+	s       *scene
+	arrived chan struct{}
+	open    chan struct{}
+}
+
+func (s *scene) gate() *gate {
+	return &gate{s, make(chan struct{}, 100), make(chan struct{})}
+}
+
+// pass is for the handler: it waits until the gate is opened.
+func (g *gate) pass() {
+	g.arrived <- struct{}{}
+	g.s.pause(g.open)
+}
+
+// await waits until a handler is at the gate.
+func (g *gate) await() {
+	g.s.Helper()
+	g.s.await(g.arrived, "a handler to begin")
+}
+
+// release opens the gate.
+func (g *gate) release() { close(g.open) }
+
+// await waits for something that has to happen.
+func (s *scene) await(c <-chan struct{}, what string) {
+	s.Helper()
+	select {
+	case <-c:
+	case <-time.After(s.patience):
+		s.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// pause is await for handlers.
+func (s *scene) pause(c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-s.over:
+	case <-time.After(2 * s.patience):
+	}
+}
+
+// answer waits for the reply to a request that was started.
+func (s *scene) answer(got <-chan *reply) *reply {
+	s.Helper()
+	select {
+	case r := <-got:
+		return r
+	case <-time.After(2 * s.patience):
+		s.Fatalf("waited in vain for a response")
+		return nil
+	}
+}
+
+// dial opens a connection of its own to the server.
+func (s *scene) dial() net.Conn {
+	s.Helper()
+	u, err := url.Parse(s.url)
+	if err != nil {
+		s.Fatalf("url: %v", err)
+	}
+	conn, err := new(net.Dialer).DialContext(s.Context(), "tcp", u.Host)
+	if err != nil {
+		s.Fatalf("dial: %v", err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(s.patience)) // a connection has deadlines
+	s.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// logged checks that the log tells about something.
+func (s *scene) logged(text string) {
+	s.Helper()
+	if !s.log.contains(text) {
+		s.Fatalf("the log does not say %q: %s", text, s.log.String())
+	}
+}
+
+// sign returns the Cookie header for an id, as its owner would send it.
+func sign(key, id string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(id))
+	signed := "s:" + id + "." + base64.RawStdEncoding.EncodeToString(mac.Sum(nil))
+	return "sid=" + strings.ReplaceAll(url.QueryEscape(signed), "+", "%20")
+}
+
+// A buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *buffer) contains(s string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Contains(b.buf.Bytes(), []byte(s))
+}
+
+// brief returns text for a message.
+func brief(s string) string {
+	const most = 300
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}
+

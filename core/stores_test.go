@@ -1,0 +1,169 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// Stores for tests, around another one.
+
+// live counts the sessions in a store, without what stands under ids that were
+// given up.
+func live(store *mapstore.Store) (n int) {
+	for _, rec := range store.Records() {
+		if !bytes.Contains(rec.Data, []byte(`"retired":true`)) {
+			n++
+		}
+	}
+	return n
+}
+
+// An updateLoader is a store that brings the newest record along with a conflict.
+type updateLoader struct{ core.Store }
+
+func (s *updateLoader) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+	err := s.Update(ctx, old, next)
+	if !errors.Is(err, core.ErrConflict) {
+		return core.Record{}, err
+	}
+	newest, err := s.Load(ctx, old.ID)
+	if err != nil {
+		return core.Record{}, err
+	}
+	return newest, core.ErrConflict
+}
+
+// A replacer is a store that renews an id in one step.
+type replacer struct {
+	core.Store
+	mu sync.Mutex
+}
+
+func (s *replacer) Replace(ctx context.Context, old, retired, next core.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.Create(ctx, next); err != nil {
+		return err
+	}
+	err := s.Update(ctx, old, retired)
+	if err != nil {
+		_ = s.Delete(ctx, next.ID)
+	}
+	return err
+}
+
+// A faultyStore fails on demand.
+type faultyStore struct {
+	core.Store
+
+	mu      sync.Mutex
+	once    map[string]outage
+	then    map[string]func()
+	always  error
+	hanging string
+}
+
+// failOnce makes the next call of a verb fail.
+func (s *faultyStore) failOnce(verb string, o outage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.once = map[string]outage{verb: o}
+}
+
+// after calls f when the call that failOnce spoke of has failed.
+func (s *faultyStore) after(verb string, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.then = map[string]func(){verb: f}
+}
+
+// down makes all calls fail.
+func (s *faultyStore) down(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.always = err
+}
+
+// hang makes all calls of a verb wait until their context is done.
+func (s *faultyStore) hang(verb string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hanging = verb
+}
+
+// heal ends what down and hang began.
+func (s *faultyStore) heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.always, s.hanging = nil, ""
+}
+
+func (s *faultyStore) call(ctx context.Context, verb string, do func() error) error {
+	s.mu.Lock()
+	always, hanging := s.always, s.hanging == verb
+	o, failing := s.once[verb]
+	then := s.then[verb]
+	if failing {
+		delete(s.once, verb)
+		delete(s.then, verb)
+	}
+	s.mu.Unlock()
+	switch {
+	case always != nil:
+		return always
+	case hanging:
+		<-ctx.Done()
+		return ctx.Err()
+	case !failing:
+		return do()
+	}
+	if o.applied {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	if then != nil {
+		then()
+	}
+	return o.err
+}
+
+func (s *faultyStore) Load(ctx context.Context, id string) (rec core.Record, err error) {
+	err = s.call(ctx, "load", func() (err error) { rec, err = s.Store.Load(ctx, id); return err })
+	return rec, err
+}
+
+func (s *faultyStore) Create(ctx context.Context, rec core.Record) error {
+	return s.call(ctx, "create", func() error { return s.Store.Create(ctx, rec) })
+}
+
+func (s *faultyStore) Update(ctx context.Context, old, next core.Record) error {
+	return s.call(ctx, "update", func() error { return s.Store.Update(ctx, old, next) })
+}
+
+func (s *faultyStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	return s.call(ctx, "touch", func() error { return s.Store.Touch(ctx, id, ttl) })
+}
+
+func (s *faultyStore) Delete(ctx context.Context, id string) error {
+	return s.call(ctx, "delete", func() error { return s.Store.Delete(ctx, id) })
+}
+
+func (s *faultyStore) Replace(ctx context.Context, old, retired, next core.Record) error {
+	inner, ok := s.Store.(core.Replacer)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return s.call(ctx, "replace", func() error { return inner.Replace(ctx, old, retired, next) })
+}
+
+// observerFunc makes an Observer of a function.
+type observerFunc func(core.Event)
+
+func (f observerFunc) Observe(_ context.Context, e core.Event) { f(e) }

@@ -1,0 +1,264 @@
+package storetest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// full is a mapstore under a lock that makes several verbs one step, with all
+// optional abilities made of the five verbs. The broken stores start from it.
+type full struct {
+	mu    sync.Mutex
+	skew  time.Duration   // how far the clock is put forward
+	ids   map[string]bool // all ids that were ever in use
+	inner *mapstore.Store
+}
+
+// lock locks the store and returns the five verbs.
+func (f *full) lock() *mapstore.Store {
+	f.mu.Lock()
+	if f.inner == nil {
+		f.ids = make(map[string]bool)
+		f.inner = &mapstore.Store{Now: func() time.Time { return time.Now().Add(f.skew) }}
+	}
+	return f.inner
+}
+
+// put stores rec whether or not there is something: what no store may do.
+func (f *full) put(rec core.Record) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	f.ids[rec.ID] = true
+	s.Delete(context.Background(), rec.ID)
+	s.Create(context.Background(), rec)
+}
+
+// blindly does what do does with all expired records alive again.
+func (f *full) blindly(do func(s *mapstore.Store)) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	f.skew = -time.Minute
+	defer func() { f.skew = 0 }()
+	do(s)
+}
+
+func (f *full) Load(ctx context.Context, id string) (core.Record, error) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.Load(ctx, id)
+}
+
+func (f *full) Create(ctx context.Context, rec core.Record) error {
+	s := f.lock()
+	defer f.mu.Unlock()
+	f.ids[rec.ID] = true
+	return s.Create(ctx, rec)
+}
+
+func (f *full) Update(ctx context.Context, old, next core.Record) error {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.Update(ctx, old, next)
+}
+
+func (f *full) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.Touch(ctx, id, ttl)
+}
+
+func (f *full) Delete(ctx context.Context, id string) error {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.Delete(ctx, id)
+}
+
+func (f *full) Replace(ctx context.Context, old, retired, next core.Record) error {
+	s := f.lock()
+	defer f.mu.Unlock()
+	f.ids[next.ID] = true
+	if _, err := s.Load(ctx, next.ID); err == nil {
+		return core.ErrExists
+	}
+	if err := s.Update(ctx, old, retired); err != nil {
+		return err
+	}
+	return s.Create(context.WithoutCancel(ctx), next)
+}
+
+func (f *full) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	err := s.Update(ctx, old, next)
+	if errors.Is(err, core.ErrConflict) {
+		newest, _ := s.Load(context.WithoutCancel(ctx), old.ID)
+		return newest, err
+	}
+	return core.Record{}, err
+}
+
+func (f *full) All(ctx context.Context) iter.Seq2[core.Record, error] {
+	return func(yield func(core.Record, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(core.Record{}, err)
+			return
+		}
+		for _, rec := range f.records() {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f *full) records() []core.Record {
+	s := f.lock()
+	defer f.mu.Unlock()
+	var recs []core.Record
+	for id := range f.ids {
+		if rec, err := s.Load(context.Background(), id); err == nil {
+			recs = append(recs, rec)
+		}
+	}
+	return recs
+}
+
+func (f *full) Count(ctx context.Context) (int, error) {
+	return len(f.records()), ctx.Err()
+}
+
+func (f *full) Clear(ctx context.Context) error {
+	for _, rec := range f.records() {
+		if err := f.Delete(ctx, rec.ID); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (f *full) Ping(ctx context.Context) error { return ctx.Err() }
+
+// careful looks at the context at each step of a walk.
+type careful struct{ *full }
+
+func (s careful) All(ctx context.Context) iter.Seq2[core.Record, error] {
+	return func(yield func(core.Record, error) bool) {
+		for rec, err := range s.full.All(ctx) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// broken is full but for the verbs that are set.
+type broken struct {
+	*full
+	load         func(context.Context, string) (core.Record, error)
+	create       func(context.Context, core.Record) error
+	update       func(ctx context.Context, old, next core.Record) error
+	touch        func(context.Context, string, time.Duration) error
+	remove       func(context.Context, string) error
+	replace      func(ctx context.Context, old, retired, next core.Record) error
+	updateOrLoad func(ctx context.Context, old, next core.Record) (core.Record, error)
+	all          func(context.Context) iter.Seq2[core.Record, error]
+	count        func(context.Context) (int, error)
+	clear        func(context.Context) error
+	ping         func(context.Context) error
+}
+
+func (b *broken) Load(ctx context.Context, id string) (core.Record, error) {
+	if b.load != nil {
+		return b.load(ctx, id)
+	}
+	return b.full.Load(ctx, id)
+}
+
+func (b *broken) Create(ctx context.Context, rec core.Record) error {
+	if b.create != nil {
+		return b.create(ctx, rec)
+	}
+	return b.full.Create(ctx, rec)
+}
+
+func (b *broken) Update(ctx context.Context, old, next core.Record) error {
+	if b.update != nil {
+		return b.update(ctx, old, next)
+	}
+	return b.full.Update(ctx, old, next)
+}
+
+func (b *broken) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	if b.touch != nil {
+		return b.touch(ctx, id, ttl)
+	}
+	return b.full.Touch(ctx, id, ttl)
+}
+
+func (b *broken) Delete(ctx context.Context, id string) error {
+	if b.remove != nil {
+		return b.remove(ctx, id)
+	}
+	return b.full.Delete(ctx, id)
+}
+
+func (b *broken) Replace(ctx context.Context, old, retired, next core.Record) error {
+	if b.replace != nil {
+		return b.replace(ctx, old, retired, next)
+	}
+	return b.full.Replace(ctx, old, retired, next)
+}
+
+func (b *broken) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+	if b.updateOrLoad != nil {
+		return b.updateOrLoad(ctx, old, next)
+	}
+	return b.full.UpdateOrLoad(ctx, old, next)
+}
+
+func (b *broken) All(ctx context.Context) iter.Seq2[core.Record, error] {
+	if b.all != nil {
+		return b.all(ctx)
+	}
+	return b.full.All(ctx)
+}
+
+func (b *broken) Count(ctx context.Context) (int, error) {
+	if b.count != nil {
+		return b.count(ctx)
+	}
+	return b.full.Count(ctx)
+}
+
+func (b *broken) Clear(ctx context.Context) error {
+	if b.clear != nil {
+		return b.clear(ctx)
+	}
+	return b.full.Clear(ctx)
+}
+
+func (b *broken) Ping(ctx context.Context) error {
+	if b.ping != nil {
+		return b.ping(ctx)
+	}
+	return b.full.Ping(ctx)
+}
+
+// peek returns the live record of id, with no lock held afterwards: the first
+// half of a check that is not atomic.
+func (f *full) peek(id string) (core.Record, bool) {
+	rec, err := f.Load(context.Background(), id)
+	return rec, err == nil
+}
+
+func same(a, b core.Record) bool { return bytes.Equal(a.Data, b.Data) }

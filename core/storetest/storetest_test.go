@@ -1,0 +1,77 @@
+package storetest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/storetest"
+)
+
+func TestMapStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) core.Store { return new(mapstore.Store) })
+}
+
+func TestFullStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) core.Store { return new(full) })
+}
+
+// TestCarefulLister runs on a Lister that looks at the context at each step; the
+// one of full has everything at hand.
+func TestCarefulLister(t *testing.T) {
+	storetest.Run(t, func(*testing.T) core.Store { return careful{new(full)} })
+}
+
+// TestBrokenStores proves that a store which breaks a rule fails the cases that
+// are about it.
+func TestBrokenStores(t *testing.T) {
+	for _, b := range brokenStores {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			const patience = time.Second // with a store that never gets it right
+			failures := storetest.Failures(t, func() core.Store { return b.open(new(full)) }, patience, b.fails)
+			for _, name := range b.fails {
+				if message, ok := failures[name]; ok {
+					t.Logf("%s: %s", name, message)
+				} else {
+					t.Errorf("case %s passes", name)
+				}
+			}
+		})
+	}
+}
+
+// TestSoundStore sees to it that the recorder used there finds no fault with a
+// store that keeps the contract.
+func TestSoundStore(t *testing.T) {
+	failures := storetest.Failures(t, func() core.Store { return new(full) }, time.Minute, storetest.Cases())
+	for name, message := range failures {
+		t.Errorf("%s: %s", name, message)
+	}
+}
+
+// TestCases checks the list itself: each case has a name of its own and fails
+// for a broken store, so none is there for show.
+func TestCases(t *testing.T) {
+	cases := make(map[string]bool) // whether a broken store fails it
+	for _, name := range storetest.Cases() {
+		if _, ok := cases[name]; ok {
+			t.Errorf("two cases are named %s", name)
+		}
+		cases[name] = false
+	}
+	for _, b := range brokenStores {
+		for _, name := range b.fails {
+			if _, ok := cases[name]; !ok {
+				t.Errorf("%s: there is no case %s", b.name, name)
+			}
+			cases[name] = true
+		}
+	}
+	for name, proven := range cases {
+		if !proven {
+			t.Errorf("case %s: no broken store fails it", name)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+// Command quickstart-gin counts a visitor's views, and logs in and out.
+package main
+
+import (
+	"cmp"
+	"crypto/rand"
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/cloakroom-go/cloakroom/ginsession"
+	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+)
+
+const (
+	views ginsession.Key[int]    = "views"
+	user  ginsession.Key[string] = "user"
+)
+
+func main() {
+	r := gin.Default()
+	r.Use(ginsession.New(ginsession.Config{
+		Store: memorystore.New(),
+		// A random secret will do as long as the sessions end with the process.
+		Secrets: []string{cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())},
+	}))
+
+	r.GET("/", func(c *gin.Context) {
+		n := views.Update(ginsession.Get(c), func(n int) int { return n + 1 })
+		c.String(http.StatusOK, "Number of views: %d\n", n)
+	})
+	r.POST("/login", func(c *gin.Context) {
+		s := ginsession.Get(c)
+		if err := s.Renew(); err != nil { // a new id: the old one may be known to others
+			_ = c.AbortWithError(http.StatusInternalServerError, err)
+			return
+		}
+		user.Set(s, c.PostForm("user"))
+		c.String(http.StatusOK, "Hello, %s!\n", user.Get(s))
+	})
+	r.GET("/me", func(c *gin.Context) {
+		name := user.Get(ginsession.Get(c))
+		if name == "" {
+			c.String(http.StatusUnauthorized, "Log in first.\n")
+			return
+		}
+		c.String(http.StatusOK, "You are %s.\n", name)
+	})
+	r.POST("/logout", func(c *gin.Context) {
+		if err := ginsession.Get(c).Destroy(c); err != nil {
+			_ = c.AbortWithError(http.StatusServiceUnavailable, err)
+			return
+		}
+		c.String(http.StatusOK, "Goodbye!\n")
+	})
+
+	log.Fatal(r.Run("127.0.0.1:" + cmp.Or(os.Getenv("PORT"), "8080")))
+}
