@@ -17,7 +17,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start the example app; PORT=8080 chooses the port
-	@cd examples && go run ./quickstart-gin
+	@cd examples && go run ./demo
 
 test: ## run all tests of all modules, with the race detector
 	@race=$$(scripts/race-flag.sh); set -x; go test $$race -count=1 work

@@ -693,4 +693,8 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 	}
 }
 
-func isObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
+func isObject(raw []byte) bool {
+	var buf [12]member
+	_, ok := scanObject(raw, buf[:0])
+	return ok
+}

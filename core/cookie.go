@@ -292,13 +292,16 @@ func pathMatches(requestPath, cookiePath string) bool {
 // was stripped on the way to the handler, because that is what the browser
 // matches. It is not unescaped, likewise.
 func requestPath(r *http.Request) string {
-	uri := r.RequestURI
-	if uri == "" { // a request made in a test
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if _, rest, ok := strings.Cut(path, "://"); ok && path[0] != '/' { // absolute form, as to a proxy
+		slash := strings.IndexByte(rest, '/')
+		if slash < 0 {
+			return "/"
+		}
+		return rest[slash:]
+	}
+	if !strings.HasPrefix(path, "/") { // a request made in a test, or "*"
 		return r.URL.EscapedPath()
 	}
-	if !strings.HasPrefix(uri, "/") { // absolute form, or "*"
-		return r.URL.EscapedPath()
-	}
-	path, _, _ := strings.Cut(uri, "?")
 	return path
 }

@@ -71,6 +71,14 @@ func (c *exchangeContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// Format keeps a context that is printed from showing the session.
+func (c *exchangeContext) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte("context of a request with a session"))
+}
+
+// Format keeps an Exchange from printing what it holds.
+func (x *Exchange) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Exchange")) }
+
 // newExchange returns an Exchange that has not looked for its session yet.
 func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 	x := &Exchange{m: m, r: r, cookie: &m.cfg.Cookie, mounts: 1}

@@ -310,7 +310,7 @@ func (w cookieWriter) append(dst, found []byte) []byte {
 	if w.set {
 		maxAge = w.age.max
 	}
-	if !w.set && maxAge == 0 && (original == nil || isNullOrFalse(original)) {
+	if !w.set && maxAge == 0 && isNone(original) && isNone(findMember(found, members, "expires")) {
 		return append(dst, found...) // a cookie for the browser's session
 	}
 	dst = append(dst, '{')
@@ -393,8 +393,10 @@ func appendExpires(dst []byte, now time.Time, d time.Duration) []byte {
 	return append(dst, '"')
 }
 
-func isNullOrFalse(raw []byte) bool {
-	return string(raw) == "null" || string(raw) == "false"
+// isNone tells whether a member says that there is no expiry, in one of
+// express-session's ways.
+func isNone(raw []byte) bool {
+	return raw == nil || string(raw) == "null" || string(raw) == "false"
 }
 
 // cookieExpires reads the expiry in the member cookie: what the browser was

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -142,6 +143,9 @@ func (w *Writer) Push(target string, opts *http.PushOptions) error {
 	}
 	return http.ErrNotSupported
 }
+
+// Format keeps a Writer from printing what its Exchange holds.
+func (w *Writer) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "Writer(%T)", w.ResponseWriter) }
 
 // Unwrap is for [http.ResponseController].
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -56,10 +56,17 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 			w := x.Writer(inner, nil) // the error page is the HTTPErrorHandler's, after the handler
 			c.Response().Writer = w
 			defer func() {
-				if v := recover(); v != nil {
-					x.Panicked(w, v)
-					err = respond(m, c, inner, w.Err(), nil)
+				v := recover()
+				if v == nil {
+					return
 				}
+				if w.Err() != nil {
+					restore(c, x, inner) // the error page of the recovery has to get through
+				}
+				if w.Err() == nil || v != http.ErrAbortHandler { // httputil.ReverseProxy panics so when a write fails
+					x.Panicked(w, v)
+				}
+				err = respond(m, c, x, inner, w.Err(), nil)
 			}()
 			handlerErr := next(c)
 			if handlerErr != nil && !w.Began() {
@@ -73,7 +80,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				err = w.Err()
 			}
 			if err != nil {
-				return respond(m, c, inner, err, handlerErr)
+				return respond(m, c, x, inner, err, handlerErr)
 			}
 			return handlerErr
 		}
@@ -82,11 +89,17 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 
 // respond makes the error the response in place of what the handler wrote, of
 // which nothing left.
-func respond(m *core.Manager, c echo.Context, inner http.ResponseWriter, err, handlerErr error) error {
+func respond(m *core.Manager, c echo.Context, x *core.Exchange, inner http.ResponseWriter, err, handlerErr error) error {
+	restore(c, x, inner)
+	return fail(m, c, err, handlerErr)
+}
+
+// restore undoes what the handler did to the response.
+func restore(c echo.Context, x *core.Exchange, inner http.ResponseWriter) {
 	res := c.Response()
 	res.Writer = inner
 	res.Committed, res.Status, res.Size = false, http.StatusOK, 0
-	return fail(m, c, err, handlerErr)
+	_ = x.Commit(inner.Header()) // it failed, keeps failing, and takes back what was set since
 }
 
 // fail returns the error for the HTTPErrorHandler, unless Config.ErrorHandler

@@ -45,6 +45,8 @@ type scene struct {
 	tls    bool
 	noise  bool // the framework is known to have the server complain
 
+	empty func() core.Store // returns one more store
+
 	url       string // of the server that was started last
 	transport *http.Transport
 	log       buffer // of Config.Logger
@@ -65,7 +67,14 @@ func newScene(tb testing.TB, fw Framework, store core.Store, patience time.Durat
 }
 
 func (s *scene) play(sc scenario) {
+	s.Helper()
 	sc.play(s)
+	s.end()
+}
+
+// end checks what no scenario may do.
+func (s *scene) end() {
+	s.Helper()
 	s.discreet()
 	if text := s.serverLog.String(); !s.noise && text != "" {
 		s.Fatalf("the server complained: %s", text)
@@ -99,7 +108,7 @@ func (s *scene) manager() *core.Manager {
 func (s *scene) serve(routes ...Route) {
 	s.Helper()
 	s.m = s.manager()
-	s.start(App{Use: []Middleware{{Session: s.m}}, Groups: []Group{{Routes: append(routes, usual...)}}})
+	s.start(App{Use: []Middleware{{Session: s.m}}, Groups: []Group{{Routes: append(routes, usual()...)}}})
 }
 
 // start starts a server for the app.
@@ -151,31 +160,33 @@ func at(path string, h Handler) Route { return Route{Path: path, Handler: h} }
 const count core.Key[int] = "count"
 
 // usual are the handlers that most scenarios need.
-var usual = []Route{
-	at("/static", func(c *Context) error { return c.String(http.StatusOK, "static") }),
-	at("/count", func(c *Context) error {
-		n := count.Update(c.Get(), func(n int) int { return n + 1 })
-		return c.JSON(http.StatusOK, n)
-	}),
-	at("/read", func(c *Context) error { return c.JSON(http.StatusOK, count.Get(c.Get())) }),
-	at("/login", func(c *Context) error {
-		s := c.Get()
-		if err := s.Renew(); err != nil {
-			return err
-		}
-		s.Set("user", c.Request.FormValue("user"))
-		return c.String(http.StatusOK, "hello")
-	}),
-	at("/me", func(c *Context) error {
-		user, _ := c.Get().Get("user").(string)
-		return c.String(http.StatusOK, "user="+user)
-	}),
-	at("/logout", func(c *Context) error {
-		if err := c.Get().Destroy(c.Request.Context()); err != nil {
-			return err
-		}
-		return c.String(http.StatusOK, "bye")
-	}),
+func usual() []Route {
+	return []Route{
+		at("/static", func(c *Context) error { return c.String(http.StatusOK, "static") }),
+		at("/count", func(c *Context) error {
+			n := count.Update(c.Get(), func(n int) int { return n + 1 })
+			return c.JSON(http.StatusOK, n)
+		}),
+		at("/read", func(c *Context) error { return c.JSON(http.StatusOK, count.Get(c.Get())) }),
+		at("/login", func(c *Context) error {
+			s := c.Get()
+			if err := s.Renew(); err != nil {
+				return err
+			}
+			s.Set("user", c.Request.FormValue("user"))
+			return c.String(http.StatusOK, "hello")
+		}),
+		at("/me", func(c *Context) error {
+			user, _ := c.Get().Get("user").(string)
+			return c.String(http.StatusOK, "user="+user)
+		}),
+		at("/logout", func(c *Context) error {
+			if err := c.Get().Destroy(c.Request.Context()); err != nil {
+				return err
+			}
+			return c.String(http.StatusOK, "bye")
+		}),
+	}
 }
 
 // A browser is a client with a jar for its cookies.
@@ -554,4 +565,3 @@ func brief(s string) string {
 	}
 	return s
 }
-

@@ -23,7 +23,7 @@ type spy struct {
 	mu     sync.Mutex
 	calls  map[string]int
 	ids    map[string]bool
-	before func(ctx context.Context, verb string) error      // in place of the call, where it returns an error
+	before func(ctx context.Context, verb string) error            // in place of the call, where it returns an error
 	after  func(ctx context.Context, verb string, err error) error // what the caller is told
 }
 

@@ -1,0 +1,167 @@
+package adaptertest
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// answering is a route that changes the session and sets these headers.
+func answering(headers ...string) Route {
+	return at("/answer", func(c *Context) error {
+		count.Update(c.Get(), func(n int) int { return n + 1 })
+		for i := 0; i < len(headers); i += 2 {
+			c.Writer.Header().Add(headers[i], headers[i+1])
+		}
+		return c.String(http.StatusOK, marker)
+	})
+}
+
+// outside sets headers before the framework sees the request.
+func outside(headers ...string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Add(headers[i], headers[i+1])
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+var headers = []scenario{
+	{"a response with our cookie is private", func(s *scene) {
+		s.serve(answering())
+		s.browser().get("/answer").has("Cache-Control", "private, no-cache").has("Vary", "Cookie").sets()
+	}},
+	{"Cache-Control: public becomes private with the cookie", func(s *scene) {
+		s.serve(answering("Cache-Control", "public, max-age=60, s-maxage=600"))
+		b := s.browser()
+		b.get("/answer").has("Cache-Control", "private, max-age=60").sets()
+		b.get("/answer").has("Cache-Control", "public, max-age=60, s-maxage=600").has("Vary", "Cookie").silent()
+	}},
+	{"Cache-Control: no-store stays with the cookie", func(s *scene) {
+		s.serve(answering("Cache-Control", "no-store"))
+		r := s.browser().get("/answer")
+		r.sets()
+		if got := r.Header.Get("Cache-Control"); !strings.Contains(got, "no-store") || strings.Contains(got, "public") {
+			s.Fatalf("Cache-Control is %q", got)
+		}
+	}},
+	{"Cache-Control in several lines is one with the cookie", func(s *scene) {
+		s.serve(answering("Cache-Control", "max-age=60", "Cache-Control", "public", "Cache-Control", `x="a, public"`))
+		s.browser().get("/answer").has("Cache-Control", `private, max-age=60, x="a, public"`).sets()
+	}},
+	{"Vary: Cookie is not doubled", func(s *scene) {
+		s.serve(answering("Vary", "Accept, cookie"))
+		s.browser().get("/answer").has("Vary", "Accept, cookie").sets()
+	}},
+	{"Vary: * is left alone", func(s *scene) {
+		s.serve(answering("Vary", "*"))
+		s.browser().get("/answer").has("Vary", "*").sets()
+	}},
+	{"Vary of the handler is kept", func(s *scene) {
+		s.serve(answering("Vary", "Accept"))
+		r := s.browser().get("/answer")
+		r.sets()
+		if got := strings.Join(r.Header.Values("Vary"), ", "); got != "Accept, Cookie" {
+			s.Fatalf("Vary is %q", got)
+		}
+	}},
+	{"cookies of the app are kept", func(s *scene) {
+		s.serve(answering("Set-Cookie", "theme=dark; Path=/"))
+		b := s.browser()
+		r := b.get("/answer")
+		r.sets()
+		if c := r.cookieNamed("theme"); c == nil || c.Value != "dark" {
+			s.Fatalf("the app's cookie is gone")
+		}
+		b.get("/answer").silent()
+		b.get("/read").is(http.StatusOK, "2")
+	}},
+	{"the error page has no header of the handler's", func(s *scene) {
+		s.around = outside("X-Frame-Options", "DENY")
+		s.serve(answering("Content-Length", "22", "ETag", `"abc"`, "Cache-Control", "public, max-age=60", "Last-Modified", "Sat, 21 Nov 2026 09:00:00 GMT",
+			"Content-Encoding", "br", "Content-Type", "image/png", "Set-Cookie", "theme=dark; Path=/", "X-Handler", "the handler", "Content-Disposition", "attachment"))
+		s.store.fail(writes...)
+		r := s.browser().get("/answer").fails(http.StatusServiceUnavailable).has("X-Frame-Options", "DENY").lacks("Content-Disposition", "Vary")
+		if ct := r.Header.Get("Content-Type"); ct == "image/png" || r.text == "" || int64(len(r.text)) != r.ContentLength && r.ContentLength >= 0 {
+			s.Fatalf("Content-Type is %q, Content-Length %d and the body %q", ct, r.ContentLength, r.text)
+		}
+	}},
+	{"the error page of a redirect leads nowhere", func(s *scene) {
+		s.serve(at("/answer", func(c *Context) error {
+			count.Set(c.Get(), 1)
+			return c.Redirect(http.StatusSeeOther, "/welcome")
+		}))
+		s.store.fail(writes...)
+		s.browser().get("/answer").fails(http.StatusServiceUnavailable)
+	}},
+	{"headers that are set after the commit failed do not show", func(s *scene) {
+		s.serve(at("/answer", func(c *Context) error {
+			count.Set(c.Get(), 1)
+			err := c.String(http.StatusOK, marker)
+			c.Writer.Header().Set("X-Handler", "the handler")
+			c.Writer.Header().Set("Etag", `"abc"`)
+			c.Writer.Header().Set("Cache-Control", "public")
+			return err
+		}))
+		s.store.fail(writes...)
+		s.browser().get("/answer").fails(http.StatusServiceUnavailable)
+	}},
+	{"headers from outside are as they were on the error page", func(s *scene) {
+		s.around = outside("Vary", "Origin", "Set-Cookie", "csrf=1; Path=/", "Cache-Control", "max-age=5")
+		s.serve(answering("Vary", "Accept", "X-Handler", "the handler"))
+		s.store.fail(writes...)
+		r := s.browser().get("/answer").status(http.StatusServiceUnavailable).has("Vary", "Origin").has("Set-Cookie", "csrf=1; Path=/").lacks("X-Handler")
+		r.has("Cache-Control", "no-store").withoutMarker()
+	}},
+	{"Config.ErrorHandler writes the error page", func(s *scene) {
+		s.cfg.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(core.HTTPStatus(err))
+			_, _ = w.Write([]byte("<h1>Back soon</h1>"))
+		}
+		s.serve(answering("X-Handler", "the handler"))
+		b := s.browser()
+		s.store.fail(writes...)
+		b.get("/answer").fails(http.StatusServiceUnavailable).is(http.StatusServiceUnavailable, "<h1>Back soon</h1>").has("Content-Type", "text/html")
+		s.store.heal()
+		b.get("/answer").sets()
+		s.store.fail("load")
+		b.get("/answer").fails(http.StatusServiceUnavailable).is(http.StatusServiceUnavailable, "<h1>Back soon</h1>")
+	}},
+	{"Config.ErrorHandler that writes nothing but a status", func(s *scene) {
+		s.cfg.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+		s.serve(answering(), at("/nothing", func(c *Context) error {
+			count.Set(c.Get(), 1)
+			return nil
+		}))
+		s.store.fail(writes...)
+		s.browser().get("/answer").fails(http.StatusBadGateway)
+		s.browser().get("/nothing").fails(http.StatusBadGateway)
+	}},
+	{"the handler's writes get the error of the commit", func(s *scene) {
+		got := make(chan error, 3)
+		s.serve(at("/answer", func(c *Context) error {
+			count.Set(c.Get(), 1)
+			_, err := c.Writer.Write([]byte(marker))
+			got <- err
+			_, err = c.Writer.Write([]byte(marker))
+			got <- err
+			got <- http.NewResponseController(c.Writer).Flush()
+			return nil
+		}))
+		s.store.fail(writes...)
+		s.browser().get("/answer").fails(http.StatusServiceUnavailable)
+		for _, what := range []string{"the first Write", "the second Write"} {
+			var failure *core.StoreError
+			if err := <-got; !errors.As(err, &failure) {
+				s.Fatalf("%s got %v, want the store's error", what, err)
+			}
+		}
+		<-got // Gin's Flush has no error
+	}},
+}

@@ -1,0 +1,213 @@
+package examples
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// start builds and runs a program of this module and returns its address.
+func start(t *testing.T, program string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), program)
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
+		t.Fatalf("go build ./%s: %v\n%s", program, err, out)
+	}
+	port := freePort(t)
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Env = append(os.Environ(), "PORT="+port, "SESSION_SECRET=")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	base := "http://127.0.0.1:" + port
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			_ = conn.Close()
+			return base
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s does not listen on port %s", program, port)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
+
+// A visitor is a browser, or what curl -c jar -b jar is.
+type visitor struct {
+	t    *testing.T
+	base string
+	http *http.Client
+}
+
+func newVisitor(t *testing.T, base string) *visitor {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &visitor{t, base, &http.Client{Jar: jar, Timeout: 10 * time.Second}}
+}
+
+// do returns the status and body of a request, and the cookies that it set.
+func (v *visitor) do(method, path string, form url.Values) (string, []*http.Cookie) {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), method, v.base+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	res, err := v.http.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return fmt.Sprintf("%d %s", res.StatusCode, strings.TrimSpace(string(body))), res.Cookies()
+}
+
+// cookie returns the value of the visitor's session cookie.
+func (v *visitor) cookie() string {
+	u, err := url.Parse(v.base)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, c := range v.http.Jar.Cookies(u) {
+		if c.Name == "sid" {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// withCookie returns another visitor who has somebody's cookie.
+func (v *visitor) withCookie(value string) *visitor {
+	other := newVisitor(v.t, v.base)
+	u, err := url.Parse(v.base)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	other.http.Jar.SetCookies(u, []*http.Cookie{{Name: "sid", Value: value}})
+	return other
+}
+
+func TestTheQuickstarts(t *testing.T) {
+	for _, program := range []string{"quickstart-gin", "quickstart-echo", "quickstart-nethttp"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			v := newVisitor(t, start(t, program))
+			expect := func(got, want string) {
+				t.Helper()
+				if got != want {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+
+			got, set := v.do("GET", "/", nil)
+			expect(got, "200 Number of views: 1")
+			if len(set) != 1 || set[0].Name != "sid" || !set[0].HttpOnly || set[0].SameSite != http.SameSiteLaxMode {
+				t.Errorf("the first visit set %v, want one cookie sid with HttpOnly and SameSite=Lax", set)
+			}
+			got, set = v.do("GET", "/", nil)
+			expect(got, "200 Number of views: 2")
+			if len(set) != 0 {
+				t.Errorf("the second visit set %v, want none", set)
+			}
+			got, _ = v.do("GET", "/me", nil)
+			expect(got, "401 Log in first.")
+
+			anonymous := v.cookie()
+			got, _ = v.do("POST", "/login", url.Values{"user": {"bob"}})
+			expect(got, "200 Hello, bob!")
+			loggedIn := v.cookie()
+			if loggedIn == anonymous {
+				t.Error("the login kept the id")
+			}
+			got, _ = v.do("GET", "/me", nil)
+			expect(got, "200 You are bob.")
+			got, _ = v.do("GET", "/", nil)
+			expect(got, "200 Number of views: 3")
+			got, _ = v.withCookie(anonymous).do("GET", "/me", nil)
+			expect(got, "401 Log in first.")
+			got, _ = v.withCookie(tampered(loggedIn)).do("GET", "/", nil)
+			expect(got, "200 Number of views: 1")
+
+			got, _ = v.do("POST", "/logout", nil)
+			expect(got, "200 Goodbye!")
+			if v.cookie() != "" {
+				t.Error("the logout left the cookie in the browser")
+			}
+			got, _ = v.withCookie(loggedIn).do("GET", "/me", nil)
+			expect(got, "401 Log in first.")
+			got, _ = v.do("GET", "/", nil)
+			expect(got, "200 Number of views: 1")
+		})
+	}
+}
+
+// tampered changes one character of a cookie, in the middle of the id.
+func tampered(cookie string) string {
+	i := len("s%3A") + 10
+	c := byte('A')
+	if cookie[i] == c {
+		c = 'B'
+	}
+	return cookie[:i] + string(c) + cookie[i+1:]
+}
+
+func TestTheDemo(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t, start(t, "demo"))
+	expect := func(got string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(got, want) {
+				t.Errorf("the page does not say %q:\n%s", want, got)
+			}
+		}
+	}
+	got, _ := v.do("GET", "/", nil)
+	expect(got, "200 ", `<p class="views">1</p>`, "Log in")
+	got, _ = v.do("POST", "/login", url.Values{"user": {"<b>bob</b>"}})
+	expect(got, `<p class="views">2</p>`, "&lt;b&gt;bob&lt;/b&gt;", "with a new session id")
+	got, _ = v.do("GET", "/", nil)
+	if strings.Contains(got, "with a new session id") {
+		t.Error("the message is shown twice")
+	}
+	got, _ = v.do("POST", "/login", url.Values{"user": {"  "}})
+	expect(got, "Tell me a name")
+	got, _ = v.do("POST", "/logout", nil)
+	expect(got, `<p class="views">1</p>`, "You are logged out")
+}

@@ -1,0 +1,82 @@
+package memorystore
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Options are what can be set about a [Store]. The zero value is what [New]
+// takes: no limits.
+type Options struct {
+	// MaxSessions is how many live sessions the store holds at most. The
+	// default, 0, is no limit.
+	MaxSessions int
+
+	// MaxBytes is how many bytes the sessions take at most. A session counts as
+	// the length of its id, the length of its data and 160 bytes, which is
+	// about what the store itself needs for it. Garbage that the runtime has
+	// not collected yet comes on top: allow the process twice as much. The
+	// default, 0, is no limit.
+	MaxBytes int64
+
+	// AtLimit is what happens when a limit is reached. The default is
+	// RefuseNew.
+	AtLimit AtLimit
+
+	// SweepInterval is the time between two rounds that remove expired
+	// sessions, while there are any sessions. An expired session is not served,
+	// counted or held against a limit for as long as it waits: all that is at
+	// stake is when its memory is freed. The default, 0, is 10 seconds.
+	SweepInterval time.Duration
+
+	// Now is the clock that decides when a session is expired, for tests. It is
+	// called by many goroutines at once. The default is the monotonic clock,
+	// so that a session's life is not changed by setting the machine's time.
+	Now func() time.Time
+}
+
+// AtLimit tells what a [Store] does for which MaxSessions or MaxBytes leaves no
+// room.
+type AtLimit int
+
+const (
+	// RefuseNew keeps all sessions and refuses what does not fit, by a
+	// [*core.StoreError] with [core.ErrStoreFull] in it: a new session, and, at
+	// MaxBytes, an update by which a session grows.
+	RefuseNew AtLimit = iota
+
+	// EvictLeastRecentlyUsed removes the sessions that were not loaded, updated
+	// or touched for the longest time, as many as it takes. Their users are
+	// logged out, so whoever can make sessions can log others out: choose it
+	// for sessions that are cheap to lose. What exceeds MaxBytes on its own is
+	// refused.
+	EvictLeastRecentlyUsed
+)
+
+func (o Options) check() error {
+	switch {
+	case o.MaxSessions < 0:
+		return fmt.Errorf("memorystore: Options.MaxSessions is %d, want 0 (no limit) or more", o.MaxSessions)
+	case o.MaxBytes < 0:
+		return fmt.Errorf("memorystore: Options.MaxBytes is %d, want 0 (no limit) or more", o.MaxBytes)
+	case o.AtLimit != RefuseNew && o.AtLimit != EvictLeastRecentlyUsed:
+		return fmt.Errorf("memorystore: Options.AtLimit is %d, want RefuseNew or EvictLeastRecentlyUsed", o.AtLimit)
+	case o.SweepInterval < 0:
+		return fmt.Errorf("memorystore: Options.SweepInterval is %v, want 0 (10 seconds) or more", o.SweepInterval)
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxSessions == 0 {
+		o.MaxSessions = math.MaxInt
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = math.MaxInt64
+	}
+	if o.SweepInterval == 0 {
+		o.SweepInterval = 10 * time.Second
+	}
+	return o
+}

@@ -1,0 +1,455 @@
+package memorystore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/maphash"
+	"iter"
+	"math"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// A Store keeps sessions in memory. It is made by [New] or [NewWith], and may be
+// used by many goroutines at once.
+//
+// What it returns as errors are the sentinels of [core.Store] and
+// [*core.StoreError] with Store "memory": of Class "canceled" or "timeout" when
+// the context is done, "full" with [core.ErrStoreFull] when a limit is reached,
+// and "closed" with [net.ErrClosed] after [Store.Close]. A failed call has
+// changed nothing.
+type Store struct {
+	opts    Options
+	start   time.Time // what now counts from
+	limited bool
+	seed    maphash.Seed
+	shards  [256]shard
+	uses    atomic.Uint64 // orders what was used, across shards
+	quota   quota
+	closed  atomic.Bool
+	sweeper sweeper
+}
+
+var _ interface {
+	core.Store
+	core.Replacer
+	core.UpdateLoader
+	core.Lister
+	core.Counter
+	core.Clearer
+	core.Pinger
+} = (*Store)(nil)
+
+// New returns an empty store without limits.
+func New() *Store { return newStore(Options{}) }
+
+// NewWith returns an empty store. The error says which option is not valid.
+func NewWith(o Options) (*Store, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return newStore(o), nil
+}
+
+func newStore(o Options) *Store {
+	s := &Store{
+		limited: o.MaxSessions > 0 || o.MaxBytes > 0,
+		opts:    o.withDefaults(),
+		start:   time.Now(),
+		seed:    maphash.MakeSeed(),
+	}
+	if o.Now != nil {
+		s.start = o.Now()
+	}
+	for i := range s.shards {
+		s.shards[i].init()
+	}
+	return s
+}
+
+// Load implements [core.Store]. It returns the stored bytes themselves, without
+// a copy.
+func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
+	if err := s.refuse(ctx, "load"); err != nil {
+		return core.Record{}, err
+	}
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.entries[id]
+	if e == nil || !e.liveAt(s.now()) {
+		return core.Record{}, core.ErrNotFound
+	}
+	s.use(sh, e)
+	return e.record(), nil
+}
+
+// Create implements [core.Store]. At a limit it returns [core.ErrStoreFull] in a
+// [*core.StoreError], or evicts: see [AtLimit].
+func (s *Store) Create(ctx context.Context, rec core.Record) error {
+	if err := s.refuse(ctx, "create"); err != nil {
+		return err
+	}
+	data, sh := own(rec.Data), s.shard(rec.ID)
+	err := s.inRoom("create", size(rec.ID, data), func() error {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		now := s.now()
+		if s.live(sh, rec.ID, now) != nil {
+			return core.ErrExists
+		}
+		if !s.take(1, size(rec.ID, data)) {
+			return errNoRoom
+		}
+		s.use(sh, sh.add(rec.ID, data, end(now, rec.TTL)))
+		return nil
+	})
+	if err == nil {
+		s.sweepLater()
+	}
+	return err
+}
+
+// Update implements [core.Store]. At MaxBytes, a session that grows may be
+// refused as Create refuses a new one.
+func (s *Store) Update(ctx context.Context, old, next core.Record) error {
+	_, err := s.UpdateOrLoad(ctx, old, next)
+	return err
+}
+
+// UpdateOrLoad implements [core.UpdateLoader].
+func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest core.Record, err error) {
+	if err := s.refuse(ctx, "update"); err != nil {
+		return core.Record{}, err
+	}
+	data, sh := own(next.Data), s.shard(old.ID)
+	err = s.inRoom("update", size(old.ID, data), func() error {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		now := s.now()
+		e := s.live(sh, old.ID, now)
+		if e == nil {
+			return core.ErrNotFound
+		}
+		s.use(sh, e)
+		if !bytes.Equal(e.data, old.Data) {
+			newest = e.record()
+			return core.ErrConflict
+		}
+		if !s.take(0, int64(len(data)-len(e.data))) {
+			return errNoRoom
+		}
+		e.data = data
+		sh.setExpiry(e, end(now, next.TTL))
+		return nil
+	})
+	return newest, err
+}
+
+// Replace implements [core.Replacer]. It needs room for one more session, so at
+// a limit it may be refused as Create is.
+func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) error {
+	if err := s.refuse(ctx, "replace"); err != nil {
+		return err
+	}
+	retiredData, nextData := own(retired.Data), own(next.Data)
+	from, to := s.shard(old.ID), s.shard(next.ID)
+	err := s.inRoom("replace", size(old.ID, retiredData)+size(next.ID, nextData), func() error {
+		defer s.lockBoth(old.ID, next.ID)()
+		now := s.now()
+		e := s.live(from, old.ID, now)
+		switch {
+		case e == nil:
+			return core.ErrNotFound
+		case !bytes.Equal(e.data, old.Data):
+			return core.ErrConflict
+		case s.live(to, next.ID, now) != nil:
+			return core.ErrExists
+		}
+		s.use(from, e)
+		if !s.take(1, size(next.ID, nextData)+int64(len(retiredData)-len(e.data))) {
+			return errNoRoom
+		}
+		e.data = retiredData
+		from.setExpiry(e, end(now, retired.TTL))
+		s.use(to, to.add(next.ID, nextData, end(now, next.TTL)))
+		return nil
+	})
+	if err == nil {
+		s.sweepLater()
+	}
+	return err
+}
+
+// Touch implements [core.Store].
+func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	if err := s.refuse(ctx, "touch"); err != nil {
+		return err
+	}
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := s.now()
+	e := s.live(sh, id, now)
+	if e == nil {
+		return core.ErrNotFound
+	}
+	sh.setExpiry(e, end(now, ttl))
+	s.use(sh, e)
+	return nil
+}
+
+// Delete implements [core.Store].
+func (s *Store) Delete(ctx context.Context, id string) error {
+	if err := s.refuse(ctx, "delete"); err != nil {
+		return err
+	}
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if e := sh.entries[id]; e != nil {
+		s.drop(sh, e)
+	}
+	return nil
+}
+
+// All implements [core.Lister]. It copies the references of one of 256 parts of
+// the sessions at a time, and holds no lock while the body of the loop runs.
+func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
+	return func(yield func(core.Record, error) bool) {
+		if err := s.refuse(ctx, "list"); err != nil {
+			yield(core.Record{}, err)
+			return
+		}
+		for i := range s.shards {
+			for _, e := range s.shards[i].snapshot() {
+				if err := s.refuse(ctx, "list"); err != nil {
+					yield(core.Record{}, err)
+					return
+				}
+				if e.liveAt(s.now()) && !yield(e.record(), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Count implements [core.Counter].
+func (s *Store) Count(ctx context.Context) (int, error) {
+	s.sweep(func() bool { return ctx.Err() != nil })
+	if err := s.refuse(ctx, "count"); err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		s.dropExpired(sh, s.now(), math.MaxInt)
+		n += len(sh.entries)
+		sh.mu.Unlock()
+	}
+	return n, nil
+}
+
+// Clear implements [core.Clearer]. A session that is created meanwhile may
+// remain.
+func (s *Store) Clear(ctx context.Context) error {
+	if err := s.refuse(ctx, "clear"); err != nil {
+		return err
+	}
+	s.clear()
+	return nil
+}
+
+// Ping implements [core.Pinger].
+func (s *Store) Ping(ctx context.Context) error { return s.refuse(ctx, "ping") }
+
+// Close drops all sessions. Every later call but Close returns an error. It
+// waits for a sweep under way and always returns nil.
+func (s *Store) Close() error {
+	s.closed.Store(true)
+	s.stopSweeping()
+	s.clear()
+	return nil
+}
+
+func (s *Store) clear() {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.queue {
+			s.take(-1, -e.size())
+		}
+		sh.init()
+		sh.mu.Unlock()
+	}
+}
+
+// refuse returns an error when the call is not to be done at all.
+func (s *Store) refuse(ctx context.Context, verb string) error {
+	if err := ctx.Err(); err != nil {
+		class := "canceled"
+		if errors.Is(err, context.DeadlineExceeded) {
+			class = "timeout"
+		}
+		return failure(verb, class, err)
+	}
+	if s.closed.Load() {
+		return failure(verb, "closed", net.ErrClosed)
+	}
+	return nil
+}
+
+func failure(verb, class string, err error) error {
+	return &core.StoreError{Store: "memory", Verb: verb, Outcome: core.NotApplied, Class: class, Err: err}
+}
+
+func (s *Store) index(id string) uint64 {
+	return maphash.String(s.seed, id) % uint64(len(s.shards))
+}
+
+func (s *Store) shard(id string) *shard { return &s.shards[s.index(id)] }
+
+// lockBoth locks the shards of two ids, in the order of all who lock two.
+func (s *Store) lockBoth(a, b string) (unlock func()) {
+	i, j := s.index(a), s.index(b)
+	if i == j {
+		s.shards[i].mu.Lock()
+		return s.shards[i].mu.Unlock
+	}
+	first, second := &s.shards[min(i, j)].mu, &s.shards[max(i, j)].mu
+	first.Lock()
+	second.Lock()
+	return func() {
+		second.Unlock()
+		first.Unlock()
+	}
+}
+
+// now is the time since the store was made. Package time takes the monotonic
+// clock for that, and a call of Since costs half of what Now costs.
+func (s *Store) now() int64 {
+	if s.opts.Now != nil {
+		return int64(s.opts.Now().Sub(s.start))
+	}
+	return int64(time.Since(s.start))
+}
+
+// end returns the time after ttl, or the end of time.
+func end(now int64, ttl time.Duration) int64 {
+	if t := now + int64(ttl); t >= now {
+		return t
+	}
+	return math.MaxInt64
+}
+
+// own returns a copy with no room behind it, which an append of whoever loads it
+// would write to.
+func own(data []byte) []byte { return slices.Clip(bytes.Clone(data)) }
+
+// live returns the entry of id, or nil. It removes an expired one, so that the
+// id is free.
+func (s *Store) live(sh *shard, id string, now int64) *entry {
+	e := sh.entries[id]
+	if e != nil && !e.liveAt(now) {
+		s.drop(sh, e)
+		return nil
+	}
+	return e
+}
+
+func (s *Store) drop(sh *shard, e *entry) {
+	sh.remove(e)
+	s.take(-1, -e.size())
+}
+
+// use notes that e was used.
+func (s *Store) use(sh *shard, e *entry) {
+	if s.limited && s.opts.AtLimit == EvictLeastRecentlyUsed {
+		e.used = s.uses.Add(1)
+		sh.toFront(e)
+	}
+}
+
+// A quota counts what the store holds, where it has limits.
+type quota struct {
+	mu       sync.Mutex
+	sessions int
+	bytes    int64
+}
+
+// errNoRoom says that take failed. It does not leave the package.
+var errNoRoom = errors.New("memorystore: no room")
+
+// take counts sessions and bytes that come, or go, and tells whether they are
+// within the limits. What goes always is.
+func (s *Store) take(sessions int, bytes int64) bool {
+	if !s.limited {
+		return true
+	}
+	q := &s.quota
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if sessions > 0 && q.sessions+sessions > s.opts.MaxSessions || bytes > 0 && q.bytes+bytes > s.opts.MaxBytes {
+		return false
+	}
+	q.sessions += sessions
+	q.bytes += bytes
+	return true
+}
+
+// inRoom calls try until it returns something else than errNoRoom, and makes
+// room in between. What has more bytes than the limit is not tried: nobody is
+// evicted for it.
+func (s *Store) inRoom(verb string, bytes int64, try func() error) error {
+	if bytes > s.opts.MaxBytes {
+		return failure(verb, "full", core.ErrStoreFull)
+	}
+	for {
+		err := try()
+		if err != errNoRoom {
+			return err
+		}
+		if !s.makeRoom() {
+			return failure(verb, "full", core.ErrStoreFull)
+		}
+	}
+}
+
+// makeRoom removes some expired sessions or, where there are none, the one that
+// was used least recently, if it may. It tells whether it removed any.
+func (s *Store) makeRoom() bool {
+	var (
+		now     = s.now()
+		coldest *shard
+		used    uint64 = math.MaxUint64
+	)
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		dropped := s.dropExpired(sh, now, batch)
+		if e := sh.coldest(); e != nil && e.used < used {
+			coldest, used = sh, e.used
+		}
+		sh.mu.Unlock()
+		if dropped > 0 {
+			return true
+		}
+	}
+	if coldest == nil {
+		return false
+	}
+	coldest.mu.Lock()
+	defer coldest.mu.Unlock()
+	if e := coldest.coldest(); e != nil {
+		s.drop(coldest, e)
+	}
+	return true
+}

@@ -1,0 +1,115 @@
+package memorystore
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+)
+
+// batch is how many expired sessions are removed while a lock is held: some 20
+// microseconds.
+const batch = 32
+
+// A sweeper removes expired sessions in rounds. A round is started by a timer,
+// which is set while there are sessions, and runs in the timer's goroutine.
+type sweeper struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	set    atomic.Bool    // whether a round is to come
+	rounds sync.WaitGroup // those to come or under way
+}
+
+// sweepLater sets the timer unless it is set.
+func (s *Store) sweepLater() {
+	w := &s.sweeper
+	if w.set.Load() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.set.Load() || s.closed.Load() {
+		return
+	}
+	w.set.Store(true)
+	w.rounds.Add(1)
+	store := weak.Make(s) // a timer alone does not keep a store alive
+	w.timer = time.AfterFunc(s.opts.SweepInterval, func() {
+		if s := store.Value(); s != nil {
+			defer s.sweeper.rounds.Done()
+			s.sweepRound()
+		}
+	})
+}
+
+func (s *Store) sweepRound() {
+	s.sweep(s.closed.Load)
+	// Who creates a session after this sets the timer himself.
+	s.sweeper.set.Store(false)
+	if !s.empty() {
+		s.sweepLater()
+	}
+}
+
+// sweep removes all expired sessions. It goes round the shards and lets go of
+// the processor after each batch: a lock that is taken again at once would keep
+// out those who wait for it.
+func (s *Store) sweep(stop func() bool) {
+	for again := true; again; {
+		again = false
+		for i := range s.shards {
+			if stop() {
+				return
+			}
+			sh := &s.shards[i]
+			sh.mu.Lock()
+			dropped := s.dropExpired(sh, s.now(), batch)
+			sh.mu.Unlock()
+			if dropped > 0 {
+				runtime.Gosched()
+			}
+			again = again || dropped == batch
+		}
+	}
+}
+
+// dropExpired removes up to most expired sessions of a locked shard and returns
+// how many.
+func (s *Store) dropExpired(sh *shard, now int64, most int) (dropped int) {
+	for dropped < most {
+		e := sh.expired(now)
+		if e == nil {
+			break
+		}
+		s.drop(sh, e)
+		dropped++
+	}
+	return dropped
+}
+
+func (s *Store) empty() bool {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		n := len(sh.entries)
+		sh.mu.Unlock()
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// stopSweeping returns when no round is under way and none will come. The store
+// is closed before.
+func (s *Store) stopSweeping() {
+	w := &s.sweeper
+	w.mu.Lock()
+	if w.timer != nil && w.timer.Stop() {
+		w.rounds.Done()
+	}
+	w.timer = nil
+	w.mu.Unlock()
+	w.rounds.Wait()
+}
