@@ -66,7 +66,7 @@ func (s *Session) store(ctx context.Context, explicit bool) error {
 	case s.discarded && !wanted:
 		return nil
 	case s.base == nil:
-		if !wanted && !x.m.cfg.SaveUninitialized {
+		if !wanted && (!x.m.cfg.SaveUninitialized || x.needsHTTPS()) {
 			return nil
 		}
 		return s.create(ctx)
@@ -317,10 +317,13 @@ func (s *Session) destroy(ctx context.Context) error {
 	if s.destroyed {
 		return nil
 	}
-	if s.base != nil {
-		if m.retired.within(s.key, m.cfg.Now(), m.cfg.IdleTimeout) {
-			s.gone = true // the browser may have a newer cookie, which we must not delete
-		}
+	switch {
+	case s.base == nil:
+	case m.retired.within(s.key, m.cfg.Now(), m.cfg.IdleTimeout):
+		// It has ended. The browser may have a newer cookie, which we must not
+		// delete, and a retired record has to stay one.
+		s.gone = true
+	default:
 		if err := m.storeFailed(ctx, "delete", m.cfg.Store.Delete(ctx, s.key)); err != nil {
 			s.unfinished = true
 			return err
@@ -476,7 +479,7 @@ func (m *Manager) isLive(d *document) bool { return !d.meta.retired && !m.isExpi
 // stored under key. ErrSessionGone says that its absolute timeout has passed.
 func (s *Session) encode(base *document, key string) (*document, error) {
 	x, now := s.x, s.x.m.cfg.Now()
-	next := &document{meta: meta{present: true, created: now, token: newToken()}}
+	next := &document{meta: meta{present: true, created: time.UnixMilli(now.UnixMilli()), token: newToken()}}
 	cookie := cookieWriter{attributes: x.attributes(), age: s.currentAge(), set: s.changes.ageSet, now: now}
 	next.age = cookie.age
 	next.meta.age = cookie.age

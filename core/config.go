@@ -22,7 +22,8 @@ const (
 	shortSecret         = 32 // bytes; shorter ones are warned about
 )
 
-// EveryRequest, as Config.TouchInterval, extends the session with each request.
+// EveryRequest is the Config.TouchInterval that extends the session with each
+// request.
 const EveryRequest time.Duration = -1
 
 // A Policy tells what becomes of a request whose session cannot be loaded.
@@ -73,7 +74,7 @@ type Config struct {
 
 	// GenerateID, if not nil, makes the ids of new sessions. They must be
 	// impossible to guess: at least 128 bits from crypto/rand, and at least 16
-	// characters. The default is 192 bits as 32 characters of base64url.
+	// characters, as UTF-8. The default is 192 bits as 32 characters of base64url.
 	GenerateID func(*http.Request) (string, error)
 
 	// IdleTimeout is how long a session lives without activity. The default is
@@ -221,6 +222,9 @@ func (c Config) validate() error {
 	}
 	if c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout {
 		return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)}
+	}
+	if idle := c.withDefaults().IdleTimeout; c.TouchInterval >= idle {
+		return &ConfigError{"TouchInterval", fmt.Sprintf("(%v) is not shorter than the idle timeout (%v), so that active sessions would end: lower it", c.TouchInterval, idle)}
 	}
 	if c.MaxBytes < 0 {
 		return &ConfigError{"MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)}

@@ -21,8 +21,8 @@ var (
 	// Config.StoreTimeout; the changes were not stored.
 	ErrConflict = errors.New("cloakroom: session was changed by another request")
 
-	// ErrStoreFull says that the store has reached its limit and refuses new
-	// sessions.
+	// ErrStoreFull says that the store has reached its limit and refuses what
+	// needs more room: a new session, or one that grows.
 	ErrStoreFull = errors.New("cloakroom: session store is full")
 )
 
@@ -83,7 +83,7 @@ var (
 	ErrUndecodable = errors.New("cloakroom: session record cannot be decoded")
 
 	// ErrInvalidID says that Config.GenerateID failed or returned an id that is
-	// too short, or kept returning ids that are in use.
+	// too short or not UTF-8, or kept returning ids that are in use.
 	ErrInvalidID = errors.New("cloakroom: Config.GenerateID returned no usable id")
 )
 
@@ -115,9 +115,9 @@ func (e *ConfigError) Error() string {
 type Outcome int
 
 const (
-	// Unknown: the call may or may not have been applied, now or later.
+	// Unknown says that the call may or may not have been applied, now or later.
 	Unknown Outcome = iota
-	// NotApplied: the call was not sent, or the storage refused it.
+	// NotApplied says that it was not sent, or that the storage refused it.
 	NotApplied
 )
 

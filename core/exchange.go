@@ -32,6 +32,7 @@ type Exchange struct {
 	outer   *Exchange // of another Manager, around this one
 	skipped string    // why this request has no session
 	session Session
+	state   sessionState // of session
 	writer  Writer
 
 	cookieValue string // in place of r
@@ -83,7 +84,8 @@ func (x *Exchange) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Exchange
 func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 	x := &Exchange{m: m, r: r, cookie: &m.cfg.Cookie, mounts: 1}
 	x.ctx = exchangeContext{ctx, x}
-	x.session.x = x
+	x.state.x = x
+	x.session.sessionState = &x.state
 	return x
 }
 
@@ -500,7 +502,7 @@ func (x *Exchange) setCookie() string {
 			return ""
 		}
 		return a.setCookie(m.cfg.Name, "", -1, time.Time{})
-	case s.base == nil:
+	case s.base == nil, m.isExpired(s.base):
 		return ""
 	}
 	maxAge := s.currentAge().max

@@ -278,36 +278,63 @@ func TestNoOddRecordFailsARequestAndNoneIsWrittenThatHurtsExpress(t *testing.T) 
 		name, record string
 		cookie       string // what becomes of the member cookie; empty: it stays as it was
 		gone         bool   // the session counts as gone
-
 	}{
-		{name: "expires with milliseconds", record: `{"cookie":{"originalMaxAge":60000,"expires":"2026-11-21T08:00:00.000Z","httpOnly":true,"path":"/"}`,
-			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z","httpOnly":true,"path":"/"}`},
-		{name: "expires without a fraction", record: `{"cookie":{"originalMaxAge":60000,"expires":"2026-11-21T08:00:00Z"}`,
-			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "expires with an offset", record: `{"cookie":{"originalMaxAge":60000,"expires":"2026-11-21T08:00:00.123456789+01:00"}`,
-			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "expires is a number", record: `{"cookie":{"originalMaxAge":60000,"expires":1763715600000}`,
-			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "expires cannot be parsed", record: `{"cookie":{"originalMaxAge":60000,"expires":"soon"}`,
-			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "expires is missing", record: `{"cookie":{"originalMaxAge":60000}`,
-			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "originalMaxAge is a string", record: `{"cookie":{"originalMaxAge":"60000","expires":"2026-11-21T08:00:00.000Z","path":"/"}`,
-			cookie: `{"originalMaxAge":null,"expires":null,"path":"/"}`},
-		{name: "originalMaxAge is an object", record: `{"cookie":{"originalMaxAge":{},"expires":null}`,
-			cookie: `{"originalMaxAge":null,"expires":null}`},
-		{name: "originalMaxAge is negative", record: `{"cookie":{"originalMaxAge":-5,"expires":"2026-11-21T08:00:00.000Z"}`,
-			cookie: `{"originalMaxAge":null,"expires":null}`},
-		{name: "originalMaxAge is a float", record: `{"cookie":{"originalMaxAge":60000.5,"expires":null}`,
-			cookie: `{"originalMaxAge":60000.5,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "originalMaxAge twice, a string first", record: `{"cookie":{"originalMaxAge":"1","originalMaxAge":60000}`,
-			cookie: `{"originalMaxAge":60000,"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`},
-		{name: "expires without originalMaxAge", record: `{"cookie":{"expires":"2026-11-21T08:00:00.000Z","path":"/"}`,
-			cookie: `{"expires":null,"path":"/","originalMaxAge":null}`},
-		{name: "expires and originalMaxAge null", record: `{"cookie":{"originalMaxAge":null,"expires":"2026-11-21T09:00:00.000Z"}`,
-			cookie: `{"originalMaxAge":null,"expires":null}`},
-		{name: "a cookie that is damaged inside", record: `{"cookie":{"originalMaxAge" 1}`,
-			cookie: `{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/","sameSite":"lax"}`},
+		{
+			name: "expires with milliseconds", record: `{"cookie":{"originalMaxAge":60000,"expires":"2026-11-21T08:00:00.000Z","httpOnly":true,"path":"/"}`,
+			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z","httpOnly":true,"path":"/"}`,
+		},
+		{
+			name: "expires without a fraction", record: `{"cookie":{"originalMaxAge":60000,"expires":"2026-11-21T08:00:00Z"}`,
+			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "expires with an offset", record: `{"cookie":{"originalMaxAge":60000,"expires":"2026-11-21T08:00:00.123456789+01:00"}`,
+			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "expires is a number", record: `{"cookie":{"originalMaxAge":60000,"expires":1763715600000}`,
+			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "expires cannot be parsed", record: `{"cookie":{"originalMaxAge":60000,"expires":"soon"}`,
+			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "expires is missing", record: `{"cookie":{"originalMaxAge":60000}`,
+			cookie: `{"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "originalMaxAge is a string", record: `{"cookie":{"originalMaxAge":"60000","expires":"2026-11-21T08:00:00.000Z","path":"/"}`,
+			cookie: `{"originalMaxAge":null,"expires":null,"path":"/"}`,
+		},
+		{
+			name: "originalMaxAge is an object", record: `{"cookie":{"originalMaxAge":{},"expires":null}`,
+			cookie: `{"originalMaxAge":null,"expires":null}`,
+		},
+		{
+			name: "originalMaxAge is negative", record: `{"cookie":{"originalMaxAge":-5,"expires":"2026-11-21T08:00:00.000Z"}`,
+			cookie: `{"originalMaxAge":null,"expires":null}`,
+		},
+		{
+			name: "originalMaxAge is a float", record: `{"cookie":{"originalMaxAge":60000.5,"expires":null}`,
+			cookie: `{"originalMaxAge":60000.5,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "originalMaxAge twice, a string first", record: `{"cookie":{"originalMaxAge":"1","originalMaxAge":60000}`,
+			cookie: `{"originalMaxAge":60000,"originalMaxAge":60000,"expires":"2026-11-21T08:30:14.000Z"}`,
+		},
+		{
+			name: "expires without originalMaxAge", record: `{"cookie":{"expires":"2026-11-21T08:00:00.000Z","path":"/"}`,
+			cookie: `{"expires":null,"path":"/","originalMaxAge":null}`,
+		},
+		{
+			name: "expires and originalMaxAge null", record: `{"cookie":{"originalMaxAge":null,"expires":"2026-11-21T09:00:00.000Z"}`,
+			cookie: `{"originalMaxAge":null,"expires":null}`,
+		},
+		{
+			name: "a cookie that is damaged inside", record: `{"cookie":{"originalMaxAge" 1}`,
+			cookie: `{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/","sameSite":"lax"}`,
+		},
 		{name: "an empty cookie", record: `{"cookie":{}`},
 		{name: "no httpOnly and no path", record: `{"cookie":{"originalMaxAge":null,"expires":null}`},
 		{name: "everything null", record: `{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":null,"path":null,"domain":null,"secure":null,"sameSite":null,"priority":null,"partitioned":null}`},
@@ -434,12 +461,24 @@ func TestANewRecordIsOneThatExpressWouldWrite(t *testing.T) {
 		https  bool
 		want   string
 	}{
-		{"express-session's defaults", core.Cookie{Secure: core.SecureNever, SameSite: http.SameSiteDefaultMode}, false,
-			`{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}`},
-		{"auto over HTTP", core.Cookie{SameSite: core.SameSiteAuto}, false,
-			`{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/","sameSite":"lax"}`},
-		{"auto over HTTPS", core.Cookie{SameSite: core.SameSiteAuto}, true,
-			`{"originalMaxAge":null,"expires":null,"secure":true,"httpOnly":true,"path":"/","sameSite":"none"}`},
+		{
+			"express-session's defaults",
+			core.Cookie{Secure: core.SecureNever, SameSite: http.SameSiteDefaultMode},
+			false,
+			`{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}`,
+		},
+		{
+			"auto over HTTP",
+			core.Cookie{SameSite: core.SameSiteAuto},
+			false,
+			`{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/","sameSite":"lax"}`,
+		},
+		{
+			"auto over HTTPS",
+			core.Cookie{SameSite: core.SameSiteAuto},
+			true,
+			`{"originalMaxAge":null,"expires":null,"secure":true,"httpOnly":true,"path":"/","sameSite":"none"}`,
+		},
 		{"all set", core.Cookie{
 			MaxAge: time.Minute, Partitioned: true, Priority: core.PriorityHigh, Secure: core.SecureAlways,
 			ScriptAccess: true, Domain: "example.com", SameSite: http.SameSiteStrictMode,
@@ -477,7 +516,8 @@ func TestTheReservedMemberHoldsWhatHasToBeRemembered(t *testing.T) {
 		MaxAge    int64
 		OwnMaxAge bool
 		Retired   bool
-	}) {
+	},
+	) {
 		t.Helper()
 		var record struct {
 			Meta json.RawMessage `json:"__cloakroom"`

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"unicode/utf8"
 )
 
 const (
@@ -30,7 +31,7 @@ func (m *Manager) generateID(r *http.Request) (string, error) {
 		return newID(), nil
 	}
 	id, err := m.cfg.GenerateID(r)
-	if err != nil || len(id) < minIDLength {
+	if err != nil || len(id) < minIDLength || !utf8.ValidString(id) {
 		return "", ErrInvalidID // the generator's error might contain the id
 	}
 	return id, nil

@@ -152,8 +152,8 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 }
 
 // All walks the live sessions, in no particular order, each as it was when it
-// was read: changes to them are dropped, [Manager.Edit] makes them. With
-// Config.HashIDs their ID is the hash. Where the store cannot list, the one
+// was read: Destroy ends it, other changes are dropped ([Manager.Edit] makes
+// them). With Config.HashIDs their ID is the hash, which Edit does not take. Where the store cannot list, the one
 // error matches [errors.ErrUnsupported].
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {

@@ -44,6 +44,8 @@ func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 		{"negative absolute timeout", "AbsoluteTimeout", func(c *core.Config) { c.AbsoluteTimeout = -time.Hour }},
 		{"negative store timeout", "StoreTimeout", func(c *core.Config) { c.StoreTimeout = -time.Second }},
 		{"negative touch interval", "TouchInterval", func(c *core.Config) { c.TouchInterval = -time.Second }},
+		{"touch interval as long as the default idle timeout", "TouchInterval", func(c *core.Config) { c.TouchInterval = 24 * time.Hour }},
+		{"touch interval as long as the idle timeout", "TouchInterval", func(c *core.Config) { c.IdleTimeout, c.TouchInterval = time.Hour, time.Hour }},
 		{"absolute below the idle that was set", "AbsoluteTimeout", func(c *core.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, time.Minute }},
 		{"negative MaxBytes", "MaxBytes", func(c *core.Config) { c.MaxBytes = -1 }},
 		{"negative MaxKeys", "MaxKeys", func(c *core.Config) { c.MaxKeys = -1 }},
@@ -152,26 +154,44 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 		want   func(*core.Settings)
 	}{
 		{"defaults", func(*core.Config) {}, func(*core.Settings) {}},
-		{"idle follows a shorter max age", func(c *core.Config) { c.Cookie.MaxAge = time.Hour },
-			func(s *core.Settings) { s.Cookie.MaxAge, s.IdleTimeout = time.Hour, time.Hour }},
-		{"idle does not follow a longer one", func(c *core.Config) { c.Cookie.MaxAge = 48 * time.Hour },
-			func(s *core.Settings) { s.Cookie.MaxAge = 48 * time.Hour }},
-		{"idle follows a shorter absolute timeout", func(c *core.Config) { c.AbsoluteTimeout, c.Cookie.MaxAge = time.Minute, time.Hour },
+		{
+			"idle follows a shorter max age", func(c *core.Config) { c.Cookie.MaxAge = time.Hour },
+			func(s *core.Settings) { s.Cookie.MaxAge, s.IdleTimeout = time.Hour, time.Hour },
+		},
+		{
+			"idle does not follow a longer one", func(c *core.Config) { c.Cookie.MaxAge = 48 * time.Hour },
+			func(s *core.Settings) { s.Cookie.MaxAge = 48 * time.Hour },
+		},
+		{
+			"idle follows a shorter absolute timeout", func(c *core.Config) { c.AbsoluteTimeout, c.Cookie.MaxAge = time.Minute, time.Hour },
 			func(s *core.Settings) {
 				s.AbsoluteTimeout, s.IdleTimeout, s.Cookie.MaxAge, s.TouchInterval = time.Minute, time.Minute, time.Hour, 3*time.Second
-			}},
-		{"an idle timeout that was set stays", func(c *core.Config) { c.IdleTimeout, c.Cookie.MaxAge = 2*time.Hour, time.Hour },
-			func(s *core.Settings) { s.IdleTimeout, s.Cookie.MaxAge = 2*time.Hour, time.Hour }},
-		{"the touch interval is 1/20 of a short idle timeout", func(c *core.Config) { c.IdleTimeout = 10 * time.Minute },
-			func(s *core.Settings) { s.IdleTimeout, s.TouchInterval = 10*time.Minute, 30*time.Second }},
-		{"EveryRequest is no interval", func(c *core.Config) { c.TouchInterval = core.EveryRequest },
-			func(s *core.Settings) { s.TouchInterval = 0 }},
-		{"an explicit touch interval", func(c *core.Config) { c.TouchInterval = 5 * time.Minute },
-			func(s *core.Settings) { s.TouchInterval = 5 * time.Minute }},
-		{"Express's name", func(c *core.Config) { c.ShareWithExpress = true },
-			func(s *core.Settings) { s.Name, s.ShareWithExpress = "connect.sid", true }},
-		{"a name that was set stays", func(c *core.Config) { c.ShareWithExpress, c.Name = true, "sess" },
-			func(s *core.Settings) { s.Name, s.ShareWithExpress = "sess", true }},
+			},
+		},
+		{
+			"an idle timeout that was set stays", func(c *core.Config) { c.IdleTimeout, c.Cookie.MaxAge = 2*time.Hour, time.Hour },
+			func(s *core.Settings) { s.IdleTimeout, s.Cookie.MaxAge = 2*time.Hour, time.Hour },
+		},
+		{
+			"the touch interval is 1/20 of a short idle timeout", func(c *core.Config) { c.IdleTimeout = 10 * time.Minute },
+			func(s *core.Settings) { s.IdleTimeout, s.TouchInterval = 10*time.Minute, 30*time.Second },
+		},
+		{
+			"EveryRequest is no interval", func(c *core.Config) { c.TouchInterval = core.EveryRequest },
+			func(s *core.Settings) { s.TouchInterval = 0 },
+		},
+		{
+			"an explicit touch interval", func(c *core.Config) { c.TouchInterval = 5 * time.Minute },
+			func(s *core.Settings) { s.TouchInterval = 5 * time.Minute },
+		},
+		{
+			"Express's name", func(c *core.Config) { c.ShareWithExpress = true },
+			func(s *core.Settings) { s.Name, s.ShareWithExpress = "connect.sid", true },
+		},
+		{
+			"a name that was set stays", func(c *core.Config) { c.ShareWithExpress, c.Name = true, "sess" },
+			func(s *core.Settings) { s.Name, s.ShareWithExpress = "sess", true },
+		},
 		{"everything else", func(c *core.Config) {
 			c.Secrets = []string{stageSecret, stageSecret + "2"}
 			c.HashIDs, c.SealKeys, c.Rolling, c.Resave, c.SaveUninitialized, c.Lazy = true, []string{strings.Repeat("k", 32)}, true, true, true, true
@@ -303,6 +323,8 @@ func TestSecureFollowsTheRequest(t *testing.T) {
 		{name: "with spaces", trusted: loopback, proto: []string{" https "}, secure: true},
 		{name: "a list: the nearest hop says https", trusted: loopback, proto: []string{"http, https"}, secure: true},
 		{name: "a list: only the client says https", trusted: loopback, proto: []string{"https,http"}},
+		{name: "a list of three: the nearest hop says https", trusted: loopback, proto: []string{"http, http, https"}, secure: true},
+		{name: "a list of three: the one in the middle says https", trusted: loopback, proto: []string{"http, https, http"}},
 		{name: "two headers: the nearest hop says https", trusted: loopback, proto: []string{"http", "https"}, secure: true},
 		{name: "two headers: only the client says https", trusted: loopback, proto: []string{"https", "http"}},
 		{name: "a list in the last of two headers", trusted: loopback, proto: []string{"https", "https, http"}},

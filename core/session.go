@@ -65,6 +65,11 @@ const (
 // to, until the handler returns; changes after that are dropped, which is
 // logged. It prints without its id and data.
 type Session struct {
+	*sessionState // a pointer, so that no verb of package fmt follows it
+}
+
+// sessionState is what a Session is made of. It is a part of the Exchange.
+type sessionState struct {
 	x *Exchange
 
 	mu        sync.Mutex
@@ -508,9 +513,9 @@ func (s *Session) Flashes(kind string) []string {
 		return nil
 	}
 	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
-		all, err := decodeKey[map[string][]string](string(flashes), "update", stored)
-		if err != nil || len(all[kind]) == 0 {
-			return stored, nil // another request removed them
+		all, _ := decodeKey[map[string][]string](string(flashes), "update", stored)
+		if len(all[kind]) == 0 { // another request removed them
+			return stored, nil
 		}
 		left := all[kind]
 		for _, message := range seen {

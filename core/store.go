@@ -54,8 +54,8 @@ type Record struct {
 // below is taken for a failure after which nothing is known. The text of an
 // error never contains an id or data; drivers' errors often do.
 type Store interface {
-	// Load returns the record of id. It returns [ErrNotFound] when there is
-	// none and when it has expired.
+	// Load returns the record of id, with Data as it was given. It returns
+	// [ErrNotFound] when there is none and when it has expired.
 	Load(ctx context.Context, id string) (Record, error)
 
 	// Create stores rec under an id that is not in use. It returns [ErrExists],
@@ -67,7 +67,8 @@ type Store interface {
 	// byte for byte, or what old.Token says. old.ID and next.ID are equal, and
 	// next.Data never equals old.Data.
 	//
-	// It returns [ErrConflict] when something else is stored and [ErrNotFound]
+	// A Touch in between is no other content. Update returns [ErrConflict] when
+	// something else is stored and [ErrNotFound]
 	// when the record is gone or expired; in both cases nothing is changed, and
 	// nothing is created.
 	Update(ctx context.Context, old, next Record) error
@@ -99,13 +100,14 @@ type (
 	// An UpdateLoader saves a round trip after a lost race.
 	UpdateLoader interface {
 		// UpdateOrLoad does what Update does; together with [ErrConflict] it
-		// returns the record that is stored instead.
+		// returns the record that is stored instead, fit to be the next old.
 		UpdateOrLoad(ctx context.Context, old, next Record) (newest Record, err error)
 	}
 
 	// A Lister walks all live records, in no particular order. A record that
 	// is created or deleted meanwhile may or may not be seen; none is seen
-	// twice. An error ends the walk.
+	// twice. The body of the loop may call the store. An error ends the walk; a
+	// walk that ends without one is complete.
 	Lister interface {
 		All(ctx context.Context) iter.Seq2[Record, error]
 	}

@@ -67,9 +67,25 @@ func (w *Writer) Begin() error {
 	if w.err = w.x.firstByte(w.Header()); w.err != nil && w.fail != nil {
 		w.fail(w.ResponseWriter, w.err)
 		// A handler that ignores errors may go on for long: let the client know.
-		_ = http.NewResponseController(w.ResponseWriter).Flush()
+		if canFlush(w.ResponseWriter) {
+			_ = http.NewResponseController(w.ResponseWriter).Flush()
+		}
 	}
 	return w.err
+}
+
+// canFlush asks the innermost writer, because there are some, Echo's for one,
+// that panic when what they wrap cannot.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	_, ok := w.(http.Flusher)
+	return ok
 }
 
 // WriteHeader implements [http.ResponseWriter]. Informational responses other

@@ -2,21 +2,33 @@ package echosession
 
 import "github.com/cloakroom-go/cloakroom/core"
 
-// What an app needs of package core, so that most apps import this package and
-// a store. The meaning of each is documented there.
+// The types of package core that an app names, so that most apps import this
+// package and a store.
 type (
-	Config      = core.Config
-	Cookie      = core.Cookie
-	Priority    = core.Priority
-	Secure      = core.Secure
-	Policy      = core.Policy
-	Manager     = core.Manager
-	Session     = core.Session
-	Status      = core.Status
-	Key[T any]  = core.Key[T]
+	// Config is [core.Config]: what there is to set.
+	Config = core.Config
+	// Cookie is [core.Cookie]: the attributes of the session cookie.
+	Cookie = core.Cookie
+	// Priority is [core.Priority], an attribute of the cookie.
+	Priority = core.Priority
+	// Secure is [core.Secure], an attribute of the cookie.
+	Secure = core.Secure
+	// Policy is [core.Policy]: what Config.OnStoreError answers.
+	Policy = core.Policy
+	// Manager is [core.Manager]: sessions outside of requests.
+	Manager = core.Manager
+	// Session is [core.Session]: what a handler gets.
+	Session = core.Session
+	// Status is [core.Status]: where a session came from.
+	Status = core.Status
+	// Key is [core.Key]: the name and type of a value.
+	Key[T any] = core.Key[T]
+	// ConfigError is [core.ConfigError].
 	ConfigError = core.ConfigError
-	KeyError    = core.KeyError
-	StoreError  = core.StoreError
+	// KeyError is [core.KeyError].
+	KeyError = core.KeyError
+	// StoreError is [core.StoreError].
+	StoreError = core.StoreError
 )
 
 // Values of [Config] and [Cookie].

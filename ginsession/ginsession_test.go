@@ -1,9 +1,15 @@
 package ginsession_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -70,4 +76,275 @@ func neutral(c *gin.Context) *adaptertest.Context {
 			return nil
 		},
 	}
+}
+
+const views ginsession.Key[int] = "views"
+
+func increment(n int) int { return n + 1 }
+
+// A visitor is a client with a cookie jar, of an app whose sessions are kept in
+// store.
+type visitor struct {
+	t      *testing.T
+	url    string
+	client *http.Client
+}
+
+func visit(t *testing.T, h http.Handler) *visitor {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &visitor{t, srv.URL, &http.Client{Jar: jar}}
+}
+
+// get checks an answer and returns how many cookies it sets.
+func (v *visitor) get(path string, status int, body string) (cookies int) {
+	v.t.Helper()
+	res, err := v.client.Get(v.url + path)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != status || strings.TrimSpace(string(text)) != body {
+		v.t.Fatalf("%s: %d %q (%v), want %d %q", path, res.StatusCode, text, err, status, body)
+	}
+	return len(res.Cookies())
+}
+
+// A failing store is down whenever it is told so.
+type failing struct {
+	core.Store
+	down atomic.Bool
+}
+
+func (s *failing) Load(ctx context.Context, id string) (core.Record, error) {
+	if s.down.Load() {
+		return core.Record{}, &core.StoreError{Store: "test", Verb: "load", Outcome: core.NotApplied}
+	}
+	return s.Store.Load(ctx, id)
+}
+
+func (s *failing) Create(ctx context.Context, rec core.Record) error {
+	if s.down.Load() {
+		return &core.StoreError{Store: "test", Verb: "create", Outcome: core.NotApplied}
+	}
+	return s.Store.Create(ctx, rec)
+}
+
+func config(store core.Store) ginsession.Config {
+	return ginsession.Config{
+		Store:   store,
+		Secrets: []string{strings.Repeat("s", 32)},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+func TestHandleContext(t *testing.T) {
+	e := gin.New()
+	e.Use(ginsession.New(config(adaptertest.NewStore())))
+	e.GET("/from", func(c *gin.Context) {
+		views.Update(ginsession.Get(c), increment)
+		c.Request.URL.Path = "/to"
+		e.HandleContext(c)
+		views.Update(ginsession.Get(c), increment) // the session is still there, and takes it
+	})
+	e.GET("/to", func(c *gin.Context) {
+		c.String(http.StatusOK, "%d", views.Update(ginsession.Get(c), increment))
+	})
+	v := visit(t, e)
+	if n := v.get("/from", http.StatusOK, "2"); n != 1 {
+		t.Errorf("the first visit sets %d cookies, want one", n)
+	}
+	if n := v.get("/to", http.StatusOK, "3"); n != 0 {
+		t.Errorf("the second visit sets %d cookies, want none", n)
+	}
+	if n := v.get("/from", http.StatusOK, "5"); n != 0 {
+		t.Errorf("the third visit sets %d cookies, want none", n)
+	}
+	v.get("/to", http.StatusOK, "7")
+}
+
+func TestHandleContextWhenTheCommitFails(t *testing.T) {
+	store := &failing{Store: adaptertest.NewStore()}
+	e := gin.New()
+	e.Use(ginsession.New(config(store)))
+	e.GET("/from", func(c *gin.Context) {
+		c.Request.URL.Path = "/to"
+		e.HandleContext(c)
+	})
+	e.GET("/to", func(c *gin.Context) { c.String(http.StatusOK, "%d", views.Update(ginsession.Get(c), increment)) })
+	store.down.Store(true)
+	if n := visit(t, e).get("/from", http.StatusServiceUnavailable, "Service Unavailable"); n != 0 {
+		t.Errorf("the error page sets %d cookies", n)
+	}
+}
+
+func TestAbortIsStoredLikeAnyOtherAnswer(t *testing.T) {
+	for name, abort := range map[string]func(*gin.Context){
+		"AbortWithStatus":     func(c *gin.Context) { c.AbortWithStatus(http.StatusForbidden) },
+		"AbortWithStatusJSON": func(c *gin.Context) { c.AbortWithStatusJSON(http.StatusForbidden, gin.H{}) },
+		"AbortWithError":      func(c *gin.Context) { _ = c.AbortWithError(http.StatusForbidden, errors.New("no")) },
+		"Abort":               func(c *gin.Context) { c.Status(http.StatusForbidden); c.Abort() },
+	} {
+		e := gin.New()
+		e.Use(ginsession.New(config(adaptertest.NewStore())))
+		e.GET("/views", func(c *gin.Context) { c.String(http.StatusOK, "%d", views.Get(ginsession.Get(c))) })
+		e.Use(func(c *gin.Context) {
+			views.Update(ginsession.Get(c), increment)
+			abort(c)
+		})
+		e.GET("/guarded", func(*gin.Context) { t.Errorf("%s: the handler runs", name) })
+		v := visit(t, e)
+		body := ""
+		if name == "AbortWithStatusJSON" {
+			body = "{}"
+		}
+		if n := v.get("/guarded", http.StatusForbidden, body); n != 1 {
+			t.Errorf("%s: %d cookies are set, want one", name, n)
+		}
+		v.get("/views", http.StatusOK, "1")
+	}
+}
+
+// TestErrorsReachErrorMiddleware has a middleware outside that renders
+// c.Errors, as apps do: it gets ours, and what it writes does not spoil the
+// error page that was sent.
+func TestErrorsReachErrorMiddleware(t *testing.T) {
+	store := &failing{Store: adaptertest.NewStore()}
+	seen := make(chan error, 1)
+	e := gin.New()
+	e.Use(func(c *gin.Context) {
+		c.Next()
+		if err := c.Errors.Last(); err != nil {
+			seen <- err
+			if !c.Writer.Written() {
+				c.JSON(http.StatusInternalServerError, gin.H{"error": "sorry"})
+			}
+		}
+	})
+	e.Use(ginsession.New(config(store)))
+	e.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "%d", views.Update(ginsession.Get(c), increment)) })
+	e.GET("/own", func(c *gin.Context) {
+		views.Update(ginsession.Get(c), increment)
+		_ = c.Error(errors.New("the app's own"))
+	})
+	v := visit(t, e)
+	v.get("/", http.StatusOK, "1")
+	store.down.Store(true)
+	v.get("/", http.StatusServiceUnavailable, "Service Unavailable") // the load
+	var failure *core.StoreError
+	if err := <-seen; !errors.As(err, &failure) || failure.Verb != "load" {
+		t.Errorf("c.Errors has %v, want the store's error", err)
+	}
+	visit(t, e).get("/", http.StatusServiceUnavailable, "Service Unavailable") // the commit
+	if err := <-seen; !errors.As(err, &failure) || failure.Verb != "create" {
+		t.Errorf("c.Errors has %v, want the store's error", err)
+	}
+	store.down.Store(false)
+	if n := visit(t, e).get("/own", http.StatusInternalServerError, `{"error":"sorry"}`); n != 1 {
+		t.Errorf("the app's own error page sets %d cookies, want one", n)
+	}
+	<-seen
+}
+
+func TestNoRouteHasASession(t *testing.T) {
+	e := gin.New()
+	e.Use(ginsession.New(config(adaptertest.NewStore())))
+	e.NoRoute(func(c *gin.Context) {
+		c.String(http.StatusNotFound, "%d", views.Update(ginsession.Get(c), increment))
+	})
+	v := visit(t, e)
+	v.get("/missing", http.StatusNotFound, "1")
+	v.get("/missing", http.StatusNotFound, "2")
+}
+
+func TestCopyInAGoroutine(t *testing.T) {
+	e := gin.New()
+	e.Use(ginsession.New(config(adaptertest.NewStore())))
+	e.GET("/", func(c *gin.Context) {
+		done := make(chan int)
+		cp := c.Copy()
+		go func() { done <- views.Update(ginsession.Get(cp), increment) }()
+		<-done
+		c.String(http.StatusOK, "%d", views.Update(ginsession.Get(c), increment))
+	})
+	v := visit(t, e)
+	v.get("/", http.StatusOK, "2")
+	v.get("/", http.StatusOK, "4")
+}
+
+func TestStream(t *testing.T) {
+	e := gin.New()
+	e.Use(ginsession.New(config(adaptertest.NewStore())))
+	e.GET("/stream", func(c *gin.Context) {
+		views.Update(ginsession.Get(c), increment)
+		n := 0
+		c.Stream(func(w io.Writer) bool {
+			n++
+			c.SSEvent("n", n)
+			return n < 3
+		})
+	})
+	e.GET("/views", func(c *gin.Context) { c.String(http.StatusOK, "%d", views.Get(ginsession.Get(c))) })
+	v := visit(t, e)
+	if n := v.get("/stream", http.StatusOK, "event:n\ndata:1\n\nevent:n\ndata:2\n\nevent:n\ndata:3"); n != 1 {
+		t.Errorf("the stream sets %d cookies, want one", n)
+	}
+	v.get("/views", http.StatusOK, "1")
+}
+
+func TestTheContextOfGinHasTheSession(t *testing.T) {
+	e := gin.New()
+	e.ContextWithFallback = true
+	e.Use(ginsession.New(config(adaptertest.NewStore())))
+	e.GET("/", func(c *gin.Context) {
+		c.JSON(http.StatusOK, core.FromContext(c) == ginsession.Get(c))
+	})
+	visit(t, e).get("/", http.StatusOK, "true")
+}
+
+func TestNewPanicsNamingTheField(t *testing.T) {
+	for field, cfg := range map[string]ginsession.Config{
+		"Store":           {Secrets: []string{strings.Repeat("s", 32)}},
+		"Secrets":         {Store: adaptertest.NewStore()},
+		"Cookie.SameSite": {Store: adaptertest.NewStore(), Secrets: []string{strings.Repeat("s", 32)}, Cookie: ginsession.Cookie{SameSite: http.SameSiteNoneMode}},
+		"IdleTimeout":     {Store: adaptertest.NewStore(), Secrets: []string{strings.Repeat("s", 32)}, IdleTimeout: -1},
+	} {
+		func() {
+			defer func() {
+				err, _ := recover().(error)
+				var wrong *ginsession.ConfigError
+				if !errors.As(err, &wrong) || wrong.Field != field || !strings.Contains(err.Error(), "Config."+field) {
+					t.Errorf("New panics with %v, want an error that names Config.%s", err, field)
+				}
+			}()
+			ginsession.New(cfg)
+		}()
+	}
+}
+
+func TestGetWithoutTheMiddleware(t *testing.T) {
+	e := gin.New()
+	e.GET("/", func(c *gin.Context) {
+		if _, ok := ginsession.Lookup(c); ok {
+			t.Error("Lookup finds a session")
+		}
+		if _, err := ginsession.Load(c); !errors.Is(err, ginsession.ErrNoSession) {
+			t.Errorf("Load returns %v, want ErrNoSession", err)
+		}
+		defer func() {
+			err, _ := recover().(error)
+			if !errors.Is(err, ginsession.ErrNoSession) || !strings.Contains(err.Error(), "middleware") {
+				t.Errorf("Get panics with %v, want it to say that the middleware is missing", err)
+			}
+			c.String(http.StatusOK, "ok")
+		}()
+		ginsession.Get(c)
+	})
+	visit(t, e).get("/", http.StatusOK, "ok")
 }

@@ -28,6 +28,7 @@ package adaptertest
 import (
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,10 +42,19 @@ import (
 func Run(t *testing.T, fw Framework, newStore func(t *testing.T) core.Store) {
 	t.Helper()
 	if newStore == nil {
-		newStore = func(*testing.T) core.Store { return new(mapstore.Store) }
+		newStore = func(*testing.T) core.Store { return NewStore() }
 	}
-	for _, sc := range scenarios() {
+	all := scenarios()
+	for name := range fw.Except {
+		if !slices.ContainsFunc(all, func(sc scenario) bool { return sc.name == name }) {
+			t.Errorf("adaptertest: there is no scenario %q to be excepted", name)
+		}
+	}
+	for _, sc := range all {
 		t.Run(sc.name, func(t *testing.T) {
+			if why, ok := fw.Except[sc.name]; ok {
+				t.Skip(why)
+			}
 			t.Parallel()
 			s := newScene(t, fw, newStore(t), patience)
 			s.empty = func() core.Store { return newStore(t) }
@@ -52,6 +62,10 @@ func Run(t *testing.T, fw Framework, newStore func(t *testing.T) core.Store) {
 		})
 	}
 }
+
+// NewStore returns an empty store that keeps records in a map: for the other
+// tests of an adapter, whose module then needs none of the store modules.
+func NewStore() core.Store { return new(mapstore.Store) }
 
 // A Framework is what is tested: an adapter together with its framework.
 type Framework struct {
@@ -61,6 +75,10 @@ type Framework struct {
 	// Gzip says that Serve knows [Middleware.Gzip]. The scenarios that ask for
 	// it are skipped otherwise; others use a compressor of the suite's own.
 	Gzip bool
+
+	// Except names scenarios that the framework cannot pass, each with the
+	// reason. They are skipped.
+	Except map[string]string
 }
 
 // An App is what a scenario wants to be served. An unknown path is answered 404
@@ -222,7 +240,8 @@ type scenario struct {
 func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
-		lifecycle, responses(), headers, mounting(),
+		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
+		failures, connections(), meanwhile(), guarantees,
 	} {
 		all = append(all, group...)
 	}

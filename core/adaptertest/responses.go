@@ -115,12 +115,12 @@ var kinds = []kind{
 	}), check: func(r *reply) { r.is(http.StatusTeapot, marker) }},
 	{name: "a failure the framework's way", answer: simple(func(c *Context) error { return c.Fail(http.StatusTeapot) }), check: isStatus(http.StatusTeapot)},
 	{name: "a stream", answer: simple(func(c *Context) error {
-		_, err := io.Copy(c.Writer, io.LimitReader(endless{}, 3<<20))
+		_, err := io.Copy(c.Writer, io.LimitReader(endless{}, 200<<10))
 		return err
 	}), check: func(r *reply) {
 		r.status(http.StatusOK)
-		if len(r.text) != 3<<20 {
-			r.s.Fatalf("%d bytes came, want %d", len(r.text), 3<<20)
+		if len(r.text) != 200<<10 {
+			r.s.Fatalf("%d bytes came, want %d", len(r.text), 200<<10)
 		}
 	}},
 	{name: "Flush before the first byte", answer: simple(func(c *Context) error {
@@ -227,6 +227,12 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// What the scenarios of a kind are called, after its name.
+const (
+	arrives  = ": comes with the cookie"
+	givesWay = ": gives way when the commit fails"
+)
+
 // route is where an answer of that kind is found. The handler adds 7 first.
 func (k *kind) route(s *scene) Route {
 	s.noise = s.noise || k.noise
@@ -292,11 +298,11 @@ func responses() []scenario {
 	for i := range kinds {
 		k := &kinds[i]
 		all = append(all,
-			scenario{k.name + ": comes with the cookie", func(s *scene) {
+			scenario{k.name + arrives, func(s *scene) {
 				s.serve(k.route(s))
 				k.arrives(s)
 			}},
-			scenario{k.name + ": gives way when the commit fails", func(s *scene) {
+			scenario{k.name + givesWay, func(s *scene) {
 				s.serve(k.route(s))
 				k.givesWay(s)
 			}},

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,8 @@ type scene struct {
 	noise  bool // the framework is known to have the server complain
 
 	empty func() core.Store // returns one more store
+
+	latest atomic.Pointer[http.Request] // that reached the server, see afterwards
 
 	url       string // of the server that was started last
 	transport *http.Transport
@@ -295,7 +298,7 @@ func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.s.inspect(res.Header, req.URL.Scheme == "https")
+	w.s.inspect(res.Header, req.URL.Scheme == "https" || req.Header.Get("X-Forwarded-Proto") != "")
 	res.Body = &tee{res.Body, &w.s.bodies}
 	return res, nil
 }

@@ -39,7 +39,7 @@ func Cookie(t testing.TB, m *core.Manager, fill func(*core.Session)) *http.Cooki
 	if err != nil {
 		t.Fatalf("sessiontest: the session has no cookie: %v", err)
 	}
-	return &http.Cookie{Name: cookie.Name, Value: cookie.Value}
+	return &http.Cookie{Name: cookie.Name, Value: cookie.Value} //nolint:gosec // for a Cookie header, which has no attributes
 }
 
 // Session returns the session that the browser has after the response to r: as

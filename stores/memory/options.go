@@ -36,14 +36,14 @@ type Options struct {
 	Now func() time.Time
 }
 
-// AtLimit tells what a [Store] does for which MaxSessions or MaxBytes leaves no
-// room.
+// AtLimit is what a [Store] does when MaxSessions or MaxBytes leaves no room.
 type AtLimit int
 
 const (
 	// RefuseNew keeps all sessions and refuses what does not fit, by a
-	// [*core.StoreError] with [core.ErrStoreFull] in it: a new session, and, at
-	// MaxBytes, an update by which a session grows.
+	// [*core.StoreError] with [core.ErrStoreFull] in it: a new session, a new id
+	// for a session (the retired one is kept for a while), and, at MaxBytes, an
+	// update by which a session grows.
 	RefuseNew AtLimit = iota
 
 	// EvictLeastRecentlyUsed removes the sessions that were not loaded, updated

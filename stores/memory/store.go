@@ -414,7 +414,7 @@ func (s *Store) inRoom(verb string, bytes int64, try func() error) error {
 	}
 	for {
 		err := try()
-		if err != errNoRoom {
+		if !errors.Is(err, errNoRoom) {
 			return err
 		}
 		if !s.makeRoom() {

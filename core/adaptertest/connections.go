@@ -1,0 +1,557 @@
+package adaptertest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// upgrade is the request of a WebSocket client, and returns the response and
+// what follows it.
+func (s *scene) upgrade(path, cookies string) (*http.Response, net.Conn, *bufio.Reader) {
+	s.Helper()
+	conn := s.dial()
+	if cookies != "" {
+		cookies = "Cookie: " + cookies + "\r\n"
+	}
+	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%s\r\n", path, conn.RemoteAddr(), cookies)
+	if err != nil {
+		s.Fatalf("%s: %v", path, err)
+	}
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		s.Fatalf("%s: %v", path, err)
+	}
+	s.inspect(res.Header, false)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		_ = res.Body.Close()
+	}
+	return res, conn, r
+}
+
+// upgraded checks that the connection was taken over and works.
+func (s *scene) upgraded(res *http.Response, conn net.Conn, r *bufio.Reader) {
+	s.Helper()
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		s.Fatalf("the upgrade is answered %d, want 101", res.StatusCode)
+	}
+	s.say(conn, r, "ping", "ping")
+}
+
+// say sends a line and checks the one that comes back.
+func (s *scene) say(conn net.Conn, r *bufio.Reader, line, want string) {
+	s.Helper()
+	if _, err := fmt.Fprintln(conn, line); err != nil {
+		s.Fatalf("write: %v", err)
+	}
+	got, err := r.ReadString('\n')
+	if err != nil || strings.TrimSpace(got) != want {
+		s.Fatalf("%q is answered %q (%v), want %q", line, got, err, want)
+	}
+}
+
+// gorilla upgrades as gorilla/websocket does: it takes over the connection and
+// writes the response itself, with the headers that it was given.
+func gorilla(c *Context, header http.Header) (net.Conn, *bufio.ReadWriter, error) {
+	h, ok := c.Writer.(http.Hijacker)
+	if !ok {
+		return nil, nil, errors.New("the writer is no http.Hijacker")
+	}
+	conn, rw, err := h.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	for name, values := range header {
+		for _, v := range values {
+			b.WriteString(name + ": " + v + "\r\n")
+		}
+	}
+	b.WriteString("\r\n")
+	if _, err := io.WriteString(conn, b.String()); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, rw, nil
+}
+
+// coder upgrades as coder/websocket does: it writes the response and then takes
+// over the connection.
+func coder(c *Context) (net.Conn, *bufio.ReadWriter, error) {
+	c.Writer.Header().Set("Upgrade", "websocket")
+	c.Writer.Header().Set("Connection", "Upgrade")
+	c.Writer.WriteHeader(http.StatusSwitchingProtocols)
+	if w, ok := c.Writer.(interface{ WriteHeaderNow() }); ok { // it knows Gin
+		w.WriteHeaderNow()
+	}
+	return http.NewResponseController(c.Writer).Hijack()
+}
+
+// echoes sends back each line, but does what do says about one, until the
+// client ends the connection.
+func echoes(conn net.Conn, rw *bufio.ReadWriter, do func(line string) (answer string)) error {
+	defer conn.Close()
+	for {
+		line, err := rw.ReadString('\n')
+		if err != nil {
+			return nil // the client is gone
+		}
+		if line = strings.TrimSpace(line); do != nil {
+			line = do(line)
+		}
+		if _, err := fmt.Fprintln(conn, line); err != nil {
+			return nil
+		}
+	}
+}
+
+// upgrading are the ways of the two libraries, each as a route that counts,
+// upgrades, and then does as it is told.
+func upgrading(s *scene) []Route {
+	does := func(c *Context, sess *core.Session) func(string) string {
+		return func(line string) string {
+			ctx := context.WithoutCancel(c.Request.Context())
+			switch line {
+			case "change":
+				count.Update(sess, func(n int) int { return n + 100 })
+			case "save":
+				return fmt.Sprint(sess.Save(ctx))
+			case "check":
+				return fmt.Sprint(sess.Check(ctx))
+			}
+			return line
+		}
+	}
+	return []Route{
+		at("/gorilla", func(c *Context) error {
+			sess := c.Get()
+			count.Update(sess, func(n int) int { return n + 1 })
+			header, err := sess.UpgradeHeader(c.Request.Context())
+			if err != nil {
+				return c.String(core.HTTPStatus(err), "no upgrade")
+			}
+			conn, rw, err := gorilla(c, header)
+			if err != nil {
+				s.Errorf("upgrade: %v", err)
+				return err
+			}
+			return echoes(conn, rw, does(c, sess))
+		}),
+		at("/coder", func(c *Context) error {
+			sess := c.Get()
+			count.Update(sess, func(n int) int { return n + 1 })
+			conn, rw, err := coder(c)
+			if err != nil {
+				return nil // the error page took its place
+			}
+			return echoes(conn, rw, does(c, sess))
+		}),
+		at("/hijack", func(c *Context) error { // without the header: nothing tells the client about the session
+			count.Update(c.Get(), func(n int) int { return n + 1 })
+			conn, rw, err := gorilla(c, nil)
+			if err != nil {
+				return nil // the error page took its place
+			}
+			return echoes(conn, rw, nil)
+		}),
+	}
+}
+
+// afterwards lets a scenario wait until requests were served to the end, with
+// all that the middleware does.
+func (s *scene) afterwards() <-chan struct{} {
+	served := make(chan struct{}, 100)
+	s.around = func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { served <- struct{}{} }()
+			s.latest.Store(r)
+			next.ServeHTTP(w, r)
+		})
+	}
+	return served
+}
+
+func upgrades() []scenario {
+	var all []scenario
+	for _, path := range []string{"/gorilla", "/coder"} {
+		how := " (as" + strings.Replace(path, "/", " ", 1) + "/websocket)"
+		all = append(all,
+			scenario{"WebSocket upgrade: the cookie reaches the client on its first visit" + how, func(s *scene) {
+				s.serve(upgrading(s)...)
+				res, conn, r := s.upgrade(path, "")
+				s.upgraded(res, conn, r)
+				cookies := res.Cookies()
+				if len(cookies) != 1 {
+					s.Fatalf("the upgrade sets %d cookies, want one", len(cookies))
+				}
+				_ = conn.Close()
+				b := s.sending("sid=" + cookies[0].Value)
+				b.get("/count").is(http.StatusOK, "2").silent()
+				res, conn, r = s.upgrade(path, "sid="+cookies[0].Value)
+				s.upgraded(res, conn, r)
+				if n := len(res.Cookies()); n != 0 {
+					s.Fatalf("the second upgrade sets %d cookies, want none", n)
+				}
+				b.get("/count").is(http.StatusOK, "4")
+			}},
+			scenario{"WebSocket upgrade: what was changed before is stored, what is changed later only by Save" + how, func(s *scene) {
+				served := s.afterwards()
+				s.serve(upgrading(s)...)
+				b := s.browser()
+				b.get("/count")
+				s.await(served, "the first request")
+				res, conn, r := s.upgrade(path, b.cookies())
+				s.upgraded(res, conn, r)
+				b.get("/read").is(http.StatusOK, "2")
+				s.await(served, "the second request")
+				s.say(conn, r, "change", "change")
+				b.get("/read").is(http.StatusOK, "2")
+				s.await(served, "the third request")
+				s.say(conn, r, "save", "<nil>")
+				b.get("/read").is(http.StatusOK, "102")
+				s.await(served, "the fourth request")
+				s.say(conn, r, "change", "change")
+				_ = conn.Close()
+				s.await(served, "the handler of the connection")
+				b.get("/read").is(http.StatusOK, "102")
+			}},
+			scenario{"WebSocket upgrade: Check tells when the session has ended" + how, func(s *scene) {
+				s.serve(upgrading(s)...)
+				b := s.browser()
+				b.get("/count")
+				res, conn, r := s.upgrade(path, b.cookies())
+				s.upgraded(res, conn, r)
+				s.say(conn, r, "check", "<nil>")
+				b.get("/logout").deletes()
+				s.say(conn, r, "check", core.ErrSessionGone.Error())
+				s.say(conn, r, "change", "change")
+				s.say(conn, r, "save", core.ErrSessionGone.Error())
+				if n := s.store.live(); n != 0 {
+					s.Fatalf("%d sessions are stored, want none", n)
+				}
+			}},
+			scenario{"WebSocket upgrade: none when the commit fails" + how, func(s *scene) {
+				s.serve(upgrading(s)...)
+				s.store.fail(writes...)
+				res, _, _ := s.upgrade(path, "")
+				if res.StatusCode != http.StatusServiceUnavailable || len(res.Cookies()) != 0 || res.Header.Get("Upgrade") != "" {
+					s.Fatalf("the answer is %d with %v, want 503 and no upgrade", res.StatusCode, res.Header)
+				}
+			}},
+		)
+	}
+	return all
+}
+
+func connections() []scenario {
+	return append(upgrades(), []scenario{
+		{"Hijack: what was changed before is stored", func(s *scene) {
+			s.serve(upgrading(s)...)
+			b := s.browser()
+			b.get("/count")
+			res, conn, r := s.upgrade("/hijack", b.cookies())
+			s.upgraded(res, conn, r)
+			b.get("/read").is(http.StatusOK, "2")
+		}},
+		{"Hijack: none when the commit fails", func(s *scene) {
+			s.serve(upgrading(s)...)
+			b := s.browser()
+			b.get("/count")
+			s.store.fail(writes...)
+			res, _, _ := s.upgrade("/hijack", b.cookies())
+			if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Cache-Control") != "no-store" {
+				s.Fatalf("the answer is %d with %v, want 503", res.StatusCode, res.Header)
+			}
+		}},
+		{"an upgrade through a reverse proxy brings the cookie", func(s *scene) {
+			proxy := upstream(s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conn, rw, err := gorilla(&Context{Writer: w, Request: r}, nil)
+				if err == nil {
+					_ = echoes(conn, rw, nil) // never fails
+				}
+			}))
+			s.serve(at("/proxy", func(c *Context) error {
+				count.Set(c.Get(), 5)
+				r := c.Request.Clone(c.Request.Context())
+				r.Header.Set("Connection", "Upgrade")
+				proxy.ServeHTTP(c.Writer, r)
+				return nil
+			}))
+			res, conn, r := s.upgrade("/proxy", "")
+			s.upgraded(res, conn, r)
+			if len(res.Cookies()) != 1 {
+				s.Fatalf("the upgrade sets %d cookies, want one", len(res.Cookies()))
+			}
+			s.sending("sid="+res.Cookies()[0].Value).get("/read").is(http.StatusOK, "5")
+		}},
+		{"a change after an informational response is stored", func(s *scene) {
+			s.serve(at("/hints", func(c *Context) error {
+				c.Writer.Header().Set("Link", "</style.css>; rel=preload")
+				c.Writer.WriteHeader(http.StatusEarlyHints)
+				count.Set(c.Get(), 5)
+				c.Writer.WriteHeader(http.StatusOK)
+				_, err := c.Writer.Write([]byte("body"))
+				return err
+			}))
+			b := s.browser()
+			ctx := httptrace.WithClientTrace(s.Context(), &httptrace.ClientTrace{
+				Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+					if len(h["Set-Cookie"]) > 0 {
+						s.Errorf("the informational response sets a cookie")
+					}
+					return nil
+				},
+			})
+			b.do(ctx, "GET", "/hints").is(http.StatusOK, "body").sets()
+			b.get("/read").is(http.StatusOK, "5")
+		}},
+		{"an event stream: the cookie comes with the headers, long before the end", func(s *scene) {
+			b, events, goOn := stream(s)
+			b.get("/read").is(http.StatusOK, "5")
+			goOn()
+			if text := events(); text != "data: <nil>" {
+				s.Fatalf("the event is %q, want that the session lives", text)
+			}
+		}},
+		{"an event stream: Check tells when the session has ended", func(s *scene) {
+			b, events, goOn := stream(s)
+			b.get("/logout").deletes()
+			goOn()
+			if text := events(); text != "data: "+core.ErrSessionGone.Error() {
+				s.Fatalf("the event is %q, want that the session has ended", text)
+			}
+		}},
+		{"a client that hangs up during logout is logged out", func(s *scene) {
+			served := s.afterwards()
+			s.serve(at("/leave", func(c *Context) error {
+				err := c.Get().Destroy(c.Request.Context())
+				if err != nil {
+					s.Errorf("Destroy: %v", err)
+				}
+				return err
+			}))
+			b := s.browser()
+			b.get("/login?user=ann")
+			s.await(served, "the login")
+			hungUp(s, b, served, "/leave", "delete")
+			s.sending(b.cookies()).get("/me").is(http.StatusOK, "user=")
+			if n := s.store.live(); n != 0 {
+				s.Fatalf("%d sessions are stored, want none", n)
+			}
+		}},
+		{"a client that hangs up during the commit: it is done", func(s *scene) {
+			served := s.afterwards()
+			s.serve()
+			b := s.browser()
+			b.get("/count")
+			s.await(served, "the first request")
+			hungUp(s, b, served, "/count", "update")
+			b.get("/read").is(http.StatusOK, "2")
+		}},
+		{"a timeout outside: a new session whose answer is thrown away is not stored", func(s *scene) {
+			served := timeoutOutside(s)
+			s.serve(at("/slow", func(c *Context) error {
+				count.Set(c.Get(), 100)
+				s.pause(c.Request.Context().Done())
+				return c.String(http.StatusOK, marker)
+			}))
+			b := s.browser()
+			b.get("/slow").is(http.StatusServiceUnavailable, "too late").silent()
+			s.await(served, "the handler to return")
+			if n := s.store.live(); n != 0 {
+				s.Fatalf("%d sessions are stored, want none", n)
+			}
+		}},
+		{"a timeout outside: Renew whose answer is thrown away is not done, the old id lives on", func(s *scene) {
+			served := timeoutOutside(s)
+			slow := func(verb func(*core.Session) error) Handler {
+				return func(c *Context) error {
+					if err := verb(c.Get()); err != nil {
+						s.Errorf("%v", err)
+					}
+					s.pause(c.Request.Context().Done())
+					return c.String(http.StatusOK, marker)
+				}
+			}
+			s.serve(at("/renew", slow((*core.Session).Renew)))
+			b := s.browser()
+			b.get("/count")
+			s.await(served, "the first request")
+			b.get("/renew").is(http.StatusServiceUnavailable, "too late").silent()
+			s.await(served, "the handler to return")
+			b.get("/count").is(http.StatusOK, "2").silent()
+			if n := s.store.live(); n != 1 {
+				s.Fatalf("%d sessions are stored, want 1", n)
+			}
+		}},
+		{"a timeout outside: logout is done all the same", func(s *scene) {
+			served := timeoutOutside(s)
+			s.serve(at("/leave", func(c *Context) error {
+				s.pause(c.Request.Context().Done())
+				if err := c.Get().Destroy(c.Request.Context()); err != nil {
+					s.Errorf("Destroy: %v", err)
+				}
+				return c.String(http.StatusOK, marker)
+			}))
+			b := s.browser()
+			b.get("/login?user=ann")
+			s.await(served, "the first request")
+			b.get("/leave").is(http.StatusServiceUnavailable, "too late")
+			s.await(served, "the handler to return")
+			b.get("/me").is(http.StatusOK, "user=")
+		}},
+		{"a timeout outside: handlers that are in time are not touched by it", func(s *scene) {
+			s.around = func(next http.Handler) http.Handler { return http.TimeoutHandler(next, s.patience, "too late") }
+			s.serve()
+			b := s.browser()
+			b.get("/count").is(http.StatusOK, "1").sets()
+			b.get("/login?user=ann").sets()
+			b.get("/me").is(http.StatusOK, "user=ann")
+			s.store.fail(writes...)
+			b.get("/count").fails(http.StatusServiceUnavailable)
+			s.store.heal()
+			b.get("/logout").deletes()
+		}},
+		{"goroutines of a request share its session", func(s *scene) {
+			s.serve(at("/many", func(c *Context) error {
+				var wg sync.WaitGroup
+				sess := c.Get()
+				for i := range 32 {
+					wg.Go(func() {
+						count.Update(sess, func(n int) int { return n + 1 })
+						c.Get().Set(fmt.Sprint("key", i), i)
+						_ = sess.Has("key0")
+						_ = sess.ID()
+						for range sess.Keys() {
+						}
+					})
+				}
+				wg.Wait()
+				return c.JSON(http.StatusOK, count.Get(sess))
+			}))
+			b := s.browser()
+			b.get("/many").is(http.StatusOK, "32").sets()
+			b.get("/many").is(http.StatusOK, "64")
+			b.get("/read").is(http.StatusOK, "64")
+		}},
+		{"goroutines use the session while the response begins", func(s *scene) {
+			s.serve(at("/race", func(c *Context) error {
+				var wg sync.WaitGroup
+				sess := c.Get()
+				for range 8 {
+					wg.Go(func() { count.Update(sess, func(n int) int { return n + 1 }) })
+				}
+				_, err := c.Writer.Write([]byte("body"))
+				wg.Wait()
+				return err
+			}))
+			b := s.browser()
+			b.get("/count")
+			for i := range 5 {
+				b.get("/race").is(http.StatusOK, "body").silent()
+				b.get("/read").is(http.StatusOK, fmt.Sprint(1+8*(i+1)))
+			}
+		}},
+	}...)
+}
+
+// hungUp asks for a path, hangs up while the store is at verb, and waits until
+// the request was served.
+func hungUp(s *scene, b *browser, served <-chan struct{}, path, verb string) {
+	s.Helper()
+	var (
+		busy = make(chan struct{}, 1)
+		goOn = make(chan struct{})
+		done = make(chan struct{})
+	)
+	s.store.on(func(_ context.Context, v string) error {
+		if v == verb {
+			busy <- struct{}{}
+			s.pause(goOn)
+		}
+		return nil
+	})
+	ctx, hangUp := context.WithCancel(s.Context())
+	go func() {
+		defer close(done)
+		b.do(ctx, "GET", path)
+	}()
+	s.await(busy, "the store to be asked")
+	hangUp()
+	s.await(done, "the client")
+	s.await(s.latest.Load().Context().Done(), "the server to notice that the client is gone")
+	close(goOn)
+	s.await(served, "the request")
+	s.store.heal()
+}
+
+// stream opens a stream of one event, which goOn sends and events returns. It
+// tells what Check says.
+func stream(s *scene) (b *browser, events func() string, goOn func()) {
+	s.Helper()
+	g := s.gate()
+	s.noise = true // Echo, see kind
+	s.serve(at("/events", func(c *Context) error {
+		sess := c.Get()
+		count.Set(sess, 5)
+		c.Writer.Header().Set("Content-Type", "text/event-stream")
+		if err := http.NewResponseController(c.Writer).Flush(); err != nil {
+			return err
+		}
+		g.pass()
+		if _, err := fmt.Fprintf(c.Writer, "data: %v\n\n", sess.Check(c.Request.Context())); err != nil {
+			return err
+		}
+		return http.NewResponseController(c.Writer).Flush()
+	}))
+	b = s.browser()
+	res, err := b.open(s.Context(), "GET", "/events")
+	if err != nil {
+		s.Fatalf("the headers do not come: %v", err)
+	}
+	g.await()
+	if len(res.Cookies()) != 1 {
+		s.Fatalf("the headers set %d cookies, want one", len(res.Cookies()))
+	}
+	return b, func() string {
+		s.Helper()
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil {
+			s.Fatalf("the events end with %v", err)
+		}
+		return strings.TrimSpace(string(body))
+	}, g.release
+}
+
+// timeoutOutside puts a timeout around the framework, and returns what tells
+// that a handler has returned.
+func timeoutOutside(s *scene) <-chan struct{} {
+	served := s.afterwards()
+	tell := s.around
+	s.around = func(next http.Handler) http.Handler {
+		quick := tell(next)
+		slow := http.TimeoutHandler(quick, 30*time.Millisecond, "too late")
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/slow", "/renew", "/leave":
+				slow.ServeHTTP(w, r)
+			default:
+				quick.ServeHTTP(w, r)
+			}
+		})
+	}
+	return served
+}

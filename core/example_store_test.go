@@ -1,0 +1,116 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// A tinyStore is a complete store: five verbs, each atomic, for which an expired
+// record is as good as none. Package storetest tells whether that is so.
+type tinyStore struct {
+	mu      sync.Mutex
+	records map[string]tinyRecord
+}
+
+type tinyRecord struct {
+	data    []byte
+	expires time.Time
+}
+
+// do runs a verb on the live record of an id. next is nil to leave it as it is.
+func (s *tinyStore) do(ctx context.Context, verb, id string, f func(r tinyRecord, ok bool) (next *tinyRecord, err error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil { // who gave up has changed nothing
+		return &core.StoreError{Store: "tiny", Verb: verb, Outcome: core.NotApplied, Err: err}
+	}
+	r, ok := s.records[id]
+	next, err := f(r, ok && time.Now().Before(r.expires))
+	if next != nil {
+		s.records[id] = *next
+	}
+	return err
+}
+
+func (s *tinyStore) Load(ctx context.Context, id string) (rec core.Record, err error) {
+	return rec, s.do(ctx, "load", id, func(r tinyRecord, ok bool) (*tinyRecord, error) {
+		if !ok {
+			return nil, core.ErrNotFound
+		}
+		rec = core.Record{ID: id, Data: r.data}
+		return nil, nil
+	})
+}
+
+func (s *tinyStore) Create(ctx context.Context, rec core.Record) error {
+	return s.do(ctx, "create", rec.ID, func(_ tinyRecord, ok bool) (*tinyRecord, error) {
+		if ok {
+			return nil, core.ErrExists
+		}
+		return keep(rec), nil
+	})
+}
+
+func (s *tinyStore) Update(ctx context.Context, old, next core.Record) error {
+	return s.do(ctx, "update", old.ID, func(r tinyRecord, ok bool) (*tinyRecord, error) {
+		switch {
+		case !ok:
+			return nil, core.ErrNotFound
+		case !bytes.Equal(r.data, old.Data): // somebody else was faster
+			return nil, core.ErrConflict
+		}
+		return keep(next), nil
+	})
+}
+
+func (s *tinyStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	return s.do(ctx, "touch", id, func(r tinyRecord, ok bool) (*tinyRecord, error) {
+		if !ok {
+			return nil, core.ErrNotFound
+		}
+		return &tinyRecord{r.data, time.Now().Add(ttl)}, nil
+	})
+}
+
+func (s *tinyStore) Delete(ctx context.Context, id string) error {
+	return s.do(ctx, "delete", id, func(tinyRecord, bool) (*tinyRecord, error) {
+		delete(s.records, id)
+		return nil, nil
+	})
+}
+
+// keep copies the data: it is the caller's.
+func keep(rec core.Record) *tinyRecord {
+	return &tinyRecord{bytes.Clone(rec.Data), time.Now().Add(rec.TTL)}
+}
+
+// A store of your own: for a database that Cloakroom has no store for.
+func Example_store() {
+	m, err := core.New(core.Config{
+		Store:   &tinyStore{records: make(map[string]tinyRecord)},
+		Secrets: []string{"32 random bytes, from the environment"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	s, _ := m.Load(ctx, "")
+	s.Set("user", "ada")
+	setCookie, err := m.Commit(ctx, s, true)
+	fmt.Println(setCookie != "", err)
+
+	_ = m.Edit(ctx, s.ID(), func(s *core.Session) error {
+		fmt.Println(s.Get("user"))
+		return nil
+	})
+
+	// Output:
+	// true <nil>
+	// ada
+}

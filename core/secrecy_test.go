@@ -1,0 +1,256 @@
+package core_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+func TestHashIDsKeepsTheIDsOutOfTheStore(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{HashIDs: true, TouchInterval: core.EveryRequest})
+	cookie := st.signIn()
+	id := st.idOf(cookie)
+	sum := sha256.Sum256([]byte(id))
+	key := base64.RawURLEncoding.EncodeToString(sum[:])
+
+	st.visit(cookie, func(s *core.Session) {
+		if s.Status() != core.StatusLoaded || s.ID() != id {
+			t.Errorf("session is %v with another id", s.Status())
+		}
+		s.Set("n", 1)
+		_ = s.Reload(t.Context())
+		_ = s.Check(t.Context())
+	})
+	if err := st.Edit(t.Context(), id, func(s *core.Session) error { s.Set("n", 2); return nil }); err != nil {
+		t.Errorf("Edit by the id: %v", err)
+	}
+	if err := st.Edit(t.Context(), key, func(*core.Session) error { return nil }); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Edit by what the store has: %v", err)
+	}
+	next := st.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
+	nextID := st.idOf(next)
+	st.visit(next, func(s *core.Session) { _ = s.Destroy(t.Context()) })
+
+	keys := slices.Collect(st.store.seen())
+	if !slices.Contains(keys, key) {
+		t.Errorf("the store never saw the hash %q: %q", key, keys)
+	}
+	for _, seen := range keys {
+		if seen == id || seen == nextID || len(seen) != 43 {
+			t.Errorf("the store saw %q", seen)
+		}
+	}
+
+	// Who read the store cannot even have its keys signed.
+	other := st.signIn()
+	sum = sha256.Sum256([]byte(st.idOf(other)))
+	stolen := base64.RawURLEncoding.EncodeToString(sum[:])
+	st.visit("sid="+core.Sign(stageSecret, stolen), func(s *core.Session) {
+		if s.Status() != core.StatusUnknown || s.Has("user") {
+			t.Errorf("a stored key leads to a session that is %v", s.Status())
+		}
+	})
+}
+
+func TestSealedSessionsLookLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	keyA, keyB := strings.Repeat("a", 32), strings.Repeat("b", 40)
+	st := newStage(t, core.Config{SealKeys: []string{keyA}})
+	cookie := st.signIn()
+	id := st.idOf(cookie)
+	if stored := st.stored(id); strings.Contains(stored, "ada") || !strings.HasPrefix(stored, `{"__sealed":"`) {
+		t.Errorf("stored: %s", stored)
+	}
+	st.visit(cookie, func(s *core.Session) { s.Set("n", 1) })
+
+	// The second key comes first: the old one still opens, the next write seals anew.
+	rotated := st.restarted(core.Config{SealKeys: []string{keyB, keyA}})
+	before := st.stored(id)
+	rotated.visit(cookie, func(s *core.Session) {
+		if s.Get("user") != "ada" || s.Get("n") != 1.0 {
+			t.Errorf("after the rotation: %v, user %v, n %v", s.Status(), s.Get("user"), s.Get("n"))
+		}
+		s.Set("n", 2)
+	})
+	if keyName := func(s string) string { return s[:len(`{"__sealed":"`)+16] }; keyName(st.stored(id)) == keyName(before) {
+		t.Error("the write after the rotation is sealed under the old key")
+	}
+
+	// Without the key it was sealed under, a session is not gone: the set-up is wrong.
+	a := st.request(cookie, func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") })
+	if a.status != http.StatusServiceUnavailable || a.setCookie != "" {
+		t.Errorf("under an unknown key: status %d, Set-Cookie %q", a.status, a.setCookie)
+	}
+	_, value, _ := strings.Cut(cookie, "=")
+	if _, err := st.Load(t.Context(), value); !errors.Is(err, core.ErrUnknownSealKey) {
+		t.Errorf("under an unknown key: %v", err)
+	}
+	open := st.restarted(core.Config{})
+	if a := open.request(cookie, func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") }); a.status != http.StatusServiceUnavailable {
+		t.Errorf("without any key: status %d", a.status)
+	}
+
+	// A record that is not sealed, or was moved, or was changed, counts as gone.
+	moved := rotated.put("elsewhere", st.stored(id))
+	plain := rotated.put("plain", `{"cookie":{},"user":"eve"}`)
+	changed := rotated.put("changed", strings.Replace(st.stored(id), `"}`, `A"}`, 1))
+	for name, cookie := range map[string]string{"moved": moved, "plain": plain, "changed": changed} {
+		a := rotated.visit(cookie, func(s *core.Session) {
+			if s.Status() != core.StatusUnknown || s.Has("user") {
+				t.Errorf("%s: session is %v", name, s.Status())
+			}
+		})
+		if a.status != http.StatusOK {
+			t.Errorf("%s: status %d", name, a.status)
+		}
+	}
+	for _, secret := range []string{keyA, keyB, "ada", id} {
+		if strings.Contains(st.log.String()+rotated.log.String()+open.log.String(), secret) {
+			t.Errorf("the log has %q", secret)
+		}
+	}
+
+	// A retired record is sealed as well.
+	next := rotated.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
+	if stored := st.stored(id); !strings.HasPrefix(stored, `{"__sealed":"`) {
+		t.Errorf("retired: %s", stored)
+	}
+	if got := rotated.idOf(next); got == id {
+		t.Error("the id did not change")
+	}
+}
+
+func TestSecretsRotateWithoutARestart(t *testing.T) {
+	t.Parallel()
+	oldSecret, newSecret := strings.Repeat("o", 32), strings.Repeat("n", 32)
+	st := newStage(t, core.Config{Secrets: []string{oldSecret}, Cookie: core.Cookie{MaxAge: time.Hour}})
+	cookie := st.signIn()
+	id := st.idOf(cookie)
+	if a := st.visit(cookie, nil); a.setCookie != "" {
+		t.Errorf("before the rotation a reader gets %q", a.setCookie)
+	}
+
+	var cfgErr *core.ConfigError
+	for _, bad := range [][]string{nil, {""}, {newSecret, " "}} {
+		if err := st.SetSecrets(bad); !errors.As(err, &cfgErr) || cfgErr.Field != "Secrets" {
+			t.Errorf("SetSecrets(%q) = %v", bad, err)
+		}
+	}
+	if err := st.SetSecrets([]string{newSecret, oldSecret}); err != nil {
+		t.Fatal(err)
+	}
+	if got := st.Policy().Secrets; got != 2 {
+		t.Errorf("%d secrets in force", got)
+	}
+
+	// The cookie is sent again under the new secret, and ends when it would have.
+	st.clock.advance(20 * time.Minute)
+	a := st.visit(cookie, nil)
+	if want := "sid=" + core.Sign(newSecret, id); a.cookie != want {
+		t.Errorf("cookie %q, want it under the new secret", a.cookie)
+	}
+	if !strings.Contains(a.setCookie, "; Expires=Sat, 21 Nov 2026 09:29:14 GMT; Max-Age=2400;") {
+		t.Errorf("the expiry moved: %q", a.setCookie)
+	}
+	if b := st.visit(a.cookie, nil); b.setCookie != "" {
+		t.Errorf("the new cookie is sent again: %q", b.setCookie)
+	}
+
+	if err := st.SetSecrets([]string{newSecret}); err != nil {
+		t.Fatal(err)
+	}
+	st.visit(cookie, func(s *core.Session) {
+		if s.Status() != core.StatusInvalid {
+			t.Errorf("under the secret that was dropped the session is %v", s.Status())
+		}
+	})
+	st.visit(a.cookie, func(s *core.Session) {
+		if s.Status() != core.StatusLoaded {
+			t.Errorf("under the new secret the session is %v", s.Status())
+		}
+	})
+}
+
+func TestARotatedCookieForTheBrowsersSessionStaysOne(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.signIn()
+	if err := st.SetSecrets([]string{strings.Repeat("n", 32), stageSecret}); err != nil {
+		t.Fatal(err)
+	}
+	a := st.visit(cookie, nil)
+	if a.setCookie == "" || strings.Contains(a.setCookie, "Expires") || a.cookie == cookie {
+		t.Errorf("Set-Cookie %q", a.setCookie)
+	}
+}
+
+func TestSharingWithExpressRefusesKeysThatItDrops(t *testing.T) {
+	t.Parallel()
+	dropped := []string{
+		"id", "req", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate", "constructor", "toString",
+		"toLocaleString", "valueOf", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable",
+	}
+	always := []string{"cookie", "__cloakroom", "__proto__"}
+	for _, sharing := range []bool{true, false} {
+		st := newStage(t, core.Config{ShareWithExpress: sharing, Name: "sid"})
+		for _, key := range append(slices.Clone(dropped), always...) {
+			refused := sharing || slices.Contains(always, key)
+			for name, change := range map[string]func(*core.Session){
+				"Set":    func(s *core.Session) { s.Set(key, 1) },
+				"Update": func(s *core.Session) { core.Key[int](key).Update(s, func(n int) int { return n + 1 }) },
+			} {
+				var saveErr error
+				a := st.visit("", func(s *core.Session) { change(s); saveErr = s.Save(t.Context()) })
+				var keyErr *core.KeyError
+				if refused != errors.Is(saveErr, core.ErrReservedKey) || refused != errors.As(saveErr, &keyErr) || refused && keyErr.Key != key {
+					t.Errorf("sharing %v: %s of %q: %v", sharing, name, key, saveErr)
+				}
+				if want := map[bool]int{true: http.StatusInternalServerError, false: http.StatusOK}[refused]; a.status != want {
+					t.Errorf("sharing %v: %s of %q: status %d", sharing, name, key, a.status)
+				}
+			}
+		}
+	}
+	st := newStage(t, core.Config{ShareWithExpress: true, AbsoluteTimeout: time.Hour, Name: "sid"})
+	if got := st.log.count("AbsoluteTimeout is not enforced by the Express side"); got != 1 {
+		t.Errorf("warned %d times about the absolute timeout:\n%s", got, st.log)
+	}
+}
+
+// Package fmt cannot call methods on what an unexported field holds, so nothing
+// but a pointer may stand there.
+func TestAStructThatKeepsASessionDoesNotPrintIt(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	s := load(t, m, visitor(t, m, func(s *core.Session) { colour.Set(s, "white-as-snow") }))
+	ticket.Set(s, "ticket-to-ride")
+	keeper := struct{ session *core.Session }{s}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		text := fmt.Sprintf(verb, keeper) + fmt.Sprintf(verb, &keeper)
+		for _, secret := range []string{s.ID(), "snow", "ride"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s prints a secret: %s", verb, text)
+			}
+		}
+	}
+}
+
+func TestSaveUninitializedStoresNothingThatNobodyCouldUse(t *testing.T) {
+	t.Parallel()
+	store := new(mapstore.Store)
+	m := process(t, store, func(c *core.Config) {
+		c.SaveUninitialized = true
+		c.Cookie.Secure = core.SecureAlways
+	})
+	if cookie := commit(t, m, load(t, m, ""), ""); cookie != "" || live(store) != 0 {
+		t.Errorf("an untouched session over plain HTTP: cookie %v, %d records; want none", cookie != "", live(store))
+	}
+}

@@ -1,0 +1,38 @@
+// Package adapters runs the table of package adaptertest over all adapters with
+// the memory store, and with what apps mount beside the sessions: compressors,
+// timeouts, WebSocket libraries, middleware of net/http.
+package adapters
+
+import (
+	"testing"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+)
+
+var frameworks = []struct {
+	name string
+	adaptertest.Framework
+}{
+	{"net/http", adaptertest.NetHTTP()},
+	{"Gin", adaptertest.Framework{Serve: serveGin, Gzip: true}},
+	{"Echo v4", adaptertest.Framework{Serve: serveEcho, Gzip: true}},
+	{"Echo v5", adaptertest.Framework{Serve: serveEchoV5, Gzip: true}},
+}
+
+func newStore(t *testing.T) core.Store {
+	store := memorystore.New()
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return store
+}
+
+func TestAdapters(t *testing.T) {
+	for _, fw := range frameworks {
+		t.Run(fw.name, func(t *testing.T) { adaptertest.Run(t, fw.Framework, newStore) })
+	}
+}
