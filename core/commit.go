@@ -29,6 +29,12 @@ func (s *Session) modified() bool {
 		s.changes.modify(s.base)
 }
 
+// idle tells that store has nothing to do.
+func (s *Session) idle() bool {
+	return s.x.touching == nil && !s.modified() && !s.forced && !s.unfinished && !s.reentered.Load() &&
+		!s.x.m.cfg.Resave && !s.x.m.cfg.SaveUninitialized
+}
+
 // store brings the store up to date. explicit is for Save: it stores also what
 // did not change.
 func (s *Session) store(ctx context.Context, explicit bool) error {
@@ -366,20 +372,20 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 	case s.destroyed, s.gone, s.retired:
 		return nil, ErrSessionGone
 	}
-	ctx, cancel := s.x.detached(ctx)
-	defer cancel()
+	limit := s.x.m.detach(ctx)
+	defer limit.stop()
 	mine := s.changes.get(key)
 	if s.base == nil || s.changes.cleared || mine != nil && mine.absolute { // made by this request: nobody else has it
 		value := s.changes.value(s.base, key)
 		s.changes.set(key, nil)
 		return value, nil
 	}
-	if err := s.x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
+	if err := s.x.awaitTouch(limit); errors.Is(err, ErrNotFound) {
 		return nil, s.lost(true)
 	} else if err != nil {
 		return nil, err
 	}
-	turn, err := s.takeTurn(ctx)
+	turn, err := s.takeTurn(limit)
 	if err != nil {
 		return nil, err
 	}
@@ -400,7 +406,7 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		newer, err := s.x.m.update(ctx, s.base, next, s.x.cookie.MaxAge)
+		newer, err := s.x.m.update(limit, s.base, next, s.x.cookie.MaxAge)
 		switch {
 		case err == nil:
 			turn.latest = next
@@ -410,7 +416,7 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 			s.x.m.touched.put(s.key, s.x.m.cfg.Now())
 			return value, nil
 		case errors.Is(err, ErrConflict):
-			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
+			if err := s.replay(limit, newer); errors.Is(err, ErrNotFound) {
 				return nil, s.lost(true)
 			} else if err != nil {
 				return nil, err

@@ -207,11 +207,11 @@ func (x *Exchange) load(ctx context.Context) error {
 		return nil
 	}
 	s.status = StatusUnknown
-	ctx, cancel := context.WithTimeout(ctx, x.m.cfg.StoreTimeout)
-	defer cancel()
+	limit := x.m.limit(ctx)
+	defer limit.stop()
 	for _, c := range found[:n] {
 		key := x.m.storeKey(c.id)
-		doc, err := x.m.load(ctx, key, x.cookie.MaxAge)
+		doc, err := x.m.load(limit, key, x.cookie.MaxAge)
 		switch {
 		case errors.Is(err, ErrNotFound), errors.Is(err, ErrUndecodable):
 			continue
@@ -280,20 +280,13 @@ func (x *Exchange) startTouch() {
 }
 
 func (x *Exchange) touch(ctx context.Context, key string, life time.Duration) error {
-	ctx, cancel := x.detached(ctx)
-	defer cancel()
-	err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(ctx, key, life))
+	limit := x.m.detach(ctx)
+	defer limit.stop()
+	err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(limit, key, life))
 	if err == nil {
 		x.m.touched.put(key, x.m.cfg.Now())
 	}
 	return err
-}
-
-// detached returns a context for a commit: without the cancellation of the
-// request, so that a client that hangs up cannot stop its own logout, and
-// limited by Config.StoreTimeout.
-func (x *Exchange) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), x.m.cfg.StoreTimeout)
 }
 
 // headersOut tells whether it is too late for a cookie.
@@ -324,7 +317,7 @@ func (x *Exchange) Commit(h http.Header) error {
 	return err
 }
 
-func (x *Exchange) commit(ctx context.Context, h http.Header) error {
+func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 	if x.Skipped() {
 		return nil
 	}
@@ -337,12 +330,18 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) error {
 	if x.err != nil {
 		return x.err
 	}
-	if !loaded {
-		return nil // nobody asked for it, or whoever did was told
+	if !loaded { // nobody asked for it, or whoever did was told
+		if x.accessed.Load() {
+			addVary(h)
+		}
+		return nil
 	}
-	ctx, cancel := x.detached(ctx)
-	defer cancel()
-	if err := s.store(ctx, false); err != nil {
+	if !s.idle() {
+		limit := x.m.detach(ctx)
+		defer limit.stop()
+		err = s.store(limit, false)
+	}
+	if err != nil {
 		x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: session could not be saved", slog.Any("error", err))
 		x.err = err
 		return err
@@ -400,9 +399,9 @@ func (x *Exchange) saveLate() {
 	if x.hijacked || x.err != nil || !s.modified() {
 		return
 	}
-	ctx, cancel := x.detached(x.ctx.Context)
-	defer cancel()
-	switch err := s.store(ctx, false); {
+	limit := x.m.detach(x.ctx.Context)
+	defer limit.stop()
+	switch err := s.store(limit, false); {
 	case errors.Is(err, ErrCommitted):
 		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set")
 	case err != nil:

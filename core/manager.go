@@ -132,10 +132,10 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 	x := m.newExchange(ctx, nil)
 	x.loaded = true
 	x.out.Store(true)
-	loadCtx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
-	defer cancel()
+	limit := m.limit(ctx)
+	defer limit.stop()
 	key := m.storeKey(id)
-	doc, err := m.loadLive(loadCtx, key, x.cookie.MaxAge)
+	doc, err := m.loadLive(limit, key, x.cookie.MaxAge)
 	if errors.Is(err, ErrUndecodable) {
 		err = ErrNotFound
 	}
@@ -195,12 +195,12 @@ func (m *Manager) Clear(ctx context.Context) error {
 
 // Ping tells whether the store answers, within Config.StoreTimeout.
 func (m *Manager) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
-	defer cancel()
+	limit := m.limit(ctx)
+	defer limit.stop()
 	if p, ok := m.cfg.Store.(Pinger); ok {
-		return m.storeFailed(ctx, "ping", p.Ping(ctx))
+		return m.storeFailed(ctx, "ping", p.Ping(limit))
 	}
-	_, err := m.cfg.Store.Load(ctx, newID())
+	_, err := m.cfg.Store.Load(limit, newID())
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

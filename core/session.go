@@ -423,9 +423,9 @@ func (s *Session) Destroy(ctx context.Context) error {
 	if s.degraded {
 		return ErrDegraded
 	}
-	ctx, cancel := s.x.detached(ctx)
-	defer cancel()
-	return s.destroy(ctx)
+	limit := s.x.m.detach(ctx)
+	defer limit.stop()
+	return s.destroy(limit)
 }
 
 // Save stores the changes at once, in place of at the commit, and does what
@@ -440,9 +440,9 @@ func (s *Session) Save(ctx context.Context) error {
 		return ErrReentered
 	}
 	defer s.mu.Unlock()
-	ctx, cancel := s.x.detached(ctx)
-	defer cancel()
-	return s.store(ctx, true)
+	limit := s.x.m.detach(ctx)
+	defer limit.stop()
+	return s.store(limit, true)
 }
 
 // Reload replaces what the request sees by what the store has now. Changes that
@@ -453,9 +453,9 @@ func (s *Session) Reload(ctx context.Context) error {
 		return ErrReentered
 	}
 	defer s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, s.x.m.cfg.StoreTimeout)
-	defer cancel()
-	return s.reload(ctx)
+	limit := s.x.m.limit(ctx)
+	defer limit.stop()
+	return s.reload(limit)
 }
 
 // Check asks the store whether the session still lives: nil if so,
@@ -470,9 +470,9 @@ func (s *Session) Check(ctx context.Context) error {
 	if !known {
 		return ErrSessionGone
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.x.m.cfg.StoreTimeout)
-	defer cancel()
-	_, err := s.x.m.loadLive(ctx, key, s.x.cookie.MaxAge)
+	limit := s.x.m.limit(ctx)
+	defer limit.stop()
+	_, err := s.x.m.loadLive(limit, key, s.x.cookie.MaxAge)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUndecodable) {
 		return ErrSessionGone
 	}

@@ -15,6 +15,11 @@ func TestNetHTTP(t *testing.T) {
 	adaptertest.Run(t, adaptertest.NetHTTP(), nil)
 }
 
+// TestOwnFramework runs what the Example shows.
+func TestOwnFramework(t *testing.T) {
+	adaptertest.Run(t, adaptertest.Framework{Serve: serveOwn}, nil)
+}
+
 // framework is net/http with an adapter.
 func framework(handler func(*core.Manager, http.Handler) http.Handler) adaptertest.Framework {
 	return adaptertest.Framework{Serve: func(_ testing.TB, app adaptertest.App) http.Handler {

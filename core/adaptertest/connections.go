@@ -152,19 +152,17 @@ func upgrading(s *scene) []Route {
 		at("/coder", func(c *Context) error {
 			sess := c.Get()
 			count.Update(sess, func(n int) int { return n + 1 })
-			conn, rw, err := coder(c)
-			if err != nil {
-				return nil // the error page took its place
+			if conn, rw, err := coder(c); err == nil { // else the error page took its place
+				return echoes(conn, rw, does(c, sess))
 			}
-			return echoes(conn, rw, does(c, sess))
+			return nil
 		}),
 		at("/hijack", func(c *Context) error { // without the header: nothing tells the client about the session
 			count.Update(c.Get(), func(n int) int { return n + 1 })
-			conn, rw, err := gorilla(c, nil)
-			if err != nil {
-				return nil // the error page took its place
+			if conn, rw, err := gorilla(c, nil); err == nil { // else the error page took its place
+				return echoes(conn, rw, nil)
 			}
-			return echoes(conn, rw, nil)
+			return nil
 		}),
 	}
 }

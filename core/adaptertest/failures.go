@@ -119,7 +119,7 @@ var failures = []scenario{
 		s.cfg.OnStoreError = func(*http.Request, error) core.Policy { return core.Anonymous }
 		s.serve(at("/leave", func(c *Context) error {
 			if err := c.Get().Destroy(c.Request.Context()); !errors.Is(err, core.ErrDegraded) {
-				return fmt.Errorf("Destroy returned %v", err)
+				return fmt.Errorf("destroying: %w", errors.Join(err, errBoom))
 			}
 			return c.String(http.StatusOK, "could not")
 		}))
@@ -135,7 +135,7 @@ var failures = []scenario{
 	{"the reply to a write is lost: it is found out that it was applied", func(s *scene) {
 		s.serve()
 		b := s.browser()
-		lost := func(verb string) *atomic.Int64 {
+		lost := func(verb string) {
 			var n atomic.Int64
 			s.store.then(func(_ context.Context, v string, err error) error {
 				if v == verb && err == nil && n.Add(1) == 1 {
@@ -143,7 +143,6 @@ var failures = []scenario{
 				}
 				return err
 			})
-			return &n
 		}
 		lost("create")
 		b.get("/count").is(http.StatusOK, "1").sets()
@@ -212,6 +211,26 @@ var failures = []scenario{
 		s.logged("callback")
 		b.get("/reserved").fails(http.StatusInternalServerError)
 		b.get("/count").is(http.StatusOK, "2").silent()
+	}},
+	{"a record that cannot be decoded is as if gone, is reported once, and stays in the store", func(s *scene) {
+		s.serve()
+		id := unknownID(1)
+		rec := core.Record{ID: id, Data: []byte("no JSON " + marker), TTL: time.Hour}
+		if err := s.store.inner.Create(s.Context(), rec); err != nil {
+			s.Fatalf("Create: %v", err)
+		}
+		for range 3 {
+			s.sending(sign(secret, id)).get("/read").is(http.StatusOK, "0").silent()
+		}
+		if value := s.sending(sign(secret, id)).get("/count").is(http.StatusOK, "1").sets(); strings.Contains(value, id) {
+			s.Fatalf("the id was used for a new session")
+		}
+		if got, err := s.store.inner.Load(s.Context(), id); err != nil || string(got.Data) != string(rec.Data) {
+			s.Fatalf("the record is not left as it was (%v)", err)
+		}
+		if text := s.log.String(); strings.Count(text, "decoded") != 1 || strings.Contains(text, marker) {
+			s.Fatalf("the log says %q, want one report without data", text)
+		}
 	}},
 	{"logout fails: the response fails, and the session lives", func(s *scene) {
 		s.serve(at("/careless", func(c *Context) error {

@@ -292,6 +292,35 @@ func mounting() []scenario {
 			s.store.heal()
 			v.get("/values").is(http.StatusOK, "in a=1, in b=2, innermost=2")
 		}},
+		{"two Managers with Lazy: a load that fails is 503, whichever it is", func(s *scene) {
+			s.cfg.Lazy = true
+			a, b, routes := s.twoManagers()
+			s.start(App{Use: []Middleware{{Recover: true}, {Session: a}, {Session: b}, {Recover: true}}, Groups: []Group{{Routes: routes}}})
+			v := s.browser()
+			v.get("/both").is(http.StatusOK, "both")
+			s.store.fail("load")
+			for _, path := range []string{"/read-a", "/read-b", "/values"} {
+				v.get(path).fails(http.StatusServiceUnavailable)
+			}
+			s.store.heal()
+			v.get("/values").is(http.StatusOK, "in a=1, in b=2, innermost=2")
+		}},
+		{"two Managers: a panic with recovery outside stores nothing in either", func(s *scene) {
+			a, b, routes := s.twoManagers()
+			s.start(App{Use: []Middleware{{Recover: true}, {Session: a}, {Session: b}}, Groups: []Group{{Routes: append(routes, at("/boom", func(c *Context) error {
+				count.Set(a.FromContext(c.Request.Context()), 100)
+				count.Set(b.FromContext(c.Request.Context()), 100)
+				panic(errBoom)
+			}))}}})
+			v := s.browser()
+			v.get("/both")
+			v.get("/boom").status(http.StatusInternalServerError).lacks("Set-Cookie")
+			v.get("/values").is(http.StatusOK, "in a=1, in b=2, innermost=2")
+			s.browser().get("/boom").status(http.StatusInternalServerError).lacks("Set-Cookie")
+			if n := s.store.live(); n != 2 {
+				s.Fatalf("%d sessions are stored, want 2", n)
+			}
+		}},
 		{"unknown path and wrong method are answered by the framework", func(s *scene) {
 			s.serve(Route{Method: "POST", Path: "/only-post", Handler: func(c *Context) error { return c.String(http.StatusOK, "posted") }})
 			b := s.browser()
@@ -407,6 +436,12 @@ func (s *scene) twoManagers() (a, b *core.Manager, routes []Route) {
 			count.Set(a.FromContext(c.Request.Context()), 1)
 			c.Writer.Header().Set("X-Handler", "the handler")
 			return nil
+		}),
+		at("/read-a", func(c *Context) error {
+			return c.JSON(http.StatusOK, count.Get(a.FromContext(c.Request.Context())))
+		}),
+		at("/read-b", func(c *Context) error {
+			return c.JSON(http.StatusOK, count.Get(b.FromContext(c.Request.Context())))
 		}),
 		at("/values", func(c *Context) error {
 			ctx := c.Request.Context()

@@ -327,7 +327,7 @@ var lazy = []scenario{
 			}
 			return c.String(http.StatusOK, "without a session")
 		}))
-		b.get("/load").is(http.StatusOK, "without a session").silent()
+		b.get("/load").is(http.StatusOK, "without a session").silent().has("Vary", "Cookie")
 		b.back()
 	}},
 	{"Lazy: Load in a goroutine returns the error", func(s *scene) {

@@ -50,8 +50,10 @@ var kinds = []kind{
 	{name: "JSON", answer: simple(func(c *Context) error { return c.JSON(http.StatusCreated, marker) }), check: func(r *reply) {
 		r.is(http.StatusCreated, `"`+marker+`"`)
 	}},
-	{name: "an empty JSON 500", answer: simple(func(c *Context) error { return c.JSON(http.StatusInternalServerError, map[string]string{}) }),
-		check: isStatus(http.StatusInternalServerError)},
+	{
+		name: "an empty JSON 500", answer: simple(func(c *Context) error { return c.JSON(http.StatusInternalServerError, map[string]string{}) }),
+		check: isStatus(http.StatusInternalServerError),
+	},
 	{name: "a plain Write", answer: simple(func(c *Context) error {
 		_, err := c.Writer.Write([]byte(marker))
 		return err
@@ -101,8 +103,10 @@ var kinds = []kind{
 	{name: "HEAD with nothing written", method: "HEAD", answer: simple(func(*Context) error { return nil }), check: isEmpty},
 	{name: "OPTIONS", method: "OPTIONS", answer: simple(func(c *Context) error { return c.NoContent(http.StatusNoContent) }), check: isStatus(http.StatusNoContent)},
 	{name: "a file", answer: file, check: isBody},
-	{name: "a file that is fresh", header: [2]string{"If-Modified-Since", time.Now().Add(24 * time.Hour).UTC().Format(http.TimeFormat)}, answer: file,
-		check: func(r *reply) { r.is(http.StatusNotModified, "") }},
+	{
+		name: "a file that is fresh", header: [2]string{"If-Modified-Since", time.Now().Add(24 * time.Hour).UTC().Format(http.TimeFormat)}, answer: file,
+		check: func(r *reply) { r.is(http.StatusNotModified, "") },
+	},
 	{name: "a part of a file", header: [2]string{"Range", "bytes=0-3"}, answer: file, check: func(r *reply) { r.is(http.StatusPartialContent, marker[:4]) }},
 	{name: "a part that a file does not have", header: [2]string{"Range", "bytes=5000-6000"}, answer: file, check: isStatus(http.StatusRequestedRangeNotSatisfiable)},
 	{name: "http.ServeContent", answer: simple(func(c *Context) error {

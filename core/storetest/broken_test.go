@@ -175,7 +175,8 @@ var brokenStores = []struct {
 	}, []string{"RaceCreate", "RaceCreateDelete"}},
 	{"Create keeps the caller's slice", func(f *full) core.Store {
 		var slices sync.Map
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			create: func(ctx context.Context, rec core.Record) error {
 				err := f.Create(ctx, rec)
 				if err == nil {
@@ -264,17 +265,22 @@ var brokenStores = []struct {
 		"UpdateConflict", "UpdateConflictKeepsLife", "UpdateComparesWholeContent", "UpdateLoadedTwice", "UpdateStale",
 		"UpdateStaleAfterRecreation", "ExpiredStaleAfterRecreation", "RaceUpdate", "RaceUpdateLoaded", "RaceCounter", "DataOneMiB",
 	}},
-	{"Update compares the length", updateComparing(func(a, b []byte) bool { return len(a) == len(b) }),
-		[]string{"UpdateComparesWholeContent", "UpdateConflict"}},
+	{
+		"Update compares the length", updateComparing(func(a, b []byte) bool { return len(a) == len(b) }),
+		[]string{"UpdateComparesWholeContent", "UpdateConflict"},
+	},
 	{"Update compares without case", updateComparing(bytes.EqualFold), []string{"UpdateComparesWholeContent"}},
 	{"Update compares a beginning", updateComparing(bytes.HasPrefix), []string{"UpdateComparesWholeContent"}},
-	{"Update compares JSON", updateComparing(func(a, b []byte) bool { return bytes.Equal(remarshal(a), remarshal(b)) }),
-		[]string{"UpdateComparesBytesNotJSON"}},
+	{
+		"Update compares JSON", updateComparing(func(a, b []byte) bool { return bytes.Equal(remarshal(a), remarshal(b)) }),
+		[]string{"UpdateComparesBytesNotJSON"},
+	},
 	{"Update compares the first 64 KiB", updateComparing(func(a, b []byte) bool {
 		return bytes.Equal(a[:min(len(a), 1<<16)], b[:min(len(b), 1<<16)])
 	}), []string{"DataOneMiB"}},
 	{"Update in vain sets the life", func(f *full) core.Store {
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			update: func(ctx context.Context, old, next core.Record) error {
 				f.Touch(ctx, old.ID, next.TTL)
 				return f.Update(ctx, old, next)
@@ -291,7 +297,8 @@ var brokenStores = []struct {
 	}, []string{"UpdateConflictKeepsLife", "UpdateOrLoadConflictKeepsLife", "ReplaceConflictKeepsLife"}},
 	{"Update keeps the old life", func(f *full) core.Store {
 		var lives sync.Map
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			create: func(ctx context.Context, rec core.Record) error {
 				lives.Store(rec.ID, time.Now().Add(rec.TTL))
 				return f.Create(ctx, rec)
@@ -367,7 +374,8 @@ var brokenStores = []struct {
 				slices.Store(rec.ID, rec.Data)
 			}
 		}
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			update: func(ctx context.Context, old, next core.Record) error {
 				err := f.Update(ctx, old, next)
 				keep(next, err)
@@ -449,7 +457,8 @@ var brokenStores = []struct {
 	}, []string{"ExpiredTouch"}},
 	{"Touch revives deleted records", func(f *full) core.Store {
 		var deleted sync.Map
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			remove: func(ctx context.Context, id string) error {
 				if rec, ok := f.peek(id); ok && ctx.Err() == nil {
 					deleted.Store(id, rec)
@@ -475,7 +484,8 @@ var brokenStores = []struct {
 	}, []string{"TouchKeepsData", "TouchKeepsUpdatedData"}},
 	{"Touch writes what was loaded last", func(f *full) core.Store {
 		var loaded sync.Map
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			load: func(ctx context.Context, id string) (core.Record, error) {
 				rec, err := f.Load(ctx, id)
 				if err == nil {
@@ -538,7 +548,8 @@ var brokenStores = []struct {
 	}, []string{"DeleteRemoves", "DeleteTwice", "UpdateDeleted"}},
 	{"Delete spares what was updated", func(f *full) core.Store {
 		var updated sync.Map
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			update: func(ctx context.Context, old, next core.Record) error {
 				updated.Store(next.ID, true)
 				return f.Update(ctx, old, next)
@@ -642,8 +653,10 @@ var brokenStores = []struct {
 			return r
 		}, data)
 	}), []string{"DataEmoji"}},
-	{"data without operators", mapsData(func(data []byte) []byte { return bytes.ReplaceAll(data, []byte(`"$`), []byte(`"`)) }),
-		[]string{"DataNamesOfOperators"}},
+	{
+		"data without operators", mapsData(func(data []byte) []byte { return bytes.ReplaceAll(data, []byte(`"$`), []byte(`"`)) }),
+		[]string{"DataNamesOfOperators"},
+	},
 	{"data up to a depth", refuses(func(rec core.Record) bool { return bytes.Count(rec.Data, []byte("[")) > 30 }), []string{"DataDeep"}},
 	{"data up to a million bytes", refuses(func(rec core.Record) bool { return len(rec.Data) > 1_000_000 }), []string{"DataOneMiB"}},
 	{"data that is an object", refuses(func(rec core.Record) bool { return bytes.HasPrefix(rec.Data, []byte("[n")) }), []string{"DataNoObject"}},
@@ -658,8 +671,10 @@ var brokenStores = []struct {
 	}, []string{"DataSmallest"}},
 
 	// life
-	{"life in seconds, none is at once", mapsLife(func(ttl time.Duration) time.Duration { return max(1, ttl.Truncate(time.Second)) }),
-		[]string{"CreateSetsLife", "UpdateSetsLife", "TouchSetsLife"}},
+	{
+		"life in seconds, none is at once", mapsLife(func(ttl time.Duration) time.Duration { return max(1, ttl.Truncate(time.Second)) }),
+		[]string{"CreateSetsLife", "UpdateSetsLife", "TouchSetsLife"},
+	},
 	{"life in seconds, none is for ever", mapsLife(func(ttl time.Duration) time.Duration {
 		if ttl < time.Second {
 			return time.Hour
@@ -669,8 +684,10 @@ var brokenStores = []struct {
 		"CreateSetsLife", "UpdateSetsLife", "TouchSetsLife", "CreateForOneNanosecond", "UpdateForOneNanosecond", "TouchForOneNanosecond",
 		"ReplaceForOneNanosecond", "UpdateOrLoadForOneNanosecond", "UpdateOrLoadSetsLife",
 	}},
-	{"life in milliseconds, none is refused", refuses(func(rec core.Record) bool { return rec.TTL < time.Millisecond }),
-		[]string{"CreateForOneNanosecond", "UpdateForOneNanosecond", "TouchForOneNanosecond"}},
+	{
+		"life in milliseconds, none is refused", refuses(func(rec core.Record) bool { return rec.TTL < time.Millisecond }),
+		[]string{"CreateForOneNanosecond", "UpdateForOneNanosecond", "TouchForOneNanosecond"},
+	},
 	{"life in whole milliseconds", refuses(func(rec core.Record) bool { return rec.TTL%time.Millisecond != 0 }), []string{
 		"CreateForOneMillisecondAndABit", "UpdateForOneMillisecondAndABit", "TouchForOneMillisecondAndABit",
 		"CreateForOddNanoseconds", "UpdateForOddNanoseconds", "TouchForOddNanoseconds",
@@ -681,8 +698,10 @@ var brokenStores = []struct {
 		}
 		return ttl
 	}), []string{"CreateForCenturies", "UpdateForCenturies", "TouchForCenturies"}},
-	{"life of a year at most", refuses(func(rec core.Record) bool { return rec.TTL > 366*24*time.Hour }),
-		[]string{"CreateForCenturies", "UpdateForCenturies", "TouchForCenturies"}},
+	{
+		"life of a year at most", refuses(func(rec core.Record) bool { return rec.TTL > 366*24*time.Hour }),
+		[]string{"CreateForCenturies", "UpdateForCenturies", "TouchForCenturies"},
+	},
 
 	// contexts
 	{"contexts ignored", ignoresContexts, []string{
@@ -930,8 +949,10 @@ var brokenStores = []struct {
 			return yields(ctx, recs)
 		}}
 	}, []string{"ListNoExpired"}},
-	{"All yields a record twice", lists(func(recs []core.Record) []core.Record { return append(recs, recs[:min(1, len(recs))]...) }),
-		[]string{"ListAll", "ListMany"}},
+	{
+		"All yields a record twice", lists(func(recs []core.Record) []core.Record { return append(recs, recs[:min(1, len(recs))]...) }),
+		[]string{"ListAll", "ListMany"},
+	},
 	{"All leaves one out", lists(func(recs []core.Record) []core.Record { return recs[min(1, len(recs)):] }), []string{"ListAll", "ListMany"}},
 	{"All yields a hundred", lists(func(recs []core.Record) []core.Record { return recs[:min(100, len(recs))] }), []string{"ListMany"}},
 	{"All yields nothing as something", lists(func(recs []core.Record) []core.Record {
@@ -954,7 +975,8 @@ var brokenStores = []struct {
 	}), []string{"ListAll"}},
 	{"All yields what was created", func(f *full) core.Store {
 		var made sync.Map
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			create: func(ctx context.Context, rec core.Record) error {
 				made.Store(rec.ID, core.Record{ID: rec.ID, Data: bytes.Clone(rec.Data)})
 				return f.Create(ctx, rec)
@@ -985,7 +1007,8 @@ var brokenStores = []struct {
 	}, []string{"ListBreak"}},
 	{"All keeps others out", func(f *full) core.Store {
 		var walking atomic.Bool
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			all: func(ctx context.Context) iter.Seq2[core.Record, error] {
 				return func(yield func(core.Record, error) bool) {
 					walking.Store(true)
@@ -1063,7 +1086,8 @@ var brokenStores = []struct {
 	}, []string{"CountNoExpired"}},
 	{"Count counts calls", func(f *full) core.Store {
 		var n atomic.Int64
-		return &broken{full: f,
+		return &broken{
+			full:   f,
 			create: func(ctx context.Context, rec core.Record) error { n.Add(1); return f.Create(ctx, rec) },
 			update: func(ctx context.Context, old, next core.Record) error { n.Add(1); return f.Update(ctx, old, next) },
 			remove: func(ctx context.Context, id string) error { n.Add(-1); return f.Delete(ctx, id) },
@@ -1073,7 +1097,8 @@ var brokenStores = []struct {
 	{"Count counts the records of all stores", func() func(*full) core.Store {
 		var n atomic.Int64
 		return func(f *full) core.Store {
-			return &broken{full: f,
+			return &broken{
+				full:   f,
 				create: func(ctx context.Context, rec core.Record) error { n.Add(1); return f.Create(ctx, rec) },
 				count:  func(ctx context.Context) (int, error) { return int(n.Load()), ctx.Err() },
 			}
@@ -1101,7 +1126,8 @@ var brokenStores = []struct {
 	}, []string{"ClearNone"}},
 	{"Clear keeps the ids", func(f *full) core.Store {
 		var cleared atomic.Bool
-		return &broken{full: f,
+		return &broken{
+			full:  f,
 			clear: func(ctx context.Context) error { cleared.Store(true); return f.Clear(ctx) },
 			create: func(ctx context.Context, rec core.Record) error {
 				if cleared.Load() {
@@ -1218,7 +1244,8 @@ func withTokens(believe func(f *full, old core.Record, touches int) bool, accept
 			}
 			return old, nil
 		}
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			load: func(ctx context.Context, id string) (core.Record, error) {
 				rec, err := f.Load(ctx, id)
 				rec.Token = count(id, 0)
@@ -1271,7 +1298,8 @@ func translated(in func(core.Record) (core.Record, error)) func(*full) core.Stor
 			z, errZ := in(c)
 			return x, y, z, errors.Join(errX, errY, errZ)
 		}
-		return &broken{full: f,
+		return &broken{
+			full: f,
 			load: func(ctx context.Context, id string) (core.Record, error) {
 				key, err := in(core.Record{ID: id, TTL: time.Hour})
 				if err != nil {
@@ -1362,7 +1390,8 @@ func refuses(what func(core.Record) bool) func(*full) core.Store {
 
 func ignoresContexts(f *full) core.Store {
 	on := context.WithoutCancel
-	return &broken{full: f,
+	return &broken{
+		full:   f,
 		load:   func(ctx context.Context, id string) (core.Record, error) { return f.Load(on(ctx), id) },
 		create: func(ctx context.Context, rec core.Record) error { return f.Create(on(ctx), rec) },
 		update: func(ctx context.Context, old, next core.Record) error { return f.Update(on(ctx), old, next) },
@@ -1430,7 +1459,8 @@ func reusesBytes(f *full) core.Store {
 			}
 		}
 	}
-	return &broken{full: f,
+	return &broken{
+		full: f,
 		load: func(ctx context.Context, id string) (core.Record, error) { return out(f.Load(ctx, id)) },
 		create: func(ctx context.Context, rec core.Record) error {
 			in(rec)

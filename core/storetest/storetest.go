@@ -207,7 +207,7 @@ func (c *check) answers(verb string, got, want error) {
 		c.Fatalf("%s returned %v, want an error that matches %q", verb, got, want)
 	}
 	for _, other := range []error{core.ErrNotFound, core.ErrExists, core.ErrConflict, core.ErrStoreFull} {
-		if other != want && errors.Is(got, other) {
+		if other != want && errors.Is(got, other) { //nolint:errorlint // both are sentinels
 			c.Fatalf("%s returned an error that matches both %q and %q", verb, want, other)
 		}
 	}
@@ -224,7 +224,7 @@ func (c *check) discreet(verb string, err error) {
 	if strings.Contains(strings.ToLower(err.Error()), c.mark) {
 		c.Fatalf("%s returned an error with an id or data in its text: %q", verb, err)
 	}
-	switch err := err.(type) {
+	switch err := err.(type) { //nolint:errorlint // walks the chain itself
 	case interface{ Unwrap() error }:
 		c.discreet(verb, err.Unwrap())
 	case interface{ Unwrap() []error }:
