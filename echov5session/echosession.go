@@ -63,7 +63,8 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				if w.Err() != nil {
 					restore(c, x, inner) // the error page of the recovery has to get through
 				}
-				if w.Err() == nil || v != http.ErrAbortHandler { // httputil.ReverseProxy panics so when a write fails
+				aborted, _ := v.(error)
+				if w.Err() == nil || !errors.Is(aborted, http.ErrAbortHandler) { // httputil.ReverseProxy panics so when a write fails
 					x.Panicked(w, v)
 				}
 				err = respond(m, c, x, inner, w.Err(), nil)

@@ -160,13 +160,13 @@ func TestHandleContext(t *testing.T) {
 	if n := v.get("/from", http.StatusOK, "2"); n != 1 {
 		t.Errorf("the first visit sets %d cookies, want one", n)
 	}
-	if n := v.get("/to", http.StatusOK, "3"); n != 0 {
+	if n := v.get("/to", http.StatusOK, "4"); n != 0 {
 		t.Errorf("the second visit sets %d cookies, want none", n)
 	}
-	if n := v.get("/from", http.StatusOK, "5"); n != 0 {
+	if n := v.get("/from", http.StatusOK, "6"); n != 0 {
 		t.Errorf("the third visit sets %d cookies, want none", n)
 	}
-	v.get("/to", http.StatusOK, "7")
+	v.get("/to", http.StatusOK, "8")
 }
 
 func TestHandleContextWhenTheCommitFails(t *testing.T) {
