@@ -326,7 +326,12 @@ func decide(t *testing.T, existing bool, kind, column string, handler http.Handl
 		st.clock.advance(time.Second)
 	}
 	st.store.took()
-	a := st.request(cookie, handler)
+	a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+		if existing {
+			<-st.store.touching // a request that destroys the session does not wait for its extension
+		}
+		handler(w, r)
+	})
 	if a.status != http.StatusOK {
 		t.Errorf("status %d", a.status)
 	}

@@ -41,7 +41,7 @@ type stage struct {
 func newStage(t testing.TB, cfg core.Config) *stage {
 	t.Helper()
 	st := &stage{t: t, clock: newStageClock(), log: &stageLog{}, events: &stageEvents{}, name: "sid"}
-	st.store = &stageStore{Store: &mapstore.Store{Now: st.clock.Now}, ids: map[string]bool{}}
+	st.store = &stageStore{Store: &mapstore.Store{Now: st.clock.Now}, ids: map[string]bool{}, touching: make(chan struct{}, 100)}
 	if cfg.Store == nil {
 		cfg.Store = st.store
 	}
@@ -229,6 +229,8 @@ type stageStore struct {
 	calls []stageCall
 	ids   map[string]bool // every id that it ever saw
 	fail  map[string]error
+
+	touching chan struct{} // a value for each Touch that was called, as long as there is room
 }
 
 type stageCall struct {
@@ -303,7 +305,12 @@ func (s *stageStore) Update(ctx context.Context, old, next core.Record) error {
 }
 
 func (s *stageStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
-	if err := s.note(stageCall{verb: "touch", id: id, ttl: ttl}); err != nil {
+	err := s.note(stageCall{verb: "touch", id: id, ttl: ttl})
+	select {
+	case s.touching <- struct{}{}:
+	default:
+	}
+	if err != nil {
 		return err
 	}
 	return s.Store.Touch(ctx, id, ttl)
