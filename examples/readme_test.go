@@ -1,7 +1,10 @@
 package examples
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -20,6 +23,35 @@ func TestTheREADMEShowsTheQuickstarts(t *testing.T) {
 		}
 		if !strings.Contains(string(readme), "```go\n"+string(program)+"```\n") {
 			t.Errorf("README.md does not show examples/%s/main.go as it is: copy it there", name)
+		}
+	}
+}
+
+// A promise in the README that names a test names one that exists.
+func TestTheTestsThatTheREADMENamesExist(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources strings.Builder
+	err = filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		sources.Write(source)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(string(readme), -1)
+	if len(names) == 0 {
+		t.Error("README.md names no test")
+	}
+	for _, name := range names {
+		if !strings.Contains(sources.String(), "func "+name[1]+"(t *testing.T) {") {
+			t.Errorf("README.md names %s, which does not exist", name[1])
 		}
 	}
 }
