@@ -16,8 +16,8 @@ import (
 
 // A member is one name and value of an object, as positions in its text.
 type member struct {
-	name, nameEnd   int  // between the quotes
-	value, valueEnd int  //
+	name, nameEnd   int // between the quotes
+	value, valueEnd int
 	plain           bool // the name is ASCII without escapes: it can be compared as it stands
 }
 

@@ -40,13 +40,15 @@ type document struct {
 	members []member // of text; use index
 	meta    meta
 	age     age
+
+	few [6]member // room for the members of most sessions
 }
 
 // index returns the members of the top level. For a record that this request
 // wrote they are looked for when they are needed, which is rarely.
 func (d *document) index() []member {
 	if d.members == nil {
-		d.members, _ = scanObject(d.text, nil)
+		d.members, _ = scanObject(d.text, d.few[:0])
 	}
 	return d.members
 }
@@ -71,7 +73,7 @@ type age struct {
 func parse(rec Record, text []byte, configured time.Duration) (*document, error) {
 	d := &document{record: rec, text: text}
 	var ok bool
-	if d.members, ok = scanObject(text, make([]member, 0, 8)); !ok {
+	if d.members, ok = scanObject(text, d.few[:0]); !ok {
 		return nil, ErrUndecodable
 	}
 	if raw := findMember(text, d.members, metaMember); raw != nil {
