@@ -113,8 +113,11 @@ func (ch *changes) value(base *document, key string) json.RawMessage {
 func (ch *changes) update(base *document, key string, fn updateFunc, call caller) {
 	before := ch.value(base, key)
 	c := ch.get(key)
-	if c != nil && c.err != nil {
-		return // the first error is the one to report
+	if c != nil && c.err != nil { // the first error is the one to report, unless a newer record mends it
+		if !c.absolute {
+			c.funcs = append(c.funcs, fn)
+		}
+		return
 	}
 	after, err := call(fn, before)
 	if c == nil {

@@ -37,13 +37,23 @@ func (s *Session) idle() bool {
 
 // store brings the store up to date. explicit is for Save: it stores also what
 // did not change.
-func (s *Session) store(ctx context.Context, explicit bool) error {
+func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 	x := s.x
+	defer func() {
+		if errors.Is(err, ErrUnknownOutcome) {
+			s.unknown = err // what may have been stored must not be done again
+		}
+	}()
 	switch {
 	case s.reentered.Load():
 		return ErrReentered
+	case s.unknown != nil:
+		return s.unknown
 	case s.unfinished:
-		return s.destroy(ctx)
+		if err := s.destroy(ctx); err != nil || !explicit {
+			return err
+		}
+		return ErrSessionGone
 	case s.destroyed && explicit:
 		return ErrSessionGone
 	case s.destroyed:
@@ -83,7 +93,11 @@ func (s *Session) store(ctx context.Context, explicit bool) error {
 	case s.forced:
 		s.forced = false
 		now := x.m.cfg.Now()
-		err := x.touch(ctx, s.key, s.life(s.base.meta.created, s.base.age, now))
+		life := s.life(s.base.meta.created, s.base.age, now)
+		if life <= 0 {
+			return s.lost(false)
+		}
+		err := x.touch(ctx, s.key, life, now)
 		if errors.Is(err, ErrNotFound) {
 			return s.lost(false)
 		}
@@ -96,7 +110,7 @@ func (s *Session) store(ctx context.Context, explicit bool) error {
 // there was something to store.
 func (s *Session) lost(wanted bool) error {
 	s.gone = true
-	s.x.m.notify(&s.x.ctx, Event{Kind: EventGone})
+	s.x.m.notify(s.x.ctx.Context, Event{Kind: EventGone})
 	if wanted {
 		return ErrSessionGone
 	}
@@ -109,8 +123,8 @@ func (s *Session) adopt(d *document, kind EventKind) {
 	s.base, s.key = d, d.record.ID
 	s.discard()
 	s.saved = true
-	s.x.m.touched.put(s.key, s.x.m.cfg.Now())
-	s.x.m.notify(&s.x.ctx, Event{Kind: kind})
+	s.x.m.touched.put(s.key, s.x.m.cfg.Now(), d.record.TTL)
+	s.x.m.notify(s.x.ctx.Context, Event{Kind: kind})
 }
 
 // rebase puts the changes of this request on top of a newer record.
@@ -119,9 +133,9 @@ func (s *Session) rebase(newer *document) {
 	s.changes.rebase(newer, s.callFunc)
 }
 
-// canIssue tells why no cookie for id can reach the browser, so that no record
-// is stored that nobody could use.
-func (x *Exchange) canIssue(id string) error {
+// canIssue tells why no cookie for id can be set or, where that counts, will
+// arrive, so that no record is stored that nobody could use.
+func (x *Exchange) canIssue(id string, arrival bool) error {
 	switch {
 	case x.headersOut():
 		return ErrCommitted
@@ -129,7 +143,7 @@ func (x *Exchange) canIssue(id string) error {
 		return ErrInsecure
 	case len(x.m.cfg.Name)+len(x.m.signer.Load().sign(id)) > maxCookie:
 		return ErrCookieTooLarge
-	case x.r != nil && errors.Is(x.r.Context().Err(), context.DeadlineExceeded):
+	case arrival && x.r != nil && errors.Is(x.r.Context().Err(), context.DeadlineExceeded):
 		// A timeout handler around us has answered already; it throws the
 		// cookie away.
 		return fmt.Errorf("cloakroom: session not stored, its cookie would be lost: %w", x.r.Context().Err())
@@ -151,7 +165,7 @@ func (s *Session) create(ctx context.Context) error {
 			}
 			s.id = id
 		}
-		if err := x.canIssue(s.id); err != nil {
+		if err := x.canIssue(s.id, true); err != nil {
 			return err
 		}
 		next, err := s.encode(nil, x.m.storeKey(s.id))
@@ -235,12 +249,9 @@ func (s *Session) replace(ctx context.Context) error {
 				return err
 			}
 		}
-		if s.renewal != regenerateID || x.headersOut() { // Regenerate may be a logout: that nobody will see its cookie does not stop it
-			if err := x.canIssue(s.nextID); err != nil {
-				return err
-			}
-		} else if x.needsHTTPS() {
-			return ErrInsecure
+		// Regenerate may be a logout, which has to be done all the same.
+		if err := x.canIssue(s.nextID, s.renewal != regenerateID); err != nil {
+			return err
 		}
 		base := s.base
 		if s.renewal == regenerateID {
@@ -255,7 +266,7 @@ func (s *Session) replace(ctx context.Context) error {
 		newer, err := x.m.replace(ctx, s.base, s.retire(), next, x.cookie.MaxAge)
 		switch {
 		case err == nil:
-			x.m.retired.put(oldKey, x.m.cfg.Now())
+			x.m.retired.put(oldKey, x.m.cfg.Now(), 0)
 			s.id, s.created = s.nextID, true
 			s.adopt(next, EventRenewed)
 			return nil
@@ -309,11 +320,11 @@ func (s *Session) replay(ctx context.Context, newer *document) error {
 			return err
 		}
 	}
-	if newer.meta.retired {
+	if newer.meta.isRetired() {
 		return ErrNotFound
 	}
 	s.rebase(newer)
-	s.x.m.notify(&s.x.ctx, Event{Kind: EventReplayed})
+	s.x.m.notify(s.x.ctx.Context, Event{Kind: EventReplayed})
 	return nil
 }
 
@@ -334,12 +345,12 @@ func (s *Session) destroy(ctx context.Context) error {
 			s.unfinished = true
 			return err
 		}
-		m.retired.put(s.key, m.cfg.Now())
+		m.retired.put(s.key, m.cfg.Now(), 0)
 	}
 	s.unfinished, s.destroyed = false, true
 	s.discard()
 	s.changes.cleared = true // nothing is left to be read
-	m.notify(&s.x.ctx, Event{Kind: EventDestroyed})
+	m.notify(s.x.ctx.Context, Event{Kind: EventDestroyed})
 	return nil
 }
 
@@ -355,13 +366,15 @@ func (s *Session) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.base = doc
+	how, nextID := s.renewal, s.nextID
 	s.discard()
+	s.base, s.renewal, s.nextID = doc, how, nextID
+	s.changes.cleared = how == regenerateID
 	return nil
 }
 
 // take removes a key in the store and returns the value that it had, or nil.
-func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
+func (s *Session) take(ctx context.Context, key string) (value []byte, err error) {
 	if !s.lock() {
 		return nil, ErrReentered
 	}
@@ -369,8 +382,10 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 	switch {
 	case s.degraded:
 		return nil, ErrDegraded
-	case s.destroyed, s.gone, s.retired:
+	case s.destroyed, s.unfinished, s.gone, s.retired:
 		return nil, ErrSessionGone
+	case s.unknown != nil:
+		return nil, s.unknown
 	}
 	limit := s.x.m.detach(ctx)
 	defer limit.stop()
@@ -390,11 +405,16 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	defer s.x.m.turns.leave(s.key, turn)
+	defer func() {
+		if errors.Is(err, ErrUnknownOutcome) {
+			s.unknown = err
+		}
+	}()
 	for {
 		value := s.changes.value(s.base, key)
-		if s.base.get(key) == nil {
+		if s.base.get(key) == nil { // nobody else can have it
 			s.changes.set(key, nil)
-			return nil, nil
+			return value, nil
 		}
 		others := s.changes
 		s.changes = changes{}
@@ -413,7 +433,7 @@ func (s *Session) take(ctx context.Context, key string) ([]byte, error) {
 			s.changes.set(key, nil)
 			s.rebase(next)
 			s.saved, s.changed = true, true
-			s.x.m.touched.put(s.key, s.x.m.cfg.Now())
+			s.x.m.touched.put(s.key, s.x.m.cfg.Now(), next.record.TTL)
 			return value, nil
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(limit, newer); errors.Is(err, ErrNotFound) {
@@ -435,9 +455,12 @@ func (x *Exchange) awaitTouch(ctx context.Context) error {
 		return nil
 	}
 	select {
-	case err := <-x.touching:
+	case result := <-x.touching:
 		x.touching = nil
-		return err
+		if result.panicked {
+			panic(result.value)
+		}
+		return result.err
 	case <-ctx.Done():
 		return x.m.storeFailed(ctx, "touch", ctx.Err())
 	}
@@ -479,7 +502,7 @@ func (m *Manager) isExpired(d *document) bool {
 	return m.untilDeadline(d.meta.created, 1, m.cfg.Now()) <= 0
 }
 
-func (m *Manager) isLive(d *document) bool { return !d.meta.retired && !m.isExpired(d) }
+func (m *Manager) isLive(d *document) bool { return !d.meta.isRetired() && !m.isExpired(d) }
 
 // encode returns the record that results from the changes on top of base, to be
 // stored under key. ErrSessionGone says that its absolute timeout has passed.
@@ -518,7 +541,7 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 // moves on to another id.
 func (s *Session) retire() *document {
 	cookie := cookieWriter{attributes: s.x.attributes(), now: s.x.m.cfg.Now()}
-	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: true}}
+	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: s.x.m.cfg.Now()}}
 	d.text = retiredText(d.meta, cookie)
 	d.record = Record{ID: s.key, Data: s.x.m.seal(s.key, d.text), TTL: retiredLife}
 	return d
@@ -555,7 +578,7 @@ func (m *Manager) load(ctx context.Context, key string, configured time.Duration
 	if errors.Is(err, ErrUndecodable) {
 		now := m.cfg.Now()
 		if !m.reported.within(key, now, m.cfg.IdleTimeout) {
-			m.reported.put(key, now)
+			m.reported.put(key, now, 0)
 			m.cfg.Logger.WarnContext(ctx, "cloakroom: a stored session cannot be decoded; it counts as gone and was left in the store")
 			m.notify(ctx, Event{Kind: EventUndecodable})
 		}
@@ -581,7 +604,11 @@ func (m *Manager) storeFailed(ctx context.Context, verb string, err error) error
 	}
 	var failure *StoreError
 	if !errors.As(err, &failure) {
-		err = &StoreError{Store: "session", Verb: verb, Err: err}
+		failure = &StoreError{Store: "session", Verb: verb, Err: err}
+		if errors.Is(err, ErrStoreFull) {
+			failure.Outcome = NotApplied
+		}
+		err = failure
 	}
 	m.notify(ctx, Event{Kind: EventStoreError, Err: err})
 	return err

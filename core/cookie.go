@@ -206,7 +206,7 @@ func (a attributes) setCookie(name, value string, maxAge time.Duration, expires 
 		b.WriteString("; Expires=")
 		b.WriteString(expires.UTC().Format(http.TimeFormat))
 		b.WriteString("; Max-Age=")
-		b.WriteString(strconv.FormatInt(int64((maxAge+time.Second-1)/time.Second), 10))
+		b.WriteString(strconv.FormatInt(int64((maxAge-1)/time.Second+1), 10))
 	case maxAge < 0:
 		b.WriteString("; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0")
 	}

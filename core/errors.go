@@ -82,6 +82,10 @@ var (
 	// configuration can read. The session counts as gone.
 	ErrUndecodable = errors.New("cloakroom: session record cannot be decoded")
 
+	// errPanicked says that a function of the app (one given to Update, the
+	// store, the Observer) panicked while the session was loaded or stored.
+	errPanicked = errors.New("cloakroom: a panic ended the loading or saving of the session")
+
 	// ErrInvalidID says that Config.GenerateID failed or returned an id that is
 	// too short or not UTF-8, or kept returning ids that are in use.
 	ErrInvalidID = errors.New("cloakroom: Config.GenerateID returned no usable id")
@@ -149,19 +153,23 @@ const statusClientClosedRequest = 499
 
 // HTTPStatus returns the status code that an error of this package deserves:
 // 409 for a session that ended meanwhile, 503 for a store that failed or was too
-// slow, 500 for what the application has to mend.
+// slow, 500 for what the application has to mend, and 499 where the client went
+// away before its session was loaded.
 func HTTPStatus(err error) int {
 	var (
-		key *KeyError
-		cfg *ConfigError
+		key   *KeyError
+		cfg   *ConfigError
+		store *StoreError
 	)
 	switch {
 	case errors.Is(err, ErrSessionGone):
 		return http.StatusConflict
+	case errors.As(err, &store): // also one that says that a call was cancelled: by whom is another matter
+		return http.StatusServiceUnavailable
 	case errors.As(err, &key), errors.As(err, &cfg),
 		errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys), errors.Is(err, ErrCookieTooLarge),
 		errors.Is(err, ErrReentered), errors.Is(err, ErrInsecure), errors.Is(err, ErrInvalidID),
-		errors.Is(err, ErrNoSession):
+		errors.Is(err, ErrNoSession), errors.Is(err, errPanicked):
 		return http.StatusInternalServerError
 	case errors.Is(err, context.Canceled):
 		return statusClientClosedRequest

@@ -30,6 +30,7 @@ type Exchange struct {
 	ctx     exchangeContext
 	cookie  *Cookie
 	outer   *Exchange // of another Manager, around this one
+	inner   *Exchange // of another Manager, inside of this one
 	skipped string    // why this request has no session
 	session Session
 	state   sessionState // of session
@@ -41,8 +42,8 @@ type Exchange struct {
 	loading  sync.Mutex // guards loaded and loadErr
 	loaded   bool
 	loadErr  error
-	accessed atomic.Bool // the handler asked for the session
-	touching chan error  // the extension that runs beside the handler
+	accessed atomic.Bool  // the handler asked for the session
+	touching chan touched // the extension that runs beside the handler
 
 	// These are guarded by session.mu, or are used before the handler runs.
 	err      error       // the response is the error page
@@ -97,12 +98,14 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 // the same Exchange.
 func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	outer, _ := r.Context().Value(exchangeKey{}).(*Exchange)
-	if x := outer.of(m); x != nil && !x.ended.Load() {
+	if x := outer.of(m); x != nil && !x.Skipped() && !x.ended.Load() {
 		x.mounts++
 		return x, nil
 	}
 	x := m.newExchange(r.Context(), r)
-	x.outer = outer
+	if x.outer = outer; outer != nil {
+		outer.inner = x
+	}
 	if m.cfg.Skip != nil && m.cfg.Skip(r) {
 		x.skipped = "Config.Skip leaves it alone"
 		return x, nil
@@ -116,7 +119,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		return x, nil
 	}
 	if !m.cfg.Lazy {
-		if err := x.ensureLoaded(r.Context()); err != nil {
+		if err := x.ensureLoaded(); err != nil {
 			return nil, err
 		}
 	}
@@ -151,26 +154,26 @@ func (x *Exchange) Request() *http.Request { return x.r.WithContext(&x.ctx) }
 // Cookie.Path. Its response needs no writer.
 func (x *Exchange) Skipped() bool { return x.skipped != "" }
 
-// ensureLoaded finds the session, the first time that it is called.
-func (x *Exchange) ensureLoaded(ctx context.Context) error {
+// ensureLoaded finds the session, the first time that it is called. It goes by
+// the context of the request, whatever context the handler asked with: what one
+// caller gave up must not be the answer for all.
+func (x *Exchange) ensureLoaded() error {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	if x.loaded {
 		return x.loadErr
 	}
-	x.loaded = true
+	x.loaded, x.loadErr = true, errPanicked // unless load returns
+	ctx := x.ctx.Context
 	err := x.load(ctx)
-	if err == nil {
-		return nil
-	}
-	if ctxErr := ctx.Err(); ctxErr != nil && (x.r == nil || x.r.Context().Err() != nil) {
-		x.loadErr = fmt.Errorf("cloakroom: request ended while its session was loaded: %w", ctxErr)
-		return x.loadErr // the client is gone, or the server gave up: the store is not to blame
-	}
-	x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: session could not be loaded", slog.Any("error", err))
-	if x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
-		x.session.degraded = true
-		return nil
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("cloakroom: request ended while its session was loaded: %w", ctx.Err())
+	} else if err != nil { // the store is to blame
+		x.m.cfg.Logger.ErrorContext(ctx, "cloakroom: session could not be loaded", slog.Any("error", err))
+		if x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
+			x.session.degraded = true
+			err = nil
+		}
 	}
 	x.loadErr = err
 	return err
@@ -202,7 +205,7 @@ func (x *Exchange) load(ctx context.Context) error {
 	if n == 0 {
 		if s.hadAny {
 			s.status = StatusInvalid
-			x.m.notify(&x.ctx, Event{Kind: EventForged})
+			x.m.notify(x.ctx.Context, Event{Kind: EventForged})
 		}
 		return nil
 	}
@@ -217,11 +220,11 @@ func (x *Exchange) load(ctx context.Context) error {
 			continue
 		case err != nil:
 			return err
-		case doc.meta.retired:
-			s.retired = true
+		case doc.meta.isRetired():
+			s.retired = s.retired || x.m.cfg.Now().Sub(doc.meta.retired) < retiredLife
 			continue
 		case x.m.isExpired(doc):
-			x.m.notify(&x.ctx, Event{Kind: EventExpired})
+			x.m.notify(x.ctx.Context, Event{Kind: EventExpired})
 			continue
 		}
 		s.found(c.id, key, doc)
@@ -229,7 +232,7 @@ func (x *Exchange) load(ctx context.Context) error {
 		x.startTouch()
 		return nil
 	}
-	x.m.notify(&x.ctx, Event{Kind: EventUnknown})
+	x.m.notify(x.ctx.Context, Event{Kind: EventUnknown})
 	return nil
 }
 
@@ -271,22 +274,50 @@ func (x *Exchange) startTouch() {
 		return
 	}
 	life := s.life(s.base.meta.created, s.base.age, now)
-	if m.touched.within(s.key, now, m.touchInterval(life)) {
+	if life <= 0 || m.touched.within(s.key, now, m.touchInterval(life)) {
 		return
 	}
-	key, done := s.key, make(chan error, 1) // buffered: a handler that panics waits for nothing
+	key, done := s.key, make(chan touched, 1) // buffered: a handler that panics waits for nothing
 	x.touching = done
-	go func() { done <- x.touch(x.ctx.Context, key, life) }()
+	go func() {
+		result := touched{panicked: true}
+		defer func() {
+			if result.panicked {
+				result.value = recover() // it is the request's: see awaitTouch
+			}
+			done <- result
+		}()
+		err := x.touch(x.ctx.Context, key, life, now)
+		result = touched{err: err}
+	}()
 }
 
-func (x *Exchange) touch(ctx context.Context, key string, life time.Duration) error {
+// A touched is what became of an extension.
+type touched struct {
+	err      error
+	panicked bool
+	value    any // of the panic
+}
+
+// touch extends the life of the session that was loaded at that time. Where
+// another request of this process has written it since then, the life is the one
+// that it was given.
+func (x *Exchange) touch(ctx context.Context, key string, life time.Duration, loaded time.Time) error {
 	limit := x.m.detach(ctx)
 	defer limit.stop()
-	err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(limit, key, life))
-	if err == nil {
-		x.m.touched.put(key, x.m.cfg.Now())
+	for {
+		before := x.m.touched.last(key)
+		if before.life > 0 && !before.at.Before(loaded) {
+			life = before.life
+		}
+		err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(limit, key, life))
+		if err != nil {
+			return err
+		}
+		if x.m.touched.replace(key, before, x.m.cfg.Now(), life) {
+			return nil
+		}
 	}
-	return err
 }
 
 // headersOut tells whether it is too late for a cookie.
@@ -336,14 +367,14 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 		}
 		return nil
 	}
+	x.err = errPanicked // unless store returns
 	if !s.idle() {
 		limit := x.m.detach(ctx)
 		defer limit.stop()
 		err = s.store(limit, false)
 	}
-	if err != nil {
-		x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: session could not be saved", slog.Any("error", err))
-		x.err = err
+	if x.err = err; err != nil {
+		x.m.cfg.Logger.ErrorContext(x.ctx.Context, "cloakroom: session could not be saved", slog.Any("error", err))
 		return err
 	}
 	x.setHeaders(h)
@@ -356,15 +387,32 @@ func (x *Exchange) firstByte(h http.Header) error {
 	return x.Commit(h)
 }
 
+// resetHeaders puts the headers of the response back to what they were before
+// the handler ran, for an error page. Cookies stay where the browser needs them:
+// for what was done at once (Save, Destroy), and those of another Manager that
+// committed already.
 func (x *Exchange) resetHeaders(h http.Header) {
 	clear(h)
 	maps.Copy(h, x.before.Clone())
+	for in := x.inner; in != nil; in = in.inner {
+		if in.emitted != "" {
+			h.Add("Set-Cookie", in.emitted)
+		}
+	}
+	if x.isLoaded() {
+		x.session.mu.Lock()
+		defer x.session.mu.Unlock()
+		if x.session.created || x.session.destroyed {
+			x.session.discard()
+			x.setHeaders(h)
+		}
+	}
 	h.Set("Cache-Control", "no-store")
 }
 
-// detach notes that the connection was taken over: nothing is saved any more but
+// hijack notes that the connection was taken over: nothing is saved any more but
 // by Save.
-func (x *Exchange) detach() {
+func (x *Exchange) hijack() {
 	x.session.mu.Lock()
 	defer x.session.mu.Unlock()
 	x.hijacked = true
@@ -374,19 +422,25 @@ func (x *Exchange) detach() {
 // left yet it commits, and the response may still be written by an outer
 // handler; where that fails, the error page is due ([Writer.Fail]). Else it saves what was changed after the first byte, as
 // well as that goes: a failure is logged.
-func (x *Exchange) Finish(h http.Header) (err error) {
+func (x *Exchange) Finish(h http.Header) error {
 	if x.Skipped() {
 		return nil
 	}
+	if x.mounts--; x.mounts == 0 {
+		x.end()
+	}
 	if x.out.Load() {
 		x.saveLate()
-	} else {
-		err = x.Commit(h)
+		return nil
 	}
-	if x.mounts--; x.mounts == 0 {
-		x.ended.Store(true)
-	}
-	return err
+	return x.Commit(h)
+}
+
+// end stops the session from taking changes. Those made before are stored yet.
+func (x *Exchange) end() {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
+	x.ended.Store(true)
 }
 
 // saveLate stores what was changed after the headers were out.
@@ -396,7 +450,7 @@ func (x *Exchange) saveLate() {
 		return
 	}
 	defer s.mu.Unlock()
-	if x.hijacked || x.err != nil || !s.modified() {
+	if x.hijacked || x.err != nil || !s.modified() && !s.forced {
 		return
 	}
 	limit := x.m.detach(x.ctx.Context)
@@ -405,15 +459,15 @@ func (x *Exchange) saveLate() {
 	case errors.Is(err, ErrCommitted):
 		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set")
 	case err != nil:
-		x.m.cfg.Logger.ErrorContext(&x.ctx, "cloakroom: changes made after the first byte of the response could not be saved", slog.Any("error", err))
-		x.m.notify(&x.ctx, Event{Kind: EventDropped, Err: err})
+		x.m.cfg.Logger.ErrorContext(x.ctx.Context, "cloakroom: changes made after the first byte of the response could not be saved", slog.Any("error", err))
+		x.m.notify(x.ctx.Context, Event{Kind: EventDropped, Err: err})
 	}
 }
 
 // drop tells that changes were dropped.
 func (x *Exchange) drop(why string) {
-	x.m.cfg.Logger.WarnContext(&x.ctx, "cloakroom: changes to a session were dropped, made "+why)
-	x.m.notify(&x.ctx, Event{Kind: EventDropped})
+	x.m.cfg.Logger.WarnContext(x.ctx.Context, "cloakroom: changes to a session were dropped, made "+why)
+	x.m.notify(x.ctx.Context, Event{Kind: EventDropped})
 }
 
 // Panicked ends the exchange because the handler panicked with v, and lets the

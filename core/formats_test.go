@@ -515,7 +515,7 @@ func TestTheReservedMemberHoldsWhatHasToBeRemembered(t *testing.T) {
 		Token     string
 		MaxAge    int64
 		OwnMaxAge bool
-		Retired   bool
+		Retired   int64
 	},
 	) {
 		t.Helper()
@@ -531,7 +531,7 @@ func TestTheReservedMemberHoldsWhatHasToBeRemembered(t *testing.T) {
 		return m
 	}
 	first := metaOf()
-	if first.Created != st.clock.Now().UnixMilli() || len(first.Token) != 11 || first.OwnMaxAge || first.Retired {
+	if first.Created != st.clock.Now().UnixMilli() || len(first.Token) != 11 || first.OwnMaxAge || first.Retired != 0 {
 		t.Errorf("new: %+v", first)
 	}
 	st.clock.advance(time.Minute)
@@ -541,12 +541,12 @@ func TestTheReservedMemberHoldsWhatHasToBeRemembered(t *testing.T) {
 		t.Errorf("changed: %+v, before %+v", second, first)
 	}
 	next := st.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
-	if m := metaOf(); !m.Retired || m.Created != first.Created || strings.Contains(st.stored(id), "ada") {
+	if m := metaOf(); m.Retired != st.clock.Now().UnixMilli() || m.Created != first.Created || strings.Contains(st.stored(id), "ada") {
 		t.Errorf("retired: %s", st.stored(id))
 	}
 	node(t, st.stored(id))
 	id = st.idOf(next)
-	if m := metaOf(); m.Retired || m.Created != first.Created || m.Token == second.Token || !m.OwnMaxAge {
+	if m := metaOf(); m.Retired != 0 || m.Created != first.Created || m.Token == second.Token || !m.OwnMaxAge {
 		t.Errorf("renewed: %+v", m)
 	}
 }

@@ -376,7 +376,7 @@ func FuzzForwardedProto(f *testing.F) {
 // The law: what meta writes it reads again, and members of a later version stay.
 func FuzzMeta(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, `{"created":1763715600000,"token":"3q2-796tvu8"}`, `{"created":1,"maxAge":5000,"ownMaxAge":true,"retired":true,"user":"u","later":{"a":[1]}}`,
+		`{}`, `{"created":1763715600000,"token":"3q2-796tvu8"}`, `{"created":1,"maxAge":5000,"ownMaxAge":true,"retired":1763715600000,"user":"u","later":{"a":[1]}}`,
 		`{"created":-1}`, `{"created":1e3}`, `{"created":999999999999999999}`, `{"maxAge":"1"}`, `{"maxAge":1e400}`, `[]`, `{"token":"\u0041\ud800"}`,
 	} {
 		f.Add([]byte(seed))

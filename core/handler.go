@@ -45,7 +45,10 @@ func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status := HTTPStatus(err)
 	if status == statusClientClosedRequest {
-		return
+		if r.Context().Err() != nil {
+			return
+		}
+		status = http.StatusServiceUnavailable
 	}
 	text := http.StatusText(status) + "\n"
 	h := w.Header()
@@ -77,24 +80,24 @@ func (m *Manager) FailWith(w http.ResponseWriter, r *http.Request, err error) bo
 // Config.Lazy it loads the session and, where that fails, abandons the handler
 // by a panic that the middleware turns into the error page; [Load] returns the
 // error.
-func FromContext(ctx context.Context) *Session { return get(ctx, exchangeOf(ctx)) }
+func FromContext(ctx context.Context) *Session { return get(exchangeOf(ctx)) }
 
 // Lookup returns the session of the request that ctx belongs to, and whether
 // there is one. It never panics. Where Config.Lazy is set and the load fails,
 // there is none and the response becomes the error page.
-func Lookup(ctx context.Context) (*Session, bool) { return lookup(ctx, exchangeOf(ctx)) }
+func Lookup(ctx context.Context) (*Session, bool) { return lookup(exchangeOf(ctx)) }
 
 // Load returns the session of the request that ctx belongs to. It is Lookup for
 // who wants to know why there is none ([ErrNoSession], or what the store said)
 // and answer in another way than by the error page.
-func Load(ctx context.Context) (*Session, error) { return loadFrom(ctx, exchangeOf(ctx)) }
+func Load(ctx context.Context) (*Session, error) { return loadFrom(exchangeOf(ctx)) }
 
 // FromContext is the function of that name for the session of this Manager.
-func (m *Manager) FromContext(ctx context.Context) *Session { return get(ctx, exchangeOf(ctx).of(m)) }
+func (m *Manager) FromContext(ctx context.Context) *Session { return get(exchangeOf(ctx).of(m)) }
 
 // Lookup is the function of that name for the session of this Manager.
 func (m *Manager) Lookup(ctx context.Context) (*Session, bool) {
-	return lookup(ctx, exchangeOf(ctx).of(m))
+	return lookup(exchangeOf(ctx).of(m))
 }
 
 func exchangeOf(ctx context.Context) *Exchange {
@@ -102,7 +105,7 @@ func exchangeOf(ctx context.Context) *Exchange {
 	return x
 }
 
-func loadFrom(ctx context.Context, x *Exchange) (*Session, error) {
+func loadFrom(x *Exchange) (*Session, error) {
 	switch {
 	case x == nil:
 		return nil, fmt.Errorf("%w: mount the middleware in front of the handler", ErrNoSession)
@@ -110,22 +113,22 @@ func loadFrom(ctx context.Context, x *Exchange) (*Session, error) {
 		return nil, fmt.Errorf("%w: %s", ErrNoSession, x.skipped)
 	}
 	x.accessed.Store(true)
-	if err := x.ensureLoaded(ctx); err != nil {
+	if err := x.ensureLoaded(); err != nil {
 		return nil, err
 	}
 	return &x.session, nil
 }
 
-func lookup(ctx context.Context, x *Exchange) (*Session, bool) {
-	s, err := loadFrom(ctx, x)
+func lookup(x *Exchange) (*Session, bool) {
+	s, err := loadFrom(x)
 	if err != nil && !errors.Is(err, ErrNoSession) {
 		x.poison(err)
 	}
 	return s, err == nil
 }
 
-func get(ctx context.Context, x *Exchange) *Session {
-	s, err := loadFrom(ctx, x)
+func get(x *Exchange) *Session {
+	s, err := loadFrom(x)
 	switch {
 	case err == nil:
 		return s

@@ -18,7 +18,7 @@ import (
 type member struct {
 	name, nameEnd   int // between the quotes
 	value, valueEnd int
-	plain           bool // the name is ASCII without escapes: it can be compared as it stands
+	plain           bool // the name has no escapes: it can be compared as it stands
 }
 
 // scanObject appends the members of the object in data to dst, in order,
@@ -172,9 +172,22 @@ func isDelimiter(c byte) bool {
 	return false
 }
 
-// isPlain tells whether the text of a string stands for itself.
-func isPlain[T string | []byte](s T) bool {
-	for i := 0; i < len(s); i++ {
+// isPlain tells whether the text of a string stands for itself: UTF-8 without
+// escapes.
+func isPlain(s []byte) bool {
+	ascii := true
+	for _, c := range s {
+		if c < ' ' || c == '\\' || c == '"' {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	return ascii || utf8.Valid(s)
+}
+
+// isPlainString is isPlain for a string, ASCII only.
+func isPlainString(s string) bool {
+	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '\\' || c == '"' || c >= utf8.RuneSelf {
 			return false
 		}
@@ -187,7 +200,7 @@ func isPlain[T string | []byte](s T) bool {
 func encodeValue(v any) (json.RawMessage, error) {
 	switch v := v.(type) {
 	case string:
-		if isPlain(v) {
+		if isPlainString(v) {
 			return appendPlain(make([]byte, 0, len(v)+2), v), nil
 		}
 	case int:
@@ -245,7 +258,7 @@ func parseInt(raw []byte) (int, bool) {
 
 // appendString appends s as a JSON string.
 func appendString(dst []byte, s string) []byte {
-	if isPlain(s) {
+	if isPlainString(s) {
 		return appendPlain(dst, s)
 	}
 	raw, err := encodeValue(s)

@@ -99,7 +99,7 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
-	if err := x.ensureLoaded(ctx); err != nil {
+	if err := x.ensureLoaded(); err != nil {
 		return nil, err
 	}
 	return &x.session, nil
@@ -143,12 +143,11 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 		return err
 	}
 	x.session.found(id, key, doc)
+	defer x.ended.Store(true)
 	if err := fn(&x.session); err != nil {
 		return err
 	}
-	err = x.commit(ctx, http.Header{})
-	x.ended.Store(true)
-	return err
+	return x.commit(ctx, http.Header{})
 }
 
 // All walks the live sessions, in no particular order, each as it was when it
@@ -191,6 +190,18 @@ func (m *Manager) Clear(ctx context.Context) error {
 		return fmt.Errorf("cloakroom: store cannot clear: %w", errors.ErrUnsupported)
 	}
 	return m.storeFailed(ctx, "clear", clearer.Clear(ctx))
+}
+
+// Count returns how many sessions there are, with those whose ids were renewed
+// within the last minute counted twice. The error matches
+// [errors.ErrUnsupported] where the store cannot count.
+func (m *Manager) Count(ctx context.Context) (int, error) {
+	counter, ok := m.cfg.Store.(Counter)
+	if !ok {
+		return 0, fmt.Errorf("cloakroom: store cannot count: %w", errors.ErrUnsupported)
+	}
+	n, err := counter.Count(ctx)
+	return n, m.storeFailed(ctx, "count", err)
 }
 
 // Ping tells whether the store answers, within Config.StoreTimeout.

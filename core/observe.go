@@ -24,7 +24,7 @@ const (
 // An Event tells an [Observer] what happened. It carries no id and no data.
 type Event struct {
 	Kind EventKind
-	Err  error // for EventStoreError
+	Err  error // for EventStoreError, and for EventDropped where the store is why
 }
 
 // An Observer is told what happens to sessions, for metrics and audit logs. It

@@ -21,6 +21,7 @@ type recentShard struct {
 type recentSlot struct {
 	hash uint64
 	at   time.Time
+	life time.Duration // what the store was asked for, where that matters
 }
 
 // newRecent returns a recent for about size ids.
@@ -39,11 +40,35 @@ func (r *recent) slot(id string) (*recentShard, *recentSlot, uint64) {
 }
 
 // put notes that it happened to id now.
-func (r *recent) put(id string, now time.Time) {
+func (r *recent) put(id string, now time.Time, life time.Duration) {
 	shard, slot, hash := r.slot(id)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	*slot = recentSlot{hash, now}
+	*slot = recentSlot{hash, now, life}
+}
+
+// last returns what was noted of id, the zero value for nothing.
+func (r *recent) last(id string) recentSlot {
+	shard, slot, hash := r.slot(id)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if slot.hash != hash {
+		return recentSlot{}
+	}
+	return *slot
+}
+
+// replace does what put does, unless something was noted of id since last
+// returned before.
+func (r *recent) replace(id string, before recentSlot, now time.Time, life time.Duration) bool {
+	shard, slot, hash := r.slot(id)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if slot.hash == hash && *slot != before {
+		return false
+	}
+	*slot = recentSlot{hash, now, life}
+	return true
 }
 
 // within tells whether it happened to id less than d ago.

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // A session is stored as express-session stores it: one JSON object with a
@@ -59,7 +61,7 @@ type meta struct {
 	created time.Time // zero for a session that Express made and nobody changed here yet
 	token   string    // random, new with every write: no two records are ever equal
 	age     age       // what we last wrote as the cookie's max age
-	retired bool      // the session moved on to another id
+	retired time.Time // when the session moved on to another id; zero: it did not
 	rest    []byte    // members that this version does not know, each with a comma before it
 }
 
@@ -116,13 +118,17 @@ func parseMeta(raw []byte) meta {
 		case "ownMaxAge":
 			m.age.own = string(value) == "true"
 		case "retired":
-			m.retired = string(value) == "true"
+			if ms, ok := parseInt(value); ok && ms > 0 {
+				m.retired = time.UnixMilli(int64(ms))
+			}
 		default:
 			m.rest = append(append(m.rest, ','), raw[mem.name-1:mem.valueEnd]...)
 		}
 	}
 	return m
 }
+
+func (m meta) isRetired() bool { return !m.retired.IsZero() }
 
 // append appends the JSON of m.
 func (m meta) append(dst []byte) []byte {
@@ -141,8 +147,9 @@ func (m meta) append(dst []byte) []byte {
 	if m.age.own {
 		dst = append(dst, `,"ownMaxAge":true`...)
 	}
-	if m.retired {
-		dst = append(dst, `,"retired":true`...)
+	if m.isRetired() {
+		dst = append(dst, `,"retired":`...)
+		dst = strconv.AppendInt(dst, m.retired.UnixMilli(), 10)
 	}
 	dst = append(dst, m.rest...)
 	return append(dst, '}')
@@ -189,6 +196,9 @@ func isReserved(name string) bool {
 func (m *Manager) checkKey(key string) error {
 	if isReserved(key) || key == "__proto__" || m.cfg.ShareWithExpress && droppedByExpress[key] {
 		return &KeyError{Key: key, Op: "set", Err: ErrReservedKey}
+	}
+	if !utf8.ValidString(key) { // it would be stored under another name, and never found again
+		return &KeyError{Key: key, Op: "set", Err: errors.New("key is not UTF-8")}
 	}
 	return nil
 }
@@ -416,7 +426,7 @@ func cookieExpires(cookie []byte) (t time.Time) {
 // retiredText is what stays under an id that was given up: nothing of the
 // session, but the proof that it once was one.
 func retiredText(m meta, cookie cookieWriter) []byte {
-	m.retired, m.age = true, age{}
+	m.age = age{}
 	cookie.age = age{}
 	out := cookie.appendNew([]byte(`{"cookie":`))
 	out = append(out, `,"__cloakroom":`...)

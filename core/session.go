@@ -91,13 +91,14 @@ type sessionState struct {
 	degraded bool   // the store was down: see ErrDegraded
 	forced   bool   // Touch was called
 
-	destroyed  bool // by this request
-	unfinished bool // Destroy was called but the store failed
-	discarded  bool // Discard was called
-	created    bool // by this request: the browser needs the cookie
-	saved      bool // by this request
-	changed    bool // and not just written again as it was
-	warned     bool // about changes that were dropped
+	destroyed  bool  // by this request
+	unfinished bool  // Destroy was called but the store failed
+	discarded  bool  // Discard was called
+	created    bool  // by this request: the browser needs the cookie
+	saved      bool  // by this request
+	changed    bool  // and not just written again as it was
+	warned     bool  // about changes that were dropped
+	unknown    error // a write of which the store did not tell whether it was done: there is no going on
 }
 
 // lock takes the session's lock, unless this goroutine holds it already because
@@ -153,7 +154,7 @@ func (s *Session) mutable() bool {
 	var why string
 	switch {
 	case s.destroyed:
-		why = "after Destroy; to go on with an empty session use Regenerate"
+		why = "after Destroy; to go on with an empty session use Regenerate in its place"
 	case s.x.ended.Load():
 		why = "after the handler returned"
 	default:
@@ -244,10 +245,11 @@ func (s *Session) keys() []string {
 	if s.base != nil && !s.changes.cleared {
 		for _, m := range s.base.index() {
 			name := memberName(s.base.text, m)
-			if !isReserved(name) && !seen[name] && s.changes.value(s.base, name) != nil {
-				seen[name] = true
-				keys = append(keys, name)
+			if c := s.changes.get(name); isReserved(name) || seen[name] || c != nil && c.value == nil {
+				continue
 			}
+			seen[name] = true
+			keys = append(keys, name)
 		}
 	}
 	for i := range s.changes.list {
@@ -327,8 +329,10 @@ func (s *Session) update(key string, fn updateFunc) {
 // is one for the browser's session and the idle timeout is Config's. A life is
 // at least a second and never passes Config.AbsoluteTimeout.
 //
-// It takes effect at the commit. It returns [ErrCommitted] when the headers are
-// out.
+// It takes effect at the commit. A request of another process that was under way
+// may still extend the session once with the life that it had before. SetMaxAge
+// returns [ErrCommitted] when the headers are out and [ErrSessionGone] after
+// Destroy.
 func (s *Session) SetMaxAge(d time.Duration) error {
 	if !s.lock() {
 		return ErrReentered
@@ -338,7 +342,7 @@ func (s *Session) SetMaxAge(d time.Duration) error {
 		return ErrCommitted
 	}
 	if !s.mutable() {
-		return nil
+		return ErrSessionGone
 	}
 	if d < 0 {
 		d = 0
@@ -353,11 +357,12 @@ func (s *Session) SetMaxAge(d time.Duration) error {
 // whenever the visitor's rights change, above all at login, so that an id that
 // somebody else may know is worth nothing (session fixation). From then on the
 // old id is no session any more, in no request and no process. It returns
-// [ErrCommitted] when the headers are out.
+// [ErrCommitted] when the headers are out and [ErrSessionGone] after Destroy.
 func (s *Session) Renew() error { return s.renew(renewID) }
 
 // Regenerate gives the session a new id at the commit and drops its data, max
-// age and creation time. It returns [ErrCommitted] when the headers are out.
+// age and creation time. It returns [ErrCommitted] when the headers are out and
+// [ErrSessionGone] after Destroy.
 func (s *Session) Regenerate() error { return s.renew(regenerateID) }
 
 func (s *Session) renew(how renewal) error {
@@ -369,7 +374,7 @@ func (s *Session) renew(how renewal) error {
 		return ErrCommitted
 	}
 	if !s.mutable() {
-		return nil
+		return ErrSessionGone
 	}
 	if how == regenerateID {
 		s.changes = changes{cleared: true}
@@ -446,7 +451,7 @@ func (s *Session) Save(ctx context.Context) error {
 }
 
 // Reload replaces what the request sees by what the store has now. Changes that
-// were not stored are forgotten. It returns [ErrSessionGone], and leaves
+// were not stored are forgotten, but not that the id is to be renewed. It returns [ErrSessionGone], and leaves
 // everything as it is, when the session has ended or was never stored.
 func (s *Session) Reload(ctx context.Context) error {
 	if !s.lock() {

@@ -33,6 +33,9 @@ func (x *Exchange) Writer(w http.ResponseWriter, fail func(w http.ResponseWriter
 	return writer
 }
 
+// FailBy sets how the error page is sent where the commit fails from now on.
+func (w *Writer) FailBy(fail func(w http.ResponseWriter, err error)) { w.fail = fail }
+
 // Began tells whether the response has begun.
 func (w *Writer) Began() bool { return w.began }
 
@@ -59,12 +62,14 @@ func (w *Writer) Begin() error {
 	if w.began {
 		return w.err
 	}
-	w.began = true
 	if w.x.ended.Load() { // an outer handler writes, after the commit
+		w.began = true
 		w.x.out.Store(true)
 		return nil
 	}
-	if w.err = w.x.firstByte(w.Header()); w.err != nil && w.fail != nil {
+	w.err = w.x.firstByte(w.Header()) // may panic: then the response has not begun
+	w.began = true
+	if w.err != nil && w.fail != nil {
 		w.fail(w.ResponseWriter, w.err)
 		// A handler that ignores errors may go on for long: let the client know.
 		if canFlush(w.ResponseWriter) {
@@ -147,7 +152,7 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
-		w.x.detach()
+		w.x.hijack()
 	}
 	return conn, rw, err
 }

@@ -74,6 +74,9 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				// What renders the error may still use the session, but it does
 				// not have to write through w: commit here what there is.
 				err = x.Commit(w.Header())
+				// After this function the HTTPErrorHandler has the floor, and
+				// nobody is left to answer for it.
+				w.FailBy(func(_ http.ResponseWriter, err error) { m.Fail(inner, c.Request(), err) })
 			} else {
 				err = x.Finish(w.Header())
 			}

@@ -193,7 +193,7 @@ func (s *spy) live() int {
 	n := 0
 	for _, id := range s.known() {
 		rec, err := s.inner.Load(context.Background(), id)
-		if err == nil && !bytes.Contains(rec.Data, []byte(`"retired":true`)) {
+		if err == nil && !bytes.Contains(rec.Data, []byte(`"retired":`)) {
 			n++
 		} else if err != nil && !errors.Is(err, core.ErrNotFound) {
 			return -1
