@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -160,6 +161,18 @@ type Config struct {
 	// Now, if not nil, replaces time.Now, for tests.
 	Now func() time.Time
 }
+
+// Format implements [fmt.Formatter]: Secrets and SealKeys are not printed.
+func (c Config) Format(f fmt.State, verb rune) {
+	type config Config // without this method
+	for _, secrets := range []*[]string{&c.Secrets, &c.SealKeys} {
+		*secrets = slices.Repeat([]string{"REDACTED"}, len(*secrets))
+	}
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), config(c))
+}
+
+// LogValue implements [slog.LogValuer]: Secrets and SealKeys are not logged.
+func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%+v", c)) }
 
 // withDefaults returns c with every zero value replaced by what it means.
 func (c Config) withDefaults() Config {

@@ -2,7 +2,9 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"log/slog"
 	"time"
 )
 
@@ -33,6 +35,14 @@ type Record struct {
 	// (it has just written it), and a store then compares Data.
 	Token any
 }
+
+// Format implements [fmt.Formatter]: neither the id nor the data is printed.
+func (r Record) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "Record(%d bytes)", len(r.Data))
+}
+
+// LogValue implements [slog.LogValuer]: it logs no more than Format prints.
+func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
 // A Store keeps the records. It is the only interface that a new kind of
 // storage has to implement; package storetest tells whether it did.

@@ -315,3 +315,32 @@ func TestGetWithoutTheMiddleware(t *testing.T) {
 	})
 	visit(t, e).get("/", http.StatusOK, "ok")
 }
+
+// The HTTPErrorHandler has the floor when the middleware has returned. What it
+// does to the session is stored too, or the client is told that it was not.
+func TestAnErrorHandlerWhoseChangesCannotBeStored(t *testing.T) {
+	e := echo.New()
+	e.Use(echosession.New(echosession.Config{
+		Store: adaptertest.NewStore(), Secrets: []string{"0123456789abcdef0123456789abcdef"}, MaxKeys: 1,
+		Logger: slog.New(slog.DiscardHandler),
+	}))
+	e.HTTPErrorHandler = func(c *echo.Context, _ error) {
+		echosession.Get(c).Flash("error", "Payment failed.")
+		_ = c.String(http.StatusPaymentRequired, "payment failed")
+	}
+	e.GET("/", func(c *echo.Context) error {
+		echosession.Get(c).Set("cart", 1)
+		return echo.NewHTTPError(http.StatusPaymentRequired, "")
+	})
+	server := httptest.NewServer(e)
+	defer server.Close()
+	res, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusInternalServerError || strings.Contains(string(body), "payment") {
+		t.Errorf("status %d, body %q; want the error page: two keys are one too many", res.StatusCode, body)
+	}
+}

@@ -1,0 +1,562 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// These tests are about what goes wrong around a session: stores, observers,
+// loggers and functions of the app that fail or panic, at bad moments.
+
+var refused = &core.StoreError{Store: "test", Verb: "write", Outcome: core.NotApplied, Class: "refused"}
+
+func TestACancelledStoreCallIsAnOutageUnlessTheClientIsGone(t *testing.T) {
+	t.Parallel()
+	cancelled := &core.StoreError{Store: "test", Verb: "any", Outcome: core.NotApplied, Err: context.Canceled}
+	for _, verb := range []string{"load", "update"} {
+		st := newStage(t, core.Config{})
+		cookie := st.signIn()
+		st.store.failWith(verb, cancelled)
+		a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+			core.FromContext(r.Context()).Set("n", 1)
+			_, _ = io.WriteString(w, "saved")
+		})
+		if a.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: status %d, body %q; want 503", verb, a.status, a.body)
+		}
+	}
+}
+
+func TestALazyLoadGoesByTheContextOfTheRequest(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Lazy: true})
+	a := st.request(st.signIn(), func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		s, ok := core.Lookup(ctx)
+		_, _ = fmt.Fprint(w, ok, s.Status())
+	})
+	if a.status != http.StatusOK || a.body != "true loaded" {
+		t.Errorf("status %d, body %q; want the session although the caller's own context is done", a.status, a.body)
+	}
+}
+
+func TestWhatWasDoneAtOnceGetsItsCookieAlsoWithTheErrorPage(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, tt := range []struct {
+		name   string
+		cookie bool
+		do     func(*core.Session) error
+		want   core.Status // of the next visit
+	}{
+		{"Save of a renewed session", true, func(s *core.Session) error { return errors.Join(s.Renew(), s.Save(ctx)) }, core.StatusLoaded},
+		{"Save of a new session", false, func(s *core.Session) error { return s.Save(ctx) }, core.StatusLoaded},
+		{"Destroy", true, func(s *core.Session) error {
+			counter.Update(s, func(n int) int { s.Has("x"); return n }) // makes the commit fail
+			return s.Destroy(ctx)
+		}, core.StatusNew},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, core.Config{})
+			cookie := ""
+			if tt.cookie {
+				cookie = st.signIn()
+			}
+			a := st.request(cookie, func(_ http.ResponseWriter, r *http.Request) {
+				s := core.FromContext(r.Context())
+				if err := tt.do(s); err != nil {
+					t.Error(err)
+				}
+				s.Set("bad", func() {})
+			})
+			if a.status != http.StatusInternalServerError || a.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("status %d, Cache-Control %q; want the error page", a.status, a.header.Get("Cache-Control"))
+			}
+			st.visit(a.cookie, func(s *core.Session) {
+				if s.Status() != tt.want {
+					t.Errorf("the next visit is %v, want %v", s.Status(), tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAManagerThatFailsLeavesTheCookiesOfTheOneInside(t *testing.T) {
+	t.Parallel()
+	outer, inner := newStage(t, core.Config{}), newStage(t, core.Config{Name: "inner"})
+	cookies := outer.signIn() + "; " + inner.signIn()
+	outer.store.failWith("update", refused)
+	a := outer.request(cookies, func(w http.ResponseWriter, r *http.Request) {
+		core.FromContext(r.Context()).Set("n", 1)
+		inner.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := inner.FromContext(r.Context()).Renew(); err != nil {
+				t.Error(err)
+			}
+			_, _ = io.WriteString(w, "x")
+		})).ServeHTTP(w, r)
+	})
+	if a.status != http.StatusServiceUnavailable || !strings.HasPrefix(a.header.Get("Set-Cookie"), "inner=") {
+		t.Errorf("status %d, Set-Cookie %v; want 503 with the cookie of the renewed session", a.status, a.header.Get("Set-Cookie") != "")
+	}
+}
+
+func TestAPanicInTheExtensionIsTheRequests(t *testing.T) {
+	t.Parallel()
+	faulty := &faultyStore{Store: new(mapstore.Store)}
+	m := process(t, faulty, func(c *core.Config) {
+		c.TouchInterval = core.EveryRequest
+		c.Observer = observerFunc(func(e core.Event) {
+			if e.Kind == core.EventStoreError {
+				panic("observer")
+			}
+		})
+	})
+	cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
+	faulty.failOnce("touch", outage{err: refused})
+	s := load(t, m, cookie)
+	defer func() {
+		if v := recover(); v != "observer" {
+			t.Errorf("recovered %v, want the observer's panic", v)
+		}
+	}()
+	_, _ = m.Commit(context.Background(), s, false)
+}
+
+func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
+	for name, do := range map[string]func(*core.Session) error{
+		"Save": func(s *core.Session) error { return s.Save(context.Background()) },
+		"Take": func(s *core.Session) error { _, _, err := ticket.Take(context.Background(), s); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				faulty := &faultyStore{Store: new(mapstore.Store)}
+				m := process(t, faulty)
+				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1); ticket.Set(s, "A1") })
+				s := load(t, m, cookie)
+				synctest.Wait()
+				counter.Update(s, func(n int) int { return n + 1 })
+				faulty.failOnce("update", outage{applied: true, err: errors.New("connection reset")})
+				faulty.after("update", func() { faulty.down(errors.New("connection refused")) })
+				if err := do(s); !errors.Is(err, core.ErrUnknownOutcome) {
+					t.Fatalf("%s returned %v, want ErrUnknownOutcome", name, err)
+				}
+				faulty.heal()
+				for _, again := range []func() error{
+					func() error { return s.Save(context.Background()) },
+					func() error { _, _, err := ticket.Take(context.Background(), s); return err },
+					func() error { _, err := m.Commit(context.Background(), s, false); return err },
+				} {
+					if err := again(); !errors.Is(err, core.ErrUnknownOutcome) {
+						t.Errorf("afterwards: %v, want ErrUnknownOutcome", err)
+					}
+				}
+				if got := counter.Get(load(t, m, cookie)); got > 2 {
+					t.Errorf("counter is %d: the update was done twice", got)
+				}
+			})
+		})
+	}
+}
+
+// A sessionLogger is a slog.Handler that asks the session of the request.
+type sessionLogger struct{ slog.Handler }
+
+func (h sessionLogger) Handle(ctx context.Context, r slog.Record) error {
+	if s, ok := core.Lookup(ctx); ok {
+		r.AddAttrs(slog.Bool("signed in", s.Has("user")))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func TestALoggerThatAsksTheSessionDoesNotHangTheRequest(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Logger: slog.New(sessionLogger{slog.NewTextHandler(io.Discard, nil)})})
+	cookie := st.signIn()
+	st.store.failWith("update", refused)
+	a := st.request(cookie, func(_ http.ResponseWriter, r *http.Request) { core.FromContext(r.Context()).Set("n", 1) })
+	if a.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", a.status)
+	}
+	st.store.failWith("update", nil)
+	// A record that cannot be read is reported by Reload, with the context of the request.
+	id := st.idOf(cookie)
+	a = st.request(cookie, func(_ http.ResponseWriter, r *http.Request) {
+		if err := st.store.Store.Delete(r.Context(), id); err != nil {
+			t.Error(err)
+		}
+		if err := st.store.Store.Create(r.Context(), core.Record{ID: id, Data: []byte("[]"), TTL: time.Hour}); err != nil {
+			t.Error(err)
+		}
+		if err := core.FromContext(r.Context()).Reload(r.Context()); !errors.Is(err, core.ErrSessionGone) {
+			t.Errorf("Reload: %v", err)
+		}
+	})
+	if a.status != http.StatusOK {
+		t.Errorf("status %d, want 200", a.status)
+	}
+}
+
+// A gatedStore holds a Touch until it is let go.
+type gatedStore struct {
+	core.Store
+	closed       atomic.Bool
+	arrived, let chan struct{}
+}
+
+func (g *gatedStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	if g.closed.Load() {
+		g.arrived <- struct{}{}
+		<-g.let
+	}
+	return g.Store.Touch(ctx, id, ttl)
+}
+
+func TestAnExtensionUnderWayDoesNotStretchAShortenedSession(t *testing.T) {
+	store := new(mapstore.Store)
+	gated := &gatedStore{Store: store, arrived: make(chan struct{}), let: make(chan struct{})}
+	m := process(t, gated, func(c *core.Config) { c.TouchInterval = core.EveryRequest })
+	cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
+
+	gated.closed.Store(true)
+	reader := load(t, m, cookie)
+	<-gated.arrived // its extension, by 24 hours, is under way
+	gated.closed.Store(false)
+	s := load(t, m, cookie)
+	if err := s.SetMaxAge(5 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, m, s, cookie)
+	gated.let <- struct{}{}
+	commit(t, m, reader, cookie)
+	for _, rec := range store.Records() {
+		if rec.TTL > 5*time.Minute {
+			t.Errorf("the session lives for %v in the store, want at most 5m", rec.TTL)
+		}
+	}
+}
+
+func TestARetiredIDThatLivesLongerInTheStoreIsForgottenInTime(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.signIn()
+	id := st.idOf(cookie)
+	st.visit(cookie, func(s *core.Session) { _ = s.Renew() })
+	if err := st.store.Store.Touch(context.Background(), id, 24*time.Hour); err != nil { // as an Express app does
+		t.Fatal(err)
+	}
+	login := func(s *core.Session) { s.Set("user", "bob") }
+	st.clock.advance(59 * time.Second)
+	if a := st.visit(cookie, login); a.status != http.StatusConflict || a.setCookie != "" {
+		t.Errorf("after 59 seconds: status %d, want 409 and no cookie", a.status)
+	}
+	st.clock.advance(time.Second)
+	if a := st.visit(cookie, login); a.status != http.StatusOK || a.cookie == "" {
+		t.Errorf("after a minute: status %d, want a new session", a.status)
+	}
+}
+
+func TestAPanicWhileReplayingFailsTheResponseAlsoIfItIsRecovered(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.visit("", func(s *core.Session) { counter.Set(s, 1) }).cookie
+	id := st.idOf(cookie)
+	a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+		counter.Update(core.FromContext(r.Context()), func(n int) int {
+			if n == 5 {
+				panic("five")
+			}
+			return n + 1
+		})
+		if err := st.Edit(r.Context(), id, func(s *core.Session) error { counter.Set(s, 5); return nil }); err != nil {
+			t.Error(err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = io.WriteString(w, "first")
+		}()
+		if _, err := io.WriteString(w, "second"); err == nil {
+			t.Error("the second write succeeded")
+		}
+	})
+	if a.status != http.StatusInternalServerError || strings.Contains(a.body, "second") {
+		t.Errorf("status %d, body %q; want the error page", a.status, a.body)
+	}
+}
+
+func TestALazyLoadThatPanickedIsNoEmptySession(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Lazy: true})
+	cookie := st.signIn()
+	st.store.Store = &panickyStore{Store: st.store.Store}
+	a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+		func() {
+			defer func() { _ = recover() }()
+			core.FromContext(r.Context())
+		}()
+		s, err := core.Load(r.Context())
+		if s != nil || err == nil {
+			t.Error("there is a session although its load panicked")
+		}
+		_, _ = core.Lookup(r.Context())
+	})
+	if a.status != http.StatusInternalServerError || a.setCookie != "" {
+		t.Errorf("status %d, want the error page and no cookie", a.status)
+	}
+}
+
+type panickyStore struct{ core.Store }
+
+func (panickyStore) Load(context.Context, string) (core.Record, error) { panic("bug in the store") }
+
+func TestAfterDestroyTheSessionTakesNoMoreVerbs(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	m := process(t, new(mapstore.Store))
+	s := load(t, m, visitor(t, m, func(s *core.Session) { colour.Set(s, "white") }))
+	if err := s.Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for verb, err := range map[string]error{
+		"Regenerate": s.Regenerate(), "Renew": s.Renew(), "SetMaxAge": s.SetMaxAge(time.Hour), "Save": s.Save(ctx), "Reload": s.Reload(ctx),
+	} {
+		if !errors.Is(err, core.ErrSessionGone) {
+			t.Errorf("%s returned %v, want ErrSessionGone", verb, err)
+		}
+	}
+}
+
+func TestAfterAFailedDestroyNothingIsTakenAndSaveTells(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	faulty := &faultyStore{Store: new(mapstore.Store)}
+	m := process(t, faulty)
+	s := load(t, m, visitor(t, m, func(s *core.Session) { ticket.Set(s, "A1") }))
+	faulty.failOnce("delete", outage{err: refused})
+	if err := s.Destroy(ctx); err == nil {
+		t.Fatal("Destroy returned nil although the store failed")
+	}
+	if v, ok, err := ticket.Take(ctx, s); ok || v != "" || !errors.Is(err, core.ErrSessionGone) {
+		t.Errorf("Take returned %q, %v, %v; want ErrSessionGone", v, ok, err)
+	}
+	colour.Set(s, "red")
+	if err := s.Save(ctx); !errors.Is(err, core.ErrSessionGone) {
+		t.Errorf("Save returned %v, want ErrSessionGone: it destroyed the session after all", err)
+	}
+}
+
+func TestASkippedRequestThatIsDispatchedAgainHasASession(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Skip: func(r *http.Request) bool { return r.Header.Get("Skip") != "" }})
+	inner := st.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := core.Load(r.Context()); err != nil {
+			t.Errorf("Load: %v", err)
+		}
+	}))
+	outer := st.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Skip")
+		inner.ServeHTTP(w, r)
+	}))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://example.com/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Skip", "yes")
+	outer.ServeHTTP(nowhere{}, r)
+}
+
+// nowhere is a ResponseWriter.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}
+
+func TestManyKeysThatAreNotASCIIAreReadInLinearTime(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	var text strings.Builder
+	text.WriteString(`{"cookie":{"originalMaxAge":null,"expires":null}`)
+	for i := range n {
+		_, _ = fmt.Fprintf(&text, `,"日本%d":1`, i)
+	}
+	st := newStage(t, core.Config{})
+	cookie := st.put("express-born-session-0001", text.String()+"}")
+	start := time.Now()
+	st.visit(cookie, func(s *core.Session) {
+		keys := 0
+		for range s.Keys() {
+			keys++
+		}
+		if keys != n || !s.Has("日本7") {
+			t.Errorf("%d keys, want %d", keys, n)
+		}
+	})
+	if took := time.Since(start); took > 5*time.Second { // it was 20 seconds
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestAnEndlessMaxAgeDoesNotDeleteTheCookie(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	a := st.visit("", func(s *core.Session) {
+		s.Set("n", 1)
+		if err := s.SetMaxAge(math.MaxInt64); err != nil {
+			t.Error(err)
+		}
+	})
+	b := st.visit(st.put("express-born-session-0001", `{"cookie":{"originalMaxAge":1e15,"expires":"9999-01-01T00:00:00.000Z"},"n":1}`),
+		func(s *core.Session) { s.Set("n", 2) })
+	for _, header := range []string{a.setCookie, b.setCookie} {
+		c, err := http.ParseSetCookie(header)
+		if err != nil || a.cookie == "" || c.MaxAge <= 0 {
+			t.Errorf("Set-Cookie %q, want one that lasts", header)
+		}
+	}
+}
+
+func TestTouchAtTheDeadlineAsksTheStoreForNothing(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{IdleTimeout: time.Hour, AbsoluteTimeout: time.Hour})
+	cookie := st.signIn()
+	st.clock.advance(time.Hour - time.Second)
+	st.store.took()
+	st.visit(cookie, func(s *core.Session) {
+		st.clock.advance(2 * time.Second)
+		s.Touch()
+	})
+	for _, call := range st.store.took() {
+		if call.verb == "touch" && call.ttl <= 0 {
+			t.Errorf("Touch with a life of %v", call.ttl)
+		}
+	}
+}
+
+func TestAKeyThatIsNotUTF8FailsTheCommit(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	s := load(t, m, "")
+	s.Set("caf\xe9", 1)
+	var keyError *core.KeyError
+	if _, err := m.Commit(context.Background(), s, false); !errors.As(err, &keyError) {
+		t.Errorf("Commit returned %v, want a KeyError", err)
+	}
+}
+
+func TestTakeOfAValueThatThisRequestMade(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	s := load(t, m, visitor(t, m, func(s *core.Session) { colour.Set(s, "white") }))
+	counter.Update(s, func(n int) int { return n + 1 })
+	if v, ok, err := counter.Take(context.Background(), s); v != 1 || !ok || err != nil {
+		t.Errorf("Take returned %d, %v, %v; want 1", v, ok, err)
+	}
+}
+
+func TestNoUpdateIsLostWhenAnotherRequestMendsTheValue(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	cookie := visitor(t, m, func(s *core.Session) { s.Set("counter", "ten"); ticket.Set(s, "A1") })
+	s := load(t, m, cookie)
+	counter.Update(s, func(n int) int { return n + 1 })
+	other := load(t, m, cookie)
+	counter.Set(other, 10)
+	commit(t, m, other, cookie)
+	counter.Update(s, func(n int) int { return n + 100 })
+	if _, _, err := ticket.Take(context.Background(), s); err != nil { // sees the newer record
+		t.Fatal(err)
+	}
+	commit(t, m, s, cookie)
+	if got := counter.Get(load(t, m, cookie)); got != 111 {
+		t.Errorf("counter is %d, want 111", got)
+	}
+}
+
+func TestAStoreThatIsFullIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	st.store.failWith("create", core.ErrStoreFull) // without a StoreError around it
+	a := st.visit("", func(s *core.Session) { s.Set("n", 1) })
+	if n := len(st.store.took()); a.status != http.StatusServiceUnavailable || n != 1 {
+		t.Errorf("status %d after %d calls, want 503 after one", a.status, n)
+	}
+}
+
+func TestReloadKeepsTheRenewal(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	for name, renew := range map[string]func(*core.Session) error{"Renew": (*core.Session).Renew, "Regenerate": (*core.Session).Regenerate} {
+		cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
+		s := load(t, m, cookie)
+		if err := errors.Join(renew(s), s.Reload(context.Background())); err != nil {
+			t.Fatal(err)
+		}
+		if commit(t, m, s, cookie) == cookie {
+			t.Errorf("%s: the id is the old one after Reload", name)
+		}
+		if got := s.Has("colour"); got != (name == "Renew") {
+			t.Errorf("%s: has data after Reload: %v", name, got)
+		}
+	}
+}
+
+func TestATouchAfterTheFirstByteCounts(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.signIn()
+	st.store.took()
+	st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "x")
+		core.FromContext(r.Context()).Touch()
+	})
+	if got := st.store.verbs(); got != "load touch" {
+		t.Errorf("calls: %s, want load touch", got)
+	}
+}
+
+func TestConfigAndRecordPrintNoSecrets(t *testing.T) {
+	t.Parallel()
+	cfg := core.Config{Secrets: []string{"TOP-SECRET"}, SealKeys: []string{"SEAL-SECRET"}, Name: "name-of-the-cookie"}
+	rec := core.Record{ID: "id-SECRET", Data: []byte("data-SECRET")}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", cfg, "record", rec)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", cfg, "record", rec)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		_, _ = fmt.Fprintf(&log, verb+verb+verb+verb, cfg, &cfg, rec, &rec)
+	}
+	if strings.Contains(log.String(), "SECRET") {
+		t.Errorf("a secret is printed: %s", log.String())
+	}
+	if !strings.Contains(log.String(), "name-of-the-cookie") {
+		t.Errorf("the rest is not printed: %s", log.String())
+	}
+}
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	if _, err := process(t, new(mapstore.Store)).Count(context.Background()); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Count of a store that cannot: %v", err)
+	}
+	if n, err := process(t, counting{new(mapstore.Store)}).Count(context.Background()); n != 7 || err != nil {
+		t.Errorf("Count returned %d, %v", n, err)
+	}
+}
+
+type counting struct{ core.Store }
+
+func (counting) Count(context.Context) (int, error) { return 7, nil }
