@@ -608,7 +608,7 @@ func TestAnOutcomeThatCannotBeSettledFailsTheResponse(t *testing.T) {
 			s := load(t, m1, cookie)
 			counter.Update(s, func(n int) int { return n + 1 })
 			faulty.failOnce("update", outage{applied: true, err: errors.New("connection reset")})
-			faulty.after("update", func() {
+			faulty.afterwards(func() {
 				other := load(t, m2, cookie)
 				counter.Update(other, func(n int) int { return n + 10 })
 				commit(t, m2, other, cookie)
@@ -647,7 +647,7 @@ func TestAnOutcomeThatCannotBeSettledFailsTheResponse(t *testing.T) {
 			s := load(t, m, cookie)
 			counter.Set(s, 2)
 			faulty.failOnce("update", outage{applied: false, err: errors.New("connection reset")})
-			faulty.after("update", func() {
+			faulty.afterwards(func() {
 				if err := load(t, m, cookie).Destroy(context.Background()); err != nil {
 					t.Error(err)
 				}
@@ -739,7 +739,7 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 		counter.Update(second, func(n int) int { return n + 1 })
 		release := make(chan struct{})
 		slow.failOnce("update", outage{applied: true})
-		slow.after("update", func() { <-release })
+		slow.afterwards(func() { <-release })
 		var wg sync.WaitGroup
 		wg.Go(func() { commit(t, m, first, cookie) })
 		synctest.Wait()

@@ -151,7 +151,7 @@ func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 				synctest.Wait()
 				counter.Update(s, func(n int) int { return n + 1 })
 				faulty.failOnce("update", outage{applied: true, err: errors.New("connection reset")})
-				faulty.after("update", func() { faulty.down(errors.New("connection refused")) })
+				faulty.afterwards(func() { faulty.down(errors.New("connection refused")) })
 				if err := do(s); !errors.Is(err, core.ErrUnknownOutcome) {
 					t.Fatalf("%s returned %v, want ErrUnknownOutcome", name, err)
 				}
@@ -176,6 +176,8 @@ func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 // A sessionLogger is a slog.Handler that asks the session of the request.
 type sessionLogger struct{ slog.Handler }
 
+func (sessionLogger) Enabled(context.Context, slog.Level) bool { return true }
+
 func (h sessionLogger) Handle(ctx context.Context, r slog.Record) error {
 	if s, ok := core.Lookup(ctx); ok {
 		r.AddAttrs(slog.Bool("signed in", s.Has("user")))
@@ -185,7 +187,7 @@ func (h sessionLogger) Handle(ctx context.Context, r slog.Record) error {
 
 func TestALoggerThatAsksTheSessionDoesNotHangTheRequest(t *testing.T) {
 	t.Parallel()
-	st := newStage(t, core.Config{Logger: slog.New(sessionLogger{slog.NewTextHandler(io.Discard, nil)})})
+	st := newStage(t, core.Config{Logger: slog.New(sessionLogger{slog.DiscardHandler})})
 	cookie := st.signIn()
 	st.store.failWith("update", refused)
 	a := st.request(cookie, func(_ http.ResponseWriter, r *http.Request) { core.FromContext(r.Context()).Set("n", 1) })

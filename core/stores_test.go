@@ -64,7 +64,7 @@ type faultyStore struct {
 
 	mu      sync.Mutex
 	once    map[string]outage
-	then    map[string]func()
+	then    func()
 	always  error
 	hanging string
 }
@@ -76,11 +76,12 @@ func (s *faultyStore) failOnce(verb string, o outage) {
 	s.once = map[string]outage{verb: o}
 }
 
-// after calls f when the call that failOnce spoke of has failed.
-func (s *faultyStore) after(verb string, f func()) {
+// afterwards calls f when the call that failOnce spoke of was made, before it
+// returns.
+func (s *faultyStore) afterwards(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.then = map[string]func(){verb: f}
+	s.then = f
 }
 
 // down makes all calls fail.
@@ -108,10 +109,10 @@ func (s *faultyStore) call(ctx context.Context, verb string, do func() error) er
 	s.mu.Lock()
 	always, hanging := s.always, s.hanging == verb
 	o, failing := s.once[verb]
-	then := s.then[verb]
+	then := s.then
 	if failing {
 		delete(s.once, verb)
-		delete(s.then, verb)
+		s.then = nil
 	}
 	s.mu.Unlock()
 	switch {
