@@ -1,0 +1,96 @@
+package valkeystore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+const storeName = "valkey"
+
+// refuse returns an error when ctx is done before anything was sent.
+func refuse(ctx context.Context, verb string) error {
+	if err := ctx.Err(); err != nil {
+		return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: contextClass(err), Err: err}
+	}
+	return nil
+}
+
+func contextClass(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "timeout"
+	}
+	return "canceled"
+}
+
+// refusals are what a server says when it does not do a command, and what that
+// means. The text behind the first word is not passed on: it may quote
+// arguments.
+var refusals = map[string]string{
+	"OOM":         "out of memory (maxmemory is reached)",
+	"READONLY":    "server is a read-only replica",
+	"NOPERM":      "not permitted by the server's ACL",
+	"NOAUTH":      "authentication required",
+	"WRONGPASS":   "authentication failed",
+	"LOADING":     "server is loading its data",
+	"MASTERDOWN":  "replica has lost its primary",
+	"NOREPLICAS":  "too few replicas (min-replicas-to-write)",
+	"CLUSTERDOWN": "cluster is down",
+	"TRYAGAIN":    "slot is being moved",
+	"WRONGTYPE":   "key holds something that is no session",
+	"BUSY":        "server is busy with a script",
+	"MISCONF":     "server cannot persist and refuses writes",
+	"UNKILLABLE":  "server is busy with a script",
+}
+
+// failure makes a StoreError of what the client returned. Nothing of the text
+// of a server's or the client's error is in it.
+func failure(ctx context.Context, verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	f := &core.StoreError{Store: storeName, Verb: verb}
+	var (
+		refusal *valkey.ValkeyError
+		op      *net.OpError
+	)
+	switch {
+	case ctx.Err() != nil && !errors.As(err, &refusal):
+		f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		f.Class, f.Err = contextClass(err), context.DeadlineExceeded
+	case errors.As(err, &refusal):
+		word, _, _ := strings.Cut(refusal.Error(), " ")
+		f.Outcome, f.Class = core.NotApplied, refusals[word]
+		if f.Class == "" {
+			f.Class = "refused by the server"
+		}
+		if word == "OOM" {
+			f.Err = core.ErrStoreFull
+		}
+	case errors.Is(err, valkey.ErrClosing):
+		f.Outcome, f.Class, f.Err = core.NotApplied, "client is closed", net.ErrClosed
+	case errors.As(err, &op):
+		if op.Op == "dial" {
+			f.Outcome = core.NotApplied
+		}
+		f.Class, f.Err = "connection failed", op
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
+	default:
+		f.Class = "client failed"
+	}
+	return f
+}
+
+// isSyntaxError tells that a server does not know SET with IFEQ.
+func isSyntaxError(err error) bool {
+	refusal, ok := valkey.IsValkeyErr(err)
+	return ok && strings.Contains(refusal.Error(), "syntax error") // the client cuts "ERR " off
+}

@@ -1,0 +1,70 @@
+package valkeystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+func TestWhatTheClientReturnsBecomesAStoreError(t *testing.T) {
+	live := context.Background()
+	cancelled, cancel := context.WithCancel(live)
+	cancel()
+	dial := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	read := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	for _, tt := range []struct {
+		name    string
+		ctx     context.Context
+		err     error
+		outcome core.Outcome
+		class   string
+		is      error // found in the chain; nil: nothing is
+	}{
+		{"refused connection", live, dial, core.NotApplied, "connection failed", syscall.ECONNREFUSED},
+		{"lost connection", live, fmt.Errorf("write: %w", read), core.Unknown, "connection failed", syscall.ECONNRESET},
+		{"closed connection", live, io.EOF, core.Unknown, "connection was closed", io.ErrUnexpectedEOF},
+		{"closed client", live, valkey.ErrClosing, core.NotApplied, "client is closed", net.ErrClosed},
+		{"cancelled call", cancelled, context.Canceled, core.Unknown, "canceled", context.Canceled},
+		{"cancelled call with another error", cancelled, io.EOF, core.Unknown, "canceled", context.Canceled},
+		{"timeout of the connection", live, context.DeadlineExceeded, core.Unknown, "timeout", context.DeadlineExceeded},
+		{"something else, with an id in it", live, errors.New("id-of-a-session"), core.Unknown, "client failed", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := failure(tt.ctx, "update", tt.err)
+			var f *core.StoreError
+			if !errors.As(err, &f) {
+				t.Fatalf("got %v, want a StoreError", err)
+			}
+			if f.Store != "valkey" || f.Verb != "update" || f.Outcome != tt.outcome || f.Class != tt.class {
+				t.Errorf("got %+v, want outcome %v and class %q", f, tt.outcome, tt.class)
+			}
+			if tt.is == nil && f.Err != nil || !errors.Is(err, tt.is) && tt.is != nil {
+				t.Errorf("got %v in the chain, want %v", f.Err, tt.is)
+			}
+			if strings.Contains(err.Error(), "id-of-a-session") {
+				t.Errorf("the error quotes the client's: %v", err)
+			}
+		})
+	}
+	if err := failure(live, "update", nil); err != nil {
+		t.Errorf("no error became %v", err)
+	}
+}
+
+func TestMillisecondsAreRoundedUp(t *testing.T) {
+	for d, want := range map[int64]int64{1: 1, 999_999: 1, 1_000_000: 1, 1_000_001: 2, 5_000_000_000: 5000} {
+		if got := milliseconds(time.Duration(d)); got != want {
+			t.Errorf("milliseconds of %d ns is %d, want %d", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,14 @@
+package valkeystore
+
+import "time"
+
+// Prefix returns what the keys of the store begin with.
+func (s *Store) Prefix() string { return s.opts.Prefix }
+
+// KnowsNoIFEQ tells whether the store will not try SET with IFEQ.
+func (s *Store) KnowsNoIFEQ() bool { return !s.useIFEQ(0) }
+
+// LetAMinutePass is for what the store does then.
+func (s *Store) LetAMinutePass() {
+	s.noIFEQ.Store(time.Unix(0, s.noIFEQ.Load()).Add(-askAgain).UnixNano())
+}

@@ -1,0 +1,139 @@
+package valkeystore
+
+import (
+	"context"
+	"hash/maphash"
+	"iter"
+	"strings"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// page is how many keys a SCAN is asked for.
+const page = 500
+
+// keys walks the keys of all sessions, a page at a time: on every primary, by
+// SCAN, which does not block the server. No key comes twice.
+func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error] {
+	return func(yield func([]string, error) bool) {
+		var (
+			seed  = maphash.MakeSeed()
+			seen  = make(map[uint64]struct{}) // SCAN may repeat itself, and a slot that moves is seen on both servers
+			match = escapeGlob(s.opts.Prefix) + "*"
+		)
+		for _, node := range s.client.Nodes() {
+			if !isPrimary(ctx, node) {
+				continue
+			}
+			for cursor := uint64(0); ; {
+				if err := refuse(ctx, verb); err != nil {
+					yield(nil, err)
+					return
+				}
+				entry, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Build()).AsScanEntry()
+				if err != nil {
+					yield(nil, failure(ctx, verb, err))
+					return
+				}
+				keys := entry.Elements[:0]
+				for _, key := range entry.Elements {
+					hash := maphash.String(seed, key)
+					if _, again := seen[hash]; !again {
+						seen[hash] = struct{}{}
+						keys = append(keys, key)
+					}
+				}
+				if len(keys) > 0 && !yield(keys, nil) {
+					return
+				}
+				if cursor = entry.Cursor; cursor == 0 {
+					break
+				}
+			}
+		}
+	}
+}
+
+// isPrimary tells whether a server is one that has keys of its own. One that
+// will not say is taken for a primary: what it lists twice is seen once.
+func isPrimary(ctx context.Context, node valkey.Client) bool {
+	role, err := node.Do(ctx, node.B().Role().Build()).ToArray()
+	if err != nil || len(role) == 0 {
+		return true
+	}
+	name, err := role[0].ToString()
+	return err != nil || name == "master"
+}
+
+// escapeGlob returns a pattern that matches s alone.
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
+}
+
+// All implements [core.Lister]. It costs a SCAN for some hundred keys and a GET
+// for each session, sent together; it takes memory for 8 bytes per session.
+func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
+	return func(yield func(core.Record, error) bool) {
+		for keys, err := range s.keys(ctx, "list") {
+			if err != nil {
+				yield(core.Record{}, err)
+				return
+			}
+			gets := make(valkey.Commands, len(keys))
+			for i, key := range keys {
+				gets[i] = s.client.B().Get().Key(key).Build()
+			}
+			for i, result := range s.client.DoMulti(ctx, gets...) {
+				data, err := result.AsBytes()
+				if valkey.IsValkeyNil(err) { // ended meanwhile
+					continue
+				}
+				if err != nil {
+					yield(core.Record{}, failure(ctx, "list", err))
+					return
+				}
+				if !yield(core.Record{ID: strings.TrimPrefix(keys[i], s.opts.Prefix), Data: data}, nil) {
+					return
+				}
+			}
+		}
+		if err := refuse(ctx, "list"); err != nil {
+			yield(core.Record{}, err)
+		}
+	}
+}
+
+// Count implements [core.Counter]. It walks all keys. A session that expired a
+// moment ago may be counted where the server has not noticed yet.
+func (s *Store) Count(ctx context.Context) (n int, err error) {
+	for keys, err := range s.keys(ctx, "count") {
+		if err != nil {
+			return 0, err
+		}
+		n += len(keys)
+	}
+	return n, nil
+}
+
+// Clear implements [core.Clearer]. It removes the keys with the store's prefix
+// and no others.
+func (s *Store) Clear(ctx context.Context) error {
+	for keys, err := range s.keys(ctx, "clear") {
+		if err != nil {
+			return err
+		}
+		unlinks := make(valkey.Commands, len(keys))
+		for i, key := range keys {
+			defer s.writing(key)()
+			unlinks[i] = s.client.B().Unlink().Key(key).Build()
+		}
+		for _, result := range s.client.DoMulti(ctx, unlinks...) {
+			if err := result.Error(); err != nil {
+				return failure(ctx, "clear", err)
+			}
+		}
+	}
+	return nil
+}

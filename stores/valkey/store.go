@@ -1,0 +1,266 @@
+package valkeystore
+
+import (
+	"context"
+	"crypto/fips140"
+	"crypto/sha1" //nolint:gosec // compares contents that nobody can choose, see comparison
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// A Store keeps sessions in Valkey. It is made by [New] or [Open] and may be
+// used by many goroutines at once.
+type Store struct {
+	client valkey.Client
+	opts   Options
+	owned  bool         // Close closes the client
+	noIFEQ atomic.Int64 // when the server last said that it does not know IFEQ, in Unix ns; 0: it did not
+	own    *writes      // with CacheTTL: what this process wrote
+}
+
+var _ interface {
+	core.Store
+	core.Replacer
+	core.UpdateLoader
+	core.Lister
+	core.Counter
+	core.Clearer
+	core.Pinger
+} = (*Store)(nil)
+
+// askAgain is how long a server that does not know IFEQ is not asked again: it
+// may have been replaced by a newer one meanwhile.
+const askAgain = time.Minute
+
+// Load implements [core.Store]. It is one GET or, with Options.CacheTTL, none.
+func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
+	if err := refuse(ctx, "load"); err != nil {
+		return core.Record{}, err
+	}
+	var (
+		key    = s.opts.Prefix + id
+		result valkey.ValkeyResult
+	)
+	if s.own != nil && !isFresh(ctx) && !s.own.recently(key) {
+		result = s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache(), s.opts.CacheTTL)
+	} else {
+		result = s.client.Do(ctx, s.client.B().Get().Key(key).Build())
+	}
+	data, err := result.AsBytes()
+	switch {
+	case valkey.IsValkeyNil(err):
+		return core.Record{}, core.ErrNotFound
+	case err != nil:
+		return core.Record{}, failure(ctx, "load", err)
+	}
+	return core.Record{ID: id, Data: data}, nil
+}
+
+// Create implements [core.Store]. It is one SET with NX.
+func (s *Store) Create(ctx context.Context, rec core.Record) error {
+	if err := refuse(ctx, "create"); err != nil {
+		return err
+	}
+	key := s.opts.Prefix + rec.ID
+	defer s.writing(key)()
+	err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(valkey.BinaryString(rec.Data)).Nx().
+		PxMilliseconds(milliseconds(rec.TTL)).Build()).Error()
+	if valkey.IsValkeyNil(err) {
+		return core.ErrExists
+	}
+	return failure(ctx, "create", err)
+}
+
+// Update implements [core.Store].
+func (s *Store) Update(ctx context.Context, old, next core.Record) error {
+	_, err := s.UpdateOrLoad(ctx, old, next)
+	return err
+}
+
+// UpdateOrLoad implements [core.UpdateLoader]. It is one SET with IFEQ and GET
+// or, where the server does not know that or the record is large, one script.
+func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest core.Record, err error) {
+	if err := refuse(ctx, "update"); err != nil {
+		return core.Record{}, err
+	}
+	key := s.opts.Prefix + old.ID
+	defer s.writing(key)()
+	var stored []byte
+	if s.useIFEQ(len(old.Data)) {
+		stored, err = s.updateIFEQ(ctx, key, old, next)
+		if isSyntaxError(err) && s.opts.Scripts != ScriptsNever {
+			s.noIFEQ.Store(time.Now().UnixNano())
+			stored, err = s.updateScript(ctx, key, old, next)
+		}
+	} else {
+		stored, err = s.updateScript(ctx, key, old, next)
+	}
+	switch {
+	case valkey.IsValkeyNil(err):
+		return core.Record{}, core.ErrNotFound
+	case err != nil:
+		return core.Record{}, failure(ctx, "update", err)
+	case stored == nil:
+		return core.Record{}, nil
+	}
+	return core.Record{ID: old.ID, Data: stored}, core.ErrConflict
+}
+
+// useIFEQ tells whether SET with IFEQ is to be tried for a record of that size.
+func (s *Store) useIFEQ(size int) bool {
+	switch s.opts.Scripts {
+	case ScriptsAlways:
+		return false
+	case ScriptsNever:
+		return true
+	}
+	if s.digests(size) {
+		return false
+	}
+	said := s.noIFEQ.Load()
+	return said == 0 || time.Since(time.Unix(0, said)) > askAgain
+}
+
+// updateIFEQ returns nil when next was written, what is stored when that is not
+// old, and a nil reply as an error when nothing is.
+func (s *Store) updateIFEQ(ctx context.Context, key string, old, next core.Record) ([]byte, error) {
+	stored, err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(valkey.BinaryString(next.Data)).
+		Ifeq(valkey.BinaryString(old.Data)).Get().PxMilliseconds(milliseconds(next.TTL)).Build()).AsBytes()
+	if err != nil || string(stored) == string(old.Data) {
+		return nil, err
+	}
+	return stored, nil
+}
+
+// updateScript does the same by a script.
+func (s *Store) updateScript(ctx context.Context, key string, old, next core.Record) ([]byte, error) {
+	how, content := s.comparison(old.Data)
+	return written(updateScript.Exec(ctx, s.client, []string{key},
+		[]string{how, content, valkey.BinaryString(next.Data), life(next.TTL)}))
+}
+
+// Replace implements [core.Replacer]. It is one script; in a cluster, where the
+// two ids live in different slots, it returns [errors.ErrUnsupported].
+func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) error {
+	if s.opts.Scripts == ScriptsNever || s.client.Mode() == valkey.ClientModeCluster {
+		return errors.ErrUnsupported
+	}
+	if err := refuse(ctx, "replace"); err != nil {
+		return err
+	}
+	oldKey, nextKey := s.opts.Prefix+old.ID, s.opts.Prefix+next.ID
+	defer s.writing(oldKey)()
+	defer s.writing(nextKey)()
+	how, content := s.comparison(old.Data)
+	stored, err := written(replaceScript.Exec(ctx, s.client, []string{oldKey, nextKey}, []string{
+		how, content,
+		valkey.BinaryString(retired.Data), life(retired.TTL),
+		valkey.BinaryString(next.Data), life(next.TTL),
+	}))
+	switch {
+	case valkey.IsValkeyNil(err):
+		return core.ErrNotFound
+	case err != nil:
+		return failure(ctx, "replace", err)
+	case stored != nil && len(stored) == 0:
+		return core.ErrExists
+	case stored != nil:
+		return core.ErrConflict
+	}
+	return nil
+}
+
+// Touch implements [core.Store]. It is one PEXPIRE.
+func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	if err := refuse(ctx, "touch"); err != nil {
+		return err
+	}
+	n, err := s.client.Do(ctx, s.client.B().Pexpire().Key(s.opts.Prefix+id).Milliseconds(milliseconds(ttl)).Build()).AsInt64()
+	if err == nil && n == 0 {
+		return core.ErrNotFound
+	}
+	return failure(ctx, "touch", err)
+}
+
+// Delete implements [core.Store]. It is one DEL, and a WAIT with
+// Options.WaitReplicas.
+func (s *Store) Delete(ctx context.Context, id string) error {
+	if err := refuse(ctx, "delete"); err != nil {
+		return err
+	}
+	key := s.opts.Prefix + id
+	defer s.writing(key)()
+	if s.opts.WaitReplicas == 0 {
+		return failure(ctx, "delete", s.client.Do(ctx, s.client.B().Del().Key(key).Build()).Error())
+	}
+	return s.deleteAndWait(ctx, key)
+}
+
+// deleteAndWait returns an error unless enough replicas confirm that the key is
+// gone. WAIT speaks of the writes of its own connection, hence the dedicated one.
+func (s *Store) deleteAndWait(ctx context.Context, key string) error {
+	return s.client.Dedicated(func(c valkey.DedicatedClient) error {
+		if err := c.Do(ctx, c.B().Del().Key(key).Build()).Error(); err != nil {
+			return failure(ctx, "delete", err)
+		}
+		timeout := time.Second
+		if deadline, ok := ctx.Deadline(); ok {
+			timeout = max(time.Until(deadline), time.Millisecond)
+		}
+		n, err := c.Do(ctx, c.B().Wait().Numreplicas(int64(s.opts.WaitReplicas)).Timeout(milliseconds(timeout)).Build()).AsInt64()
+		if err != nil {
+			return failure(ctx, "delete", err)
+		}
+		if n < int64(s.opts.WaitReplicas) {
+			return &core.StoreError{Store: storeName, Verb: "delete", Class: "not confirmed by Options.WaitReplicas replicas"}
+		}
+		return nil
+	})
+}
+
+// Ping implements [core.Pinger].
+func (s *Store) Ping(ctx context.Context) error {
+	if err := refuse(ctx, "ping"); err != nil {
+		return err
+	}
+	return failure(ctx, "ping", s.client.Do(ctx, s.client.B().Ping().Build()).Error())
+}
+
+// Close closes the client of a store that [Open] made. For one that [New] made
+// it does nothing: the client is the app's.
+func (s *Store) Close() {
+	if s.owned {
+		s.client.Close()
+	}
+}
+
+// milliseconds rounds up: 0 would mean "at once" to the server.
+func milliseconds(d time.Duration) int64 {
+	return int64(d/time.Millisecond) + min(1, int64(d%time.Millisecond))
+}
+
+// life is milliseconds as the argument of a script.
+func life(d time.Duration) string { return strconv.FormatInt(milliseconds(d), 10) }
+
+// digests tells whether a record of that size is compared by its digest. Go
+// refuses SHA-1 in the strictest FIPS mode.
+func (s *Store) digests(size int) bool {
+	return s.opts.DigestFrom > 0 && size >= s.opts.DigestFrom && !fips140.Enabled()
+}
+
+// comparison returns what a script compares with what is stored, and how. Each
+// record has a random token in it, so nobody can prepare two of one SHA-1.
+func (s *Store) comparison(data []byte) (how, content string) {
+	if !s.digests(len(data)) {
+		return "value", valkey.BinaryString(data)
+	}
+	sum := sha1.Sum(data) //nolint:gosec // as above
+	return "sha1", hex.EncodeToString(sum[:])
+}

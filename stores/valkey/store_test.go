@@ -1,0 +1,463 @@
+package valkeystore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/storetest"
+	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+)
+
+// A server is one that the environment names.
+type server struct {
+	name    string // of the variable
+	old     bool   // it does not know SET with IFEQ
+	minimal bool   // its user may do what the store needs by default, and no more
+}
+
+var servers = []server{
+	{name: "VALKEY_ADDR"},
+	{name: "VALKEY_CLUSTER_ADDRS"},
+	{name: "VALKEY_TLS_ADDR", minimal: true},
+	{name: "VALKEY_OLD_ADDR", old: true},
+}
+
+// dial returns a client for the server, or skips the test where there is none.
+func dial(t testing.TB, env string, change ...func(*valkey.ClientOption)) valkey.Client {
+	t.Helper()
+	addrs := os.Getenv(env)
+	if addrs == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not set: scripts/servers.sh up starts the servers of the tests", env)
+		}
+		t.Skipf("NOT TESTED: %s is not set; scripts/servers.sh up starts the servers of the tests", env)
+	}
+	option := valkey.ClientOption{InitAddress: strings.Split(addrs, ",")}
+	if env == "VALKEY_TLS_ADDR" {
+		option.Username, option.Password = os.Getenv("VALKEY_TLS_USERNAME"), os.Getenv("VALKEY_TLS_PASSWORD")
+		option.DisableCache = true // its user may not even ask for tracking
+		option.TLSConfig = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
+		pem, err := os.ReadFile(os.Getenv("VALKEY_TLS_CA"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		option.TLSConfig.RootCAs.AppendCertsFromPEM(pem)
+	}
+	for _, c := range change {
+		c(&option)
+	}
+	client, err := valkey.NewClient(option)
+	if err != nil {
+		t.Fatalf("%s: %v", env, err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// open returns a store that shares nothing with others, and cleans up after it.
+func open(t testing.TB, client valkey.Client, o valkeystore.Options) *valkeystore.Store {
+	t.Helper()
+	if o.Prefix == "" {
+		o.Prefix = rand.Text() + ":"
+	}
+	s, err := valkeystore.New(client, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Clear(context.Background()); err != nil {
+			t.Errorf("clear: %v", err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	for _, server := range servers {
+		for _, tt := range []struct {
+			name string
+			opts valkeystore.Options
+			old  bool // an old server can do it too
+		}{
+			{"by default", valkeystore.Options{}, true},
+			{"always by scripts", valkeystore.Options{Scripts: valkeystore.ScriptsAlways}, true},
+			{"never by scripts", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, false},
+			{"by digests", valkeystore.Options{DigestFrom: 1}, true},
+			{"with a cache", valkeystore.Options{CacheTTL: time.Second}, true},
+		} {
+			if server.old && !tt.old || server.minimal && tt.opts.CacheTTL > 0 {
+				continue
+			}
+			t.Run(server.name+"/"+tt.name, func(t *testing.T) {
+				t.Parallel()
+				client := dial(t, server.name)
+				logVersion(t, client)
+				// Prefixes begin in the same way, and with what a pattern
+				// would take for something else.
+				storetest.Run(t, func(t *testing.T) core.Store {
+					o := tt.opts
+					o.Prefix = `sess:te[s]t*?\` + rand.Text() + ":"
+					return open(t, client, o)
+				})
+			})
+		}
+	}
+}
+
+func logVersion(t *testing.T, client valkey.Client) {
+	t.Helper()
+	info, err := client.Do(t.Context(), client.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		t.Logf("the server does not tell its version: %v", err)
+		return
+	}
+	for line := range strings.Lines(info) {
+		if strings.HasPrefix(line, "valkey_version:") || strings.HasPrefix(line, "redis_version:") {
+			t.Logf("server: %s", strings.TrimSpace(line))
+		}
+	}
+}
+
+func record(id, text string) core.Record {
+	return core.Record{ID: id, Data: []byte(`{"text":"` + text + `"}`), TTL: time.Minute}
+}
+
+func TestTheRecordIsWhatConnectRedisKeeps(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	prefix := "sess:" + rand.Text() // a part of the id, so as to leave no trace among others' sessions
+	s, err := valkeystore.New(client, valkeystore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := strings.TrimPrefix(prefix, "sess:")
+	defer func() {
+		if err := s.Delete(context.Background(), id); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx := t.Context()
+	if err := s.Create(ctx, record(id, "first")); err != nil {
+		t.Fatal(err)
+	}
+	do := func(args ...string) valkey.ValkeyResult { return client.Do(ctx, client.B().Arbitrary(args...).Build()) }
+	if got, err := do("GET", "sess:"+id).ToString(); err != nil || got != `{"text":"first"}` {
+		t.Errorf("GET returned %q, %v; want the data unchanged", got, err)
+	}
+	if ttl, err := do("PTTL", "sess:"+id).AsInt64(); err != nil || ttl < 50_000 || ttl > 60_000 {
+		t.Errorf("PTTL is %d, %v; want a minute", ttl, err)
+	}
+	if err := s.Touch(ctx, id, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if ttl, err := do("PTTL", "sess:"+id).AsInt64(); err != nil || ttl < 3_500_000 {
+		t.Errorf("PTTL is %d, %v after Touch; want an hour", ttl, err)
+	}
+	// What connect-redis writes is read, and what it wrote meanwhile is noticed.
+	if err := do("SET", "sess:"+id, `{"text":"express"}`, "EX", "60").Error(); err != nil {
+		t.Fatal(err)
+	}
+	newest, err := s.UpdateOrLoad(ctx, record(id, "first"), record(id, "second"))
+	if !errors.Is(err, core.ErrConflict) || string(newest.Data) != `{"text":"express"}` {
+		t.Errorf("UpdateOrLoad returned %q, %v; want what Express wrote, and ErrConflict", newest.Data, err)
+	}
+}
+
+func TestAProcessReadsItsOwnWrites(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	s := open(t, client, valkeystore.Options{CacheTTL: time.Minute})
+	ctx := t.Context()
+	rec := record(rand.Text(), "0")
+	if _, err := s.Load(ctx, rec.ID); !errors.Is(err, core.ErrNotFound) { // which is kept in the cache, too
+		t.Fatal(err)
+	}
+	if err := s.Create(ctx, rec); err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 2000
+	stale := 0
+	for i := range rounds {
+		got, err := s.Load(ctx, rec.ID)
+		if err != nil || string(got.Data) != string(rec.Data) {
+			stale++
+		}
+		next := record(rec.ID, fmt.Sprint(i+1))
+		if err := s.Update(ctx, rec, next); err != nil {
+			t.Fatal(err)
+		}
+		rec = next
+	}
+	if stale > 0 {
+		t.Errorf("%d of %d reads did not see the write before them", stale, rounds)
+	}
+	if err := s.Delete(ctx, rec.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load(ctx, rec.ID); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load after Delete returned %v, want ErrNotFound", err)
+	}
+}
+
+func TestTheCacheSparesReadsAndFreshBypassesIt(t *testing.T) {
+	writer := open(t, dial(t, "VALKEY_ADDR"), valkeystore.Options{Prefix: rand.Text() + ":"})
+	client := dial(t, "VALKEY_ADDR")
+	reader := open(t, client, valkeystore.Options{Prefix: writer.Prefix(), CacheTTL: time.Minute})
+	ctx := t.Context()
+	rec := record(rand.Text(), "first")
+	if err := writer.Create(ctx, rec); err != nil {
+		t.Fatal(err)
+	}
+	gets := func() int64 {
+		info, err := client.Do(ctx, client.B().Info().Section("commandstats").Build()).ToString()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(info, "cmdstat_get:calls=")
+		var n int64
+		_, _ = fmt.Sscan(strings.SplitN(after, ",", 2)[0], &n)
+		return n
+	}
+	load := func(ctx context.Context) string {
+		got, err := reader.Load(ctx, rec.ID)
+		if err != nil {
+			return err.Error()
+		}
+		return string(got.Data)
+	}
+	load(ctx)
+	before := gets()
+	for range 1000 {
+		load(ctx)
+	}
+	if n := gets() - before; n > 500 { // others use the server too
+		t.Errorf("%d GETs for 1000 cached reads", n)
+	}
+	next := record(rec.ID, "second")
+	if err := writer.Update(ctx, rec, next); err != nil {
+		t.Fatal(err)
+	}
+	if got := load(valkeystore.Fresh(ctx)); got != string(next.Data) {
+		t.Errorf("a fresh read returned %s, want what another process wrote", got)
+	}
+	for start := time.Now(); load(ctx) != string(next.Data); {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("a cached read did not notice within 10 seconds what another process wrote")
+		}
+	}
+	// A write on top of something stale is refused.
+	if err := reader.Update(ctx, rec, record(rec.ID, "third")); !errors.Is(err, core.ErrConflict) {
+		t.Errorf("Update on top of a stale record returned %v, want ErrConflict", err)
+	}
+}
+
+func TestAnOldServerIsAskedAgainAfterAWhile(t *testing.T) {
+	client := dial(t, "VALKEY_OLD_ADDR")
+	s := open(t, client, valkeystore.Options{})
+	ctx := t.Context()
+	rec := record(rand.Text(), "first")
+	if err := s.Create(ctx, rec); err != nil {
+		t.Fatal(err)
+	}
+	sets := func() int64 {
+		return callsOf(t, client, "set") + callsOf(t, client, "eval") + callsOf(t, client, "evalsha")
+	}
+	update := func() {
+		t.Helper()
+		next := record(rec.ID, rand.Text())
+		if err := s.Update(ctx, rec, next); err != nil {
+			t.Fatal(err)
+		}
+		rec = next
+	}
+	update()
+	if !s.KnowsNoIFEQ() {
+		t.Fatal("the store did not find out that the server knows no IFEQ")
+	}
+	before := sets()
+	for range 10 {
+		update()
+	}
+	// A script that sets counts as two commands; a SET that is refused would be a third.
+	if n := sets() - before; n > 25 {
+		t.Errorf("10 updates took %d commands", n)
+	}
+	s.LetAMinutePass()
+	if s.KnowsNoIFEQ() {
+		t.Error("the store does not ask again")
+	}
+	update()
+	if !s.KnowsNoIFEQ() {
+		t.Error("the store did not find out again")
+	}
+}
+
+func callsOf(t *testing.T, client valkey.Client, command string) (n int64) {
+	t.Helper()
+	info, err := client.Do(t.Context(), client.B().Info().Section("commandstats").Build()).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, after, ok := strings.Cut(info, "cmdstat_"+command+":calls="); ok {
+		_, _ = fmt.Sscan(strings.SplitN(after, ",", 2)[0], &n)
+	}
+	return n
+}
+
+func TestDestroyFailsWithoutTheReplicasThatWereAskedFor(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	s := open(t, client, valkeystore.Options{WaitReplicas: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	rec := record(rand.Text(), "first")
+	if err := s.Create(ctx, rec); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Delete(ctx, rec.ID)
+	var failure *core.StoreError
+	if !errors.As(err, &failure) || failure.Outcome != core.Unknown {
+		t.Errorf("Delete returned %v, want a StoreError with an unknown outcome: one server has no replicas", err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	for _, tt := range []struct {
+		field string
+		opts  valkeystore.Options
+	}{
+		{"CacheTTL", valkeystore.Options{CacheTTL: -1}},
+		{"Scripts", valkeystore.Options{Scripts: 3}},
+		{"Scripts", valkeystore.Options{Scripts: -1}},
+		{"DigestFrom", valkeystore.Options{DigestFrom: -2}},
+		{"WaitReplicas", valkeystore.Options{WaitReplicas: -1}},
+	} {
+		if s, err := valkeystore.New(client, tt.opts); s != nil || err == nil || !strings.Contains(err.Error(), "Options."+tt.field) {
+			t.Errorf("New with %+v returned %v, want an error that names %s", tt.opts, err, tt.field)
+		}
+	}
+	if s, err := valkeystore.New(nil, valkeystore.Options{}); s != nil || err == nil {
+		t.Errorf("New without a client returned %v", err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	addr := os.Getenv("VALKEY_ADDR")
+	dial(t, "VALKEY_ADDR") // or skip
+	ctx := t.Context()
+	s, err := valkeystore.Open(ctx, "valkey://"+addr+"/0", valkeystore.Options{Prefix: rand.Text() + ":"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	var failure *core.StoreError
+	if _, err := s.Load(ctx, "id"); !errors.As(err, &failure) || failure.Outcome != core.NotApplied {
+		t.Errorf("Load after Close returned %v, want a StoreError", err)
+	}
+
+	if _, err := valkeystore.Open(ctx, "nonsense://user:pa%zz@host", valkeystore.Options{}); err == nil || strings.Contains(err.Error(), "pa%zz") {
+		t.Errorf("Open of a bad URL returned %v, want an error without the password", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	if _, err := valkeystore.Open(ctx, "valkey://:secret@"+l.Addr().String(), valkeystore.Options{}); !errors.As(err, &failure) || failure.Outcome != core.NotApplied || strings.Contains(err.Error(), "secret") {
+		t.Errorf("Open of a server that is down returned %v, want a StoreError without the password", err)
+	}
+	if _, err := valkeystore.Open(ctx, "valkey://"+addr, valkeystore.Options{CacheTTL: -1}); err == nil {
+		t.Error("Open with a bad option returned no error")
+	}
+}
+
+func TestAStoreOfTheAppsClientLeavesItOpen(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	open(t, client, valkeystore.Options{}).Close()
+	if err := client.Do(t.Context(), client.B().Ping().Build()).Error(); err != nil {
+		t.Errorf("the app's client after Store.Close: %v", err)
+	}
+}
+
+func TestWhatTheServerRefusesIsSaidClearly(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	s := open(t, client, valkeystore.Options{})
+	ctx := t.Context()
+	id := rand.Text()
+	key := s.Prefix() + id
+	if err := client.Do(ctx, client.B().Hset().Key(key).FieldValue().FieldValue("a", "b").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	old := record(id, "secret content")
+	for verb, call := range map[string]func() error{
+		"load":   func() error { _, err := s.Load(ctx, id); return err },
+		"update": func() error { return s.Update(ctx, old, record(id, "second")) },
+	} {
+		err := call()
+		var failure *core.StoreError
+		if !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != core.NotApplied || !strings.Contains(failure.Class, "holds something that is no session") {
+			t.Errorf("%s of a hash: %v", verb, err)
+		}
+		if strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error has the id or data in it: %v", verb, err)
+		}
+	}
+}
+
+func TestAllSeesEachSessionOnceAndNobodyElses(t *testing.T) {
+	for _, env := range []string{"VALKEY_ADDR", "VALKEY_CLUSTER_ADDRS"} {
+		t.Run(env, func(t *testing.T) {
+			client := dial(t, env)
+			s, other := open(t, client, valkeystore.Options{}), open(t, client, valkeystore.Options{})
+			ctx := t.Context()
+			var want []string
+			for i := range 1500 {
+				rec := record(fmt.Sprint("session-", i), "")
+				want = append(want, rec.ID)
+				if err := s.Create(ctx, rec); err != nil {
+					t.Fatal(err)
+				}
+				if i%10 == 0 {
+					if err := other.Create(ctx, rec); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			var got []string
+			for rec, err := range s.All(ctx) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, rec.ID)
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("All returned %d ids, want each of the %d once", len(got), len(want))
+			}
+			if n, err := s.Count(ctx); err != nil || n != len(want) {
+				t.Errorf("Count returned %d, %v; want %d", n, err, len(want))
+			}
+			if err := s.Clear(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := other.Count(ctx); err != nil || n != 150 {
+				t.Errorf("Clear left %d, %v of the other store's sessions, want 150", n, err)
+			}
+		})
+	}
+}
