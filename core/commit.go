@@ -694,17 +694,23 @@ var errNotYet = errors.New("not applied")
 // settle finds out what became of a write to next.record.ID that returned err,
 // where the store could not tell: judge looks at what is stored (nil: nothing)
 // and decides. Sending the same bytes again is safe, because the store applies
-// them only to the state that they were made for.
+// them only to the state that they were made for. What it then answers may be
+// about the first copy, which came after all, so that is looked at too.
 func (m *Manager) settle(ctx context.Context, err error, send func() error, judge func(stored *document) error, next *document) error {
+	resent := false
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		var failure *StoreError
-		if !errors.As(err, &failure) || failure.Outcome != Unknown {
+		failed := errors.As(err, &failure)
+		unknown := failed && failure.Outcome == Unknown
+		switch {
+		case err == nil, failed && !unknown, !unknown && !resent:
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-		case <-time.After(wait):
+		case unknown:
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+			case <-time.After(wait):
+			}
 		}
 		stored, loadErr := m.load(ctx, next.record.ID, 0)
 		switch {
@@ -713,14 +719,16 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 			stored = nil
 		case errors.Is(loadErr, ErrUndecodable):
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		case !unknown:
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, loadErr)
 		default:
 			continue // the store is still not well; err stays what it was
 		}
 		switch verdict := judge(stored); {
-		case verdict == nil:
-			return nil
+		case errors.Is(verdict, errNotYet) && unknown:
+			err, resent = send(), true
 		case errors.Is(verdict, errNotYet):
-			err = send()
+			return err
 		case errors.Is(verdict, ErrUnknownOutcome):
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		default:

@@ -47,13 +47,15 @@ var refusals = map[string]string{
 	"BUSY":        "server is busy with a script",
 	"MISCONF":     "server cannot persist and refuses writes",
 	"UNKILLABLE":  "server is busy with a script",
+	"MOVED":       "key is on another server of the cluster",
+	"ASK":         "key is on another server of the cluster",
 }
 
 // failure makes a StoreError of what the client returned. Nothing of the text
 // of a server's or the client's error is in it.
 func failure(ctx context.Context, verb string, err error) error {
-	if err == nil {
-		return nil
+	if done := (*core.StoreError)(nil); err == nil || errors.As(err, &done) {
+		return err
 	}
 	f := &core.StoreError{Store: storeName, Verb: verb}
 	var (
@@ -81,6 +83,9 @@ func failure(ctx context.Context, verb string, err error) error {
 			f.Outcome = core.NotApplied
 		}
 		f.Class, f.Err = "connection failed", op
+		if op.Timeout() { // of the context, perhaps, a moment before the context itself is done
+			f.Class, f.Err = "timeout", context.DeadlineExceeded
+		}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
 	default:

@@ -40,11 +40,10 @@ end
 if content ~= ARGV[2] then
   return stored
 end
-if redis.call('EXISTS', KEYS[2]) == 1 then
+if not redis.call('SET', KEYS[2], ARGV[5], 'NX', 'PX', ARGV[6]) then
   return ''
 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
-redis.call('SET', KEYS[2], ARGV[5], 'PX', ARGV[6])
 return 1
 `, valkey.WithLoadSHA1(true))
 

@@ -48,10 +48,12 @@ func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
 		key    = s.opts.Prefix + id
 		result valkey.ValkeyResult
 	)
+	// A read is sent again by the client when its connection breaks; Pin keeps
+	// the command from being reused while the broken one may still look at it.
 	if s.own != nil && !isFresh(ctx) && !s.own.recently(key) {
-		result = s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache(), s.opts.CacheTTL)
+		result = s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache().Pin(), s.opts.CacheTTL)
 	} else {
-		result = s.client.Do(ctx, s.client.B().Get().Key(key).Build())
+		result = s.client.Do(ctx, s.client.B().Get().Key(key).Build().Pin())
 	}
 	data, err := result.AsBytes()
 	switch {
@@ -201,28 +203,6 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		return failure(ctx, "delete", s.client.Do(ctx, s.client.B().Del().Key(key).Build()).Error())
 	}
 	return s.deleteAndWait(ctx, key)
-}
-
-// deleteAndWait returns an error unless enough replicas confirm that the key is
-// gone. WAIT speaks of the writes of its own connection, hence the dedicated one.
-func (s *Store) deleteAndWait(ctx context.Context, key string) error {
-	return s.client.Dedicated(func(c valkey.DedicatedClient) error {
-		if err := c.Do(ctx, c.B().Del().Key(key).Build()).Error(); err != nil {
-			return failure(ctx, "delete", err)
-		}
-		timeout := time.Second
-		if deadline, ok := ctx.Deadline(); ok {
-			timeout = max(time.Until(deadline), time.Millisecond)
-		}
-		n, err := c.Do(ctx, c.B().Wait().Numreplicas(int64(s.opts.WaitReplicas)).Timeout(milliseconds(timeout)).Build()).AsInt64()
-		if err != nil {
-			return failure(ctx, "delete", err)
-		}
-		if n < int64(s.opts.WaitReplicas) {
-			return &core.StoreError{Store: storeName, Verb: "delete", Class: "not confirmed by Options.WaitReplicas replicas"}
-		}
-		return nil
-	})
 }
 
 // Ping implements [core.Pinger].
