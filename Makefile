@@ -1,4 +1,5 @@
-# Go, git, make and bash are enough. Everything else is fetched by the go command.
+# Go, git, make and bash are enough. Everything else is fetched by the go command,
+# and the servers for the tests by scripts/servers.sh.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
@@ -11,16 +12,22 @@ export PORT ?= 8080
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
 
-.PHONY: help run test vet lint fmt tidy tidy-check api api-check cover fuzz check rehearse
+.PHONY: help run test servers-up servers-down vet lint fmt tidy tidy-check api api-check cover fuzz check rehearse
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./demo
 
 test: ## run all tests of all modules, with the race detector
-	@race=$$(scripts/race-flag.sh); set -x; go test $$race -count=1 work
+	@race=$$(scripts/race-flag.sh); set -x; scripts/servers.sh run go test $$race -count=1 work
+
+servers-up: ## start the servers that tests need, and leave them running
+	@scripts/servers.sh up
+
+servers-down: ## stop them
+	@scripts/servers.sh down
 
 vet: ## go vet in all modules
 	go vet work

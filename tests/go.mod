@@ -8,12 +8,14 @@ require (
 	github.com/cloakroom-go/cloakroom/echov5session v0.1.0
 	github.com/cloakroom-go/cloakroom/ginsession v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
+	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
 	github.com/coder/websocket v1.8.15
 	github.com/gin-contrib/gzip v1.2.5
 	github.com/gin-gonic/gin v1.12.0
 	github.com/gorilla/websocket v1.5.3
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/labstack/echo/v5 v5.3.1
+	github.com/valkey-io/valkey-go v1.0.79
 )
 
 require (
@@ -48,7 +50,7 @@ require (
 	golang.org/x/crypto v0.54.0 // indirect
 	golang.org/x/net v0.57.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
-	golang.org/x/text v0.40.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect
 )
@@ -59,4 +61,5 @@ replace (
 	github.com/cloakroom-go/cloakroom/echov5session => ../echov5session
 	github.com/cloakroom-go/cloakroom/ginsession => ../ginsession
 	github.com/cloakroom-go/cloakroom/stores/memory => ../stores/memory
+	github.com/cloakroom-go/cloakroom/stores/valkey => ../stores/valkey
 )

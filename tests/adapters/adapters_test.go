@@ -9,17 +9,8 @@ import (
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 )
-
-var frameworks = []struct {
-	name string
-	adaptertest.Framework
-}{
-	{"net/http", adaptertest.NetHTTP()},
-	{"Gin", adaptertest.Framework{Serve: serveGin, Gzip: true}},
-	{"Echo v4", adaptertest.Framework{Serve: serveEcho, Gzip: true}},
-	{"Echo v5", adaptertest.Framework{Serve: serveEchoV5, Gzip: true}},
-}
 
 func newStore(t *testing.T) core.Store {
 	store := memorystore.New()
@@ -32,7 +23,7 @@ func newStore(t *testing.T) core.Store {
 }
 
 func TestAdapters(t *testing.T) {
-	for _, fw := range frameworks {
-		t.Run(fw.name, func(t *testing.T) { adaptertest.Run(t, fw.Framework, newStore) })
+	for _, fw := range frameworks.All() {
+		t.Run(fw.Name, func(t *testing.T) { adaptertest.Run(t, fw.Framework, newStore) })
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 )
 
 const visits core.Key[int] = "visits"
@@ -148,9 +149,9 @@ func (s coderSocket) say(t *testing.T, text, want string) {
 func (s coderSocket) close() { _ = s.CloseNow() }
 
 func TestWebSockets(t *testing.T) {
-	for _, fw := range frameworks {
+	for _, fw := range frameworks.All() {
 		for _, lib := range libraries {
-			t.Run(fw.name+", "+lib.name, func(t *testing.T) {
+			t.Run(fw.Name+", "+lib.name, func(t *testing.T) {
 				t.Parallel()
 				served := make(chan struct{}, 8) // connections that were served to the end
 				m, err := core.New(core.Config{Store: newStore(t), Secrets: []string{strings.Repeat("s", 32)}})

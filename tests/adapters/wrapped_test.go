@@ -21,6 +21,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/echosession"
 	echov5session "github.com/cloakroom-go/cloakroom/echov5session"
 	"github.com/cloakroom-go/cloakroom/ginsession"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 )
 
 // TestEchoWrapMiddleware runs the table over the middleware of net/http in Echo.
@@ -34,12 +35,12 @@ func TestEchoWrapMiddleware(t *testing.T) {
 	}
 	t.Run("v4", func(t *testing.T) {
 		adaptertest.Run(t, adaptertest.Framework{Gzip: true, Except: except, Serve: func(_ testing.TB, app adaptertest.App) http.Handler {
-			return echoWith(app, func(m *core.Manager) echo.MiddlewareFunc { return echo.WrapMiddleware(m.Handler) })
+			return frameworks.EchoWith(app, func(m *core.Manager) echo.MiddlewareFunc { return echo.WrapMiddleware(m.Handler) })
 		}}, newStore)
 	})
 	t.Run("v5", func(t *testing.T) {
 		adaptertest.Run(t, adaptertest.Framework{Gzip: true, Except: except, Serve: func(_ testing.TB, app adaptertest.App) http.Handler {
-			return echoV5With(app, func(m *core.Manager) echov5.MiddlewareFunc { return echov5.WrapMiddleware(m.Handler) })
+			return frameworks.EchoV5With(app, func(m *core.Manager) echov5.MiddlewareFunc { return echov5.WrapMiddleware(m.Handler) })
 		}}, newStore)
 	})
 }

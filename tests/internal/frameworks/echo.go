@@ -1,4 +1,4 @@
-package adapters
+package frameworks
 
 import (
 	"io"
@@ -14,10 +14,11 @@ import (
 )
 
 func serveEcho(_ testing.TB, app adaptertest.App) http.Handler {
-	return echoWith(app, echosession.Use)
+	return EchoWith(app, echosession.Use)
 }
 
-func echoWith(app adaptertest.App, sessions func(*core.Manager) echo.MiddlewareFunc) *echo.Echo {
+// EchoWith serves an app by Echo v4, with sessions by any middleware.
+func EchoWith(app adaptertest.App, sessions func(*core.Manager) echo.MiddlewareFunc) *echo.Echo {
 	use := func(list []adaptertest.Middleware) (all []echo.MiddlewareFunc) {
 		for _, mw := range list {
 			switch {

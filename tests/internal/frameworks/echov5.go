@@ -1,4 +1,4 @@
-package adapters
+package frameworks
 
 import (
 	"log/slog"
@@ -16,10 +16,11 @@ import (
 )
 
 func serveEchoV5(_ testing.TB, app adaptertest.App) http.Handler {
-	return echoV5With(app, echov5session.Use)
+	return EchoV5With(app, echov5session.Use)
 }
 
-func echoV5With(app adaptertest.App, sessions func(*core.Manager) echo.MiddlewareFunc) *echo.Echo {
+// EchoV5With serves an app by Echo v5, with sessions by any middleware.
+func EchoV5With(app adaptertest.App, sessions func(*core.Manager) echo.MiddlewareFunc) *echo.Echo {
 	use := func(list []adaptertest.Middleware) (all []echo.MiddlewareFunc) {
 		for _, mw := range list {
 			switch {

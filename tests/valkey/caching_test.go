@@ -1,0 +1,317 @@
+package valkey
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+)
+
+// A couple is two processes with client-side caching on one server: here goes to
+// it directly, there through a proxy.
+type couple struct {
+	t           *testing.T
+	here, there *process
+	proxy       *faultproxy.Proxy
+	client      valkey.Client
+	name        string // of there's client
+}
+
+const cacheTTL = 3 * time.Second
+
+func newCouple(t *testing.T) *couple {
+	addr := valkeyenv.Addr(t)
+	c := &couple{t: t, proxy: faultproxy.New(t), client: valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{addr}})}
+	s := setup{Prefix: valkeyenv.Prefix(), CacheTTL: cacheTTL, StoreTimeout: time.Second}
+	c.name = strings.Trim(s.Prefix, ":")
+	valkeyenv.Store(t, c.client, valkeystore.Options{Prefix: s.Prefix})
+	s.Framework, s.Addrs, s.ClientName = "Gin", []string{addr}, c.name+"-here"
+	c.here = start(t, s)
+	s.Framework, s.Addrs, s.ClientName = "Echo v4", []string{c.proxy.Addr(addr)}, c.name+"-there"
+	c.there = start(t, s)
+	return c
+}
+
+// session makes a session here that is cached there.
+func (c *couple) session() *browser {
+	c.t.Helper()
+	b := newBrowser()
+	b.begin(c.t, c.here.url+"/login?user=ann")
+	b.expect(c.t, c.there.url+"/me", "user=ann") // extends it
+	c.warm(b, "user=ann")
+	return b
+}
+
+// warm reads there until that costs nothing.
+func (c *couple) warm(b *browser, me string) {
+	c.t.Helper()
+	eventually(c.t, "the session is cached", func() bool {
+		before := c.reads()
+		for range 3 {
+			b.expect(c.t, c.there.url+"/me", me)
+		}
+		return c.reads() == before
+	})
+}
+
+func (c *couple) reads() int { return c.proxy.Counts()["GET"] }
+
+// refusal ends the session here and returns how long it was served there. No
+// request that began after the bound may have been.
+func (c *couple) refusal(b *browser, wellAgain func(answer) bool) time.Duration {
+	c.t.Helper()
+	stolen := b.as()
+	if a := b.get(c.here.url + "/logout"); a.err != nil || a.status != http.StatusOK {
+		c.t.Fatalf("/logout: %v", a)
+	}
+	ended := time.Now()
+	var served time.Duration
+	eventually(c.t, "the session is refused", func() bool {
+		asked := time.Since(ended)
+		a := stolen.as().get(c.there.url + "/me")
+		if a.says("user=ann") {
+			if asked > cacheTTL {
+				c.t.Errorf("the session was served %v after it was destroyed elsewhere, want %v at most", asked, cacheTTL)
+				return true
+			}
+			served = time.Since(ended)
+			return false
+		}
+		return wellAgain(a)
+	})
+	return served
+}
+
+func anonymous(a answer) bool { return a.says("user=") }
+
+func TestCaching(t *testing.T) {
+	t.Parallel()
+	t.Run("what one process destroys the other refuses", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		var delays []time.Duration
+		for range 40 {
+			delays = append(delays, c.refusal(c.session(), anonymous))
+		}
+		slices.Sort(delays)
+		median, most := delays[len(delays)/2], delays[len(delays)-1]
+		if median > cacheTTL/10 {
+			t.Errorf("it takes %v, the messages do not arrive", median)
+		}
+		t.Logf("after a logout elsewhere a session was served for %v (median of %d), %v at most; CacheTTL is %v", median, len(delays), most, cacheTTL)
+	})
+	t.Run("the messages are lost", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		b := c.session()
+		c.proxy.LoseInvalidations(true)
+		served := c.refusal(b, anonymous)
+		if served < cacheTTL/3 {
+			t.Errorf("the session was served for %v: the messages were not lost", served)
+		}
+		t.Logf("served for %v, CacheTTL is %v", served, cacheTTL)
+	})
+	t.Run("the connection of the messages is a black hole", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		b := c.session()
+		c.proxy.Stall()
+		began := time.Now()
+		failed := 0
+		served := c.refusal(b, func(a answer) bool {
+			if a.refused(http.StatusServiceUnavailable) {
+				failed++
+				return false
+			}
+			if !anonymous(a) {
+				t.Errorf("/me: %v, want 200 \"user=\" or 503, no cookie", a)
+			}
+			return true
+		})
+		t.Logf("served for %v, CacheTTL is %v; then %d answers 503; well again after %v", served, cacheTTL, failed, time.Since(began).Round(time.Millisecond))
+	})
+	t.Run("the connections are cut while the session ends", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		b := c.session()
+		c.proxy.On(func(faultproxy.Command) faultproxy.Fault { return faultproxy.CutBefore })
+		c.proxy.Cut()
+		var failed atomic.Int64
+		served := c.refusal(b, func(a answer) bool {
+			if a.refused(http.StatusServiceUnavailable) {
+				if failed.Add(1) == 3 {
+					c.proxy.On(nil)
+				}
+				return false
+			}
+			if !anonymous(a) {
+				t.Errorf("/me: %v, want 200 \"user=\" or 503, no cookie", a)
+			}
+			return true
+		})
+		t.Logf("served for %v, CacheTTL is %v; %d answers 503", served, cacheTTL, failed.Load())
+	})
+	t.Run("the server kills the connections", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		b := c.session()
+		stolen := b.as()
+		c.proxy.LoseInvalidations(true)
+		must(t, b, c.here.url+"/logout")
+		began := time.Now()
+		stolen.expect(t, c.there.url+"/me", "user=ann") // cached
+		n := c.kill()
+		eventually(t, "the session is refused", func() bool {
+			a := stolen.as().get(c.there.url + "/me")
+			return anonymous(a) || !a.says("user=ann") && !a.refused(http.StatusServiceUnavailable)
+		})
+		took := time.Since(began)
+		stolen.expect(t, c.there.url+"/me", "user=")
+		if took >= cacheTTL {
+			t.Errorf("the session was refused after %v: what was cached outlived its connection", took)
+		}
+		t.Logf("%d connections were killed; the session was refused %v after the logout", n, took)
+	})
+	t.Run("a write after a stale read overwrites nothing", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		b := c.session()
+		c.proxy.LoseInvalidations(true)
+		for range 5 {
+			must(t, b, c.here.url+"/count")
+		}
+		b.expect(t, c.there.url+"/read", "0") // cached
+		must(t, b, c.there.url+"/count")
+		b.expect(t, c.there.url+"/read", "6") // what it wrote itself it sees
+		b.expect(t, c.here.url+"/read?fresh", "6")
+		if n := happened(t, []*process{c.there}, core.EventReplayed); n != 1 {
+			t.Errorf("%d replays, want 1", n)
+		}
+		for _, end := range []string{"/logout", "/login?user=bob", "/regenerate"} {
+			for _, write := range []string{"/count", "/login?user=eve", "/regenerate"} {
+				c.proxy.LoseInvalidations(false)
+				b := c.session()
+				stolen := b.as()
+				c.proxy.LoseInvalidations(true)
+				must(t, b, c.here.url+end)
+				stolen.expect(t, c.there.url+"/me", "user=ann") // cached
+				if a := stolen.as().get(c.there.url + write); !a.refused(http.StatusConflict) {
+					t.Errorf("%s there after %s here: %v, want 409, no cookie", write, end, a)
+				}
+				stolen.expect(t, c.there.url+"/me", "user=")
+			}
+		}
+	})
+	t.Run("Fresh reads past the cache", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		b := c.session()
+		stolen := b.as()
+		c.proxy.LoseInvalidations(true)
+		must(t, b, c.here.url+"/logout")
+		stolen.expect(t, c.there.url+"/me", "user=ann") // cached
+		stolen.expect(t, c.there.url+"/me?fresh", "user=")
+	})
+}
+
+// kill has the server close the connections of the process that is there, and
+// returns how many.
+func (c *couple) kill() (n int) {
+	c.t.Helper()
+	list, err := c.client.Do(c.t.Context(), c.client.B().ClientList().Build()).ToString()
+	if err != nil {
+		c.t.Fatalf("CLIENT LIST: %v", err)
+	}
+	for line := range strings.Lines(list) {
+		if !strings.Contains(line, " name="+c.name+"-there ") {
+			continue
+		}
+		id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+		if err := c.client.Do(c.t.Context(), c.client.B().Arbitrary("CLIENT", "KILL", "ID", id).Build()).Error(); err != nil {
+			c.t.Fatalf("CLIENT KILL: %v", err)
+		}
+		n++
+	}
+	if n == 0 {
+		c.t.Fatalf("there are no connections to kill")
+	}
+	return n
+}
+
+// TestCachingOwnWrites reads what was written a moment before, while others read
+// as well so that it is always cached.
+func TestCachingOwnWrites(t *testing.T) {
+	const sessions = 8
+	for _, tt := range []struct {
+		name   string
+		addrs  func(testing.TB) []string
+		rounds int
+	}{
+		{"standalone", func(tb testing.TB) []string { return []string{valkeyenv.Addr(tb)} }, 10_000 / sessions},
+		{"cluster", valkeyenv.ClusterAddrs, 3_000 / sessions},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: tt.addrs(t)})
+			app := serve(frameworks.All()[0], managerOn(t, core.Config{
+				Store: valkeyenv.Store(t, client, valkeystore.Options{CacheTTL: time.Minute}),
+			}))
+			get := func(path, cookie string) (text, setCookie string) {
+				req := httptest.NewRequest(http.MethodGet, path, nil)
+				req.Header.Set("Cookie", cookie)
+				res := httptest.NewRecorder()
+				app.ServeHTTP(res, req)
+				setCookie, _, _ = strings.Cut(res.Header().Get("Set-Cookie"), ";")
+				return res.Body.String(), setCookie
+			}
+			var stale, reads atomic.Int64
+			began := time.Now()
+			inParallel(sessions, func(int) {
+				_, cookie := get("/count", "")
+				stop := make(chan struct{})
+				var wg sync.WaitGroup
+				wg.Go(func() { // reads all the time
+					last := 0
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						text, _ := get("/read", cookie)
+						n, err := strconv.Atoi(text)
+						if err != nil || n < last {
+							t.Errorf("/read: %q after %d", text, last)
+						}
+						last = n
+						reads.Add(1)
+					}
+				})
+				for i := range tt.rounds {
+					get("/count", cookie)
+					if text, _ := get("/read", cookie); text != strconv.Itoa(i+2) {
+						stale.Add(1)
+					}
+				}
+				close(stop)
+				wg.Wait()
+			})
+			if n := stale.Load(); n > 0 {
+				t.Errorf("%d of %d reads after one's own write were stale", n, sessions*tt.rounds)
+			}
+			t.Logf("%d writes, each read at once: %d stale, with %d other reads, in %v", sessions*tt.rounds, stale.Load(), reads.Load(), time.Since(began).Round(time.Millisecond))
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package valkey
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+)
+
+// TestOutage kills the server of three processes under load, by SIGKILL, and
+// starts it again. The processes go on all the while.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	const (
+		clients = 12
+		outages = 3
+		timeout = time.Second // for the store
+	)
+	server := valkeyenv.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	all := startThree(t, setup{Addrs: []string{server.Addr}, Prefix: valkeyenv.Prefix(), StoreTimeout: timeout})
+
+	var (
+		wg     sync.WaitGroup
+		stop   = make(chan struct{})
+		mu     sync.Mutex
+		oks    [3]int // by process
+		fails  [3]int
+		delays []time.Duration // of the answers 503
+	)
+	counts := func() (ok, failed [3]int) {
+		mu.Lock()
+		defer mu.Unlock()
+		return oks, fails
+	}
+	more := func(than, now [3]int, by int) bool {
+		for i := range than {
+			if now[i] < than[i]+by {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range clients {
+		wg.Go(func() {
+			b := newBrowser()
+			b.begin(t, all[i%len(all)].url+"/count")
+			// What was answered 200 is stored, what was answered 503 may be.
+			acknowledged, unclear, last := 1, 0, 1
+			check := func(n int) {
+				if n < last || n < acknowledged || n > acknowledged+unclear {
+					t.Errorf("the counter is %d after %d, want %d to %d", n, last, acknowledged, acknowledged+unclear)
+				}
+				last = n
+			}
+			for at := i; ; at++ {
+				select {
+				case <-stop:
+					check(b.number(t, all[at%len(all)].url+"/read"))
+					return
+				default:
+				}
+				start := time.Now()
+				a := b.get(all[at%len(all)].url + "/count")
+				took := time.Since(start)
+				n, err := strconv.Atoi(a.text)
+				mu.Lock()
+				switch {
+				case a.err == nil && a.status == http.StatusOK && a.cookie == nil && err == nil:
+					oks[at%len(all)]++
+					acknowledged++
+					check(n)
+				case a.refused(http.StatusServiceUnavailable):
+					fails[at%len(all)]++
+					unclear++
+					delays = append(delays, took)
+				default:
+					t.Errorf("/count: %v, want 200 or 503, no cookie", a)
+				}
+				mu.Unlock()
+				if a.status != http.StatusOK {
+					time.Sleep(time.Millisecond) // a client that tries again has that much manners
+				}
+			}
+		})
+	}
+	began := time.Now()
+	for range outages {
+		ok, _ := counts()
+		eventually(t, "all processes serve", func() bool { now, _ := counts(); return more(ok, now, 50) })
+		server.Kill()
+		_, failed := counts()
+		down := time.Now()
+		eventually(t, "all processes answer 503", func() bool { _, now := counts(); return more(failed, now, 5) })
+		for _, p := range all { // anonymous visitors who need no session have one less worry
+			newBrowser().expect(t, p.url+"/static", "static")
+			newBrowser().expect(t, p.url+"/read", "0")
+			if a := newBrowser().get(p.url + "/count"); !a.refused(http.StatusServiceUnavailable) {
+				t.Errorf("a new visitor during the outage: %v, want 503, no cookie", a)
+			}
+		}
+		server.Restart()
+		up := time.Now()
+		ok, _ = counts()
+		eventually(t, "all processes serve again", func() bool { now, _ := counts(); return more(ok, now, 1) })
+		t.Logf("down for %v; all processes served again %v after the server did", up.Sub(down).Round(time.Millisecond), time.Since(up).Round(time.Millisecond))
+	}
+	close(stop)
+	wg.Wait()
+	took := time.Since(began)
+	if len(delays) == 0 {
+		t.Fatal("no request failed")
+	}
+	slices.Sort(delays)
+	most := delays[len(delays)-1]
+	if limit := 2*timeout + patience/6; most > limit { // the load and the commit, on a machine that is busy
+		t.Errorf("an answer 503 took %v, want at most %v", most, limit)
+	}
+	ok, failed := counts()
+	sum := func(n [3]int) int { return n[0] + n[1] + n[2] }
+	t.Logf("%d outages by SIGKILL in %v: %d answers 200, %d answers 503, these after %v (median) and %v (slowest); %d store errors were observed",
+		outages, took.Round(time.Millisecond), sum(ok), sum(failed), delays[len(delays)/2].Round(100*time.Microsecond), most.Round(time.Millisecond),
+		happened(t, all, core.EventStoreError))
+}

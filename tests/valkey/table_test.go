@@ -1,0 +1,42 @@
+package valkey
+
+import (
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+)
+
+// table runs all scenarios over a framework, each with keys of its own.
+func table(t *testing.T, fw frameworks.Named, client valkey.Client, o valkeystore.Options) {
+	t.Run(fw.Name, func(t *testing.T) {
+		adaptertest.Run(t, fw.Framework, func(t *testing.T) core.Store { return valkeyenv.Store(t, client, o) })
+	})
+}
+
+func TestAdapters(t *testing.T) {
+	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}})
+	for _, fw := range frameworks.All() {
+		table(t, fw, client, valkeystore.Options{})
+	}
+}
+
+func TestAdaptersCluster(t *testing.T) {
+	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: valkeyenv.ClusterAddrs(t)})
+	for _, fw := range frameworks.All() {
+		table(t, fw, client, valkeystore.Options{})
+	}
+}
+
+// The processes of a scenario share one Store, so all of them are the process
+// that reads its own writes.
+func TestAdaptersCaching(t *testing.T) {
+	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}})
+	table(t, frameworks.All()[1], client, valkeystore.Options{CacheTTL: time.Minute})
+}
