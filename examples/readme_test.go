@@ -50,7 +50,7 @@ func TestTheTestsThatTheREADMENamesExist(t *testing.T) {
 		t.Error("README.md names no test")
 	}
 	for _, name := range names {
-		if !strings.Contains(sources.String(), "func "+name[1]+"(t *testing.T) {") {
+		if !strings.Contains(sources.String(), "func "+name[1]+"(t *testing.T)") {
 			t.Errorf("README.md names %s, which does not exist", name[1])
 		}
 	}
