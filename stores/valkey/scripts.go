@@ -47,6 +47,9 @@ redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 return 1
 `, valkey.WithLoadSHA1(true))
 
+// writeNothing is a write that leaves nothing behind: KEYS = {key}.
+const writeNothing = `redis.call('SET', KEYS[1], '', 'PX', 1) return redis.call('DEL', KEYS[1])`
+
 // written reads the answer of a script: nil when the write was done, else what
 // is stored instead.
 func written(result valkey.ValkeyResult) ([]byte, error) {

@@ -36,7 +36,7 @@ var servers = []server{
 }
 
 // dial returns a client for the server, or skips the test where there is none.
-func dial(t testing.TB, env string, change ...func(*valkey.ClientOption)) valkey.Client {
+func dial(t testing.TB, env string) valkey.Client {
 	t.Helper()
 	addrs := os.Getenv(env)
 	if addrs == "" {
@@ -55,9 +55,6 @@ func dial(t testing.TB, env string, change ...func(*valkey.ClientOption)) valkey
 			t.Fatal(err)
 		}
 		option.TLSConfig.RootCAs.AppendCertsFromPEM(pem)
-	}
-	for _, c := range change {
-		c(&option)
 	}
 	client, err := valkey.NewClient(option)
 	if err != nil {

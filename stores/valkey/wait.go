@@ -2,6 +2,7 @@ package valkeystore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -47,11 +48,17 @@ func (s *Store) deleteAndWaitOn(ctx context.Context, c valkey.DedicatedClient, k
 		return c.Do(ctx, command)
 	}
 	deleted, err := do(c.B().Del().Key(key).Build()).AsInt64()
-	if err == nil && deleted == 0 {
-		// Without a write WAIT returns at once, although an earlier deletion,
-		// by a Destroy that is tried again, may be under way yet.
-		if err = do(c.B().Set().Key(key).Value("").PxMilliseconds(1).Build()).Error(); err == nil {
-			err = do(c.B().Del().Key(key).Build()).Error()
+	switch {
+	case err != nil || deleted > 0:
+	// Without a write WAIT returns at once, although an earlier deletion, by a
+	// Destroy that is tried again, may be under way yet. So write something
+	// that nobody sees.
+	case s.opts.Scripts != ScriptsNever:
+		err = do(c.B().Eval().Script(writeNothing).Numkeys(1).Key(key).Build()).Error()
+	default:
+		for _, result := range c.DoMulti(ctx, c.B().Multi().Build(), c.B().Set().Key(key).Value("").PxMilliseconds(1).Build(),
+			c.B().Del().Key(key).Build(), c.B().Exec().Build()) {
+			err = errors.Join(err, result.Error())
 		}
 	}
 	if err != nil {
