@@ -15,8 +15,11 @@ type recent struct {
 
 type recentShard struct {
 	mu    sync.Mutex
-	slots []recentSlot // by hash; a newer id takes the place of an older one
+	slots []recentSlot // in groups of ways; within a group a newer id takes the place of the oldest
 }
+
+// ways is how many ids have to meet in a group before one of them is forgotten.
+const ways = 4
 
 type recentSlot struct {
 	hash uint64
@@ -33,16 +36,29 @@ func newRecent(size int) *recent {
 	return r
 }
 
+// slot returns the slot of id, in its shard, which it locks: the one that has it,
+// or else the one to take for it.
 func (r *recent) slot(id string) (*recentShard, *recentSlot, uint64) {
 	hash := maphash.String(r.seed, id)
 	shard := &r.shards[hash%uint64(len(r.shards))]
-	return shard, &shard.slots[hash/uint64(len(r.shards))%uint64(len(shard.slots))], hash
+	groups := uint64(len(shard.slots) / ways)
+	group := shard.slots[hash/uint64(len(r.shards))%groups*ways:][:ways]
+	shard.mu.Lock()
+	oldest := &group[0]
+	for i := range group {
+		if group[i].hash == hash {
+			return shard, &group[i], hash
+		}
+		if group[i].at.Before(oldest.at) {
+			oldest = &group[i]
+		}
+	}
+	return shard, oldest, hash
 }
 
 // put notes that it happened to id now.
 func (r *recent) put(id string, now time.Time, life time.Duration) {
 	shard, slot, hash := r.slot(id)
-	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	*slot = recentSlot{hash, now, life}
 }
@@ -50,7 +66,6 @@ func (r *recent) put(id string, now time.Time, life time.Duration) {
 // last returns what was noted of id, the zero value for nothing.
 func (r *recent) last(id string) recentSlot {
 	shard, slot, hash := r.slot(id)
-	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if slot.hash != hash {
 		return recentSlot{}
@@ -62,7 +77,6 @@ func (r *recent) last(id string) recentSlot {
 // returned before.
 func (r *recent) replace(id string, before recentSlot, now time.Time, life time.Duration) bool {
 	shard, slot, hash := r.slot(id)
-	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if slot.hash == hash && *slot != before {
 		return false
@@ -74,7 +88,6 @@ func (r *recent) replace(id string, before recentSlot, now time.Time, life time.
 // within tells whether it happened to id less than d ago.
 func (r *recent) within(id string, now time.Time, d time.Duration) bool {
 	shard, slot, hash := r.slot(id)
-	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	return slot.hash == hash && !slot.at.IsZero() && now.Sub(slot.at) < d && now.Sub(slot.at) > -d
 }
