@@ -71,7 +71,10 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 	if err := s.changes.firstError(); err != nil {
 		return err
 	}
-	if err := x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
+	if wanted && s.renewal == keepID && !s.changes.ageSet {
+		// What is written gets the same life, and tells whether the session is gone.
+		defer func() { _ = x.awaitTouch(ctx) }()
+	} else if err := x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
 		return s.lost(wanted)
 	} else if err != nil && !wanted && x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
 		return nil // nothing is lost but some of the session's life
@@ -92,12 +95,7 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 		return s.write(ctx, wanted, explicit)
 	case s.forced:
 		s.forced = false
-		now := x.m.cfg.Now()
-		life := s.life(s.base.meta.created, s.base.age, now)
-		if life <= 0 {
-			return s.lost(false)
-		}
-		err := x.touch(ctx, s.key, life, now)
+		err := x.touch(ctx, s.key, s.lifespan(s.base), lifespan{}, x.m.cfg.Now())
 		if errors.Is(err, ErrNotFound) {
 			return s.lost(false)
 		}
@@ -123,7 +121,7 @@ func (s *Session) adopt(d *document, kind EventKind) {
 	s.base, s.key = d, d.record.ID
 	s.discard()
 	s.saved = true
-	s.x.m.touched.put(s.key, s.x.m.cfg.Now(), d.record.TTL)
+	s.x.m.touched.put(s.key, s.x.m.cfg.Now(), s.lifespan(d))
 	s.x.m.notify(s.x.ctx.Context, Event{Kind: kind})
 }
 
@@ -266,7 +264,7 @@ func (s *Session) replace(ctx context.Context) error {
 		newer, err := x.m.replace(ctx, s.base, s.retire(), next, x.cookie.MaxAge)
 		switch {
 		case err == nil:
-			x.m.retired.put(oldKey, x.m.cfg.Now(), 0)
+			x.m.retired.put(oldKey, x.m.cfg.Now(), lifespan{})
 			s.id, s.created = s.nextID, true
 			s.adopt(next, EventRenewed)
 			return nil
@@ -345,7 +343,7 @@ func (s *Session) destroy(ctx context.Context) error {
 			s.unfinished = true
 			return err
 		}
-		m.retired.put(s.key, m.cfg.Now(), 0)
+		m.retired.put(s.key, m.cfg.Now(), lifespan{})
 	}
 	s.unfinished, s.destroyed = false, true
 	s.discard()
@@ -395,11 +393,6 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		s.changes.set(key, nil)
 		return value, nil
 	}
-	if err := s.x.awaitTouch(limit); errors.Is(err, ErrNotFound) {
-		return nil, s.lost(true)
-	} else if err != nil {
-		return nil, err
-	}
 	turn, err := s.takeTurn(limit)
 	if err != nil {
 		return nil, err
@@ -433,7 +426,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 			s.changes.set(key, nil)
 			s.rebase(next)
 			s.saved, s.changed = true, true
-			s.x.m.touched.put(s.key, s.x.m.cfg.Now(), next.record.TTL)
+			s.x.m.touched.put(s.key, s.x.m.cfg.Now(), s.lifespan(next))
 			return value, nil
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(limit, newer); errors.Is(err, ErrNotFound) {
@@ -477,29 +470,46 @@ func (s *Session) currentAge() age {
 	return age{max: s.x.cookie.MaxAge}
 }
 
-// life returns how long a session lives from now on without activity: its own
-// max age, or the idle timeout, but not past the absolute deadline. It is not
-// positive when that has passed.
-func (s *Session) life(created time.Time, a age, now time.Time) time.Duration {
-	life := s.x.m.cfg.IdleTimeout
-	if a.own && a.max > 0 {
-		life = a.max
-	}
-	return s.x.m.untilDeadline(created, life, now)
+// A lifespan is how long a session lives without activity, and when it ends all
+// the same.
+type lifespan struct {
+	idle     time.Duration
+	deadline time.Time // zero for none
 }
 
-// untilDeadline shortens d so that it ends with the session's absolute timeout.
-func (m *Manager) untilDeadline(created time.Time, d time.Duration, now time.Time) time.Duration {
-	if m.cfg.AbsoluteTimeout == 0 || created.IsZero() {
-		return d
+// from returns how long that is, counted from now. It is not positive when the
+// deadline has passed.
+func (l lifespan) from(now time.Time) time.Duration {
+	if l.deadline.IsZero() {
+		return l.idle
 	}
-	return min(d, created.Add(m.cfg.AbsoluteTimeout).Sub(now))
+	return min(l.idle, l.deadline.Sub(now))
+}
+
+// lifespan returns that of a session with that record: its own max age where it
+// has one, else the idle timeout.
+func (s *Session) lifespan(d *document) lifespan {
+	m := s.x.m
+	l := lifespan{m.cfg.IdleTimeout, m.deadline(d.meta.created)}
+	if d.age.own && d.age.max > 0 {
+		l.idle = d.age.max
+	}
+	return l
+}
+
+// deadline returns when the absolute timeout of a session ends, zero for never.
+func (m *Manager) deadline(created time.Time) time.Time {
+	if m.cfg.AbsoluteTimeout == 0 || created.IsZero() {
+		return time.Time{}
+	}
+	return created.Add(m.cfg.AbsoluteTimeout)
 }
 
 // isExpired tells whether the absolute timeout of a session has passed. Its
 // store would have removed it, but for an Express peer or a clock that was set.
 func (m *Manager) isExpired(d *document) bool {
-	return m.untilDeadline(d.meta.created, 1, m.cfg.Now()) <= 0
+	end := m.deadline(d.meta.created)
+	return !end.IsZero() && !m.cfg.Now().Before(end)
 }
 
 func (m *Manager) isLive(d *document) bool { return !d.meta.isRetired() && !m.isExpired(d) }
@@ -521,7 +531,7 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 			next.meta.age.max = cookieMaxAge(found) // it stays as it was found
 		}
 	}
-	life := s.life(next.meta.created, next.age, now)
+	life := s.lifespan(next).from(now)
 	if life <= 0 {
 		return nil, ErrSessionGone
 	}
@@ -578,7 +588,7 @@ func (m *Manager) load(ctx context.Context, key string, configured time.Duration
 	if errors.Is(err, ErrUndecodable) {
 		now := m.cfg.Now()
 		if !m.reported.within(key, now, m.cfg.IdleTimeout) {
-			m.reported.put(key, now, 0)
+			m.reported.put(key, now, lifespan{})
 			m.cfg.Logger.WarnContext(ctx, "cloakroom: a stored session cannot be decoded; it counts as gone and was left in the store")
 			m.notify(ctx, Event{Kind: EventUndecodable})
 		}

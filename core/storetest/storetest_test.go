@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -30,13 +31,22 @@ func TestBrokenStores(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			const patience = time.Second // with a store that never gets it right
-			failures := storetest.Failures(t, func() core.Store { return b.open(new(full)) }, patience, b.fails)
-			for _, name := range b.fails {
-				if message, ok := failures[name]; ok {
-					t.Logf("%s: %s", name, message)
-				} else {
-					t.Errorf("case %s passes", name)
+			passing := b.fails
+			for range 5 { // a race that the machine never ran proves nothing
+				failures := storetest.Failures(t, func() core.Store { return b.open(new(full)) }, patience, passing)
+				passing = slices.DeleteFunc(slices.Clone(passing), func(name string) bool {
+					message, ok := failures[name]
+					if ok {
+						t.Logf("%s: %s", name, message)
+					}
+					return ok
+				})
+				if len(passing) == 0 {
+					break
 				}
+			}
+			for _, name := range passing {
+				t.Errorf("case %s passes", name)
 			}
 		})
 	}

@@ -17,7 +17,8 @@
 // # What a request costs
 //
 // A request that only reads is one GET, and once per Config.TouchInterval a
-// PEXPIRE that nobody waits for. One that changes the session waits for two
+// PEXPIRE, sent together with it where this process has seen the session
+// before. One that changes the session waits for two
 // round trips, GET and SET, and a login for two, in a cluster for three. With
 // Options.CacheTTL reads cost none. Requests without a cookie that store nothing
 // cost none.
@@ -26,8 +27,8 @@
 //
 // An update compares what is stored with what was loaded, in the server: with
 // SET IFEQ where the server has it (Valkey 8.1 and newer), else with a script.
-// The store finds out by itself. Commands that write are never sent twice by the
-// client; where a reply is lost, core finds out what became of the command.
+// The store finds out by itself. Commands that write a record are never sent
+// twice by the client; where a reply is lost, core finds out what became of the command.
 //
 // A cluster and Sentinels replicate asynchronously: what was acknowledged in the
 // last moment before a primary dies can be lost with it, a logout too.

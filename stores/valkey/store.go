@@ -184,7 +184,8 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	if err := refuse(ctx, "touch"); err != nil {
 		return err
 	}
-	n, err := s.client.Do(ctx, s.client.B().Pexpire().Key(s.opts.Prefix+id).Milliseconds(milliseconds(ttl)).Build()).AsInt64()
+	// Sent twice it does the same, so the client may do that when its connection breaks.
+	n, err := s.client.Do(ctx, s.client.B().Pexpire().Key(s.opts.Prefix+id).Milliseconds(milliseconds(ttl)).Build().ToRetryable().Pin()).AsInt64()
 	if err == nil && n == 0 {
 		return core.ErrNotFound
 	}

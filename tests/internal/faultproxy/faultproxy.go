@@ -54,6 +54,7 @@ type Proxy struct {
 	counts    map[string]int
 	before    func(Command) Fault
 	after     func(Command)
+	distance  time.Duration
 	late      []*call
 	lost      bool // invalidations are dropped
 }
@@ -117,6 +118,14 @@ func (p *Proxy) OnReply(after func(Command)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.after = after
+}
+
+// Distance makes a command and its reply take at least that long. Commands that
+// are under way together arrive together.
+func (p *Proxy) Distance(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.distance = d
 }
 
 // Once makes a fault happen to the next command of that name.
@@ -224,6 +233,7 @@ type call struct {
 	conn    *conn
 	command Command
 	frame   []byte
+	sent    time.Time
 	fault   Fault
 }
 
@@ -279,7 +289,7 @@ func (c *conn) forward() {
 		if c.isStalled() {
 			continue // down the black hole
 		}
-		call := &call{conn: c, command: words(frame), frame: frame}
+		call := &call{conn: c, command: words(frame), frame: frame, sent: time.Now()}
 		c.p.mu.Lock()
 		before := c.p.before
 		c.p.mu.Unlock()
@@ -362,8 +372,9 @@ func (c *conn) reply(frame *[]byte) bool {
 	c.queue = c.queue[1:]
 	c.mu.Unlock()
 	c.p.mu.Lock()
-	after := c.p.after
+	after, distance := c.p.after, c.p.distance
 	c.p.mu.Unlock()
+	time.Sleep(time.Until(call.sent.Add(distance)))
 	if after != nil {
 		after(call.command)
 	}

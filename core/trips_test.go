@@ -1,0 +1,148 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// trip is how long a distantStore takes for each call.
+const trip = 10 * time.Millisecond
+
+// A distantStore answers a call after one round trip.
+type distantStore struct{ core.Store }
+
+func (s distantStore) Load(ctx context.Context, id string) (core.Record, error) {
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return s.Store.Load(ctx, id)
+}
+
+func (s distantStore) Create(ctx context.Context, rec core.Record) error {
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return s.Store.Create(ctx, rec)
+}
+
+func (s distantStore) Update(ctx context.Context, old, next core.Record) error {
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return s.Store.Update(ctx, old, next)
+}
+
+func (s distantStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return s.Store.Touch(ctx, id, ttl)
+}
+
+func (s distantStore) Delete(ctx context.Context, id string) error {
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return s.Store.Delete(ctx, id)
+}
+
+func TestHowManyTripsARequestWaitsFor(t *testing.T) {
+	const due, long = 2 * time.Minute, 30 * time.Minute
+	for _, tt := range []struct {
+		name    string
+		elapsed time.Duration                                     // since this process saw the session last
+		before  func(t *testing.T, other *core.Manager, c string) // what another process does meanwhile
+		do      func(s *core.Session)
+		trips   int
+		life    time.Duration // that the session has afterwards
+	}{
+		{name: "reads", trips: 1, life: time.Hour},
+		{name: "reads, an extension is due", elapsed: due, trips: 1, life: time.Hour},
+		{name: "changes", do: func(s *core.Session) { counter.Set(s, 2) }, trips: 2, life: time.Hour},
+		{name: "changes, an extension is due", elapsed: due, do: func(s *core.Session) { counter.Set(s, 2) }, trips: 2, life: time.Hour},
+		{
+			name: "changes its max age, an extension is due", elapsed: due, do: func(s *core.Session) { _ = s.SetMaxAge(time.Minute) },
+			trips: 2, life: time.Minute,
+		},
+		{
+			name: "reads what got a shorter life elsewhere", elapsed: due, trips: 2, life: 20 * time.Minute,
+			before: func(t *testing.T, other *core.Manager, c string) {
+				s := load(t, other, c)
+				_ = s.SetMaxAge(20 * time.Minute)
+				commit(t, other, s, c)
+			},
+		},
+		{name: "reads near the absolute deadline", elapsed: long, trips: 1, life: 90*time.Minute - long},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := new(mapstore.Store)
+				settings := func(c *core.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 90*time.Minute }
+				m, other := process(t, distantStore{store}, settings), process(t, store, settings)
+				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+				time.Sleep(tt.elapsed - trip)
+				if tt.before != nil {
+					tt.before(t, other, cookie)
+				}
+
+				start := time.Now()
+				s := load(t, m, cookie)
+				if tt.do != nil {
+					tt.do(s)
+				}
+				commit(t, m, s, cookie)
+				if took := time.Since(start); took != time.Duration(tt.trips)*trip {
+					t.Errorf("it waited %v, want %d trips of %v", took, tt.trips, trip)
+				}
+
+				time.Sleep(tt.life - 2*trip)
+				if _, err := store.Load(t.Context(), s.ID()); err != nil {
+					t.Errorf("the session is gone before its life of %v has passed", tt.life)
+				}
+				time.Sleep(2 * trip)
+				if _, err := store.Load(t.Context(), s.ID()); !errors.Is(err, core.ErrNotFound) {
+					t.Errorf("the session lives longer than %v", tt.life)
+				}
+			})
+		})
+	}
+}
+
+func TestAnExtensionBesideTheLoadLeavesAnEndedSessionAlone(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(s *core.Session) error
+		want core.Status
+	}{
+		{"destroyed", func(s *core.Session) error { return s.Destroy(context.Background()) }, core.StatusUnknown},
+		{"renewed", func(s *core.Session) error { return s.Renew() }, core.StatusUnknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := new(mapstore.Store)
+				m, other := process(t, distantStore{store}), process(t, store)
+				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+				time.Sleep(10 * time.Minute)
+				gone := load(t, other, cookie)
+				id := gone.ID()
+				if err := tt.end(gone); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := other.Commit(t.Context(), gone, false); err != nil {
+					t.Fatal(err)
+				}
+
+				s := load(t, m, cookie)
+				if s.Status() != tt.want {
+					t.Errorf("status %v, want %v", s.Status(), tt.want)
+				}
+				commit(t, m, s, cookie)
+				time.Sleep(time.Minute + 2*trip)
+				if _, err := store.Load(t.Context(), id); !errors.Is(err, core.ErrNotFound) {
+					t.Errorf("the record under the old id still lives after a minute: %v", err)
+				}
+			})
+		})
+	}
+}
