@@ -95,13 +95,18 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 		return s.write(ctx, wanted, explicit)
 	case s.forced:
 		s.forced = false
-		err := x.touch(ctx, s.key, s.lifespan(s.base), lifespan{}, x.m.cfg.Now())
-		if errors.Is(err, ErrNotFound) {
-			return s.lost(false)
-		}
-		return err
+		return s.extend(ctx)
 	}
 	return nil
+}
+
+// extend gives the session its whole life from now on.
+func (s *Session) extend(ctx context.Context) error {
+	err := s.x.touch(ctx, s.key, s.lifespan(s.base), lifespan{}, s.x.m.cfg.Now())
+	if errors.Is(err, ErrNotFound) {
+		return s.lost(false)
+	}
+	return err
 }
 
 // lost notes that the session ended under the request. It is an error where
@@ -203,11 +208,17 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 			}
 			return err
 		}
+		before := s.x.m.touched.last(s.key)
 		newer, err := s.x.m.update(ctx, s.base, next, s.x.cookie.MaxAge)
 		switch {
 		case err == nil:
 			turn.latest = next
+			// An extension that was under way may have given it its former life.
+			stretched := s.changes.ageSet && s.x.m.touched.last(s.key) != before
 			s.adopt(next, EventSaved)
+			if stretched {
+				return s.extend(ctx)
+			}
 			return nil
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {

@@ -146,3 +146,37 @@ func TestAnExtensionBesideTheLoadLeavesAnEndedSessionAlone(t *testing.T) {
 		})
 	}
 }
+
+// A delayedStore applies an Update at once and tells late, and applies a Touch
+// in between.
+type delayedStore struct{ core.Store }
+
+func (s delayedStore) Update(ctx context.Context, old, next core.Record) error {
+	defer time.Sleep(2 * trip)
+	return s.Store.Update(ctx, old, next)
+}
+
+func (s delayedStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	time.Sleep(trip)
+	return s.Store.Touch(ctx, id, ttl)
+}
+
+func TestAnExtensionUnderWayDoesNotStretchASessionThatIsShortened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(mapstore.Store)
+		m := process(t, delayedStore{store})
+		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+		shortens := load(t, m, cookie)
+		if err := shortens.SetMaxAge(5 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		reads := load(t, m, cookie) // sends its extension
+		commit(t, m, shortens, cookie)
+		commit(t, m, reads, cookie)
+		time.Sleep(5*time.Minute + trip)
+		if _, err := store.Load(t.Context(), reads.ID()); !errors.Is(err, core.ErrNotFound) {
+			t.Error("the session lives longer than the five minutes that it was given")
+		}
+	})
+}
