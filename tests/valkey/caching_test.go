@@ -239,7 +239,8 @@ func (c *couple) kill() (n int) {
 		if !strings.Contains(line, " name="+c.name+"-there ") {
 			continue
 		}
-		id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+		_, line, _ = strings.Cut(line, "id=") // the first line may say "txt:" before it
+		id, _, _ := strings.Cut(line, " ")
 		if err := c.client.Do(c.t.Context(), c.client.B().Arbitrary("CLIENT", "KILL", "ID", id).Build()).Error(); err != nil {
 			c.t.Fatalf("CLIENT KILL: %v", err)
 		}
