@@ -637,8 +637,12 @@ func (m *Manager) storeFailed(ctx context.Context, verb string, err error) error
 
 // create stores a new record.
 func (m *Manager) create(ctx context.Context, next *document) error {
+	err := m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record))
+	if !isUnknown(err) {
+		return err
+	}
 	send := func() error { return m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record)) }
-	return m.settle(ctx, send(), send, func(stored *document) error {
+	return m.settle(ctx, err, send, func(stored *document) error {
 		switch {
 		case stored == nil:
 			return errNotYet
@@ -651,18 +655,31 @@ func (m *Manager) create(ctx context.Context, next *document) error {
 
 // update replaces old by next. With ErrConflict it may return what is stored.
 func (m *Manager) update(ctx context.Context, old, next *document, configured time.Duration) (newer *document, err error) {
-	send := func() error {
-		if m.updateLoader == nil {
-			return m.storeFailed(ctx, "update", m.cfg.Store.Update(ctx, old.record, next.record))
-		}
-		rec, err := m.updateLoader.UpdateOrLoad(ctx, old.record, next.record)
-		if errors.Is(err, ErrConflict) {
-			rec.ID = next.record.ID
-			newer, _ = m.read(rec, configured) // nil: it will be loaded, which tells why
-		}
-		return m.storeFailed(ctx, "update", err)
+	newer, err = m.sendUpdate(ctx, old, next, configured)
+	if isUnknown(err) {
+		return m.settleUpdate(ctx, err, old, next, configured)
 	}
-	err = m.settle(ctx, send(), send, func(stored *document) error {
+	return newer, err
+}
+
+func (m *Manager) sendUpdate(ctx context.Context, old, next *document, configured time.Duration) (newer *document, err error) {
+	if m.updateLoader == nil {
+		return nil, m.storeFailed(ctx, "update", m.cfg.Store.Update(ctx, old.record, next.record))
+	}
+	rec, err := m.updateLoader.UpdateOrLoad(ctx, old.record, next.record)
+	if errors.Is(err, ErrConflict) {
+		rec.ID = next.record.ID
+		newer, _ = m.read(rec, configured) // nil: it will be loaded, which tells why
+	}
+	return newer, m.storeFailed(ctx, "update", err)
+}
+
+func (m *Manager) settleUpdate(ctx context.Context, err error, old, next *document, configured time.Duration) (newer *document, _ error) {
+	send := func() (err error) {
+		newer, err = m.sendUpdate(ctx, old, next, configured)
+		return err
+	}
+	err = m.settle(ctx, err, send, func(stored *document) error {
 		switch {
 		case stored == nil:
 			return ErrNotFound
@@ -683,15 +700,18 @@ func (m *Manager) replace(ctx context.Context, old, retired, next *document, con
 		send := func() error {
 			return m.storeFailed(ctx, "replace", m.replacer.Replace(ctx, old.record, retired.record, next.record))
 		}
-		err := m.settle(ctx, send(), send, func(stored *document) error {
-			switch {
-			case stored == nil:
-				return errNotYet // sent again, it tells what became of old
-			case stored.meta.token == next.meta.token:
-				return nil
-			}
-			return ErrExists
-		}, next)
+		err := send()
+		if isUnknown(err) {
+			err = m.settle(ctx, err, send, func(stored *document) error {
+				switch {
+				case stored == nil:
+					return errNotYet // sent again, it tells what became of old
+				case stored.meta.token == next.meta.token:
+					return nil
+				}
+				return ErrExists
+			}, next)
+		}
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return nil, err
 		}
@@ -712,8 +732,17 @@ func (m *Manager) replace(ctx context.Context, old, retired, next *document, con
 // errNotYet says that a write was not applied so far and is to be sent again.
 var errNotYet = errors.New("not applied")
 
-// settle finds out what became of a write to next.record.ID that returned err,
-// where the store could not tell: judge looks at what is stored (nil: nothing)
+// isUnknown tells that a store did not say whether it did a write.
+func isUnknown(err error) bool {
+	if err == nil {
+		return false
+	}
+	var failure *StoreError
+	return errors.As(err, &failure) && failure.Outcome == Unknown
+}
+
+// settle finds out what became of a write to next.record.ID of which the store
+// could not tell, as err says: judge looks at what is stored (nil: nothing)
 // and decides. Sending the same bytes again is safe, because the store applies
 // them only to the state that they were made for. What it then answers may be
 // about the first copy, which came after all, so that is looked at too.

@@ -242,6 +242,9 @@ func (c Config) validate() error {
 	if c.MaxBytes < 0 {
 		return &ConfigError{"MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)}
 	}
+	if c.MaxBytes > maxText {
+		return &ConfigError{"MaxBytes", "is more than 2 GiB"}
+	}
 	if c.MaxKeys < 0 {
 		return &ConfigError{"MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)}
 	}

@@ -31,7 +31,6 @@ type Exchange struct {
 	cookie  *Cookie
 	outer   *Exchange // of another Manager, around this one
 	inner   *Exchange // of another Manager, inside of this one
-	skipped string    // why this request has no session
 	session Session
 	state   sessionState // of session
 	writer  Writer
@@ -40,17 +39,20 @@ type Exchange struct {
 	secure      *bool  // in place of r
 
 	loading  sync.Mutex // guards loaded and loadErr
-	loaded   bool
 	loadErr  error
+	loaded   bool
+	ready    atomic.Bool  // loaded without an error
 	accessed atomic.Bool  // the handler asked for the session
 	touching chan touched // the extension that runs beside the handler
 
 	// These are guarded by session.mu, or are used before the handler runs.
 	err      error       // the response is the error page
-	kept     bool        // keepHeaders was called
-	before   http.Header // what it was called with; nil for none
+	before   http.Header // what keepHeaders was called with; nil for none
 	emitted  string      // the Set-Cookie that was set so far
-	mounts   int         // how many times the middleware is around the handler
+	vary     [1]string   // the header, where it is not there yet
+	mounts   int32       // how many times the middleware is around the handler
+	skipped  skipped     // why this request has no session
+	kept     bool        // keepHeaders was called
 	hijacked bool
 
 	out   atomic.Bool // the headers are out
@@ -107,7 +109,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		outer.inner = x
 	}
 	if m.cfg.Skip != nil && m.cfg.Skip(r) {
-		x.skipped = "Config.Skip leaves it alone"
+		x.skipped = byConfig
 		return x, nil
 	}
 	if err := x.chooseCookie(); err != nil {
@@ -115,7 +117,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		return nil, err
 	}
 	if x.cookie.Path != "/" && !pathMatches(requestPath(r), x.cookie.Path) {
-		x.skipped = "it is outside of Cookie.Path"
+		x.skipped = byPath
 		return x, nil
 	}
 	if !m.cfg.Lazy {
@@ -150,14 +152,32 @@ func (x *Exchange) chooseCookie() error {
 // with the session in its context.
 func (x *Exchange) Request() *http.Request { return x.r.WithContext(&x.ctx) }
 
+// skipped tells why a request has no session.
+type skipped uint8
+
+const (
+	byConfig skipped = iota + 1
+	byPath
+)
+
+func (s skipped) reason() string {
+	if s == byPath {
+		return "it is outside of Cookie.Path"
+	}
+	return "Config.Skip leaves it alone"
+}
+
 // Skipped tells that this request has no session, because of Config.Skip or
 // Cookie.Path. Its response needs no writer.
-func (x *Exchange) Skipped() bool { return x.skipped != "" }
+func (x *Exchange) Skipped() bool { return x.skipped != 0 }
 
 // ensureLoaded finds the session, the first time that it is called. It goes by
 // the context of the request, whatever context the handler asked with: what one
 // caller gave up must not be the answer for all.
 func (x *Exchange) ensureLoaded() error {
+	if x.ready.Load() {
+		return nil
+	}
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	if x.loaded {
@@ -176,12 +196,16 @@ func (x *Exchange) ensureLoaded() error {
 		}
 	}
 	x.loadErr = err
+	x.ready.Store(err == nil)
 	return err
 }
 
 // isLoaded tells whether there is a session to commit.
 func (x *Exchange) isLoaded() bool {
-	x.loading.Lock()
+	if x.ready.Load() {
+		return true
+	}
+	x.loading.Lock() // another goroutine of the request may be at it
 	defer x.loading.Unlock()
 	return x.loaded && x.loadErr == nil
 }
@@ -213,8 +237,9 @@ func (x *Exchange) load(ctx context.Context) error {
 	limit := x.m.limit(ctx)
 	defer limit.stop()
 	first := x.m.storeKey(found[0].id)
+	now := x.m.cfg.Now()
 	last := x.m.touched.last(first)
-	ahead := x.touchAhead(first, last)
+	ahead := x.touchAhead(first, last, now)
 	if ahead != nil {
 		defer func() {
 			close(ahead)
@@ -239,7 +264,7 @@ func (x *Exchange) load(ctx context.Context) error {
 			if ahead != nil && i == 0 {
 				ahead <- lifespan{idle: retiredLife}
 			}
-			s.retired = s.retired || x.m.cfg.Now().Sub(doc.meta.retired) < retiredLife
+			s.retired = s.retired || now.Sub(doc.meta.retired) < retiredLife
 			continue
 		case x.m.isExpired(doc):
 			x.m.notify(x.ctx.Context, Event{Kind: EventExpired})
@@ -250,7 +275,7 @@ func (x *Exchange) load(ctx context.Context) error {
 		if ahead != nil && i == 0 {
 			ahead <- s.lifespan(doc)
 		} else {
-			x.touchLoaded(last)
+			x.touchLoaded(last, now)
 		}
 		return nil
 	}
@@ -293,8 +318,7 @@ func (x *Exchange) candidates(found *[maxLookups]candidate) (n int, hadAny bool)
 // process noted of the session last, and has to be told the life that the
 // session has; nothing, when there is none. It returns nil where no extension is
 // due.
-func (x *Exchange) touchAhead(key string, last recentSlot) (loaded chan<- lifespan) {
-	now := x.m.cfg.Now()
+func (x *Exchange) touchAhead(key string, last recentSlot, now time.Time) (loaded chan<- lifespan) {
 	if last.life.idle == 0 || !x.isDue(last, last.life, now) {
 		return nil
 	}
@@ -313,8 +337,7 @@ func (x *Exchange) touchAhead(key string, last recentSlot) (loaded chan<- lifesp
 }
 
 // touchLoaded extends the life of the session that was loaded, where that is due.
-func (x *Exchange) touchLoaded(last recentSlot) {
-	now := x.m.cfg.Now()
+func (x *Exchange) touchLoaded(last recentSlot, now time.Time) {
 	key, life := x.session.key, x.session.lifespan(x.session.base)
 	if !x.isDue(last, life, now) {
 		return
@@ -425,7 +448,7 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 	}
 	if !loaded { // nobody asked for it, or whoever did was told
 		if x.accessed.Load() {
-			addVary(h)
+			x.addVary(h)
 		}
 		return nil
 	}
@@ -598,7 +621,7 @@ func (x *Exchange) setHeaders(h http.Header) {
 	}
 	x.emitted = cookie
 	if cookie != "" || x.accessed.Load() {
-		addVary(h)
+		x.addVary(h)
 	}
 }
 
@@ -607,8 +630,8 @@ func (x *Exchange) setHeaders(h http.Header) {
 // session that ended under the request sets and deletes nothing, because the
 // browser may have a newer cookie by now.
 func (x *Exchange) setCookie() string {
-	s, m, now := &x.session, x.m, x.m.cfg.Now()
-	a := x.attributes()
+	s, m := &x.session, x.m
+	rolling := m.cfg.Rolling && (m.cfg.Passive == nil || !m.cfg.Passive(x.r))
 	switch {
 	case s.degraded, s.gone, s.retired:
 		return ""
@@ -616,10 +639,13 @@ func (x *Exchange) setCookie() string {
 		if !s.hadAny {
 			return ""
 		}
-		return a.setCookie(m.cfg.Name, "", -1, time.Time{})
-	case s.base == nil, m.isExpired(s.base):
+		return x.attributes().setCookie(m.cfg.Name, "", -1, time.Time{})
+	case s.base == nil, !s.created && !rolling && !s.changed && !s.rotated:
+		return ""
+	case m.isExpired(s.base):
 		return ""
 	}
+	now := m.cfg.Now()
 	maxAge := s.currentAge().max
 	maxAge = lifespan{maxAge, m.deadline(s.base.meta.created)}.from(now)
 	switch {
@@ -628,7 +654,7 @@ func (x *Exchange) setCookie() string {
 		return ""
 	case s.discarded && !s.saved:
 		return ""
-	case m.cfg.Rolling && (m.cfg.Passive == nil || !m.cfg.Passive(x.r)), s.changed && maxAge > 0:
+	case rolling, s.changed && maxAge > 0:
 	case s.rotated: // under the new secret, but for no longer than before
 		if expires := cookieExpires(findMember(s.base.text, s.base.index(), cookieMember)); maxAge > 0 && expires.After(now) {
 			maxAge = min(maxAge, expires.Sub(now))
@@ -639,7 +665,7 @@ func (x *Exchange) setCookie() string {
 	if x.needsHTTPS() {
 		return ""
 	}
-	return a.setCookie(m.cfg.Name, m.signer.Load().sign(s.id), maxAge, now.Add(maxAge))
+	return x.attributes().setCookie(m.cfg.Name, m.signer.Load().sign(s.id), maxAge, now.Add(maxAge))
 }
 
 // attributes returns the cookie's attributes for this request.
@@ -669,15 +695,21 @@ func (x *Exchange) needsHTTPS() bool {
 }
 
 // addVary adds Vary: Cookie, unless that is said already.
-func addVary(h http.Header) {
-	for _, line := range h["Vary"] {
+func (x *Exchange) addVary(h http.Header) {
+	lines := h["Vary"]
+	if len(lines) == 0 {
+		x.vary[0] = "Cookie"
+		h["Vary"] = x.vary[:1:1]
+		return
+	}
+	for _, line := range lines {
 		for field := range strings.SplitSeq(line, ",") {
 			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
 				return
 			}
 		}
 	}
-	h["Vary"] = append(h["Vary"], "Cookie")
+	h["Vary"] = append(lines, "Cookie")
 }
 
 // privateCache returns the Cache-Control of a response that sets a cookie: the

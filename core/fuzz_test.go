@@ -36,7 +36,7 @@ func FuzzScanObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		members, ok := scanObject(data, nil)
 		for _, m := range members { // whatever was made out lies inside
-			if m.name > m.nameEnd || m.nameEnd >= m.value || m.value >= m.valueEnd || m.valueEnd > len(data) {
+			if m.name > m.nameEnd || m.nameEnd >= m.value || m.value >= m.valueEnd || int(m.valueEnd) > len(data) {
 				t.Fatalf("positions %+v of %q", m, data)
 			}
 		}
@@ -92,7 +92,8 @@ func FuzzEncode(f *testing.F) {
 		ch := changes{}
 		ch.set(key, raw)
 		kept := bytes.Clone(data)
-		out, keys := encode(base, &ch, meta{present: true, created: now, token: "token", rest: base.meta.rest},
+		next := meta{present: true, created: now, token: newToken(), rest: base.meta.rest}
+		out, keys := encode(base, &ch, next,
 			cookieWriter{attributes: Cookie{}.withDefaults().resolve(false), age: base.age, now: now})
 		if !bytes.Equal(data, kept) {
 			t.Fatalf("encode wrote to the record that it was given")
@@ -129,7 +130,7 @@ func FuzzEncode(f *testing.F) {
 			t.Errorf("%q became %q: a member is missing", data, out)
 		}
 		again, err := parse(Record{}, out, time.Hour)
-		if err != nil || again.meta.token != "token" || !again.meta.created.Equal(now) {
+		if err != nil || again.meta.token != next.token || !again.meta.created.Equal(now) {
 			t.Errorf("%q is read back as %+v, %v", out, again, err)
 		}
 		if !valid {
@@ -174,15 +175,22 @@ func FuzzDecodeValue(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		var n, wantN int
-		err, wantErr := decodeValue(raw, &n), json.Unmarshal(raw, &wantN)
+		var wantN int
+		n, err := unmarshal[int](raw)
+		wantErr := json.Unmarshal(raw, &wantN)
 		if (err == nil) != (wantErr == nil) || n != wantN {
 			t.Errorf("%q as int: %d, %v; want %d, %v", raw, n, err, wantN, wantErr)
 		}
-		var s, wantS string
-		err, wantErr = decodeValue(raw, &s), json.Unmarshal(raw, &wantS)
+		var wantS string
+		s, err := unmarshal[string](raw)
+		wantErr = json.Unmarshal(raw, &wantS)
 		if (err == nil) != (wantErr == nil) || s != wantS {
 			t.Errorf("%q as string: %q, %v; want %q, %v", raw, s, err, wantS, wantErr)
+		}
+		var wantB bool
+		b, err := unmarshal[bool](raw)
+		if want := json.Unmarshal(raw, &wantB); (err == nil) != (want == nil) || b != wantB {
+			t.Errorf("%q as bool: %v, %v; want %v, %v", raw, b, err, wantB, want)
 		}
 		if wantErr == nil {
 			encoded, err := encodeValue(wantS)
@@ -192,6 +200,13 @@ func FuzzDecodeValue(f *testing.F) {
 			}
 		}
 	})
+}
+
+func unmarshal[T any](raw []byte) (v T, err error) {
+	if !decodePlain(raw, &v) {
+		err = json.Unmarshal(raw, &v)
+	}
+	return v, err
 }
 
 // The law: unescaping undoes escaping, for whatever is UTF-8, and agrees with
@@ -386,7 +401,7 @@ func FuzzMeta(f *testing.F) {
 		if !m.present {
 			return
 		}
-		m.token = base64.RawURLEncoding.EncodeToString([]byte(m.token)) // as those that we write
+		m.token = newToken() // as in each write
 		m.age.max = m.age.max.Truncate(time.Millisecond)
 		again := parseMeta(m.append(nil))
 		if !again.present || !again.created.Equal(m.created) || again.token != m.token || again.age.own != m.age.own || !near(again.age.max, m.age.max) || again.retired != m.retired || !bytes.Equal(again.rest, m.rest) {

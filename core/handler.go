@@ -22,7 +22,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		sw := x.Writer(w, func(w http.ResponseWriter, err error) { m.Fail(w, r, err) })
+		sw := x.Writer(w, x)
 		defer func() {
 			if v := recover(); v != nil {
 				x.Panicked(sw, v)
@@ -110,7 +110,7 @@ func loadFrom(x *Exchange) (*Session, error) {
 	case x == nil:
 		return nil, fmt.Errorf("%w: mount the middleware in front of the handler", ErrNoSession)
 	case x.Skipped():
-		return nil, fmt.Errorf("%w: %s", ErrNoSession, x.skipped)
+		return nil, fmt.Errorf("%w: %s", ErrNoSession, x.skipped.reason())
 	}
 	x.accessed.Store(true)
 	if err := x.ensureLoaded(); err != nil {

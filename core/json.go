@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
@@ -16,10 +17,13 @@ import (
 
 // A member is one name and value of an object, as positions in its text.
 type member struct {
-	name, nameEnd   int // between the quotes
-	value, valueEnd int
+	name, nameEnd   int32 // between the quotes
+	value, valueEnd int32
 	plain           bool // the name has no escapes: it can be compared as it stands
 }
+
+// maxText is how long a text may be, for positions in it to fit into a member.
+const maxText = math.MaxInt32
 
 // scanObject appends the members of the object in data to dst, in order,
 // duplicates included. It reports false when the top level cannot be made out.
@@ -30,7 +34,7 @@ type member struct {
 // when that value is decoded.
 func scanObject(data []byte, dst []member) ([]member, bool) {
 	i := skipSpace(data, 0)
-	if i == len(data) || data[i] != '{' {
+	if i == len(data) || data[i] != '{' || len(data) > maxText {
 		return dst, false
 	}
 	i = skipSpace(data, i+1)
@@ -39,23 +43,23 @@ func scanObject(data []byte, dst []member) ([]member, bool) {
 	}
 	for i < len(data) && data[i] == '"' {
 		var m member
-		m.name = i + 1
 		end, ok := skipString(data, i)
 		if !ok {
 			return dst, false
 		}
-		m.nameEnd = end - 1
+		m.name, m.nameEnd = int32(i+1), int32(end-1)
 		m.plain = isPlain(data[m.name:m.nameEnd])
 		i = skipSpace(data, end)
 		if i == len(data) || data[i] != ':' {
 			return dst, false
 		}
-		m.value = skipSpace(data, i+1)
-		if m.valueEnd, ok = skipValue(data, m.value); !ok {
+		i = skipSpace(data, i+1)
+		if end, ok = skipValue(data, i); !ok {
 			return dst, false
 		}
+		m.value, m.valueEnd = int32(i), int32(end)
 		dst = append(dst, m)
-		i = skipSpace(data, m.valueEnd)
+		i = skipSpace(data, end)
 		switch {
 		case i == len(data):
 			return dst, false
@@ -217,21 +221,29 @@ func encodeValue(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
-// decodeValue is json.Unmarshal with a short way for the commonest values.
-func decodeValue(raw []byte, v any) error {
+// decodePlain does what json.Unmarshal does for the commonest values, and tells
+// whether it did. v does not escape from it, so that reading them costs no
+// allocation.
+func decodePlain(raw []byte, v any) bool {
 	switch v := v.(type) {
 	case *string:
 		if n := len(raw); n >= 2 && raw[0] == '"' && raw[n-1] == '"' && isPlain(raw[1:n-1]) {
 			*v = string(raw[1 : n-1])
-			return nil
+			return true
 		}
 	case *int:
 		if n, ok := parseInt(raw); ok {
 			*v = n
-			return nil
+			return true
+		}
+	case *bool:
+		switch string(raw) {
+		case "true", "false":
+			*v = raw[0] == 't'
+			return true
 		}
 	}
-	return json.Unmarshal(raw, v)
+	return false
 }
 
 // parseInt reads a plain decimal number of up to 18 digits.
@@ -268,7 +280,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, raw...)
 }
 
-func appendPlain(dst []byte, s string) []byte {
+func appendPlain[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, s...)
 	return append(dst, '"')

@@ -87,9 +87,12 @@ func decodeKey[T any](key, op string, raw json.RawMessage) (v T, err error) {
 	if raw == nil {
 		return v, ErrAbsent
 	}
-	if err := decodeValue(raw, &v); err != nil {
-		var zero T
-		return zero, &KeyError{Key: key, Op: op, Err: safeJSONError(err)}
+	if decodePlain(raw, &v) {
+		return v, nil
 	}
-	return v, nil
+	decoded := new(T)
+	if err := json.Unmarshal(raw, decoded); err != nil {
+		return v, &KeyError{Key: key, Op: op, Err: safeJSONError(err)}
+	}
+	return *decoded, nil
 }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -59,11 +58,15 @@ func (d *document) index() []member {
 type meta struct {
 	present bool
 	created time.Time // zero for a session that Express made and nobody changed here yet
-	token   string    // random, new with every write: no two records are ever equal
+	token   token     // random, new with every write: no two records are ever equal
 	age     age       // what we last wrote as the cookie's max age
 	retired time.Time // when the session moved on to another id; zero: it did not
 	rest    []byte    // members that this version does not know, each with a comma before it
 }
+
+// A token is that of one write, as text. One that cannot be read is zero, which
+// none that was written is.
+type token [11]byte
 
 // An age is the max age of a session's cookie.
 type age struct {
@@ -112,7 +115,9 @@ func parseMeta(raw []byte) meta {
 				m.created = time.UnixMilli(int64(ms))
 			}
 		case "token":
-			_ = decodeValue(value, &m.token) // one that cannot be read matches nothing
+			if len(value) == len(m.token)+2 && value[0] == '"' {
+				copy(m.token[:], value[1:])
+			}
 		case "maxAge":
 			m.age.max = milliseconds(value)
 		case "ownMaxAge":
@@ -139,7 +144,7 @@ func (m meta) append(dst []byte) []byte {
 		dst = append(dst, ',')
 	}
 	dst = append(dst, `"token":`...)
-	dst = appendPlain(dst, m.token)
+	dst = appendPlain(dst, m.token[:])
 	if m.age.max > 0 {
 		dst = append(dst, `,"maxAge":`...)
 		dst = strconv.AppendInt(dst, m.age.max.Milliseconds(), 10)
@@ -155,10 +160,11 @@ func (m meta) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-func newToken() string {
+func newToken() (t token) {
 	var raw [tokenBytes]byte
 	rand.Read(raw[:])
-	return base64.RawURLEncoding.EncodeToString(raw[:])
+	base64.RawURLEncoding.Encode(t[:], raw[:])
+	return t
 }
 
 // cookieMaxAge reads originalMaxAge of the member cookie. Whatever is odd about
@@ -372,7 +378,7 @@ func (w cookieWriter) appendNew(dst []byte) []byte {
 		dst = append(dst, `,"partitioned":true`...)
 	}
 	if a.Priority != "" {
-		dst = appendPlain(append(dst, `,"priority":`...), string(bytes.ToLower([]byte(a.Priority))))
+		dst = appendLower(append(dst, `,"priority":`...), string(a.Priority))
 	}
 	dst = appendExpires(append(dst, `,"expires":`...), w.now, w.age.max)
 	if a.Secure != SecureNever {
@@ -384,9 +390,22 @@ func (w cookieWriter) appendNew(dst []byte) []byte {
 	}
 	dst = appendString(append(dst, `,"path":`...), a.Path)
 	if s := sameSiteName(a.sameSite); s != "" {
-		dst = appendPlain(append(dst, `,"sameSite":`...), string(bytes.ToLower([]byte(s))))
+		dst = appendLower(append(dst, `,"sameSite":`...), s)
 	}
 	return append(dst, '}')
+}
+
+// appendLower appends an ASCII word in lower case, in quotes.
+func appendLower(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, '"')
 }
 
 func appendMaxAge(dst []byte, d time.Duration) []byte {
@@ -428,7 +447,7 @@ func cookieExpires(cookie []byte) (t time.Time) {
 func retiredText(m meta, cookie cookieWriter) []byte {
 	m.age = age{}
 	cookie.age = age{}
-	out := cookie.appendNew([]byte(`{"cookie":`))
+	out := cookie.appendNew(append(make([]byte, 0, 256), `{"cookie":`...))
 	out = append(out, `,"__cloakroom":`...)
 	return append(m.append(out), '}')
 }

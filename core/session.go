@@ -46,7 +46,7 @@ func (s Status) String() string {
 }
 
 // A renewal is what Renew and Regenerate ask for.
-type renewal int
+type renewal uint8
 
 const (
 	keepID renewal = iota

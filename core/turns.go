@@ -12,6 +12,7 @@ import (
 type turns struct {
 	mu    sync.Mutex
 	queue map[string]*turn
+	spare *turn // one that ended and that nobody knows any more
 }
 
 type turn struct {
@@ -28,7 +29,11 @@ func (t *turns) take(ctx context.Context, key string) (*turn, error) {
 		if t.queue == nil {
 			t.queue = make(map[string]*turn)
 		}
-		q = &turn{n: 1}
+		if q = t.spare; q == nil {
+			q = new(turn)
+		}
+		t.spare = nil
+		q.n = 1
 		t.queue[key] = q
 		t.mu.Unlock()
 		return q, nil
@@ -57,6 +62,9 @@ func (t *turns) leave(key string, q *turn) {
 	defer t.mu.Unlock()
 	if q.n--; q.n == 0 {
 		delete(t.queue, key)
+		if q.latest = nil; q.next == nil {
+			t.spare = q
+		}
 		return
 	}
 	q.next <- struct{}{} // never blocks: there is one turn, and it was ours

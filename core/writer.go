@@ -15,26 +15,41 @@ import (
 type Writer struct {
 	http.ResponseWriter
 	x     *Exchange
-	fail  func(w http.ResponseWriter, err error) // sends the error page; nil: the caller does it later
+	page  ErrorPage // nil: the caller sends it later
 	began bool
 	err   error
 }
 
-// Writer returns the writer for the handler. fail sends the error page where
-// the commit fails; with nil nothing is sent, and the adapter has to do it when
+// An ErrorPage answers in place of a handler whose session could not be saved.
+type ErrorPage interface {
+	// ServeError writes the answer for err to w. Nothing was written before.
+	ServeError(w http.ResponseWriter, err error)
+}
+
+// An ErrorPageFunc is a function that is an [ErrorPage].
+type ErrorPageFunc func(w http.ResponseWriter, err error)
+
+// ServeError calls f.
+func (f ErrorPageFunc) ServeError(w http.ResponseWriter, err error) { f(w, err) }
+
+// ServeError implements [ErrorPage] as [Manager.Fail] does.
+func (x *Exchange) ServeError(w http.ResponseWriter, err error) { x.m.Fail(w, x.Request(), err) }
+
+// Writer returns the writer for the handler. Where the commit fails it sends the
+// error page; with a nil page nothing is sent, and the adapter has to do it when
 // the handler has returned ([Writer.Err]).
-func (x *Exchange) Writer(w http.ResponseWriter, fail func(w http.ResponseWriter, err error)) *Writer {
+func (x *Exchange) Writer(w http.ResponseWriter, page ErrorPage) *Writer {
 	x.keepHeaders(w.Header())
 	writer := &x.writer
 	if writer.x != nil { // mounted twice
 		writer = new(Writer)
 	}
-	*writer = Writer{ResponseWriter: w, x: x, fail: fail}
+	*writer = Writer{ResponseWriter: w, x: x, page: page}
 	return writer
 }
 
 // FailBy sets how the error page is sent where the commit fails from now on.
-func (w *Writer) FailBy(fail func(w http.ResponseWriter, err error)) { w.fail = fail }
+func (w *Writer) FailBy(page ErrorPage) { w.page = page }
 
 // Began tells whether the response has begun.
 func (w *Writer) Began() bool { return w.began }
@@ -50,8 +65,8 @@ func (w *Writer) Fail(err error) {
 	}
 	w.began, w.err = true, err
 	w.x.out.Store(true)
-	if w.fail != nil {
-		w.fail(w.ResponseWriter, err)
+	if w.page != nil {
+		w.page.ServeError(w.ResponseWriter, err)
 	}
 }
 
@@ -69,8 +84,8 @@ func (w *Writer) Begin() error {
 	}
 	w.err = w.x.firstByte(w.Header()) // may panic: then the response has not begun
 	w.began = true
-	if w.err != nil && w.fail != nil {
-		w.fail(w.ResponseWriter, w.err)
+	if w.err != nil && w.page != nil {
+		w.page.ServeError(w.ResponseWriter, w.err)
 		// A handler that ignores errors may go on for long: let the client know.
 		if canFlush(w.ResponseWriter) {
 			_ = http.NewResponseController(w.ResponseWriter).Flush()

@@ -76,7 +76,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				err = x.Commit(w.Header())
 				// After this function the HTTPErrorHandler has the floor, and
 				// nobody is left to answer for it.
-				w.FailBy(func(_ http.ResponseWriter, err error) { m.Fail(inner, c.Request(), err) })
+				w.FailBy(core.ErrorPageFunc(func(_ http.ResponseWriter, err error) { m.Fail(inner, c.Request(), err) }))
 			} else {
 				err = x.Finish(w.Header())
 			}

@@ -52,7 +52,8 @@ func Use(m *core.Manager) gin.HandlerFunc {
 			return
 		}
 		inner := c.Writer
-		w := &writer{inner, x.Writer(inner, func(_ http.ResponseWriter, err error) { fail(m, c, inner, err) })}
+		w := &writer{ResponseWriter: inner, m: m, c: c}
+		w.commit = x.Writer(inner, w)
 		c.Writer = w
 		defer func() {
 			if v := recover(); v != nil {
@@ -95,7 +96,12 @@ func Load(c *gin.Context) (*Session, error) { return core.Load(c.Request.Context
 type writer struct {
 	gin.ResponseWriter
 	commit *core.Writer // around the same writer
+	m      *core.Manager
+	c      *gin.Context
 }
+
+// ServeError implements [core.ErrorPage].
+func (w *writer) ServeError(_ http.ResponseWriter, err error) { fail(w.m, w.c, w.ResponseWriter, err) }
 
 func (w *writer) WriteHeaderNow() {
 	if w.commit.Begin() == nil {

@@ -56,7 +56,7 @@ func (a *adapter) handler(m *core.Manager, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r2)
 			return
 		}
-		cw := x.Writer(w, func(w http.ResponseWriter, err error) { a.page(m, w, r2, err) })
+		cw := x.Writer(w, core.ErrorPageFunc(func(w http.ResponseWriter, err error) { a.page(m, w, r2, err) }))
 		defer func() {
 			if v := recover(); v != nil {
 				a.panics(x, cw, v)
