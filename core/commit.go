@@ -307,7 +307,7 @@ func (s *Session) takeTurn(ctx context.Context) (*turn, error) {
 	if turn.latest == nil || turn.latest.meta.token == s.base.meta.token {
 		return turn, nil
 	}
-	newer, err := parse(turn.latest.record, turn.latest.text, s.x.cookie.MaxAge)
+	newer, err := s.x.m.parser.parse(turn.latest.record, turn.latest.text, s.x.cookie.MaxAge)
 	if err != nil {
 		panic("cloakroom: a record that was just written cannot be read")
 	}
@@ -584,7 +584,7 @@ func (m *Manager) read(rec Record, configured time.Duration) (*document, error) 
 			return nil, err
 		}
 	}
-	return parse(rec, text, configured)
+	return m.parser.parse(rec, text, configured)
 }
 
 // load returns what the store has under key. A record that cannot be read is

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add([]byte(`{"cookie":{},"a":1,"b":2}`), "new \" key\u2028", "null")
 	now := time.Date(2026, 11, 21, 8, 29, 14, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, data []byte, key, value string) {
-		base, err := parse(Record{ID: "id", Data: data}, data, time.Hour)
+		base, err := new(parser).parse(Record{ID: "id", Data: data}, data, time.Hour)
 		if err != nil || isReserved(key) || !utf8.ValidString(key) {
 			return
 		}
@@ -129,7 +130,7 @@ func FuzzEncode(f *testing.F) {
 		if !isObject(findMember(out, members, cookieMember)) || findMember(out, members, metaMember) == nil {
 			t.Errorf("%q became %q: a member is missing", data, out)
 		}
-		again, err := parse(Record{}, out, time.Hour)
+		again, err := new(parser).parse(Record{}, out, time.Hour)
 		if err != nil || again.meta.token != next.token || !again.meta.created.Equal(now) {
 			t.Errorf("%q is read back as %+v, %v", out, again, err)
 		}
@@ -167,6 +168,49 @@ func hasFold(cookie []byte) bool {
 		}
 	}
 	return false
+}
+
+// The law: what a parser remembers of other records changes nothing.
+func FuzzParse(f *testing.F) {
+	const cookie = `{"cookie":{"originalMaxAge":null,"expires":null,"path":"/"}`
+	for _, seed := range [][2]string{
+		{cookie + `,"a":1}`, cookie + `,"b":2,"__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8"}}`},
+		{cookie + ` , "a":1}`, cookie + ` ,"cookie":{"originalMaxAge":5000}}`},
+		{cookie + `,"a":1}`, cookie + `}`},
+		{cookie + `,"a":1}`, cookie + `,}`},
+		{cookie + `,"a":1}`, cookie + `,"a":1}x`},
+		{`{"cookie":{"expires":"2026-11-21T08:29:14.000Z"},"a":1}`, `{"cookie":{"expires":"2026-11-21T08:29:14.000Z"},"b":1}`},
+		{`{"cookie":{},"cookie":{"originalMaxAge":5000},"a":1}`, `{"cookie":{},"__cloakroom":{"created":1,"token":"\u0041\u0041"}}`},
+		{`{"cookie":{},"a":1}`, `{"cookie":{},"__cloakroom":{"created":01,"token":"AAAAAAAAAAA"}}`},
+	} {
+		f.Add([]byte(seed[0]), []byte(seed[1]))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		experienced := new(parser)
+		_, _ = experienced.parse(Record{}, first, time.Hour) // for what it remembers
+		got, err := experienced.parse(Record{}, second, time.Hour)
+		want, wantErr := new(parser).parse(Record{}, second, time.Hour)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q after %q: %v, want %v", second, first, err, wantErr)
+		}
+		if err == nil && (!slices.Equal(got.members, want.members) || got.age != want.age || got.meta.token != want.meta.token) {
+			t.Errorf("%q after %q: %+v, want %+v", second, first, got, want)
+		}
+		if err != nil {
+			return
+		}
+		raw := findMember(second, got.members, metaMember)
+		plain, ok := parsePlainMeta(raw)
+		if ok && json.Valid(raw) {
+			var m struct {
+				Created int64
+				Token   string
+			}
+			if err := json.Unmarshal(raw, &m); err != nil || m.Created != plain.created.UnixMilli() || m.Token != string(plain.token[:]) {
+				t.Errorf("%q is read as %+v, want %+v (%v)", raw, plain, m, err)
+			}
+		}
+	})
 }
 
 // The law: a member that is read the short way is read as encoding/json does.

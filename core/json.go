@@ -41,6 +41,11 @@ func scanObject(data []byte, dst []member) ([]member, bool) {
 	if i < len(data) && data[i] == '}' {
 		return dst, skipSpace(data, i+1) == len(data)
 	}
+	return scanMembers(data, i, dst)
+}
+
+// scanMembers is scanObject from the name of a member on.
+func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 	for i < len(data) && data[i] == '"' {
 		var m member
 		end, ok := skipString(data, i)
@@ -96,12 +101,20 @@ func memberIs(data []byte, m member, name string) bool {
 // findMember returns the value of name, or nil. As in JSON.parse and
 // encoding/json the last of several wins.
 func findMember(data []byte, members []member, name string) []byte {
-	for i := len(members) - 1; i >= 0; i-- {
-		if memberIs(data, members[i], name) {
-			return data[members[i].value:members[i].valueEnd]
-		}
+	if i := lastMember(data, members, name); i >= 0 {
+		return data[members[i].value:members[i].valueEnd]
 	}
 	return nil
+}
+
+// lastMember returns the index of that member, or -1.
+func lastMember(data []byte, members []member, name string) int {
+	for i := len(members) - 1; i >= 0; i-- {
+		if memberIs(data, members[i], name) {
+			return i
+		}
+	}
+	return -1
 }
 
 func skipSpace(data []byte, i int) int {

@@ -30,6 +30,7 @@ type Manager struct {
 	replacer     Replacer
 	updateLoader UpdateLoader
 
+	parser   parser
 	turns    turns
 	touched  *recent // when this process last extended a session
 	retired  *recent // sessions that this process ended or renewed

@@ -1,11 +1,13 @@
 package core
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -74,18 +76,51 @@ type age struct {
 	max time.Duration // 0 is a cookie for the browser's session
 }
 
+// A parser reads the texts of records. It remembers how the last one began,
+// because most sessions of an app begin alike, with the member cookie.
+type parser struct {
+	head   atomic.Pointer[head]
+	misses atomic.Uint32 // texts that began in another way, as far as they could have been one
+}
+
+const (
+	headEvery = 64  // after so many misses another head is remembered
+	maxHead   = 512 // bytes
+)
+
+// A head is the beginning of a text up to and with the comma behind the member
+// cookie, which has no max age and no expiry: one that has is another each time.
+type head struct {
+	text   []byte
+	cookie member
+}
+
 // parse reads the text of a record. configured is the max age that Config gives.
-func parse(rec Record, text []byte, configured time.Duration) (*document, error) {
+func (p *parser) parse(rec Record, text []byte, configured time.Duration) (*document, error) {
 	d := &document{record: rec, text: text}
+	known := p.head.Load()
 	var ok bool
-	if d.members, ok = scanObject(text, d.few[:0]); !ok {
+	if known != nil && len(text) <= maxText && bytes.HasPrefix(text, known.text) {
+		d.members, ok = scanMembers(text, skipSpace(text, len(known.text)), append(d.few[:0], known.cookie))
+	} else {
+		known = nil
+		d.members, ok = scanObject(text, d.few[:0])
+	}
+	if !ok {
 		return nil, ErrUndecodable
 	}
 	if raw := findMember(text, d.members, metaMember); raw != nil {
 		d.meta = parseMeta(raw)
 	}
 	d.age = d.meta.age
-	if found := cookieMaxAge(findMember(text, d.members, cookieMember)); !d.meta.present {
+	var found time.Duration
+	if i := lastMember(text, d.members, cookieMember); i > 0 || i == 0 && known == nil {
+		found = cookieMaxAge(d.value(i))
+		if i == 0 && found == 0 && p.misses.Add(1)%headEvery == 1 {
+			p.remember(d)
+		}
+	}
+	if !d.meta.present {
 		d.age = age{own: found > 0 && !near(found, configured), max: found}
 	} else if !near(found, d.meta.age.max) { // Express changed it
 		d.age = age{own: true, max: found}
@@ -96,11 +131,28 @@ func parse(rec Record, text []byte, configured time.Duration) (*document, error)
 	return d, nil
 }
 
+// remember keeps the head of d, whose first member is a cookie without a max age.
+func (p *parser) remember(d *document) {
+	first := d.members[0]
+	end := skipSpace(d.text, int(first.valueEnd))
+	if end < maxHead && d.text[end] == ',' && cookieExpires(d.value(0)).IsZero() {
+		p.head.Store(&head{bytes.Clone(d.text[:end+1]), first})
+	}
+}
+
+// value returns the value of the member at an index.
+func (d *document) value(i int) []byte {
+	return d.text[d.members[i].value:d.members[i].valueEnd]
+}
+
 func near(a, b time.Duration) bool {
 	return (a > 0) == (b > 0) && (a-b).Abs() <= sameAge
 }
 
 func parseMeta(raw []byte) meta {
+	if m, ok := parsePlainMeta(raw); ok {
+		return m
+	}
 	var buf [8]member
 	members, ok := scanObject(raw, buf[:0])
 	if !ok {
@@ -131,6 +183,24 @@ func parseMeta(raw []byte) meta {
 		}
 	}
 	return m
+}
+
+// parsePlainMeta reads what append writes for most sessions.
+func parsePlainMeta(raw []byte) (m meta, ok bool) {
+	const before, between, after = `{"created":`, `,"token":"`, `"}`
+	comma := len(raw) - len(between) - len(m.token) - len(after)
+	if comma <= len(before) || string(raw[:len(before)]) != before ||
+		string(raw[comma:comma+len(between)]) != between || string(raw[len(raw)-len(after):]) != after {
+		return m, false
+	}
+	ms, ok := parseInt(raw[len(before):comma])
+	written := raw[comma+len(between):][:len(m.token)]
+	if !ok || ms <= 0 || !isPlain(written) {
+		return m, false
+	}
+	copy(m.token[:], written)
+	m.present, m.created = true, time.UnixMilli(int64(ms))
+	return m, true
 }
 
 func (m meta) isRetired() bool { return !m.retired.IsZero() }
