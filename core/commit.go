@@ -208,7 +208,10 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 			}
 			return err
 		}
-		before := s.x.m.touched.last(s.key)
+		var before recentSlot
+		if s.changes.ageSet {
+			before = s.x.m.touched.last(s.key)
+		}
 		newer, err := s.x.m.update(ctx, s.base, next, s.x.cookie.MaxAge)
 		switch {
 		case err == nil:
@@ -538,8 +541,10 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 		if !base.meta.created.IsZero() {
 			next.meta.created = base.meta.created
 		}
-		if found := findMember(base.text, base.index(), cookieMember); !cookie.set && isObject(found) {
-			next.meta.age.max = cookieMaxAge(found) // it stays as it was found
+		if !cookie.set && base.bare {
+			next.meta.age.max = 0 // it stays as it was found
+		} else if found := findMember(base.text, base.index(), cookieMember); !cookie.set && isObject(found) {
+			next.meta.age.max = cookieMaxAge(found)
 		}
 	}
 	life := s.lifespan(next).from(now)

@@ -199,6 +199,13 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		var ch changes
+		ch.set("a", json.RawMessage(`true`))
+		m, w := meta{present: true, created: time.UnixMilli(1)}, cookieWriter{age: got.age}
+		gotText, _ := encode(got, &ch, m, w)
+		if wantText, _ := encode(want, &ch, m, w); !bytes.Equal(gotText, wantText) {
+			t.Errorf("%q after %q becomes %q, want %q", second, first, gotText, wantText)
+		}
 		raw := findMember(second, got.members, metaMember)
 		plain, ok := parsePlainMeta(raw)
 		if ok && json.Valid(raw) {

@@ -43,6 +43,7 @@ type document struct {
 	members []member // of text; use index
 	meta    meta
 	age     age
+	bare    bool // the member cookie is an object without a max age and an expiry: it is written back as it is
 
 	few [6]member // room for the members of most sessions
 }
@@ -114,7 +115,8 @@ func (p *parser) parse(rec Record, text []byte, configured time.Duration) (*docu
 	}
 	d.age = d.meta.age
 	var found time.Duration
-	if i := lastMember(text, d.members, cookieMember); i > 0 || i == 0 && known == nil {
+	i := lastMember(text, d.members, cookieMember)
+	if d.bare = i == 0 && known != nil; i >= 0 && !d.bare {
 		found = cookieMaxAge(d.value(i))
 		if i == 0 && found == 0 && p.misses.Add(1)%headEvery == 1 {
 			p.remember(d)
@@ -135,9 +137,17 @@ func (p *parser) parse(rec Record, text []byte, configured time.Duration) (*docu
 func (p *parser) remember(d *document) {
 	first := d.members[0]
 	end := skipSpace(d.text, int(first.valueEnd))
-	if end < maxHead && d.text[end] == ',' && cookieExpires(d.value(0)).IsZero() {
+	if end < maxHead && d.text[end] == ',' && isBare(d.value(0)) {
 		p.head.Store(&head{bytes.Clone(d.text[:end+1]), first})
 	}
+}
+
+// isBare tells whether the member cookie is an object without a max age and an
+// expiry.
+func isBare(cookie []byte) bool {
+	var buf [12]member
+	members, ok := scanObject(cookie, buf[:0])
+	return ok && isNone(findMember(cookie, members, "originalMaxAge")) && isNone(findMember(cookie, members, "expires"))
 }
 
 // value returns the value of the member at an index.
@@ -318,7 +328,7 @@ func encode(base *document, ch *changes, next meta, cookie cookieWriter) (text [
 
 	hasCookie, hasMeta := false, false
 	if base != nil {
-		hasCookie = findMember(base.text, base.index(), cookieMember) != nil
+		hasCookie = lastMember(base.text, base.index(), cookieMember) >= 0
 	}
 	if !hasCookie { // a new session, or one that Express could not load
 		out = cookie.append(append(out, `"cookie":`...), nil)
@@ -330,7 +340,11 @@ func encode(base *document, ch *changes, next meta, cookie cookieWriter) (text [
 			case memberIs(base.text, m, cookieMember):
 				comma()
 				out = append(append(out, name...), ':')
-				out = cookie.append(out, value)
+				if base.bare && !cookie.set {
+					out = append(out, value...)
+				} else {
+					out = cookie.append(out, value)
+				}
 			case memberIs(base.text, m, metaMember):
 				if hasMeta {
 					continue

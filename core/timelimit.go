@@ -88,7 +88,7 @@ func (c *timeLimit) Err() error {
 	switch {
 	case c.stopped:
 		return context.Canceled
-	case !time.Now().Before(c.until):
+	case time.Until(c.until) <= 0:
 		return context.DeadlineExceeded
 	}
 	return nil
