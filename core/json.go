@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -48,12 +49,11 @@ func scanObject(data []byte, dst []member) ([]member, bool) {
 func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 	for i < len(data) && data[i] == '"' {
 		var m member
-		end, ok := skipString(data, i)
+		end, plain, ok := skipName(data, i)
 		if !ok {
 			return dst, false
 		}
-		m.name, m.nameEnd = int32(i+1), int32(end-1)
-		m.plain = isPlain(data[m.name:m.nameEnd])
+		m.name, m.nameEnd, m.plain = int32(i+1), int32(end-1), plain
 		i = skipSpace(data, end)
 		if i == len(data) || data[i] != ':' {
 			return dst, false
@@ -63,6 +63,9 @@ func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 			return dst, false
 		}
 		m.value, m.valueEnd = int32(i), int32(end)
+		if len(dst) == cap(dst) { // room for all, if they go on as they began
+			dst = slices.Grow(dst, (len(dst)+1)*(len(data)-end)/end+8)
+		}
 		dst = append(dst, m)
 		i = skipSpace(data, end)
 		switch {
@@ -122,6 +125,21 @@ func skipSpace(data []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// skipName returns the position after the name that begins at i, and whether it
+// is plain.
+func skipName(data []byte, i int) (end int, plain, ok bool) {
+	for j := i + 1; j < len(data); j++ {
+		switch c := data[j]; {
+		case c == '"':
+			return j + 1, true, true
+		case c < ' ' || c == '\\' || c >= utf8.RuneSelf:
+			end, ok = skipString(data, i)
+			return end, ok && isPlain(data[i+1:end-1]), ok
+		}
+	}
+	return 0, false, false
 }
 
 // skipString returns the position after the string that begins at i.
