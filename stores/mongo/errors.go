@@ -1,0 +1,162 @@
+package mongostore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+const storeName = "mongodb"
+
+// refuse returns an error when ctx is done before anything was sent.
+func refuse(ctx context.Context, verb string) error {
+	if err := ctx.Err(); err != nil {
+		return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: contextClass(err), Err: err}
+	}
+	return nil
+}
+
+func contextClass(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "timeout"
+	}
+	return "canceled"
+}
+
+// A refusal is what a code of the server means.
+type refusal struct {
+	class   string
+	outcome core.Outcome
+	err     error
+}
+
+// refusals are what a server says when it does not do a command. The text beside
+// the code is not passed on: it quotes ids and documents.
+//
+// Those with an unknown outcome are met in a failover, where the driver may have
+// sent the command before: that the second server refused it says nothing about
+// the first.
+var refusals = map[int]refusal{
+	6:     {class: "host is unreachable"},
+	7:     {class: "host is not found"},
+	50:    {class: "timeout", err: context.DeadlineExceeded},
+	89:    {class: "timeout between servers"},
+	91:    {class: "server is shutting down"},
+	134:   {class: "server is not ready to read"},
+	189:   {class: "primary stepped down"},
+	262:   {class: "timeout", err: context.DeadlineExceeded},
+	9001:  {class: "connection between servers failed"},
+	10107: {class: "server is not the primary"},
+	11600: {class: "server is shutting down"},
+	11602: {class: "primary stepped down"},
+	13435: {class: "server is not the primary"},
+	13436: {class: "server is recovering"},
+
+	8:     {class: "authentication required", outcome: core.NotApplied},
+	13:    {class: "not permitted to this user", outcome: core.NotApplied},
+	18:    {class: "authentication failed", outcome: core.NotApplied},
+	121:   {class: "document fails the collection's validation", outcome: core.NotApplied},
+	10334: {class: "document is too large", outcome: core.NotApplied},
+	14031: {class: "disk is full", outcome: core.NotApplied, err: core.ErrStoreFull},
+}
+
+// The codes of an index that exists with other options or under another name.
+const (
+	codeIndexOptionsConflict  = 85
+	codeIndexKeySpecsConflict = 86
+)
+
+// failure makes a StoreError of what the driver returned. Nothing of the text of
+// a server's or the driver's error is in it.
+func failure(ctx context.Context, verb string, err error) error {
+	if done := (*core.StoreError)(nil); err == nil || errors.As(err, &done) {
+		return err
+	}
+	f := &core.StoreError{Store: storeName, Verb: verb}
+	var (
+		write   mongo.WriteException
+		command mongo.CommandError
+		op      *net.OpError
+	)
+	if notSent(err) {
+		f.Outcome = core.NotApplied
+	}
+	switch {
+	case errors.As(err, &write) && len(write.WriteErrors) > 0:
+		refused(f, write.WriteErrors[0].Code)
+	case errors.As(err, &write): // the primary applied it
+		f.Class = "not confirmed by as many servers as the write concern asks for"
+		if ctx.Err() != nil || mongo.IsTimeout(err) {
+			f.Err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
+		}
+	case errors.As(err, &command) && command.Code != 0:
+		refused(f, int(command.Code))
+	case isServerSelection(err):
+		f.Class, f.Err = "no server is available", ctx.Err()
+	case ctx.Err() != nil:
+		f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
+	case mongo.IsTimeout(err), errors.Is(err, context.Canceled):
+		f.Class, f.Err = "timeout", context.DeadlineExceeded
+	case errors.Is(err, mongo.ErrClientDisconnected):
+		f.Outcome, f.Class, f.Err = core.NotApplied, "client is disconnected", net.ErrClosed
+	case errors.As(err, &op):
+		f.Class, f.Err = "connection failed", op
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
+	case mongo.IsNetworkError(err):
+		f.Class = "connection failed"
+	case errors.As(err, &command):
+		f.Class = "refused by the server"
+	default:
+		f.Class = "client failed"
+	}
+	return f
+}
+
+func refused(f *core.StoreError, code int) {
+	r, ok := refusals[code]
+	if !ok {
+		r = refusal{class: "refused by the server (code " + strconv.Itoa(code) + ")", outcome: core.NotApplied}
+	}
+	f.Class, f.Outcome, f.Err = r.class, r.outcome, r.err
+}
+
+// notSent tells whether an error came before the command was sent. The driver
+// returns one of these only when it has not sent the command before, either.
+func notSent(err error) bool {
+	var op *net.OpError
+	return isServerSelection(err) || errors.As(err, &op) && op.Op == "dial" ||
+		strings.Contains(err.Error(), "while checking out a connection from connection pool")
+}
+
+// isServerSelection knows an error by its text: its type is in a package of the
+// driver that may change at any time.
+func isServerSelection(err error) bool {
+	return strings.HasPrefix(err.Error(), "server selection error")
+}
+
+// odd returns the error for a document that has another shape.
+func odd(verb string) error {
+	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: "document holds something that is no session"}
+}
+
+// tooLarge returns an error when a document or command is beyond what servers
+// take.
+func tooLarge(verb string, size int) error {
+	if size <= maxSize {
+		return nil
+	}
+	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: "document is too large"}
+}
+
+// maxSize is the size of a document, and of one update with its filter, that
+// every server takes.
+const maxSize = 16 << 20

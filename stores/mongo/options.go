@@ -1,0 +1,143 @@
+package mongostore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+)
+
+// Options are what can be set about a [Store]. The zero value is the
+// recommended setting.
+type Options struct {
+	// Objects keeps a session as a sub-document in place of a string of JSON, as
+	// connect-mongo does with stringify: false. It has to be what the Express
+	// app on the same sessions does; without one, a string is faster. Either
+	// form is read, whatever is set here.
+	Objects bool
+
+	// TouchAfter is for an Express app whose connect-mongo has touchAfter set:
+	// every document that is written gets the field lastModified, by which
+	// connect-mongo knows when it may spare a touch. Without it the field is
+	// kept up to date where a document has it.
+	TouchAfter bool
+
+	// AppClock lets the clock of this machine decide what has expired, in place
+	// of the server's. It is for servers that do not know $$NOW. The clocks of
+	// all apps then have to agree to within what an idle time may be off.
+	AppClock bool
+
+	// WriteConcern is what a write waits for. The default is majority: what was
+	// stored, a logout too, is still so after a failover. One that waits for
+	// nothing (w: 0) is refused.
+	WriteConcern *writeconcern.WriteConcern
+
+	// ReadConcern is what a read sees. The default is majority: nothing that a
+	// failover could take back.
+	ReadConcern *readconcern.ReadConcern
+
+	// Database and Collection are for [Open]. The defaults are the database in
+	// the URI, "test" where it names none, and "sessions", as with
+	// connect-mongo.
+	Database, Collection string
+
+	// Logger is for what New and Open find odd. The default is slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.WriteConcern == nil {
+		o.WriteConcern = writeconcern.Majority()
+	}
+	if o.ReadConcern == nil {
+		o.ReadConcern = readconcern.Majority()
+	}
+	if o.Collection == "" {
+		o.Collection = "sessions"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func (o Options) check() error {
+	switch {
+	case !o.WriteConcern.IsValid():
+		return errors.New("mongostore: Options.WriteConcern is not valid")
+	case !o.WriteConcern.Acknowledged():
+		return errors.New("mongostore: Options.WriteConcern waits for nothing (w: 0), want 1 or more: a store has to know whether a write was applied")
+	}
+	return nil
+}
+
+// New returns a store on the app's collection. The client stays the app's, which
+// disconnects it. The concerns of the collection and its read preference are
+// not used: Options say what is, and reads go to the primary. The error says
+// which option is not valid.
+func New(collection *mongo.Collection, o Options) (*Store, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if collection == nil {
+		return nil, errors.New("mongostore: collection is nil: make one with client.Database(name).Collection(name)")
+	}
+	o = o.withDefaults()
+	primary := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(o.WriteConcern)
+	return &Store{
+		coll:   collection.Clone(primary.SetReadConcern(o.ReadConcern)),
+		newest: collection.Clone(primary.SetReadConcern(readconcern.Local())),
+		opts:   o,
+	}, nil
+}
+
+// Open returns a store on a client of its own, which [Store.Close] disconnects.
+// The URI is one that the driver takes, such as
+// mongodb://user:password@host:27017/database. It returns when the server has
+// answered, or an error when it does not until ctx is done.
+func Open(ctx context.Context, uri string, o Options) (*Store, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	opts := options.Client().ApplyURI(uri)
+	client, err := mongo.Connect(opts)
+	if err != nil { // it quotes the URI, password and all
+		return nil, errors.New("mongostore: the URI cannot be used: want mongodb://user:password@host:port/database, or mongodb+srv:// and a name that DNS knows")
+	}
+	if p := opts.ReadPreference; p != nil && p.Mode() != readpref.PrimaryMode {
+		o.Logger.WarnContext(ctx, "mongostore: the read preference in the URI is not used: a secondary may not have the newest session, so reads go to the primary",
+			slog.String("readPreference", p.Mode().String()))
+	}
+	if o.Database == "" {
+		o.Database = databaseOf(uri)
+	}
+	s, err := New(client.Database(o.Database).Collection(o.Collection), o)
+	if err == nil {
+		s.owned = true
+		err = s.Ping(ctx)
+	}
+	if err != nil {
+		_ = client.Disconnect(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return s, nil
+}
+
+// databaseOf returns the database that a valid URI names, or "test".
+func databaseOf(uri string) string {
+	_, rest, _ := strings.Cut(uri, "://")
+	_, path, _ := strings.Cut(rest, "/") // a slash in a password or a socket's path is escaped
+	name, _, _ := strings.Cut(path, "?")
+	if name, err := url.PathUnescape(name); err == nil && name != "" {
+		return name
+	}
+	return "test"
+}
