@@ -695,6 +695,9 @@ func (m *Manager) settleUpdate(ctx context.Context, err error, old, next *docume
 		}
 		return ErrUnknownOutcome
 	}, next)
+	if errors.Is(err, ErrConflict) && newer != nil && newer.meta.token == next.meta.token {
+		return nil, nil // what is in the way is next: the driver sent it twice
+	}
 	return newer, err
 }
 

@@ -572,6 +572,38 @@ func isNotApplied(err error) bool {
 	return errors.As(err, &failure) && failure.Outcome == core.NotApplied
 }
 
+// A driver may send a write again when its reply is lost; the server's answer is
+// then about the second copy.
+func TestAWriteThatWasSentTwiceIsNoConflict(t *testing.T) {
+	twice := &sentTwice{updateLoader: updateLoader{Store: new(mapstore.Store)}}
+	m := process(t, twice)
+	cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1); ticket.Set(s, "one") })
+
+	s := load(t, m, cookie)
+	counter.Update(s, func(n int) int { return n + 1 })
+	commit(t, m, s, cookie)
+	if got := counter.Get(load(t, m, cookie)); got != 2 {
+		t.Errorf("counter is %d, want 2", got)
+	}
+
+	got, ok, err := ticket.Take(context.Background(), load(t, m, cookie))
+	if got != "one" || !ok || err != nil {
+		t.Errorf("Take returned %q, %v, %v; want the value", got, ok, err)
+	}
+
+	s = load(t, m, cookie)
+	if err := s.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	renewed := commit(t, m, s, cookie)
+	if got := counter.Get(load(t, m, renewed)); renewed == cookie || got != 2 {
+		t.Errorf("counter of the renewed session is %d, want 2", got)
+	}
+	if twice.updates == 0 {
+		t.Error("no update was sent twice")
+	}
+}
+
 func TestAnUnknownOutcomeOfARenewalInTwoStepsIsSettled(t *testing.T) {
 	for _, verb := range []string{"create", "update"} {
 		for _, o := range outages[:2] {

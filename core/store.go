@@ -107,7 +107,8 @@ type (
 		Replace(ctx context.Context, old, retired, next Record) error
 	}
 
-	// An UpdateLoader saves a round trip after a lost race.
+	// An UpdateLoader saves a round trip after a lost race. Where a driver may
+	// send a write twice, core needs it to tell a lost race from its own write.
 	UpdateLoader interface {
 		// UpdateOrLoad does what Update does; together with [ErrConflict] it
 		// returns the record that is stored instead, fit to be the next old.

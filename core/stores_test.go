@@ -39,6 +39,21 @@ func (s *updateLoader) UpdateOrLoad(ctx context.Context, old, next core.Record) 
 	return newest, core.ErrConflict
 }
 
+// A sentTwice is a store that does every update twice and tells how the second
+// one ended.
+type sentTwice struct {
+	updateLoader
+	updates int
+}
+
+func (s *sentTwice) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+	s.updates++
+	if newest, err := s.updateLoader.UpdateOrLoad(ctx, old, next); err != nil {
+		return newest, err
+	}
+	return s.updateLoader.UpdateOrLoad(ctx, old, next)
+}
+
 // A replacer is a store that renews an id in one step.
 type replacer struct {
 	core.Store
