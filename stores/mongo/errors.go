@@ -116,7 +116,7 @@ func failure(ctx context.Context, verb string, err error) error {
 	case errors.As(err, &command):
 		f.Class = "refused by the server"
 	default:
-		f.Class = "client failed"
+		f.Class = "driver failed"
 	}
 	return f
 }

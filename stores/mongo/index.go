@@ -32,21 +32,37 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 	if !errors.As(err, &command) || command.Code != codeIndexOptionsConflict && command.Code != codeIndexKeySpecsConflict {
 		return failure(ctx, verb, err)
 	}
-	// There is an index on expires. Under another name it does as well.
-	specs, err := s.coll.Indexes().ListSpecifications(alone(ctx))
-	if err != nil {
+	// There is an index on expires, or one of that name. Under another name it
+	// does as well.
+	done, err := s.expires(ctx)
+	if err != nil || done {
 		return failure(ctx, verb, err)
-	}
-	for _, spec := range specs {
-		if spec.ExpireAfterSeconds != nil && *spec.ExpireAfterSeconds == 0 {
-			keys, err := spec.KeysDocument.Elements()
-			if err == nil && len(keys) == 1 && keys[0].Key() == fieldExpires {
-				return nil
-			}
-		}
 	}
 	return &core.StoreError{
 		Store: storeName, Verb: verb, Outcome: core.NotApplied,
-		Class: `the collection has another index on "expires": drop it, or set its expireAfterSeconds to 0 with collMod`,
+		Class: `the collection has another index on "expires" or named "expires_1": drop it, or set its expireAfterSeconds to 0 with collMod`,
 	}
+}
+
+// expires tells whether the collection has an index that lets the server remove
+// everything that has expired.
+func (s *Store) expires(ctx context.Context) (bool, error) {
+	cursor, err := s.coll.Indexes().List(alone(ctx))
+	if err != nil {
+		return false, err
+	}
+	var indexes []struct {
+		Key     bson.D
+		After   *int32 `bson:"expireAfterSeconds"`
+		Partial bson.D `bson:"partialFilterExpression"`
+	}
+	if err := cursor.All(alone(ctx), &indexes); err != nil {
+		return false, err
+	}
+	for _, index := range indexes {
+		if len(index.Key) == 1 && index.Key[0].Key == fieldExpires && index.After != nil && *index.After == 0 && index.Partial == nil {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -126,16 +128,20 @@ func (r *reader) object(dst []byte, depth int, keep keeper, cookie bool) ([]byte
 
 // distinct tells whether no name comes twice or has a NUL.
 func distinct(names []string) bool {
-	seen := make(map[string]struct{}, len(names))
-	for _, name := range names {
-		seen[name] = struct{}{}
-		for i := range len(name) {
-			if name[i] == 0 {
-				return false
-			}
+	const few = 16
+	var seen map[string]bool // for many: a caller may choose how many
+	if len(names) > few {
+		seen = make(map[string]bool, len(names))
+	}
+	for i, name := range names {
+		if strings.IndexByte(name, 0) >= 0 || seen[name] || seen == nil && slices.Contains(names[:i], name) {
+			return false
+		}
+		if seen != nil {
+			seen[name] = true
 		}
 	}
-	return len(seen) == len(names)
+	return true
 }
 
 // value appends the value that begins here and returns its type.
@@ -264,7 +270,11 @@ func appendJSON(dst []byte, v bson.RawValue) []byte {
 		_, data := v.Binary()
 		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), data), '"')
 	}
-	return append(dst, v.String()...) // MongoDB's own notation, an object like {"$numberDecimal":"1.5"}
+	text := v.String() // MongoDB's own notation, an object like {"$numberDecimal":"1.5"}
+	if !json.Valid([]byte(text)) {
+		text = "null"
+	}
+	return append(dst, text...)
 }
 
 // appendDocument appends a sub-document as a JSON object.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -98,16 +99,25 @@ func New(collection *mongo.Collection, o Options) (*Store, error) {
 	}, nil
 }
 
+// connectTimeout is shorter than the driver's 30 seconds: connections that were
+// begun in an outage are given up that much later, and while two are pending none
+// is begun.
+const connectTimeout = 5 * time.Second
+
 // Open returns a store on a client of its own, which [Store.Close] disconnects.
 // The URI is one that the driver takes, such as
-// mongodb://user:password@host:27017/database. It returns when the server has
-// answered, or an error when it does not until ctx is done.
+// mongodb://user:password@host:27017/database. Where it does not set
+// connectTimeoutMS, that is 5 seconds. Open returns when the server has answered,
+// or an error when it does not until ctx is done.
 func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
 	opts := options.Client().ApplyURI(uri)
+	if opts.ConnectTimeout == nil {
+		opts.SetConnectTimeout(connectTimeout)
+	}
 	client, err := mongo.Connect(opts)
 	if err != nil { // it quotes the URI, password and all
 		return nil, errors.New("mongostore: the URI cannot be used: want mongodb://user:password@host:port/database, or mongodb+srv:// and a name that DNS knows")

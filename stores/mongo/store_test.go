@@ -1,21 +1,37 @@
 package mongostore_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
 	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 )
 
-// dial returns a client for the server, or skips the test where there is none.
-func dial(t testing.TB, opts ...*options.ClientOptions) *mongo.Client {
+const database = "cloakroom-test"
+
+// uri returns where the server is, or skips the test where there is none.
+func uri(t testing.TB) string {
 	t.Helper()
 	uri := os.Getenv("MONGODB_URI")
 	if uri == "" {
@@ -24,9 +40,15 @@ func dial(t testing.TB, opts ...*options.ClientOptions) *mongo.Client {
 		}
 		t.Skip("NOT TESTED: MONGODB_URI is not set; scripts/servers.sh up starts the servers of the tests")
 	}
-	client, err := mongo.Connect(append([]*options.ClientOptions{options.Client().ApplyURI(uri)}, opts...)...)
+	return uri
+}
+
+// dial returns a client for the server.
+func dial(t testing.TB, opts ...*options.ClientOptions) *mongo.Client {
+	t.Helper()
+	client, err := mongo.Connect(append([]*options.ClientOptions{options.Client().ApplyURI(uri(t))}, opts...)...)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal("the URI in MONGODB_URI cannot be used")
 	}
 	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
 	return client
@@ -35,13 +57,13 @@ func dial(t testing.TB, opts ...*options.ClientOptions) *mongo.Client {
 // collection returns a collection that is dropped when the test ends.
 func collection(t testing.TB, client *mongo.Client) *mongo.Collection {
 	t.Helper()
-	c := client.Database("cloakroom-test").Collection(rand.Text())
+	name := rand.Text()
 	t.Cleanup(func() {
-		if err := c.Drop(context.Background()); err != nil {
+		if err := dial(t).Database(database).Collection(name).Drop(context.Background()); err != nil {
 			t.Errorf("drop: %v", err)
 		}
 	})
-	return c
+	return client.Database(database).Collection(name)
 }
 
 func open(t testing.TB, c *mongo.Collection, o mongostore.Options) *mongostore.Store {
@@ -53,7 +75,56 @@ func open(t testing.TB, c *mongo.Collection, o mongostore.Options) *mongostore.S
 	return s
 }
 
+func record(id, text string) core.Record {
+	return core.Record{ID: id, Data: []byte(`{"text":"` + text + `"}`), TTL: time.Minute}
+}
+
+// A deployment is what the tests run on.
+type deployment struct {
+	Version    string
+	FerretDB   bson.Raw `bson:"ferretdb"`
+	SetName    string   `bson:"setName"`
+	Router     string   `bson:"msg"` // "isdbgrid" for mongos
+	failpoints bool
+}
+
+func (d deployment) String() string {
+	s := "MongoDB " + d.Version
+	if d.FerretDB != nil {
+		s = "FerretDB " + d.FerretDB.Lookup("version").StringValue() + ", which speaks the protocol of " + s
+	}
+	switch {
+	case d.Router != "":
+		return s + ", sharded"
+	case d.SetName != "":
+		return s + ", replica set " + d.SetName
+	}
+	return s + ", one server"
+}
+
+func deploymentOf(t testing.TB, client *mongo.Client) (d deployment) {
+	t.Helper()
+	for _, command := range []string{"buildInfo", "hello"} {
+		if err := client.Database("admin").RunCommand(t.Context(), bson.D{{Key: command, Value: 1}}).Decode(&d); err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+	}
+	d.failpoints = failpoint(t, client, bson.D{{Key: "mode", Value: "off"}}) == nil
+	return d
+}
+
+func failpoint(t testing.TB, client *mongo.Client, settings bson.D) error {
+	command := append(bson.D{{Key: "configureFailPoint", Value: "failCommand"}}, settings...)
+	return client.Database("admin").RunCommand(t.Context(), command).Err()
+}
+
 func TestStore(t *testing.T) {
+	client := dial(t)
+	d := deploymentOf(t, client)
+	t.Logf("server: %v", d)
+	if d.SetName == "" && d.Router == "" {
+		t.Log("NOT COVERED on this server: majority concern with more than one vote, retryable writes, failover")
+	}
 	for _, tt := range []struct {
 		name string
 		opts mongostore.Options
@@ -61,14 +132,818 @@ func TestStore(t *testing.T) {
 		{"by default", mongostore.Options{}},
 		{"sub-documents", mongostore.Options{Objects: true}},
 		{"by the app's clock", mongostore.Options{AppClock: true}},
-		{"sub-documents by the app's clock", mongostore.Options{Objects: true, AppClock: true}},
-		{"with lastModified", mongostore.Options{TouchAfter: true}},
+		{"sub-documents by the app's clock", mongostore.Options{Objects: true, AppClock: true, TouchAfter: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client := dial(t)
 			storetest.Run(t, func(t *testing.T) core.Store {
 				return open(t, collection(t, client), tt.opts)
 			})
 		})
+	}
+}
+
+// stored returns the document of an id.
+func stored(t *testing.T, c *mongo.Collection, id string) (doc struct {
+	Session      bson.RawValue
+	JSON         string `bson:"json"`
+	Expires      time.Time
+	LastModified *time.Time `bson:"lastModified"`
+	Note         string
+	Fields       bson.M `bson:",inline"`
+},
+) {
+	t.Helper()
+	if err := c.FindOne(t.Context(), bson.D{{Key: "_id", Value: id}}).Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func TestTheDocumentIsWhatConnectMongoKeeps(t *testing.T) {
+	client := dial(t)
+	for _, tt := range []struct {
+		name string
+		opts mongostore.Options
+	}{
+		{"by default", mongostore.Options{}},
+		{"sub-documents", mongostore.Options{Objects: true}},
+		{"with lastModified", mongostore.Options{TouchAfter: true}},
+		{"by the app's clock", mongostore.Options{AppClock: true}},
+		{"by the app's clock, with lastModified", mongostore.Options{AppClock: true, TouchAfter: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := t.Context()
+			c := collection(t, client)
+			s := open(t, c, tt.opts)
+			check := func(text string, ttl time.Duration) {
+				t.Helper()
+				doc := stored(t, c, "id")
+				want := bson.RawValue{Type: bson.TypeString, Value: stringValue(`{"text":"` + text + `"}`)}
+				if tt.opts.Objects {
+					raw, err := bson.Marshal(bson.D{{Key: "text", Value: text}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					want = bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: raw}
+				}
+				if !doc.Session.Equal(want) || len(doc.Fields) != 1 {
+					t.Errorf("session is %v beside %v, want %v", doc.Session, doc.Fields, want)
+				}
+				if left := time.Until(doc.Expires); left < ttl-30*time.Second || left > ttl+30*time.Second {
+					t.Errorf("it expires in %v, want %v", left, ttl)
+				}
+				if tt.opts.TouchAfter != (doc.LastModified != nil) {
+					t.Errorf("lastModified is %v", doc.LastModified)
+				}
+				if doc.LastModified != nil && time.Since(*doc.LastModified).Abs() > 30*time.Second {
+					t.Errorf("lastModified is %v", doc.LastModified)
+				}
+			}
+			if err := s.Create(ctx, record("id", "first")); err != nil {
+				t.Fatal(err)
+			}
+			check("first", time.Minute)
+			if err := s.Update(ctx, record("id", "first"), record("id", "$text.$$NOW")); err != nil {
+				t.Fatal(err)
+			}
+			check("$text.$$NOW", time.Minute)
+			if err := s.Touch(ctx, "id", time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			check("$text.$$NOW", time.Hour)
+		})
+	}
+}
+
+// stringValue returns the bytes of a BSON string.
+func stringValue(s string) []byte {
+	_, data, err := bson.MarshalValue(s)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// Documents that somebody else wrote: with lastModified, with fields of the app,
+// with types that JSON has not.
+func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
+	client := dial(t)
+	long := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	session := bson.D{{Key: "when", Value: long}, {Key: "n", Value: int64(1)}}
+	text := `{"when":"` + long.UTC().Format("2006-01-02T15:04:05.000Z") + `","n":1}`
+	for _, tt := range []struct {
+		name string
+		opts mongostore.Options
+		want any // of when, after n was set
+	}{
+		{"strings", mongostore.Options{}, nil},
+		{"sub-documents", mongostore.Options{Objects: true}, long},
+		{"sub-documents by the app's clock", mongostore.Options{Objects: true, AppClock: true, TouchAfter: true}, long},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := t.Context()
+			c := collection(t, client)
+			s := open(t, c, tt.opts)
+			if _, err := c.InsertOne(ctx, bson.D{
+				{Key: "_id", Value: "id"}, {Key: "session", Value: session},
+				{Key: "expires", Value: time.Now().Add(time.Minute)}, {Key: "lastModified", Value: long},
+				{Key: "note", Value: "of the app"},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Touch(ctx, "id", time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if doc := stored(t, c, "id"); doc.LastModified.Sub(long) < time.Minute || doc.Note != "of the app" {
+				t.Errorf("after Touch lastModified is %v, was %v; note is %q", doc.LastModified, long, doc.Note)
+			}
+			old, err := s.Load(ctx, "id")
+			if err != nil || string(old.Data) != text {
+				t.Fatalf("it reads as %s, %v; want %s", old.Data, err, text)
+			}
+			next := core.Record{ID: "id", Data: bytes.Replace(old.Data, []byte(`1}`), []byte(`2}`), 1), TTL: time.Hour}
+			if err := s.Update(ctx, old, next); err != nil {
+				t.Fatal(err)
+			}
+			doc := stored(t, c, "id")
+			if doc.LastModified.Sub(long) < time.Minute || doc.Note != "of the app" {
+				t.Errorf("after Update lastModified is %v, was %v; note is %q", doc.LastModified, long, doc.Note)
+			}
+			if sub, ok := doc.Session.DocumentOK(); ok != tt.opts.Objects || ok && !sub.Lookup("when").Time().Equal(long) {
+				t.Errorf("session is %v, want the date kept as a date", doc.Session)
+			}
+			// What was just written is known by its JSON alone.
+			third := core.Record{ID: "id", Data: bytes.Replace(old.Data, []byte(`1}`), []byte(`3}`), 1), TTL: time.Hour}
+			if err := s.Update(ctx, next, third); err != nil {
+				t.Errorf("Update of what was just written returned %v", err)
+			}
+			if got, err := s.Load(ctx, "id"); err != nil || !bytes.Equal(got.Data, third.Data) {
+				t.Errorf("it reads as %s, %v; want %s", got.Data, err, third.Data)
+			}
+		})
+	}
+}
+
+func TestEitherFormIsReadAndReplaced(t *testing.T) {
+	client := dial(t)
+	ctx := t.Context()
+	for _, objects := range []bool{false, true} {
+		c := collection(t, client)
+		from, to := open(t, c, mongostore.Options{Objects: !objects}), open(t, c, mongostore.Options{Objects: objects})
+		first := core.Record{ID: "id", Data: []byte(`{"n":1.0}`), TTL: time.Minute} // which a sub-document does not tell byte for byte
+		if err := from.Create(ctx, first); err != nil {
+			t.Fatal(err)
+		}
+		if had := stored(t, c, "id").JSON != ""; had != !objects {
+			t.Errorf("Objects: %v: the text beside the session is there: %v", !objects, had)
+		}
+		loaded, err := to.Load(ctx, "id")
+		if err != nil || string(loaded.Data) != string(first.Data) {
+			t.Fatalf("Objects: %v: Load returned %s, %v", objects, loaded.Data, err)
+		}
+		second := record("id", "second")
+		if err := to.Update(ctx, loaded, second); err != nil {
+			t.Fatalf("Objects: %v: Update returned %v", objects, err)
+		}
+		doc := stored(t, c, "id")
+		if _, isObject := doc.Session.DocumentOK(); isObject != objects || len(doc.Fields) != 1 {
+			t.Errorf("Objects: %v: the document holds %v beside %v %q", objects, doc.Session, doc.Fields, doc.JSON)
+		}
+		if got, err := from.Load(ctx, "id"); err != nil || string(got.Data) != string(second.Data) {
+			t.Errorf("Objects: %v: Load returned %s, %v", !objects, got.Data, err)
+		}
+	}
+}
+
+func TestADocumentWithoutAnExpiryLives(t *testing.T) {
+	client := dial(t)
+	ctx := t.Context()
+	for _, o := range []mongostore.Options{{}, {AppClock: true}} {
+		c := collection(t, client)
+		s := open(t, c, o)
+		if _, err := c.InsertMany(ctx, []any{
+			bson.D{{Key: "_id", Value: "missing"}, {Key: "session", Value: "{}"}},
+			bson.D{{Key: "_id", Value: "null"}, {Key: "session", Value: "{}"}, {Key: "expires", Value: nil}},
+			bson.D{{Key: "_id", Value: "number"}, {Key: "session", Value: "{}"}, {Key: "expires", Value: 1e15}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Load(ctx, "missing"); err != nil {
+			t.Errorf("AppClock: %v: Load without expires returned %v", o.AppClock, err)
+		}
+		for _, id := range []string{"null", "number"} {
+			if _, err := s.Load(ctx, id); !errors.Is(err, core.ErrNotFound) {
+				t.Errorf("AppClock: %v: Load with a %s for expires returned %v, want ErrNotFound, as with connect-mongo", o.AppClock, id, err)
+			}
+		}
+		if err := s.Touch(ctx, "missing", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if stored(t, c, "missing").Expires.IsZero() {
+			t.Error("Touch gave the document no expiry")
+		}
+	}
+}
+
+// A recorder keeps the commands that a client sends.
+type recorder struct {
+	mu       sync.Mutex
+	commands []bson.Raw
+}
+
+func (r *recorder) options() *options.ClientOptions {
+	return options.Client().SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.commands = append(r.commands, slices.Clone(e.Command))
+	}})
+}
+
+// sent returns the commands that were sent since the last time.
+func (r *recorder) sent() (commands []bson.Raw, names string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	commands, r.commands = r.commands, nil
+	for _, c := range commands {
+		e, err := c.IndexErr(0)
+		if err != nil {
+			panic(err)
+		}
+		names += " " + e.Key()
+	}
+	return commands, strings.TrimSpace(names)
+}
+
+func TestEachVerbIsOneOperationWithMajorityConcern(t *testing.T) {
+	var r recorder
+	client := dial(t, r.options(), options.Client().
+		SetReadPreference(readpref.SecondaryPreferred()).SetReadConcern(readconcern.Available()).SetWriteConcern(writeconcern.W1()))
+	s := open(t, collection(t, client), mongostore.Options{})
+	ctx := t.Context()
+	first, second := record("id", "first"), record("id", "second")
+	for _, tt := range []struct {
+		name    string
+		call    func() error
+		want    string
+		concern string // of the last command, where it is not majority
+		err     error
+	}{
+		{"Create", func() error { return s.Create(ctx, first) }, "insert", "", nil},
+		{"Load", func() error { _, err := s.Load(ctx, "id"); return err }, "find", "", nil},
+		{"Load of an unknown id", func() error { _, err := s.Load(ctx, "unknown"); return err }, "find", "", core.ErrNotFound},
+		{"Update", func() error { return s.Update(ctx, first, second) }, "update", "", nil},
+		{"Update of other content", func() error { return s.Update(ctx, first, record("id", "third")) }, "update find", "local", core.ErrConflict},
+		{"Update of an unknown id", func() error { return s.Update(ctx, record("unknown", ""), record("unknown", "x")) }, "update find", "local", core.ErrNotFound},
+		{"Touch", func() error { return s.Touch(ctx, "id", time.Hour) }, "update", "", nil},
+		{"Touch of an unknown id", func() error { return s.Touch(ctx, "unknown", time.Hour) }, "update find", "local", core.ErrNotFound},
+		{"Count", func() error { _, err := s.Count(ctx); return err }, "aggregate", "", nil},
+		{"Delete", func() error { return s.Delete(ctx, "id") }, "delete", "", nil},
+		{"Delete of an unknown id", func() error { return s.Delete(ctx, "id") }, "delete find", "local", nil},
+		{"Clear", func() error { return s.Clear(ctx) }, "delete", "", nil},
+	} {
+		r.sent()
+		if err := tt.call(); !errors.Is(err, tt.err) {
+			t.Errorf("%s returned %v, want %v", tt.name, err, tt.err)
+		}
+		commands, names := r.sent()
+		if names != tt.want {
+			t.Errorf("%s sent %q, want %q", tt.name, names, tt.want)
+			continue
+		}
+		for i, c := range commands {
+			concern := "majority"
+			if tt.concern != "" && i == len(commands)-1 {
+				concern = tt.concern
+			}
+			read, _ := c.Lookup("readConcern", "level").StringValueOK()
+			write, _ := c.Lookup("writeConcern", "w").StringValueOK()
+			if read+write != concern {
+				t.Errorf("%s sent %v, want the concern %s", tt.name, c, concern)
+			}
+			if mode, ok := c.Lookup("$readPreference", "mode").StringValueOK(); ok && mode != "primary" && mode != "primaryPreferred" { // the driver's way to ask a single server
+				t.Errorf("%s prefers to read from a %s", tt.name, mode)
+			}
+			if _, err := c.LookupErr("updates", "0", "upsert"); err == nil {
+				t.Errorf("%s may insert a document: %v", tt.name, c)
+			}
+		}
+	}
+}
+
+func TestTransactionsOfTheAppDoNotTakeSessionsAlong(t *testing.T) {
+	var r recorder
+	client := dial(t, r.options())
+	s := open(t, collection(t, client), mongostore.Options{})
+	session, err := client.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.EndSession(t.Context())
+	if err := session.StartTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := mongo.NewSessionContext(t.Context(), session)
+	first, second := record("id", "first"), record("id", "second")
+	for name, err := range map[string]error{
+		"Create": s.Create(ctx, first),
+		"Update": s.Update(ctx, first, second),
+		"Touch":  s.Touch(ctx, "id", time.Hour),
+		"Delete": s.Delete(ctx, "id"),
+		"Ping":   s.Ping(ctx),
+	} {
+		if err != nil {
+			t.Errorf("%s returned %v", name, err)
+		}
+	}
+	if _, err := s.Load(ctx, "id"); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load returned %v, want ErrNotFound", err)
+	}
+	if _, err := s.Count(ctx); err != nil {
+		t.Errorf("Count returned %v", err)
+	}
+	for _, err := range s.All(ctx) {
+		t.Errorf("All yielded %v", err)
+	}
+	if err := s.Clear(ctx); err != nil {
+		t.Errorf("Clear returned %v", err)
+	}
+	commands, _ := r.sent()
+	for _, c := range commands {
+		if _, err := c.LookupErr("startTransaction"); err == nil {
+			t.Errorf("a command is part of the transaction: %v", c)
+		}
+		if _, err := c.LookupErr("autocommit"); err == nil {
+			t.Errorf("a command is part of the transaction: %v", c)
+		}
+	}
+}
+
+func TestWhatIsNoSessionIsSaidClearlyAndLeftAlone(t *testing.T) {
+	c := collection(t, dial(t))
+	s := open(t, c, mongostore.Options{})
+	ctx := t.Context()
+	until := bson.E{Key: "expires", Value: time.Now().Add(time.Hour)}
+	shapes := map[string]bson.D{
+		"missing": {},
+		"null":    {{Key: "session", Value: nil}},
+		"number":  {{Key: "session", Value: 1}},
+		"array":   {{Key: "session", Value: bson.A{"secret", bson.D{}}}},
+	}
+	for id, doc := range shapes {
+		if _, err := c.InsertOne(ctx, append(bson.D{{Key: "_id", Value: id}, until}, doc...)); err != nil {
+			t.Fatal(err)
+		}
+		for verb, call := range map[string]func() error{
+			"load":   func() error { _, err := s.Load(ctx, id); return err },
+			"update": func() error { return s.Update(ctx, record(id, "first"), record(id, "second")) },
+		} {
+			err := call()
+			var failure *core.StoreError
+			if !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != core.NotApplied || !strings.Contains(failure.Class, "no session") {
+				t.Errorf("%s of a document with %s for its session returned %v", verb, id, err)
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: the error has data in it: %v", verb, err)
+			}
+		}
+	}
+	if _, err := c.InsertOne(ctx, bson.D{{Key: "_id", Value: 1}, {Key: "session", Value: "{}"}, until}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(ctx, record("id", "first")); err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for rec, err := range s.All(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, rec.ID)
+	}
+	if !slices.Equal(listed, []string{"id"}) {
+		t.Errorf("All yielded %q, want the session alone", listed)
+	}
+	if n, err := s.Count(ctx); n != 1 || err != nil {
+		t.Errorf("Count returned %d, %v; want the session alone", n, err)
+	}
+	if err := s.Clear(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.CountDocuments(ctx, bson.D{}); n != int64(len(shapes)+1) || err != nil {
+		t.Errorf("Clear left %d documents, %v; want all %d that are no sessions", n, err, len(shapes)+1)
+	}
+}
+
+func TestAllSeesEachSessionOnce(t *testing.T) {
+	c := collection(t, dial(t))
+	s := open(t, c, mongostore.Options{})
+	ctx := t.Context()
+	var docs []any
+	var want []string
+	for i := range 1501 {
+		id := fmt.Sprintf("%04d", i)
+		docs = append(docs, bson.D{{Key: "_id", Value: id}, {Key: "session", Value: "{}"}, {Key: "expires", Value: time.Now().Add(time.Hour)}})
+		want = append(want, id)
+	}
+	// So large that a server does not send a whole page of them.
+	large := strings.Repeat("x", 3<<20)
+	for i := range 8 {
+		id := fmt.Sprintf("large-%d", i)
+		docs = append(docs, bson.D{{Key: "_id", Value: id}, {Key: "session", Value: large}, {Key: "expires", Value: time.Now().Add(time.Hour)}})
+		want = append(want, id)
+	}
+	for page := range slices.Chunk(docs, 1501) {
+		if _, err := c.InsertMany(ctx, page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for rec, err := range s.All(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, rec.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("All yielded %d ids, want each of the %d once and in order", len(got), len(want))
+	}
+}
+
+func TestASessionThatIsTooLargeForTheServerIsRefused(t *testing.T) {
+	s := open(t, collection(t, dial(t)), mongostore.Options{})
+	ctx := t.Context()
+	refused := func(verb string, err error) {
+		t.Helper()
+		var failure *core.StoreError
+		if !errors.As(err, &failure) || failure.Outcome != core.NotApplied || failure.Class != "document is too large" {
+			t.Errorf("%s returned %v, want a StoreError that says that it is too large", verb, err)
+		}
+	}
+	huge := record("id", strings.Repeat("x", 16<<20))
+	refused("Create", s.Create(ctx, huge))
+	half := record("id", strings.Repeat("x", 9<<20))
+	if err := s.Create(ctx, half); err != nil {
+		t.Fatal(err)
+	}
+	refused("Update", s.Update(ctx, half, record("id", strings.Repeat("y", 9<<20))))
+	if err := s.Update(ctx, half, record("id", "y")); err != nil {
+		t.Errorf("Update to a small one returned %v", err)
+	}
+}
+
+// faulty returns a store whose client uses a wire. Its first session is "id".
+func faulty(t *testing.T) (*mongostore.Store, *wire, core.Record) {
+	t.Helper()
+	w := new(wire)
+	t.Cleanup(func() { w.fault.Store(sound) })
+	s := open(t, collection(t, dial(t, w.options().SetConnectTimeout(time.Second))), mongostore.Options{})
+	rec := record("id", "first")
+	if err := s.Create(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	return s, w, rec
+}
+
+// recovers checks that the store works again, without being made anew.
+func recovers(t *testing.T, s *mongostore.Store, w *wire) core.Record {
+	t.Helper()
+	w.fault.Store(sound)
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		rec, err := s.Load(ctx, "id")
+		cancel()
+		if err == nil {
+			t.Logf("recovered after %v", time.Since(start).Round(time.Millisecond))
+			return rec
+		}
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("the store did not recover: %v", err)
+		}
+	}
+}
+
+func TestAnOutageIsSaidClearlyAndPasses(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault int32
+		is    []error // any of them
+	}{
+		{"connections are reset and refused", broken, []error{syscall.ECONNRESET, syscall.ECONNREFUSED, context.DeadlineExceeded}},
+		{"replies are lost", deafening, []error{syscall.ECONNRESET, context.DeadlineExceeded}},
+		{"nothing passes", silent, []error{context.DeadlineExceeded}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, w, rec := faulty(t)
+			w.fault.Store(tt.fault)
+			for verb, call := range map[string]func(context.Context) error{
+				"load":   func(ctx context.Context) error { _, err := s.Load(ctx, "id"); return err },
+				"create": func(ctx context.Context) error { return s.Create(ctx, record("new", "first")) },
+				"update": func(ctx context.Context) error { return s.Update(ctx, rec, record("id", "second")) },
+				"touch":  func(ctx context.Context) error { return s.Touch(ctx, "id", time.Hour) },
+				"delete": func(ctx context.Context) error { return s.Delete(ctx, "new") },
+				"list": func(ctx context.Context) (err error) {
+					for _, err = range s.All(ctx) {
+					}
+					return err
+				},
+				"count":          func(ctx context.Context) error { _, err := s.Count(ctx); return err },
+				"ping":           s.Ping,
+				"ensure indexes": s.EnsureIndexes,
+			} {
+				const patience = 300 * time.Millisecond
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				start := time.Now()
+				err := call(ctx)
+				took := time.Since(start)
+				cancel()
+				var failure *core.StoreError
+				if !errors.As(err, &failure) || failure.Verb != verb {
+					t.Errorf("%s returned %v, want a StoreError", verb, err)
+					continue
+				}
+				if !slices.ContainsFunc(tt.is, func(is error) bool { return errors.Is(err, is) }) {
+					t.Errorf("%s returned %v, want one of %v", verb, err, tt.is)
+				}
+				if took > patience+5*time.Second { // a busy machine
+					t.Errorf("%s took %v, want %v", verb, took, patience)
+				}
+			}
+			recovers(t, s, w)
+		})
+	}
+}
+
+func TestALostReplyIsAnUnknownOutcomeUnlessTheDriverSettlesIt(t *testing.T) {
+	s, w, rec := faulty(t)
+	second := record("id", "second")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	w.fault.Store(deafening)
+	err := s.Update(ctx, rec, second)
+	var failure *core.StoreError
+	if err != nil && (!errors.As(err, &failure) || failure.Outcome != core.Unknown) {
+		t.Errorf("Update returned %v, want a StoreError with an unknown outcome", err)
+	}
+	if got := recovers(t, s, w); string(got.Data) != string(second.Data) {
+		t.Errorf("%s is stored, want what was applied although the reply was lost", got.Data)
+	}
+}
+
+func TestACallCanBeCancelled(t *testing.T) {
+	s, w, rec := faulty(t)
+	w.fault.Store(silent)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Update(ctx, rec, record("id", "second")) }()
+	select {
+	case err := <-done:
+		t.Fatalf("Update returned %v while nothing passes", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	cancel()
+	var failure *core.StoreError
+	if err := <-done; !errors.Is(err, context.Canceled) || !errors.As(err, &failure) || failure.Outcome != core.Unknown {
+		t.Errorf("Update returned %v, want a StoreError with an unknown outcome that says that it was cancelled", err)
+	}
+	recovers(t, s, w)
+}
+
+// What a primary says that steps down, or shuts down: MongoDB says it on demand.
+func TestFailover(t *testing.T) {
+	client := dial(t)
+	if d := deploymentOf(t, client); !d.failpoints || d.SetName == "" {
+		t.Skipf("NOT COVERED: %v cannot be made to fail commands (a replica set with enableTestCommands can)", d)
+	}
+	const (
+		notPrimary = 10107
+		stepdown   = 11602
+		shutdown   = 91
+	)
+	for _, code := range []int{notPrimary, stepdown, shutdown} {
+		for _, times := range []int{1, 1000} { // the driver sends a write twice
+			app := rand.Text()
+			s := open(t, collection(t, dial(t, options.Client().SetAppName(app))), mongostore.Options{})
+			first, second := record("id", "first"), record("id", "second")
+			if err := s.Create(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+			if err := failpoint(t, client, bson.D{
+				{Key: "mode", Value: bson.D{{Key: "times", Value: times}}},
+				{Key: "data", Value: bson.D{
+					{Key: "failCommands", Value: bson.A{"update"}}, {Key: "errorCode", Value: code}, {Key: "appName", Value: app},
+					{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}},
+				}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			err := s.Update(ctx, first, second)
+			cancel()
+			if e := failpoint(t, client, bson.D{{Key: "mode", Value: "off"}}); e != nil {
+				t.Fatal(e)
+			}
+			want := second
+			var failure *core.StoreError
+			if times > 1 {
+				want = first
+				if !errors.As(err, &failure) || failure.Outcome != core.Unknown {
+					t.Errorf("code %d, %d times: Update returned %v, want a StoreError with an unknown outcome", code, times, err)
+				}
+			} else if err != nil {
+				t.Errorf("code %d, %d times: Update returned %v", code, times, err)
+			}
+			if got, err := s.Load(t.Context(), "id"); err != nil || string(got.Data) != string(want.Data) {
+				t.Errorf("code %d, %d times: %s, %v is stored, want %s", code, times, got.Data, err, want.Data)
+			}
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	client := dial(t)
+	for field, o := range map[string]mongostore.Options{
+		"WriteConcern is not valid":         {WriteConcern: &writeconcern.WriteConcern{W: -1}},
+		"WriteConcern waits for nothing":    {WriteConcern: writeconcern.Unacknowledged()},
+		"WriteConcern is not valid: of a w": {WriteConcern: &writeconcern.WriteConcern{W: 1.5}},
+	} {
+		field, _, _ = strings.Cut(field, ":")
+		if s, err := mongostore.New(client.Database(database).Collection("x"), o); s != nil || err == nil || !strings.Contains(err.Error(), "Options."+field) {
+			t.Errorf("New returned %v, want an error that says %s", err, field)
+		}
+		if s, err := mongostore.Open(t.Context(), uri(t), o); s != nil || err == nil || !strings.Contains(err.Error(), "Options."+field) {
+			t.Errorf("Open returned %v, want an error that says %s", err, field)
+		}
+	}
+	if s, err := mongostore.New(nil, mongostore.Options{}); s != nil || err == nil {
+		t.Errorf("New without a collection returned %v", err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	ctx := t.Context()
+	var log bytes.Buffer
+	o := mongostore.Options{Database: database, Collection: collection(t, dial(t)).Name(), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	s, err := mongostore.Open(ctx, uri(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(ctx, record("id", "first")); err != nil {
+		t.Error(err)
+	}
+	if n, err := dial(t).Database(database).Collection(o.Collection).CountDocuments(ctx, bson.D{}); n != 1 || err != nil {
+		t.Errorf("the collection has %d documents, %v; want the one of the session", n, err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("Open logged %s", log.String())
+	}
+	if err := s.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	var failure *core.StoreError
+	if _, err := s.Load(ctx, "id"); !errors.As(err, &failure) || failure.Outcome != core.NotApplied {
+		t.Errorf("Load after Close returned %v, want a StoreError", err)
+	}
+}
+
+// with returns a URI with another parameter.
+func with(uri, parameter string) string {
+	switch _, rest, _ := strings.Cut(uri, "://"); {
+	case strings.Contains(rest, "?"):
+		return uri + "&" + parameter
+	case strings.Contains(rest, "/"):
+		return uri + "?" + parameter
+	}
+	return uri + "/?" + parameter
+}
+
+func TestOpenWarnsOfASecondaryReadPreference(t *testing.T) {
+	var log bytes.Buffer
+	s, err := mongostore.Open(t.Context(), with(uri(t), "readPreference=secondaryPreferred"), mongostore.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(context.Background()) }()
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "readPreference=secondaryPreferred") {
+		t.Errorf("Open logged %q, want a warning of the read preference", log.String())
+	}
+}
+
+func TestOpenTellsNoPassword(t *testing.T) {
+	address := strings.TrimPrefix(uri(t), "mongodb://")
+	if i := strings.LastIndex(address, "@"); i >= 0 {
+		address = address[i+1:]
+	}
+	for _, tt := range []struct {
+		name, uri, want string
+		is              error
+	}{
+		{"a scheme that does not exist", "nonsense://user:secret@host", "URI cannot be used", nil},
+		{"a bad escape", "mongodb://user:secret%zz@host", "URI cannot be used", nil},
+		{"an option that is wrong", with("mongodb://user:secret@host", "w=-1"), "URI cannot be used", nil},
+		{"a server that is down", with("mongodb://user:secret@127.0.0.1:1", "connectTimeoutMS=100"), "no server is available", context.DeadlineExceeded},
+		{"a user that does not exist", "mongodb://nobody:secret@" + address, "authentication failed", nil},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		s, err := mongostore.Open(ctx, tt.uri, mongostore.Options{})
+		cancel()
+		if s != nil || err == nil || !strings.Contains(err.Error(), tt.want) || tt.is != nil && !errors.Is(err, tt.is) {
+			t.Errorf("%s: Open returned %v, want an error that says %q", tt.name, err, tt.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "nobody")) {
+			t.Errorf("%s: the error has the password or the user in it: %v", tt.name, err)
+		}
+	}
+}
+
+func TestAStoreOfTheAppsCollectionLeavesTheClientConnected(t *testing.T) {
+	client := dial(t)
+	s := open(t, collection(t, client), mongostore.Options{})
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := client.Ping(t.Context(), nil); err != nil {
+		t.Errorf("the app's client after Store.Close: %v", err)
+	}
+}
+
+func TestEnsureIndexes(t *testing.T) {
+	client := dial(t)
+	index := func(name string, key string, more ...bson.E) bson.D {
+		return append(bson.D{{Key: "name", Value: name}, {Key: "key", Value: bson.D{{Key: key, Value: 1}}}}, more...)
+	}
+	after := func(seconds int) bson.E { return bson.E{Key: "expireAfterSeconds", Value: seconds} }
+	for _, tt := range []struct {
+		name  string
+		there bson.D
+		ok    bool
+	}{
+		{"nothing is there", nil, true},
+		{"connect-mongo's is there", index("expires_1", "expires", bson.E{Key: "background", Value: true}, after(0)), true},
+		{"one with another name is there", index("ttl", "expires", after(0)), true},
+		{"one that waits longer is there", index("expires_1", "expires", after(60)), false},
+		{"one that removes nothing is there", index("expires_1", "expires"), false},
+		{"one that removes nothing is there under another name", index("other", "expires"), false},
+		{"the name is another one's", index("expires_1", "lastModified"), false},
+		{"one of some documents is there", index("expires_1", "expires", after(0),
+			bson.E{Key: "partialFilterExpression", Value: bson.D{{Key: "x", Value: bson.D{{Key: "$exists", Value: true}}}}}), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := t.Context()
+			c := collection(t, client)
+			if tt.there != nil {
+				if err := c.Database().RunCommand(ctx, bson.D{{Key: "createIndexes", Value: c.Name()}, {Key: "indexes", Value: bson.A{tt.there}}}).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := open(t, c, mongostore.Options{})
+			for range 2 {
+				err := s.EnsureIndexes(ctx)
+				var failure *core.StoreError
+				if tt.ok && err != nil {
+					t.Errorf("EnsureIndexes returned %v", err)
+				}
+				if !tt.ok && (!errors.As(err, &failure) || failure.Outcome != core.NotApplied || !strings.Contains(failure.Class, "drop it")) {
+					t.Errorf("EnsureIndexes returned %v, want an error that says what to do", err)
+				}
+			}
+			cursor, err := c.Indexes().List(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var indexes []bson.M
+			if err := cursor.All(ctx, &indexes); err != nil {
+				t.Fatal(err)
+			}
+			removing := slices.ContainsFunc(indexes, func(i bson.M) bool { return i["expireAfterSeconds"] != nil && i["partialFilterExpression"] == nil })
+			if len(indexes) != 2 || tt.ok && !removing {
+				t.Errorf("the collection has the indexes %v", indexes)
+			}
+		})
+	}
+}
+
+func TestTheServerRemovesWhatHasExpired(t *testing.T) {
+	c := collection(t, dial(t))
+	s := open(t, c, mongostore.Options{})
+	ctx := t.Context()
+	if err := s.EnsureIndexes(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(ctx, core.Record{ID: "id", Data: []byte("{}"), TTL: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		n, err := c.CountDocuments(ctx, bson.D{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			t.Logf("removed after %v", time.Since(start).Round(time.Second))
+			return
+		}
+		if time.Since(start) > 3*time.Minute {
+			t.Fatal("an expired session is still there after 3 minutes")
+		}
 	}
 }
