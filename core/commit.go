@@ -144,7 +144,8 @@ func (x *Exchange) canIssue(id string, arrival bool) error {
 		return ErrCommitted
 	case x.needsHTTPS():
 		return ErrInsecure
-	case len(x.m.cfg.Name)+len(x.m.signer.Load().sign(id)) > maxCookie:
+	case len(x.m.cfg.Name)+3*(len(id)+sigLength+len(signedPrefix)+1) > maxCookie && // with all of it escaped
+		len(x.m.cfg.Name)+len(x.m.signer.Load().sign(id)) > maxCookie:
 		return ErrCookieTooLarge
 	case arrival && x.r != nil && errors.Is(x.r.Context().Err(), context.DeadlineExceeded):
 		// A timeout handler around us has answered already; it throws the

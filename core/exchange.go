@@ -234,10 +234,13 @@ func (x *Exchange) load(ctx context.Context) error {
 		return nil
 	}
 	s.status = StatusUnknown
-	limit := x.m.limit(ctx)
+	now := time.Now()
+	limit := x.m.limitFrom(ctx, now)
 	defer limit.stop()
+	if x.m.otherClock {
+		now = x.m.cfg.Now()
+	}
 	first := x.m.storeKey(found[0].id)
-	now := x.m.cfg.Now()
 	last := x.m.touched.last(first)
 	ahead := x.touchAhead(first, last, now)
 	if ahead != nil {
@@ -615,9 +618,9 @@ func (x *Exchange) setHeaders(h http.Header) {
 	}
 	if cookie != "" {
 		if !slices.Contains(h["Set-Cookie"], cookie) {
-			h.Add("Set-Cookie", cookie)
+			h["Set-Cookie"] = append(h["Set-Cookie"], cookie)
 		}
-		h.Set("Cache-Control", privateCache(h["Cache-Control"]))
+		h["Cache-Control"] = []string{privateCache(h["Cache-Control"])}
 	}
 	x.emitted = cookie
 	if cookie != "" || x.accessed.Load() {

@@ -26,6 +26,8 @@ type Manager struct {
 	signer   atomic.Pointer[signer]
 	sealKeys []sealKey
 
+	otherClock bool // Config.Now was set
+
 	// What the store can do beyond the five verbs.
 	replacer     Replacer
 	updateLoader UpdateLoader
@@ -50,10 +52,11 @@ func New(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{
-		cfg:      cfg.withDefaults(),
-		touched:  newRecent(rememberTouched),
-		retired:  newRecent(rememberRetired),
-		reported: newRecent(rememberReported),
+		cfg:        cfg.withDefaults(),
+		otherClock: cfg.Now != nil,
+		touched:    newRecent(rememberTouched),
+		retired:    newRecent(rememberRetired),
+		reported:   newRecent(rememberReported),
 	}
 	m.replacer, _ = m.cfg.Store.(Replacer)
 	m.updateLoader, _ = m.cfg.Store.(UpdateLoader)

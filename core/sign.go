@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"hash"
+	"strings"
 	"sync"
 	"unicode/utf8"
 )
@@ -39,13 +40,12 @@ func newSigner(secrets []string) *signer {
 // sign returns the value of the cookie for id, ready for the header.
 func (s *signer) sign(id string) string {
 	mac := s.macs[0].get()
-	defer s.macs[0].put(mac)
-	signed := make([]byte, 0, len(signedPrefix)+len(id)+1+sigLength)
-	signed = append(signed, signedPrefix...)
-	signed = append(signed, id...)
-	signed = append(signed, '.')
-	signed = append(signed, mac.signature(signed[len(signedPrefix):len(signedPrefix)+len(id)])...)
-	return encodeURIComponent(signed)
+	var buf [256]byte                   // enough for the ids of ours
+	value := append(buf[:0], "s%3A"...) // signedPrefix
+	value = append(appendURIComponent(value, id), '.')
+	value = appendURIComponent(value, mac.signature([]byte(id)))
+	s.macs[0].put(mac)
+	return string(value)
 }
 
 // verify returns the id in the value of a cookie, and whether it was signed by
@@ -108,18 +108,17 @@ func (m *macState) signature(id []byte) []byte {
 	return m.sig[:]
 }
 
-// encodeURIComponent escapes as JavaScript's function of that name.
-func encodeURIComponent(s []byte) string {
+// appendURIComponent appends s, escaped as by JavaScript's encodeURIComponent.
+func appendURIComponent[T string | []byte](dst []byte, s T) []byte {
 	const hex = "0123456789ABCDEF"
-	out := make([]byte, 0, len(s)+16)
-	for _, c := range s {
-		if isUnreserved(c) {
-			out = append(out, c)
+	for i := range len(s) {
+		if c := s[i]; isUnreserved(c) {
+			dst = append(dst, c)
 		} else {
-			out = append(out, '%', hex[c>>4], hex[c&15])
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return string(out)
+	return dst
 }
 
 func isUnreserved(c byte) bool {
@@ -139,21 +138,22 @@ func isUnreserved(c byte) bool {
 // escapes, or bytes that are not UTF-8.
 func decodeURIComponent(dst []byte, s string) []byte {
 	start := len(dst)
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '%' {
-			if i+2 >= len(s) {
-				return append(dst[:start], s...)
-			}
-			hi, ok1 := unhex(s[i+1])
-			lo, ok2 := unhex(s[i+2])
-			if !ok1 || !ok2 {
-				return append(dst[:start], s...)
-			}
-			c = hi<<4 | lo
-			i += 2
+	for rest := s; ; {
+		i := strings.IndexByte(rest, '%')
+		if i < 0 {
+			dst = append(dst, rest...)
+			break
 		}
-		dst = append(dst, c)
+		if i+2 >= len(rest) {
+			return append(dst[:start], s...)
+		}
+		hi, ok1 := unhex(rest[i+1])
+		lo, ok2 := unhex(rest[i+2])
+		if !ok1 || !ok2 {
+			return append(dst[:start], s...)
+		}
+		dst = append(append(dst, rest[:i]...), hi<<4|lo)
+		rest = rest[i+3:]
 	}
 	if !utf8.Valid(dst[start:]) {
 		return append(dst[:start], s...)

@@ -22,8 +22,11 @@ type timeLimit struct {
 }
 
 // limit returns a context that ends after Config.StoreTimeout, and with ctx.
-func (m *Manager) limit(ctx context.Context) *timeLimit {
-	return &timeLimit{parent: ctx, until: time.Now().Add(m.cfg.StoreTimeout)}
+func (m *Manager) limit(ctx context.Context) *timeLimit { return m.limitFrom(ctx, time.Now()) }
+
+// limitFrom is limit for who has asked for the time already.
+func (m *Manager) limitFrom(ctx context.Context, now time.Time) *timeLimit {
+	return &timeLimit{parent: ctx, until: now.Add(m.cfg.StoreTimeout)}
 }
 
 // detach returns a context that ends after Config.StoreTimeout, whatever becomes
