@@ -663,7 +663,10 @@ func (m *Manager) create(ctx context.Context, next *document) error {
 func (m *Manager) update(ctx context.Context, old, next *document, configured time.Duration) (newer *document, err error) {
 	newer, err = m.sendUpdate(ctx, old, next, configured)
 	if isUnknown(err) {
-		return m.settleUpdate(ctx, err, old, next, configured)
+		newer, err = m.settleUpdate(ctx, err, old, next, configured)
+	}
+	if errors.Is(err, ErrConflict) && newer != nil && newer.meta.token == next.meta.token {
+		return nil, nil // what is in the way is next: the driver sent it twice
 	}
 	return newer, err
 }
@@ -696,9 +699,6 @@ func (m *Manager) settleUpdate(ctx context.Context, err error, old, next *docume
 		}
 		return ErrUnknownOutcome
 	}, next)
-	if errors.Is(err, ErrConflict) && newer != nil && newer.meta.token == next.meta.token {
-		return nil, nil // what is in the way is next: the driver sent it twice
-	}
 	return newer, err
 }
 
