@@ -96,9 +96,3 @@ func (c content) data() []byte {
 	}
 	return data
 }
-
-// equal tells whether two contents are one.
-func (c content) equal(d content) bool {
-	return (c.object == nil) == (d.object == nil) && bytes.Equal(c.object, d.object) &&
-		bytes.Equal(c.text, d.text) && bytes.Equal(c.json, d.json)
-}

@@ -41,19 +41,26 @@ func TestASubDocumentHasTheTypesThatTheNodeDriverGives(t *testing.T) {
 		{` { "a" : [ ] , "b" : { } } `, bson.D{{Key: "a", Value: bson.A{}}, {Key: "b", Value: bson.D{}}}},
 		{`{"a":null,"b":true,"c":false}`, bson.D{{Key: "a", Value: nil}, {Key: "b", Value: true}, {Key: "c", Value: false}}},
 		{`{"a":0,"b":-1,"c":2147483647,"d":-2147483648}`, bson.D{
-			{Key: "a", Value: int32(0)}, {Key: "b", Value: int32(-1)},
-			{Key: "c", Value: int32(math.MaxInt32)}, {Key: "d", Value: int32(math.MinInt32)},
+			{Key: "a", Value: int32(0)},
+			{Key: "b", Value: int32(-1)},
+			{Key: "c", Value: int32(math.MaxInt32)},
+			{Key: "d", Value: int32(math.MinInt32)},
 		}},
 		{`{"a":2147483648,"b":9007199254740991,"c":1.5,"d":-0,"e":1e3}`, bson.D{
-			{Key: "a", Value: float64(1 << 31)}, {Key: "b", Value: float64(1<<53 - 1)}, {Key: "c", Value: 1.5},
-			{Key: "d", Value: math.Copysign(0, -1)}, {Key: "e", Value: 1000.0},
+			{Key: "a", Value: float64(1 << 31)},
+			{Key: "b", Value: float64(1<<53 - 1)},
+			{Key: "c", Value: 1.5},
+			{Key: "d", Value: math.Copysign(0, -1)},
+			{Key: "e", Value: 1000.0},
 		}},
 		{`{"a":"","b":"schlüssel 🔑","c":"\u0000\"\\\/\b\f\n\r\t\ud83d\udd11"}`, bson.D{
 			{Key: "a", Value: ""}, {Key: "b", Value: "schlüssel 🔑"}, {Key: "c", Value: "\x00\"\\/\b\f\n\r\t🔑"},
 		}},
 		{`{"":1,"a.b":2,"$set":{"$inc":3},"\"":4}`, bson.D{
-			{Key: "", Value: int32(1)}, {Key: "a.b", Value: int32(2)},
-			{Key: "$set", Value: bson.D{{Key: "$inc", Value: int32(3)}}}, {Key: `"`, Value: int32(4)},
+			{Key: "", Value: int32(1)},
+			{Key: "a.b", Value: int32(2)},
+			{Key: "$set", Value: bson.D{{Key: "$inc", Value: int32(3)}}},
+			{Key: `"`, Value: int32(4)},
 		}},
 		{`{"a":[1,[2,{"b":"c"}],null]}`, bson.D{{Key: "a", Value: bson.A{int32(1), bson.A{int32(2), bson.D{{Key: "b", Value: "c"}}}, nil}}}},
 		{`{"cookie":{"expires":"2026-01-02T03:04:05.678Z","path":"/"},"expires":"2026-01-02T03:04:05.678Z","x":{"cookie":{"expires":"2026-01-02T03:04:05.678Z"}}}`, bson.D{

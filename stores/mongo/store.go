@@ -65,7 +65,8 @@ func (s *Store) record(verb, id string, doc bson.Raw) (core.Record, error) {
 	return rec, nil
 }
 
-// Create implements [core.Store]. It is one InsertOne.
+// Create implements [core.Store]. It is one InsertOne, with an expiry by the clock
+// of this machine: an insert cannot ask the server for its own.
 func (s *Store) Create(ctx context.Context, rec core.Record) error {
 	if err := refuse(ctx, "create"); err != nil {
 		return err

@@ -245,8 +245,10 @@ func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
 			c := collection(t, client)
 			s := open(t, c, tt.opts)
 			if _, err := c.InsertOne(ctx, bson.D{
-				{Key: "_id", Value: "id"}, {Key: "session", Value: session},
-				{Key: "expires", Value: time.Now().Add(time.Minute)}, {Key: "lastModified", Value: long},
+				{Key: "_id", Value: "id"},
+				{Key: "session", Value: session},
+				{Key: "expires", Value: time.Now().Add(time.Minute)},
+				{Key: "lastModified", Value: long},
 				{Key: "note", Value: "of the app"},
 			}); err != nil {
 				t.Fatal(err)
@@ -427,6 +429,51 @@ func TestEachVerbIsOneOperationWithMajorityConcern(t *testing.T) {
 				t.Errorf("%s may insert a document: %v", tt.name, c)
 			}
 		}
+	}
+}
+
+func TestConcernsCanBeWeaker(t *testing.T) {
+	var r recorder
+	s := open(t, collection(t, dial(t, r.options())), mongostore.Options{WriteConcern: writeconcern.W1(), ReadConcern: readconcern.Local()})
+	ctx := t.Context()
+	if err := s.Create(ctx, record("id", "first")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load(ctx, "id"); err != nil {
+		t.Fatal(err)
+	}
+	commands, names := r.sent()
+	if names != "insert find" {
+		t.Fatalf("Create and Load sent %q", names)
+	}
+	if w := commands[0].Lookup("writeConcern", "w"); w.AsInt64() != 1 {
+		t.Errorf("Create waits for %v, want 1", w)
+	}
+	if level := commands[1].Lookup("readConcern", "level"); level.StringValue() != "local" {
+		t.Errorf("Load reads %v, want local", level)
+	}
+}
+
+// A server that does not find a document that is there is asked again, but not
+// for ever.
+func TestAWriteThatFindsNoDocumentIsMadeAgain(t *testing.T) {
+	s := open(t, collection(t, dial(t)), mongostore.Options{})
+	ctx := t.Context()
+	if err := s.Create(ctx, record("id", "first")); err != nil {
+		t.Fatal(err)
+	}
+	writes := 0
+	if err := s.Insist(ctx, "id", func() (int64, error) { writes++; return int64(writes / 3), nil }); err != nil || writes != 3 {
+		t.Errorf("%d writes and %v, want success with the third", writes, err)
+	}
+	writes = 0
+	var failure *core.StoreError
+	if err := s.Insist(ctx, "id", func() (int64, error) { writes++; return 0, nil }); !errors.As(err, &failure) || writes != 20 {
+		t.Errorf("%d writes and %v, want a StoreError after 20", writes, err)
+	}
+	writes = 0
+	if err := s.Insist(ctx, "unknown", func() (int64, error) { writes++; return 0, nil }); err != nil || writes != 1 {
+		t.Errorf("%d writes and %v, want one where there is no document", writes, err)
 	}
 }
 
@@ -731,7 +778,9 @@ func TestFailover(t *testing.T) {
 			if err := failpoint(t, client, bson.D{
 				{Key: "mode", Value: bson.D{{Key: "times", Value: times}}},
 				{Key: "data", Value: bson.D{
-					{Key: "failCommands", Value: bson.A{"update"}}, {Key: "errorCode", Value: code}, {Key: "appName", Value: app},
+					{Key: "failCommands", Value: bson.A{"update"}},
+					{Key: "errorCode", Value: code},
+					{Key: "appName", Value: app},
 					{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}},
 				}},
 			}); err != nil {
