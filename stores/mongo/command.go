@@ -114,20 +114,20 @@ func (p pipeline) MarshalBSONValue() (typ byte, data []byte, err error) {
 }
 
 // touch returns the update that gives a document the life ttl.
-func (s *Store) touch(ttl time.Duration) update {
-	if s.opts.AppClock {
-		return s.byApp(nil, false, ttl)
-	}
-	return s.byServer(nil, false, ttl)
-}
+func (s *Store) touch(ttl time.Duration) update { return s.change(nil, false, ttl) }
 
 // put returns the update that puts a content in the place of old.
 func (s *Store) put(c, old content, ttl time.Duration) update {
-	surplus := old.json != nil && c.json == nil
+	return s.change(&c, old.json != nil && c.json == nil, ttl)
+}
+
+// change returns the update to a content, where there is one, and a life. The
+// field sessionJSON is removed where it is surplus.
+func (s *Store) change(c *content, surplus bool, ttl time.Duration) update {
 	if s.opts.AppClock {
-		return s.byApp(&c, surplus, ttl)
+		return s.byApp(c, surplus, ttl)
 	}
-	return s.byServer(&c, surplus, ttl)
+	return s.byServer(c, surplus, ttl)
 }
 
 func (s *Store) byServer(c *content, surplus bool, ttl time.Duration) pipeline {

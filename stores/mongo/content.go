@@ -17,7 +17,7 @@ const (
 
 	// fieldJSON holds the text of a session whose sub-document does not tell it
 	// byte for byte.
-	fieldJSON = "json"
+	fieldJSON = "sessionJSON"
 )
 
 // A content is what a document holds of a session, in one of two forms. It is the
@@ -25,7 +25,7 @@ const (
 type content struct {
 	text   []byte   // the string form: JSON
 	object bson.Raw // the object form: the sub-document; nil for the string form
-	json   []byte   // beside object: the field json, nil where there is none
+	json   []byte   // beside object: the field sessionJSON, nil where there is none
 }
 
 // contentOf returns the content of a document, or false when it has another

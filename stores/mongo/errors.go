@@ -50,6 +50,7 @@ var refusals = map[int]refusal{
 	50:    {class: "timeout", err: context.DeadlineExceeded},
 	89:    {class: "timeout between servers"},
 	91:    {class: "server is shutting down"},
+	133:   {class: "no primary is available"},
 	134:   {class: "server is not ready to read"},
 	189:   {class: "primary stepped down"},
 	262:   {class: "timeout", err: context.DeadlineExceeded},

@@ -90,19 +90,3 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		t.Errorf("no error became %v", err)
 	}
 }
-
-func TestTheDatabaseOfAURI(t *testing.T) {
-	for uri, want := range map[string]string{
-		"mongodb://host":      "test",
-		"mongodb://host/":     "test",
-		"mongodb://host/?w=1": "test",
-		"mongodb://host/app":  "app",
-		"mongodb://user:pa%2Fss@a:1,b:2,c:3/my%20app?w=1&x=/y": "my app",
-		"mongodb://%2Ftmp%2Fmongodb.sock/app":                  "app",
-		"mongodb+srv://host.example.com/app":                   "app",
-	} {
-		if got := databaseOf(uri); got != want {
-			t.Errorf("the database of %s is %q, want %q", uri, got, want)
-		}
-	}
-}

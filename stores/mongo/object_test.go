@@ -249,9 +249,9 @@ func TestADocumentOfAnotherShapeIsNoSession(t *testing.T) {
 			t.Errorf("%v was taken for the session %s", doc, c.data())
 		}
 	}
-	c, ok := contentOf(marshal(t, bson.D{{Key: "session", Value: bson.D{}}, {Key: "json", Value: int32(1)}}))
+	c, ok := contentOf(marshal(t, bson.D{{Key: "session", Value: bson.D{}}, {Key: "sessionJSON", Value: int32(1)}}))
 	if !ok || c.json != nil {
-		t.Errorf("a field json that is no string was taken for the text: %q, %v", c.json, ok)
+		t.Errorf("a field sessionJSON that is no string was taken for the text: %q, %v", c.json, ok)
 	}
 }
 

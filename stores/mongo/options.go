@@ -20,7 +20,7 @@ import (
 type Options struct {
 	// Objects keeps a session as a sub-document in place of a string of JSON, as
 	// connect-mongo does with stringify: false. It has to be what the Express
-	// app on the same sessions does; without one, a string is faster. Either
+	// app on the same sessions does; without one, a string costs less. Either
 	// form is read, whatever is set here.
 	Objects bool
 
@@ -41,7 +41,8 @@ type Options struct {
 	WriteConcern *writeconcern.WriteConcern
 
 	// ReadConcern is what a read sees. The default is majority: nothing that a
-	// failover could take back.
+	// failover could take back. With a WriteConcern of your own it is local,
+	// because a read has to see the writes before it.
 	ReadConcern *readconcern.ReadConcern
 
 	// Database and Collection are for [Open]. The defaults are the database in
@@ -54,11 +55,14 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.ReadConcern == nil {
+		o.ReadConcern = readconcern.Local()
+		if o.WriteConcern == nil {
+			o.ReadConcern = readconcern.Majority()
+		}
+	}
 	if o.WriteConcern == nil {
 		o.WriteConcern = writeconcern.Majority()
-	}
-	if o.ReadConcern == nil {
-		o.ReadConcern = readconcern.Majority()
 	}
 	if o.Collection == "" {
 		o.Collection = "sessions"
@@ -114,10 +118,7 @@ func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	opts := options.Client().ApplyURI(uri)
-	if opts.ConnectTimeout == nil {
-		opts.SetConnectTimeout(connectTimeout)
-	}
+	opts := clientOptions(uri)
 	client, err := mongo.Connect(opts)
 	if err != nil { // it quotes the URI, password and all
 		return nil, errors.New("mongostore: the URI cannot be used: want mongodb://user:password@host:port/database, or mongodb+srv:// and a name that DNS knows")
@@ -139,6 +140,15 @@ func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// clientOptions returns what a URI says, and what Open adds.
+func clientOptions(uri string) *options.ClientOptions {
+	opts := options.Client().ApplyURI(uri)
+	if opts.ConnectTimeout == nil {
+		opts.SetConnectTimeout(connectTimeout)
+	}
+	return opts
 }
 
 // databaseOf returns the database that a valid URI names, or "test".

@@ -46,7 +46,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
 				return
 			}
 			for _, doc := range docs {
-				last = doc.Lookup(fieldID).StringValue()
+				last, _ = doc.Lookup(fieldID).StringValueOK() // the filter asks for strings
 				rec, err := s.record("list", last, doc)
 				if !yield(rec, err) || err != nil {
 					return

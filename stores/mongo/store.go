@@ -140,8 +140,9 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	if err := refuse(ctx, "touch"); err != nil {
 		return err
 	}
-	return s.insist(ctx, "touch", s.one(id), core.ErrNotFound, func() (int64, error) {
-		result, err := s.coll.UpdateOne(alone(ctx), s.one(id), s.touch(ttl))
+	filter := s.one(id)
+	return s.insist(ctx, "touch", filter, core.ErrNotFound, func() (int64, error) {
+		result, err := s.coll.UpdateOne(alone(ctx), filter, s.touch(ttl))
 		if err != nil {
 			return 0, err
 		}

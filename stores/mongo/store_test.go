@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -145,7 +147,7 @@ func TestStore(t *testing.T) {
 // stored returns the document of an id.
 func stored(t *testing.T, c *mongo.Collection, id string) (doc struct {
 	Session      bson.RawValue
-	JSON         string `bson:"json"`
+	JSON         string `bson:"sessionJSON"`
 	Expires      time.Time
 	LastModified *time.Time `bson:"lastModified"`
 	Note         string
@@ -286,6 +288,63 @@ func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
 	}
 }
 
+// What the server compares is what it handed out, whatever type it has.
+func TestASubDocumentOfAnyTypesCanBeUpdated(t *testing.T) {
+	c := collection(t, dial(t))
+	ctx := t.Context()
+	decimal, err := bson.ParseDecimal128("1.50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.InsertOne(ctx, bson.D{{Key: "_id", Value: "id"}, {Key: "session", Value: bson.D{
+		{Key: "date", Value: time.UnixMilli(-1)},
+		{Key: "long", Value: int64(1) << 60},
+		{Key: "double", Value: 3.0},
+		{Key: "zero", Value: math.Copysign(0, -1)},
+		{Key: "nan", Value: math.NaN()},
+		{Key: "infinity", Value: math.Inf(-1)},
+		{Key: "decimal", Value: decimal},
+		{Key: "binary", Value: bson.Binary{Subtype: 4, Data: make([]byte, 16)}},
+		{Key: "id", Value: bson.NewObjectID()},
+		{Key: "regex", Value: bson.Regex{Pattern: "^a.*$", Options: "i"}},
+		{Key: "timestamp", Value: bson.Timestamp{T: 1, I: 2}},
+		{Key: "code", Value: bson.JavaScript("f()")},
+		{Key: "min", Value: bson.MinKey{}},
+		{Key: "max", Value: bson.MaxKey{}},
+		{Key: "$set", Value: bson.D{{Key: "$gt", Value: ""}}},
+		{Key: "a.b", Value: bson.A{nil, bson.A{}, bson.D{}}},
+		{Key: "", Value: "$$NOW"},
+	}}, {Key: "expires", Value: time.Now().Add(time.Minute)}}); err != nil {
+		t.Fatal(err)
+	}
+	before, isObject := stored(t, c, "id").Session.DocumentOK()
+	if !isObject {
+		t.Fatal("the session is no sub-document")
+	}
+	s := open(t, c, mongostore.Options{Objects: true})
+	old, err := s.Load(ctx, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := core.Record{ID: "id", Data: append(bytes.TrimSuffix(slices.Clone(old.Data), []byte("}")), `,"new":1}`...), TTL: time.Minute}
+	if err := s.Update(ctx, old, next); err != nil {
+		t.Fatalf("Update returned %v", err)
+	}
+	after, _ := stored(t, c, "id").Session.DocumentOK()
+	was, err := before.Elements()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range was {
+		if v, err := after.LookupErr(e.Key()); err != nil || !v.Equal(e.Value()) {
+			t.Errorf("%s is %v, was %v", e.Key(), v, e.Value())
+		}
+	}
+	if v, ok := after.Lookup("new").Int32OK(); !ok || v != 1 {
+		t.Errorf("new is %v", after.Lookup("new"))
+	}
+}
+
 func TestEitherFormIsReadAndReplaced(t *testing.T) {
 	client := dial(t)
 	ctx := t.Context()
@@ -308,12 +367,94 @@ func TestEitherFormIsReadAndReplaced(t *testing.T) {
 			t.Fatalf("Objects: %v: Update returned %v", objects, err)
 		}
 		doc := stored(t, c, "id")
-		if _, isObject := doc.Session.DocumentOK(); isObject != objects || len(doc.Fields) != 1 {
+		if _, isObject := doc.Session.DocumentOK(); isObject != objects || len(doc.Fields) != 1 || doc.JSON != "" {
 			t.Errorf("Objects: %v: the document holds %v beside %v %q", objects, doc.Session, doc.Fields, doc.JSON)
 		}
 		if got, err := from.Load(ctx, "id"); err != nil || string(got.Data) != string(second.Data) {
 			t.Errorf("Objects: %v: Load returned %s, %v", !objects, got.Data, err)
 		}
+	}
+}
+
+// With ids hashed and data sealed, neither is in the database, in either form.
+func TestHashedAndSealedAtRest(t *testing.T) {
+	client := dial(t)
+	ctx := t.Context()
+	const (
+		views core.Key[int]    = "views"
+		user  core.Key[string] = "user"
+	)
+	for _, objects := range []bool{false, true} {
+		for _, private := range []bool{false, true} {
+			c := collection(t, client)
+			cfg := core.Config{Store: open(t, c, mongostore.Options{Objects: objects}), Secrets: []string{strings.Repeat("s", 32)}}
+			if private {
+				cfg.HashIDs, cfg.SealKeys = true, []string{strings.Repeat("k", 32)}
+			}
+			m, err := core.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cookie := ""
+			var ids []string
+			for visit := range 4 {
+				s, err := m.Load(ctx, cookie)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, s.ID())
+				if n := views.Update(s, func(n int) int { return n + 1 }); n != visit+1 {
+					t.Errorf("objects: %v, private: %v: %d views in visit %d", objects, private, n, visit+1)
+				}
+				user.Set(s, "bob")
+				if visit == 2 {
+					if err := s.Renew(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				header, err := m.Commit(ctx, s, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if set, err := http.ParseSetCookie(header); err == nil {
+					cookie = set.Value
+				}
+			}
+			docs, err := c.Find(ctx, bson.D{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for docs.Next(ctx) {
+				text := docs.Current.String()
+				_, isObject := docs.Current.Lookup("session").DocumentOK()
+				retired := strings.Contains(text, "retired")
+				if isObject != objects {
+					t.Errorf("objects: %v, private: %v: session is %v", objects, private, docs.Current.Lookup("session"))
+				}
+				if told := slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(text, id) }); told == private {
+					t.Errorf("objects: %v, private: %v: the document holds the id: %v", objects, private, told)
+				}
+				if told := strings.Contains(text, "bob"); told == private && !retired {
+					t.Errorf("objects: %v, private: %v: the document holds the data: %v", objects, private, told)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatASubDocumentDoesNotTellIsComparedToo(t *testing.T) {
+	s := open(t, collection(t, dial(t)), mongostore.Options{Objects: true})
+	ctx := t.Context()
+	exact := core.Record{ID: "id", Data: []byte(`{"n":1.0}`), TTL: time.Minute}
+	if err := s.Create(ctx, exact); err != nil {
+		t.Fatal(err)
+	}
+	next := record("id", "second")
+	if err := s.Update(ctx, core.Record{ID: "id", Data: []byte(`{"n":1}`)}, next); !errors.Is(err, core.ErrConflict) {
+		t.Errorf("Update of what reads alike returned %v, want ErrConflict", err)
+	}
+	if err := s.Update(ctx, exact, next); err != nil {
+		t.Errorf("Update returned %v", err)
 	}
 }
 
@@ -434,7 +575,7 @@ func TestEachVerbIsOneOperationWithMajorityConcern(t *testing.T) {
 
 func TestConcernsCanBeWeaker(t *testing.T) {
 	var r recorder
-	s := open(t, collection(t, dial(t, r.options())), mongostore.Options{WriteConcern: writeconcern.W1(), ReadConcern: readconcern.Local()})
+	s := open(t, collection(t, dial(t, r.options())), mongostore.Options{WriteConcern: writeconcern.W1()})
 	ctx := t.Context()
 	if err := s.Create(ctx, record("id", "first")); err != nil {
 		t.Fatal(err)
@@ -450,7 +591,15 @@ func TestConcernsCanBeWeaker(t *testing.T) {
 		t.Errorf("Create waits for %v, want 1", w)
 	}
 	if level := commands[1].Lookup("readConcern", "level"); level.StringValue() != "local" {
-		t.Errorf("Load reads %v, want local", level)
+		t.Errorf("Load reads what is %v, want local: it would not see the write before it", level)
+	}
+	s = open(t, collection(t, dial(t, r.options())), mongostore.Options{ReadConcern: readconcern.Available()})
+	if _, err := s.Load(ctx, "id"); !errors.Is(err, core.ErrNotFound) {
+		t.Fatal(err)
+	}
+	commands, _ = r.sent()
+	if level := commands[0].Lookup("readConcern", "level"); level.StringValue() != "available" {
+		t.Errorf("Load reads what is %v, want available", level)
 	}
 }
 
