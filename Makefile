@@ -12,7 +12,7 @@ export PORT ?= 8080
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
 
-.PHONY: help run test servers-up servers-down vet lint fmt tidy tidy-check api api-check cover fuzz check rehearse
+.PHONY: help run test servers-up servers-down vet lint fmt tidy tidy-check api api-check cover fuzz bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,13 @@ cover: ## statement coverage of core, which must not fall below 90%
 fuzz: ## run every fuzz test for FUZZTIME=30s
 	@scripts/fuzz.sh $(FUZZTIME)
 
-check: test vet lint tidy-check api-check cover ## all of the above that check
+bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
+	@TESTSERVERS='valkey programs' scripts/servers.sh run sh -c 'cd bench && go build -o "$${TMPDIR:-/tmp}/cloakroom-bench" . && exec "$${TMPDIR:-/tmp}/cloakroom-bench" $(BENCH)'
+
+bench-gate: ## fail if a request allocates more, or waits for more round trips, than bench/gate.csv allows
+	@TESTSERVERS=valkey scripts/servers.sh run go test -count=1 -run Gate ./bench
+
+check: test bench-gate vet lint tidy-check api-check cover ## all of the above that check
 
 rehearse: ## try the next release from outside, without releasing
 	@scripts/rehearse.sh

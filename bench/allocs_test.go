@@ -1,0 +1,46 @@
+//go:build !race
+
+// The race detector allocates, too.
+
+package main
+
+import "testing"
+
+func TestGateAllocations(t *testing.T) {
+	s := testServers(t)
+	costs := make(map[string]map[string]int)
+	for _, sub := range gated(s) {
+		allocs, err := allocations(t, s, sub)
+		if err != nil {
+			t.Errorf("%s, %s: %v", sub.name(), sub.store, err)
+		}
+		costs[line("allocations", sub)] = allocs
+	}
+	gate(t, "allocations", costs)
+}
+
+func allocations(t *testing.T, s *servers, sub subject) (map[string]int, error) {
+	a, err := sub.open(t.Context(), s)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	allocs := make(map[string]int)
+	for _, w := range workloads {
+		if sub.store == cached && (w.path == pathCount || w.path == pathLogin) {
+			continue // more or less, as the server's messages about the change come in
+		}
+		b, err := newBench(sub, a, w, 1)
+		if err == nil {
+			err = b.countAllocations(1000)
+		}
+		if err == nil {
+			err = b.finish()
+		}
+		if err != nil {
+			return nil, err
+		}
+		allocs[w.name] = b.allocs
+	}
+	return allocs, nil
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	echo4 "github.com/labstack/echo/v4"
+	echo5 "github.com/labstack/echo/v5"
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	echosession "github.com/cloakroom-go/cloakroom/echosession"
+	echov5session "github.com/cloakroom-go/cloakroom/echov5session"
+	"github.com/cloakroom-go/cloakroom/ginsession"
+	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+)
+
+// Cloakroom as its README has it, with every setting at its zero value; and
+// with Config.Lazy, where loading a session that is not used is left out.
+func cloakroomSubjects() (all []subject) {
+	const library = "Cloakroom"
+	add := func(library, on, store string, mount func(*core.Manager) http.Handler, cfg core.Config) {
+		all = append(all, subject{library, on, store, func(ctx context.Context, s *servers) (*app, error) {
+			return openCloakroom(ctx, s, store, mount, cfg)
+		}})
+	}
+	add(library, onGin, memory, cloakroomGin, core.Config{})
+	add(library+", Lazy", onGin, memory, cloakroomGin, core.Config{Lazy: true})
+	add(library, onEcho4, memory, cloakroomEcho4, core.Config{})
+	add(library, onEcho5, memory, cloakroomEcho5, core.Config{})
+	add(library+", Lazy", onEcho5, memory, cloakroomEcho5, core.Config{Lazy: true})
+	add(library, onHTTP, memory, cloakroomHTTP, core.Config{})
+	for _, store := range []string{valkeyS, cached} {
+		add(library, onGin, store, cloakroomGin, core.Config{})
+		add(library, onEcho5, store, cloakroomEcho5, core.Config{})
+		add(library, onHTTP, store, cloakroomHTTP, core.Config{})
+	}
+	return all
+}
+
+func openCloakroom(ctx context.Context, s *servers, store string, mount func(*core.Manager) http.Handler, cfg core.Config) (*app, error) {
+	a := &app{close: nothing}
+	manager := func(store core.Store) (*core.Manager, error) {
+		cfg := cfg
+		cfg.Store = store
+		cfg.Secrets = []string{secret}
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		return core.New(cfg)
+	}
+	switch store {
+	case memory:
+		memories := memorystore.New()
+		a.close = func() { _ = memories.Close() }
+		m, err := manager(memories)
+		if err != nil {
+			return nil, err
+		}
+		a.handler = mount(m)
+	case valkeyS, cached:
+		client, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.valkey}})
+		if err != nil {
+			return nil, err
+		}
+		a.close = client.Close
+		open := func(o valkeystore.Options) (http.Handler, error) {
+			vs, err := valkeystore.New(client, o)
+			if err != nil {
+				return nil, err
+			}
+			m, err := manager(vs)
+			if err != nil {
+				return nil, err
+			}
+			return mount(m), nil
+		}
+		if a.handler, err = open(valkeystore.Options{}); err != nil {
+			return nil, err
+		}
+		if store == cached {
+			a.makes = a.handler
+			if a.handler, err = open(valkeystore.Options{CacheTTL: time.Minute}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return a, ctx.Err()
+}
+
+const (
+	userOf  core.Key[string] = userKey
+	countOf core.Key[int]    = countKey
+	themeOf core.Key[string] = themeKey
+)
+
+// What the handlers do, the same with each framework.
+var cloakroomRoutes = map[string]func(*core.Session, http.ResponseWriter, *http.Request) error{
+	pathRead: func(s *core.Session, w http.ResponseWriter, _ *http.Request) error {
+		return answer(w, userOf.Get(s) == userName)
+	},
+	pathCount: func(s *core.Session, w http.ResponseWriter, _ *http.Request) error {
+		countOf.Update(s, func(n int) int { return n + 1 })
+		return answer(w, true)
+	},
+	pathLogin: func(s *core.Session, w http.ResponseWriter, _ *http.Request) error {
+		if err := s.Renew(); err != nil {
+			return err
+		}
+		userOf.Set(s, userName)
+		return answer(w, true)
+	},
+	pathMake: func(s *core.Session, w http.ResponseWriter, r *http.Request) error {
+		themeOf.Set(s, theme)
+		countOf.Set(s, 0)
+		for _, key := range fillerKeys(fillerOf(r.URL.Query().Get("filler"))) {
+			core.Key[string](key).Set(s, fillerValue)
+		}
+		userOf.Set(s, userName)
+		return answer(w, true)
+	},
+	pathShow: func(s *core.Session, w http.ResponseWriter, _ *http.Request) error {
+		_, err := io.WriteString(w, shown(userOf.Get(s), countOf.Get(s)))
+		return err
+	},
+}
+
+func cloakroomGin(m *core.Manager) http.Handler {
+	e := newGin(ginsession.Use(m))
+	for path, handle := range cloakroomRoutes {
+		e.GET(path, func(c *gin.Context) {
+			if err := handle(ginsession.Get(c), c.Writer, c.Request); err != nil {
+				_ = c.AbortWithError(http.StatusInternalServerError, err)
+			}
+		})
+	}
+	return e
+}
+
+func cloakroomEcho4(m *core.Manager) http.Handler {
+	e := echo4.New()
+	e.Use(echosession.Use(m))
+	e.GET(pathNothing, func(c echo4.Context) error { return answer(c.Response(), true) })
+	for path, handle := range cloakroomRoutes {
+		e.GET(path, func(c echo4.Context) error {
+			return handle(echosession.Get(c), c.Response(), c.Request())
+		})
+	}
+	return e
+}
+
+func cloakroomEcho5(m *core.Manager) http.Handler {
+	e := echo5.New()
+	e.Use(echov5session.Use(m))
+	e.GET(pathNothing, func(c *echo5.Context) error { return answer(c.Response(), true) })
+	for path, handle := range cloakroomRoutes {
+		e.GET(path, func(c *echo5.Context) error {
+			return handle(echov5session.Get(c), c.Response(), c.Request())
+		})
+	}
+	return e
+}
+
+func cloakroomHTTP(m *core.Manager) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _ = answer(w, true) })
+	for path, handle := range cloakroomRoutes {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			if err := handle(core.FromContext(r.Context()), w, r); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
+	}
+	return m.Handler(mux)
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// clients is how many ask at the same time where a server is asked.
+const clients = 64
+
+// A bench is one subject with one workload, ready to be measured.
+type bench struct {
+	subject  subject
+	workload workload
+	parallel int // visitors at the same time
+	app      *app
+	visitors []*regular
+
+	count  int             // how many requests a slice is
+	took   []time.Duration // of a request, for each slice
+	allocs int             // of a request
+}
+
+// A regular is a visitor who comes again and again. For logins it has many
+// sessions, each of which gets a new id in turn.
+type regular struct {
+	visitor
+	workload workload
+	cookies  []string
+	slots    [][]byte // the cookies that logins set, if any
+	counted  int      // how often /count was asked
+}
+
+// logins is how many sessions one visitor logs into before the cookies have to
+// be looked at again.
+const logins = 512
+
+func newBench(s subject, a *app, w workload, parallel int) (*bench, error) {
+	b := &bench{subject: s, workload: w, parallel: parallel, app: a}
+	for range parallel {
+		r := &regular{visitor: a.visitor(), workload: w, cookies: make([]string, 1)}
+		if w.path == pathLogin {
+			n := max(1, logins/parallel)
+			r.cookies, r.slots = make([]string, n), make([][]byte, n)
+			for i := range r.slots {
+				r.slots[i] = make([]byte, 0, 512)
+			}
+		}
+		if !w.anonymous && s.store != noStore {
+			for i := range r.cookies {
+				var err error
+				if r.cookies[i], err = a.newSession(w.filler); err != nil {
+					return nil, err
+				}
+			}
+		}
+		b.visitors = append(b.visitors, r)
+	}
+	return b, nil
+}
+
+// send sends n requests and fails unless all of them succeed.
+func (r *regular) send(n int) error {
+	if r.slots != nil {
+		return r.login(n)
+	}
+	r.ask(r.workload.path, r.cookies[0])
+	for range n {
+		if status := r.visitor.send(); status != http.StatusOK {
+			return fmt.Errorf("%s answers %d %q", r.workload.path, status, r.body())
+		}
+	}
+	r.counted += n
+	return nil
+}
+
+// login logs into one session after the other. n is at most their number.
+func (r *regular) login(n int) error {
+	for i := range n {
+		r.ask(pathLogin, r.cookies[i])
+		if status := r.visitor.send(); status != http.StatusOK {
+			return fmt.Errorf("%s answers %d %q", pathLogin, status, r.body())
+		}
+		r.slots[i] = r.setCookie(r.slots[i][:0])
+	}
+	return nil
+}
+
+// settle makes the cookies that were set those to send the next time.
+func (r *regular) settle(n int) error {
+	if r.slots == nil {
+		return nil
+	}
+	for i := range n {
+		next := string(r.slots[i])
+		if next == "" || next == r.cookies[i] {
+			return fmt.Errorf("%s sets the cookie %q, want a new one", pathLogin, next)
+		}
+		r.cookies[i] = next
+	}
+	return nil
+}
+
+// slice sends count requests, shared among the visitors, and returns how long
+// each of them kept the machine busy: the time divided by the count.
+func (b *bench) slice(count int) (time.Duration, error) {
+	each := max(1, count/b.parallel)
+	if slots := b.visitors[0].slots; slots != nil {
+		each = min(each, len(slots))
+	}
+	var (
+		begin = make(chan struct{})
+		done  sync.WaitGroup
+		errs  = make([]error, b.parallel)
+	)
+	var took time.Duration
+	if b.parallel == 1 {
+		from := time.Now()
+		errs[0] = b.visitors[0].send(each)
+		took = time.Since(from)
+	} else {
+		for i, r := range b.visitors {
+			done.Go(func() {
+				<-begin
+				errs[i] = r.send(each)
+			})
+		}
+		from := time.Now()
+		close(begin)
+		done.Wait()
+		took = time.Since(from)
+	}
+	for i, r := range b.visitors {
+		if errs[i] == nil {
+			errs[i] = r.settle(each)
+		}
+		if errs[i] != nil {
+			return 0, errs[i]
+		}
+	}
+	return took / time.Duration(each*b.parallel), nil
+}
+
+// calibrate chooses the size of a slice so that it takes about that long.
+func (b *bench) calibrate(slice time.Duration) error {
+	b.count = b.parallel
+	for {
+		took, err := b.slice(b.count)
+		if err != nil {
+			return err
+		}
+		if total := took * time.Duration(b.count); total >= slice/4 || b.count > 1<<24 {
+			b.count = max(b.parallel, int(slice/max(1, took)))
+			return nil
+		}
+		b.count *= 4
+	}
+}
+
+// measure adds one slice.
+func (b *bench) measure() error {
+	runtime.GC() // nobody pays for what another one left behind
+	took, err := b.slice(b.count)
+	b.took = append(b.took, took)
+	return err
+}
+
+// countAllocations counts what one visitor's requests allocate, in the whole
+// process. What happens once in a while rounds down to nothing.
+func (b *bench) countAllocations(requests int) error {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	r := b.visitors[0]
+	if r.slots != nil {
+		requests = min(requests, len(r.slots))
+	}
+	for range 2 { // the first time warms up
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := r.send(requests)
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			err = r.settle(requests)
+		}
+		if err != nil {
+			return err
+		}
+		b.allocs = int(after.Mallocs-before.Mallocs) / requests
+	}
+	return nil
+}
+
+// finish checks that the counters count what was sent.
+func (b *bench) finish() error {
+	if b.workload.path != pathCount || b.subject.store == cookie {
+		return nil
+	}
+	for _, r := range b.visitors {
+		r.ask(pathShow, r.cookies[0])
+		if status := r.visitor.send(); status != http.StatusOK || r.body() != shown(userName, r.counted) {
+			return fmt.Errorf("after %d requests to count, the answer is %d %q", r.counted, status, r.body())
+		}
+	}
+	return nil
+}
+
+// A table is what a part of the benchmark measured, by subject and workload.
+type table struct {
+	stores   []string // whose subjects are in it
+	parallel int
+	subjects []subject
+	benches  map[string]map[string]*bench // by subject and workload
+}
+
+// inProcess measures the subjects with these stores. The subjects take turns,
+// so that whatever disturbs the machine disturbs all of them.
+func inProcess(ctx context.Context, s *servers, o options, parallel int, stores ...string) (*table, error) {
+	t := &table{stores: stores, parallel: parallel, benches: make(map[string]map[string]*bench)}
+	for _, sub := range subjects() {
+		if !slices.Contains(stores, sub.store) {
+			continue
+		}
+		t.subjects = append(t.subjects, sub)
+		if err := t.add(ctx, s, o, sub); err != nil {
+			return nil, fmt.Errorf("%s, %s: %w", sub.name(), sub.store, err)
+		}
+	}
+	for round := range o.rounds {
+		o.progress("%s, %d at a time: round %d of %d", strings.Join(stores, ", "), parallel, round+1, o.rounds)
+		for _, w := range workloads {
+			for _, sub := range t.subjects {
+				if b := t.of(sub, w.name); b != nil {
+					if err := b.measure(); err != nil {
+						return nil, fmt.Errorf("%s, %s, %s: %w", sub.name(), sub.store, w.name, err)
+					}
+				}
+			}
+		}
+	}
+	for _, sub := range t.subjects {
+		for _, w := range workloads {
+			if b := t.of(sub, w.name); b != nil {
+				if err := b.finish(); err != nil {
+					return nil, fmt.Errorf("%s, %s, %s: %w", sub.name(), sub.store, w.name, err)
+				}
+			}
+		}
+		t.of(sub, workloads[0].name).app.close()
+	}
+	return t, ctx.Err()
+}
+
+// add opens a subject, checks it and gets it ready.
+func (t *table) add(ctx context.Context, s *servers, o options, sub subject) error {
+	a, err := sub.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	benches := make(map[string]*bench)
+	for _, w := range workloads {
+		if !w.suits(sub) {
+			continue
+		}
+		if err := check(sub, a, w); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		one, err := newBench(sub, a, w, 1)
+		if err == nil {
+			err = one.countAllocations(o.allocationRequests)
+		}
+		if err == nil {
+			err = one.finish()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		b, err := newBench(sub, a, w, t.parallel)
+		if err == nil {
+			err = b.calibrate(o.slice)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		b.allocs = one.allocs
+		benches[w.name] = b
+	}
+	t.benches[sub.name()+sub.store] = benches
+	return nil
+}
+
+// of returns nil where the subject was not asked for that.
+func (t *table) of(s subject, workload string) *bench {
+	if t == nil {
+		return nil
+	}
+	return t.benches[s.name()+s.store][workload]
+}
+
+// find returns the bench of a subject by its parts, or nil.
+func (t *table) find(library, on, store, workload string) *bench {
+	return t.of(subject{library: library, on: on, store: store}, workload)
+}
