@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // testServers are those that the environment names.
-func testServers(t *testing.T) *servers {
+func testServers(t testing.TB) *servers {
 	t.Helper()
 	s := &servers{valkey: os.Getenv("VALKEY_ADDR")}
 	if s.valkey == "" && os.Getenv("CI") != "" {
