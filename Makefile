@@ -57,7 +57,7 @@ fuzz: ## run every fuzz test for FUZZTIME=30s
 	@scripts/fuzz.sh $(FUZZTIME)
 
 bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
-	@TESTSERVERS='valkey programs' scripts/servers.sh run sh -c 'cd bench && go build -o "$${TMPDIR:-/tmp}/cloakroom-bench" . && exec "$${TMPDIR:-/tmp}/cloakroom-bench" $(BENCH)'
+	@TESTSERVERS=valkey scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
 
 bench-gate: ## fail if a request allocates more, or waits for more round trips, than bench/gate.csv allows
 	@TESTSERVERS=valkey scripts/servers.sh run go test -count=1 -run Gate ./bench

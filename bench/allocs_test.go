@@ -12,7 +12,7 @@ func TestGateAllocations(t *testing.T) {
 	for _, sub := range gated(s) {
 		allocs, err := allocations(t, s, sub)
 		if err != nil {
-			t.Errorf("%s, %s: %v", sub.name(), sub.store, err)
+			t.Errorf("%s: %v", sub.where(), err)
 		}
 		costs[line("allocations", sub)] = allocs
 	}
@@ -43,4 +43,24 @@ func allocations(t *testing.T, s *servers, sub subject) (map[string]int, error) 
 		allocs[w.name] = b.allocs
 	}
 	return allocs, nil
+}
+
+// Nothing of what is counted is the visitors' own.
+func TestVisitorsAllocateNothing(t *testing.T) {
+	for _, sub := range bareSubjects() {
+		a, err := sub.open(t.Context(), &servers{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := newBench(sub, a, workloads[0], 1)
+		if err == nil {
+			err = b.countAllocations(1000)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.allocs != 0 {
+			t.Errorf("%s without sessions: %d allocations, want 0", sub.on, b.allocs)
+		}
+	}
 }

@@ -10,10 +10,12 @@ import (
 	echo5 "github.com/labstack/echo/v5"
 )
 
+const bareLibrary = "no sessions"
+
 // The frameworks without sessions: what is above them is what sessions cost.
 func bareSubjects() []subject {
 	bare := func(on string, a *app) subject {
-		return subject{library: "no sessions", on: on, store: noStore, open: func(context.Context, *servers) (*app, error) {
+		return subject{library: bareLibrary, on: on, store: noStore, open: func(context.Context, *servers) (*app, error) {
 			return a, nil
 		}}
 	}

@@ -16,7 +16,7 @@ func BenchmarkRequest(b *testing.B) {
 		if !s.has(sub.store) {
 			continue
 		}
-		b.Run(benchName(sub.library) + "/" + benchName(sub.on) + "/" + benchName(sub.store), func(b *testing.B) {
+		b.Run(benchName(sub.library)+"/"+benchName(sub.on)+"/"+benchName(sub.store), func(b *testing.B) {
 			a, err := sub.open(b.Context(), s)
 			if err != nil {
 				b.Fatal(err)
@@ -47,7 +47,7 @@ func benchmark(b *testing.B, sub subject, a *app, w workload) {
 		if w.path == pathLogin {
 			n = min(n, logins)
 		}
-		if _, err := visits.slice(n); err != nil {
+		if _, _, err := visits.slice(n); err != nil {
 			b.Fatal(err)
 		}
 		done += max(n, parallel)

@@ -20,26 +20,32 @@ import (
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 )
 
+const (
+	libraryName = "Cloakroom"
+	lazyName    = "Cloakroom, Lazy"
+)
+
 // Cloakroom as its README has it, with every setting at its zero value; and
 // with Config.Lazy, where loading a session that is not used is left out.
 func cloakroomSubjects() (all []subject) {
-	const library = "Cloakroom"
 	add := func(library, on, store string, mount func(*core.Manager) http.Handler, cfg core.Config) {
 		all = append(all, subject{library, on, store, func(ctx context.Context, s *servers) (*app, error) {
 			return openCloakroom(ctx, s, store, mount, cfg)
 		}})
 	}
-	add(library, onGin, memory, cloakroomGin, core.Config{})
-	add(library+", Lazy", onGin, memory, cloakroomGin, core.Config{Lazy: true})
-	add(library, onEcho4, memory, cloakroomEcho4, core.Config{})
-	add(library, onEcho5, memory, cloakroomEcho5, core.Config{})
-	add(library+", Lazy", onEcho5, memory, cloakroomEcho5, core.Config{Lazy: true})
-	add(library, onHTTP, memory, cloakroomHTTP, core.Config{})
+	add(libraryName, onGin, memory, cloakroomGin, core.Config{})
+	add(lazyName, onGin, memory, cloakroomGin, core.Config{Lazy: true})
+	add(libraryName, onEcho4, memory, cloakroomEcho4, core.Config{})
+	add(libraryName, onEcho5, memory, cloakroomEcho5, core.Config{})
+	add(lazyName, onEcho5, memory, cloakroomEcho5, core.Config{Lazy: true})
+	add(libraryName, onHTTP, memory, cloakroomHTTP, core.Config{})
+	add(lazyName, onHTTP, memory, cloakroomHTTP, core.Config{Lazy: true})
 	for _, store := range []string{valkeyS, cached} {
-		add(library, onGin, store, cloakroomGin, core.Config{})
-		add(library, onEcho5, store, cloakroomEcho5, core.Config{})
-		add(library, onHTTP, store, cloakroomHTTP, core.Config{})
+		add(libraryName, onGin, store, cloakroomGin, core.Config{})
+		add(libraryName, onEcho5, store, cloakroomEcho5, core.Config{})
+		add(libraryName, onHTTP, store, cloakroomHTTP, core.Config{})
 	}
+	add(lazyName, onGin, valkeyS, cloakroomGin, core.Config{Lazy: true})
 	return all
 }
 

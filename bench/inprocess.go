@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -23,7 +24,8 @@ type bench struct {
 	visitors []*regular
 
 	count  int             // how many requests a slice is
-	took   []time.Duration // of a request, for each slice
+	took   []time.Duration // by a request, for each slice
+	cpu    []time.Duration // processor time of the whole process by a request, the same
 	allocs int             // of a request
 }
 
@@ -107,9 +109,9 @@ func (r *regular) settle(n int) error {
 	return nil
 }
 
-// slice sends count requests, shared among the visitors, and returns how long
-// each of them kept the machine busy: the time divided by the count.
-func (b *bench) slice(count int) (time.Duration, error) {
+// slice sends count requests, shared among the visitors. It returns the time
+// and this process's processor time, both divided by the number of requests.
+func (b *bench) slice(count int) (took, cpu time.Duration, err error) {
 	each := max(1, count/b.parallel)
 	if slots := b.visitors[0].slots; slots != nil {
 		each = min(each, len(slots))
@@ -119,39 +121,36 @@ func (b *bench) slice(count int) (time.Duration, error) {
 		done  sync.WaitGroup
 		errs  = make([]error, b.parallel)
 	)
-	var took time.Duration
-	if b.parallel == 1 {
-		from := time.Now()
-		errs[0] = b.visitors[0].send(each)
-		took = time.Since(from)
-	} else {
+	if b.parallel > 1 {
 		for i, r := range b.visitors {
 			done.Go(func() {
 				<-begin
 				errs[i] = r.send(each)
 			})
 		}
-		from := time.Now()
+	}
+	used, from := processorTime(), time.Now()
+	if b.parallel > 1 {
 		close(begin)
 		done.Wait()
-		took = time.Since(from)
+	} else {
+		errs[0] = b.visitors[0].send(each)
 	}
+	took, cpu = time.Since(from), processorTime()-used
 	for i, r := range b.visitors {
 		if errs[i] == nil {
 			errs[i] = r.settle(each)
 		}
-		if errs[i] != nil {
-			return 0, errs[i]
-		}
 	}
-	return took / time.Duration(each*b.parallel), nil
+	n := time.Duration(each * b.parallel)
+	return took / n, cpu / n, errors.Join(errs...)
 }
 
 // calibrate chooses the size of a slice so that it takes about that long.
 func (b *bench) calibrate(slice time.Duration) error {
 	b.count = b.parallel
 	for {
-		took, err := b.slice(b.count)
+		took, _, err := b.slice(b.count)
 		if err != nil {
 			return err
 		}
@@ -166,8 +165,8 @@ func (b *bench) calibrate(slice time.Duration) error {
 // measure adds one slice.
 func (b *bench) measure() error {
 	runtime.GC() // nobody pays for what another one left behind
-	took, err := b.slice(b.count)
-	b.took = append(b.took, took)
+	took, cpu, err := b.slice(b.count)
+	b.took, b.cpu = append(b.took, took), append(b.cpu, cpu)
 	return err
 }
 
@@ -201,10 +200,18 @@ func (b *bench) finish() error {
 		return nil
 	}
 	for _, r := range b.visitors {
-		r.ask(pathShow, r.cookies[0])
-		if status := r.visitor.send(); status != http.StatusOK || r.body() != shown(userName, r.counted) {
-			return fmt.Errorf("after %d requests to count, the answer is %d %q", r.counted, status, r.body())
+		if err := r.counts(); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// counts fails unless the session's counter counts what was sent.
+func (r *regular) counts() error {
+	r.ask(pathShow, r.cookies[0])
+	if status := r.visitor.send(); status != http.StatusOK || r.body() != shown(userName, r.counted) {
+		return fmt.Errorf("after %d requests to %s, the answer is %d %q", r.counted, pathCount, status, r.body())
 	}
 	return nil
 }
@@ -227,7 +234,7 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 		}
 		t.subjects = append(t.subjects, sub)
 		if err := t.add(ctx, s, o, sub); err != nil {
-			return nil, fmt.Errorf("%s, %s: %w", sub.name(), sub.store, err)
+			return nil, fmt.Errorf("%s: %w", sub.where(), err)
 		}
 	}
 	for round := range o.rounds {
@@ -236,7 +243,7 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 			for _, sub := range t.subjects {
 				if b := t.of(sub, w.name); b != nil {
 					if err := b.measure(); err != nil {
-						return nil, fmt.Errorf("%s, %s, %s: %w", sub.name(), sub.store, w.name, err)
+						return nil, fmt.Errorf("%s, %s: %w", sub.where(), w.name, err)
 					}
 				}
 			}
@@ -246,7 +253,7 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 		for _, w := range workloads {
 			if b := t.of(sub, w.name); b != nil {
 				if err := b.finish(); err != nil {
-					return nil, fmt.Errorf("%s, %s, %s: %w", sub.name(), sub.store, w.name, err)
+					return nil, fmt.Errorf("%s, %s: %w", sub.where(), w.name, err)
 				}
 			}
 		}
@@ -289,7 +296,7 @@ func (t *table) add(ctx context.Context, s *servers, o options, sub subject) err
 		b.allocs = one.allocs
 		benches[w.name] = b
 	}
-	t.benches[sub.name()+sub.store] = benches
+	t.benches[sub.id()] = benches
 	return nil
 }
 
@@ -298,7 +305,7 @@ func (t *table) of(s subject, workload string) *bench {
 	if t == nil {
 		return nil
 	}
-	return t.benches[s.name()+s.store][workload]
+	return t.benches[s.id()][workload]
 }
 
 // find returns the bench of a subject by its parts, or nil.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/valkey-io/valkey-go"
@@ -15,26 +16,32 @@ import (
 // A fact is a line about where and with what was measured.
 type fact struct{ what, value string }
 
-func describe(ctx context.Context, s *servers) ([]fact, error) {
-	facts := []fact{
+// describe tells about the machine.
+func describe(ctx context.Context, s *servers) (facts []fact, err error) {
+	facts = []fact{
 		{"processor", processor()},
-		{"cores", itoa(runtime.NumCPU())},
+		{"cores", strconv.Itoa(runtime.NumCPU())},
 		{"system", runtime.GOOS + "/" + runtime.GOARCH},
 		{"Go", strings.TrimPrefix(runtime.Version(), "go")},
 	}
 	if s.valkey != "" {
-		version, err := valkeyVersion(ctx, s.valkey)
+		f, err := valkeyVersion(ctx, s.valkey)
 		if err != nil {
 			return nil, err
 		}
-		facts = append(facts, fact{"server", version})
+		facts = append(facts, f)
 	}
 	if out, err := exec.CommandContext(ctx, "node", "--version").Output(); err == nil {
 		facts = append(facts, fact{"Node", strings.TrimPrefix(strings.TrimSpace(string(out)), "v")})
 	}
+	return facts, nil
+}
+
+// libraries tells what was built in.
+func libraries() (facts []fact) {
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {
-		return facts, nil
+		return nil
 	}
 	versions := make(map[string]string)
 	for _, m := range info.Deps {
@@ -49,7 +56,7 @@ func describe(ctx context.Context, s *servers) ([]fact, error) {
 			facts = append(facts, fact{strings.TrimPrefix(path, "github.com/"), v})
 		}
 	}
-	return facts, nil
+	return facts
 }
 
 // processor returns the name of the processor where the system tells it.
@@ -67,15 +74,15 @@ func processor() string {
 	return runtime.GOARCH
 }
 
-func valkeyVersion(ctx context.Context, addr string) (string, error) {
+func valkeyVersion(ctx context.Context, addr string) (f fact, err error) {
 	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
-		return "", err
+		return f, err
 	}
 	defer c.Close()
 	info, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
 	if err != nil {
-		return "", err
+		return f, err
 	}
 	name, version := "Redis", ""
 	for line := range strings.Lines(info) {
@@ -87,5 +94,5 @@ func valkeyVersion(ctx context.Context, addr string) (string, error) {
 			version = value
 		}
 	}
-	return name + " " + version, nil
+	return fact{name, version}, nil
 }

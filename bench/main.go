@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"time"
 )
@@ -25,7 +26,11 @@ type options struct {
 	rounds             int
 	slice              time.Duration // of one subject in one round
 	allocationRequests int
-	out                string
+	httpRounds         int
+	httpSlice          time.Duration
+	many               int // sessions
+	sweeps             int // runs
+	out, readme        string
 	started            time.Time
 }
 
@@ -44,33 +49,85 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	o := options{rounds: 11, slice: 40 * time.Millisecond, allocationRequests: 1000, started: time.Now()}
+	o := options{
+		rounds: 11, slice: 40 * time.Millisecond, allocationRequests: 1000,
+		httpRounds: 5, httpSlice: 1200 * time.Millisecond, many: 1_000_000, sweeps: 5, started: time.Now(),
+	}
 	flag.BoolVar(&o.short, "short", false, "fewer and shorter rounds: to see that everything works, not for numbers")
-	flag.StringVar(&o.out, "out", ".", "where to write RESULTS.md and the charts")
+	flag.StringVar(&o.out, "out", "", "where to write RESULTS.md and the charts; the default is here, for the short form a temporary folder")
+	flag.StringVar(&o.readme, "readme", "", "the README whose summary is brought up to date, but not by the short form")
 	flag.Parse()
+	s := &servers{valkey: os.Getenv("VALKEY_ADDR")}
+	switch flag.Arg(0) {
+	case serveCommand:
+		return serve(ctx, s, flag.Arg(1))
+	case millionCommand:
+		return measureMillion(ctx, flag.Arg(1), flag.Arg(2), flag.Arg(3))
+	}
 	if o.short {
 		o.rounds, o.slice, o.allocationRequests = 3, 5*time.Millisecond, 200
+		o.httpRounds, o.httpSlice = 2, 200*time.Millisecond
+		o.many, o.sweeps = 50_000, 1
+		if o.out == "" {
+			o.out = filepath.Join(os.TempDir(), "cloakroom-bench")
+		}
 	}
 
-	s := &servers{valkey: os.Getenv("VALKEY_ADDR")}
-	var (
-		r   results
-		err error
-	)
-	r.short = o.short
-	if r.machine, err = describe(ctx, s); err != nil {
+	r, err := measure(ctx, s, o)
+	if err != nil {
 		return err
+	}
+	if err := r.write(o.out); err != nil {
+		return err
+	}
+	if o.readme != "" && !o.short {
+		if err := r.writeReadme(o.readme); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.targets() {
+		met := "MISSED"
+		if t.met {
+			met = "met   "
+		}
+		fmt.Printf("%s  %s: %s, want %s\n", met, t.what, t.got, t.want)
+	}
+	o.progress("written: %s", filepath.Join(o.out, "RESULTS.md"))
+	return nil
+}
+
+// measure measures what can be measured here.
+func measure(ctx context.Context, s *servers, o options) (r *results, err error) {
+	r = &results{options: o}
+	leaveOut := func(what string) {
+		fmt.Fprintf(os.Stderr, "*** LEFT OUT: %s ***\n", what)
+		r.left = append(r.left, what)
+	}
+	if r.machine, err = describe(ctx, s); err != nil {
+		return nil, err
 	}
 	if r.serial, err = inProcess(ctx, s, o, 1, noStore, memory, cookie); err != nil {
-		return err
+		return nil, err
 	}
 	if r.parallel, err = inProcess(ctx, s, o, runtime.GOMAXPROCS(0), noStore, memory, cookie); err != nil {
-		return err
+		return nil, err
 	}
 	if s.valkey == "" {
-		fmt.Fprintln(os.Stderr, "*** NO VALKEY SERVER: VALKEY_ADDR is not set, so all that is about Valkey is left out. ***")
-	} else if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, cached); err != nil {
-		return err
+		leaveOut("all that needs Valkey, as VALKEY_ADDR is not set")
+	} else {
+		if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, cached); err != nil {
+			return nil, err
+		}
+		if r.costs, err = costs(ctx, s, o, valkeyS, cached); err != nil {
+			return nil, err
+		}
+		if err := installExpress(ctx); err != nil {
+			leaveOut("Express, as " + err.Error())
+		}
+		if r.servers, err = overNetwork(ctx, s, o); err != nil {
+			return nil, err
+		}
 	}
-	return r.write(o.out)
+	r.sessions, r.stores, err = million(ctx, o)
+	return r, err
 }

@@ -34,7 +34,7 @@ func testServers(t testing.TB) *servers {
 func TestSubjectsAnswerRightly(t *testing.T) {
 	s := testServers(t)
 	for _, sub := range subjects() {
-		t.Run(sub.name()+", "+sub.store, func(t *testing.T) {
+		t.Run(sub.where(), func(t *testing.T) {
 			if !s.has(sub.store) {
 				t.Skip("NO SERVER, so this was not tested")
 			}
@@ -99,7 +99,7 @@ func line(what string, s subject) string {
 // gated lists the subjects that the gate is about.
 func gated(s *servers) (list []subject) {
 	for _, sub := range subjects() {
-		if strings.HasPrefix(sub.library, "Cloakroom") && s.has(sub.store) {
+		if sub.ours() && s.has(sub.store) {
 			list = append(list, sub)
 		}
 	}
@@ -176,7 +176,7 @@ func TestGateRoundTrips(t *testing.T) {
 		all.Go(func() { // it is waiting that takes the time
 			trips, err := countTrips(t.Context(), s, sub, workloads)
 			if err != nil {
-				t.Errorf("%s: %v", sub.name(), err)
+				t.Errorf("%s: %v", sub.where(), err)
 			}
 			mu.Lock()
 			defer mu.Unlock()

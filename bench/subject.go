@@ -27,18 +27,18 @@ const (
 )
 
 func (s subject) name() string {
-	name := s.library + ", " + s.on
-	if s.store == cookie {
-		name += ", in the cookie"
-	}
-	return name
+	return s.library + ", " + s.on
 }
+
+// id tells subjects apart.
+func (s subject) id() string { return s.library + "|" + s.on + "|" + s.store }
 
 // An app is a subject that runs. It answers the paths of package main: see
 // workload.go.
 type app struct {
 	handler http.Handler
 	fiber   fasthttp.RequestHandler // in place of handler
+	remote  string                  // its address, in place of both
 
 	// makes, if not nil, is another app on the same sessions, which makes them:
 	// a process that caches knows what it wrote itself.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,6 +30,9 @@ type visitor interface {
 }
 
 func (a *app) visitor() visitor {
+	if a.remote != "" {
+		return newRemoteVisitor(a.remote)
+	}
 	if a.fiber != nil {
 		return newFiberVisitor(a.fiber)
 	}
@@ -182,15 +186,15 @@ func (v *fiberVisitor) send() int {
 
 func (v *fiberVisitor) body() string { return string(v.ctx.Response.Body()) }
 
-func (v *fiberVisitor) setCookie(to []byte) []byte {
-	for _, line := range v.ctx.Response.Header.Cookies() {
-		for i, c := range line {
-			if c == ';' {
-				line = line[:i]
-				break
-			}
-		}
-		return append(to, line...)
+func (v *fiberVisitor) setCookie(to []byte) []byte { return lastCookie(&v.ctx.Response, to) }
+
+func lastCookie(r *fasthttp.Response, to []byte) []byte {
+	var last []byte
+	for _, line := range r.Header.Cookies() {
+		last = line
 	}
-	return to
+	if i := bytes.IndexByte(last, ';'); i >= 0 {
+		last = last[:i]
+	}
+	return append(to, last...)
 }

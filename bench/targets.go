@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// A target is what Cloakroom wants to reach, and what was measured.
+type target struct {
+	what, want, got string
+	met             bool
+}
+
+// What Cloakroom aims at. All times are compared within one run.
+func (r *results) targets() (list []target) {
+	add := func(met bool, what, want, got string, args ...any) {
+		list = append(list, target{what, want, fmt.Sprintf(got, args...), met})
+	}
+
+	// Above a framework without sessions.
+	for _, c := range []struct {
+		library, on, workload string
+		most                  float64 // ns
+	}{
+		{libraryName, onGin, "W1", 300},
+		{libraryName, onEcho5, "W1", 300},
+		{libraryName, onHTTP, "W1", 600},
+		{lazyName, onGin, "W2", 300},
+		{lazyName, onEcho5, "W2", 300},
+		{lazyName, onHTTP, "W2", 600},
+	} {
+		b, bare := r.serial.find(c.library, c.on, memory, c.workload), r.serial.find(bareLibrary, c.on, noStore, "W1")
+		if b == nil || bare == nil {
+			continue
+		}
+		more, allocs := above(b.cpu, bare.cpu), b.allocs-bare.allocs
+		add(more <= c.most && allocs <= 3, fmt.Sprintf("%s, %s, in memory, %s", c.library, c.on, c.workload),
+			fmt.Sprintf("at most %.0f ns and 3 allocations above the bare framework", c.most), "%.0f ns, %d", more, allocs)
+	}
+
+	// Times the floor.
+	for _, c := range []struct {
+		workload string
+		most     float64
+		allocs   int
+	}{
+		{"W3", 2, 8}, {"W4", 3, 16}, {"W5 64 KB", 3, 0}, {"W6", 3, 0},
+	} {
+		for _, on := range []string{onGin, onEcho5, onHTTP} {
+			b, floor := r.serial.find(libraryName, on, memory, c.workload), r.serial.find(floorLibrary, onGin, memory, c.workload)
+			if b == nil || floor == nil {
+				continue
+			}
+			times, want := ratio(b.cpu, floor.cpu), fmt.Sprintf("at most %.0f x the floor", c.most)
+			met, got := times <= c.most, fmt.Sprintf("%.1f x", times)
+			if c.allocs > 0 {
+				met = met && b.allocs <= c.allocs
+				want += fmt.Sprintf(", %d allocations", c.allocs)
+				got += fmt.Sprintf(", %d", b.allocs)
+			}
+			add(met, fmt.Sprintf("%s, in memory, %s", on, c.workload), want, "%s", got)
+		}
+	}
+	for _, c := range []struct {
+		store, workload string
+		most            float64
+	}{
+		{valkeyS, "W3", 1.5}, {valkeyS, "W4", 1.5}, {cached, "W3", 3},
+	} {
+		b, floor := r.valkey.find(libraryName, onGin, c.store, c.workload), r.valkey.find(floorLibrary, onGin, c.store, c.workload)
+		if b == nil || floor == nil {
+			continue
+		}
+		times := ratio(b.took, floor.took)
+		add(times <= c.most, fmt.Sprintf("Gin, %s, %s, %d clients", c.store, c.workload, clients), fmt.Sprintf("at most %.1f x the floor", c.most), "%.1f x", times)
+	}
+
+	// Over HTTP.
+	for _, w := range overHTTP {
+		own, floor := r.server(libraryName, onGin, w), r.server(floorLibrary, onGin, w)
+		if own == nil || floor == nil {
+			continue
+		}
+		share, later := ratio(own.perSecond, floor.perSecond), ratio(own.p99, floor.p99)
+		add(share >= 0.85, "Gin, Valkey, over HTTP, "+w, "at least 0.85 x the floor's requests/s", "%.2f x", share)
+		// What a run differs from the next by is no difference.
+		slack := max(spread(own.p99), spread(floor.p99))
+		add(later <= 1+slack, "Gin, Valkey, over HTTP, "+w, "a p99 no worse than the floor's", "%.2f x (spread ±%.0f%%)", later, 100*slack)
+	}
+	if own, express := r.server(libraryName, onGin, "W3"), r.server(expressLibrary, "Express", "W3"); own != nil && express != nil {
+		times := ratio(own.perSecond, express.perSecond)
+		add(times >= 7, "Gin, Valkey, over HTTP, W3", "at least 7 x the requests/s of Express", "%.1f x", times)
+	}
+
+	// Round trips.
+	if c := r.costs[subject{library: libraryName, on: onGin, store: valkeyS}.id()]; c != nil {
+		for _, t := range []struct {
+			what, workload string
+			most           int
+		}{
+			{"anonymous", "W1", 0}, {"read, with sliding expiry", "W3", 1}, {"change", "W4", 2}, {"login", "W6", 2},
+		} {
+			got := c[t.workload].trips
+			add(got <= t.most, "round trips to Valkey that a request waits for: "+t.what, fmt.Sprintf("at most %d", t.most), "%d", got)
+		}
+	}
+
+	// A million sessions.
+	own, reference := r.store(libraryName), r.store(limitedMap)
+	if own != nil && reference != nil {
+		times := own.Bytes / reference.Bytes
+		add(times <= 1.5, "memory store, a million sessions", "at most 1.5 x a map with expiry, limit and order", "%.2f x (%.0f bytes a session)", times, own.Bytes)
+	}
+	if own != nil && len(own.During) > 0 {
+		raised := own.raised()
+		add(raised <= time.Millisecond, "memory store, a million sessions expire", "readers' p99.9 at most 1 ms higher", "%+.2f ms", milliseconds(raised))
+	}
+	return list
+}
+
+// above returns by how many nanoseconds a is above b in the same rounds.
+func above(a, b []time.Duration) float64 {
+	var differences []float64
+	for i := range min(len(a), len(b)) {
+		differences = append(differences, float64(a[i]-b[i]))
+	}
+	return math.Round(median(differences))
+}
+
+// raised is by how much a sweep raises the readers' p99.9: the median of all
+// runs.
+func (k *kept) raised() time.Duration {
+	var raised []time.Duration
+	for i := range k.During {
+		raised = append(raised, k.During[i].P999-k.Before[i].P999)
+	}
+	return median(raised)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// server returns what was measured over HTTP, with sessions in Valkey, or nil.
+func (r *results) server(library, on, workload string) *load {
+	for _, s := range r.servers {
+		if s.subject.library == library && s.subject.on == on && s.subject.store == valkeyS {
+			return s.measure[workload]
+		}
+	}
+	return nil
+}
+
+func (r *results) store(name string) *kept {
+	for i := range r.stores {
+		if r.stores[i].Name == name {
+			return &r.stores[i]
+		}
+	}
+	return nil
+}
