@@ -17,6 +17,9 @@
 #   cluster   VALKEY_CLUSTER_ADDRS   three primaries with a replica each
 #   old       VALKEY_OLD_ADDR        a server that does not know SET with IFEQ: Redis 7.0, or Valkey 8.0 in a container
 #   programs  VALKEY_SERVER          for tests that start servers of their own, and VALKEY_CLI, VALKEY_OLD_SERVER
+#   mongo     MONGODB_URI            MongoDB, a replica set of one; or, from packages, FerretDB 2 on PostgreSQL with the
+#                                    DocumentDB extension, which speaks MongoDB's protocol: no Debian has MongoDB
+#   mongod    MONGO_SERVER           its program, for tests that start servers of their own: run like mongod
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -24,16 +27,16 @@
 # chooses between `compose` and `packages`. Where neither can be had, `up` fails and `run` says so and goes on: the
 # tests then skip what they cannot do, and fail where CI is set.
 #
-# Other settings: TESTSERVERS_VALKEY_PORT, _TLS_PORT, _OLD_PORT and _CLUSTER_PORT (the first of six, which must have
-# their neighbours 10000 above them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started;
+# Other settings: TESTSERVERS_VALKEY_PORT, _TLS_PORT, _OLD_PORT, _MONGO_PORT and _CLUSTER_PORT (the first of six, which
+# must have their neighbours 10000 above them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started;
 # TESTSERVERS_MIRROR, _KEYRING, _SUITE and _OLD_SUITE say where packages come from.
 set -euo pipefail
 umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs}
-SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod}
+SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 H=127.0.0.1
@@ -44,6 +47,7 @@ export TESTSERVERS_TLS_PORT=${TESTSERVERS_TLS_PORT:-6491}
 export TESTSERVERS_OLD_PORT=${TESTSERVERS_OLD_PORT:-6492}
 export TESTSERVERS_CLUSTER_PORT=${TESTSERVERS_CLUSTER_PORT:-7201}
 export TESTSERVERS_CLUSTER_LAST=$((TESTSERVERS_CLUSTER_PORT + 5))
+export TESTSERVERS_MONGO_PORT=${TESTSERVERS_MONGO_PORT:-27117}
 
 mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd -P)
 [[ $DIR =~ ^[A-Za-z0-9_./+@-]+$ ]] || { echo "servers.sh: unusable characters in $DIR: set TESTSERVERS_DIR" >&2; exit 1; }
@@ -55,7 +59,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -65,6 +69,8 @@ variable_of() {
 	cluster) echo VALKEY_CLUSTER_ADDRS ;;
 	old) echo VALKEY_OLD_ADDR ;;
 	programs) echo VALKEY_SERVER ;;
+	mongo) echo MONGODB_URI ;;
+	mongod) echo MONGO_SERVER ;;
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -75,21 +81,22 @@ for part in $PARTS; do
 	[[ ${!variable:-} ]] || OURS+=" $part"
 done
 ours() { [[ " $OURS " == *" $1 "* ]]; }
-servers() { local p; for p in $OURS; do [[ $p == programs ]] || echo "$p"; done; }
+servers() { local p; for p in $OURS; do [[ $p == programs || $p == mongod ]] || echo "$p"; done; }
 
 port_of() {
 	case $1 in
 	valkey) echo "$TESTSERVERS_VALKEY_PORT" ;;
 	tls) echo "$TESTSERVERS_TLS_PORT" ;;
 	old) echo "$TESTSERVERS_OLD_PORT" ;;
+	mongo) echo "$TESTSERVERS_MONGO_PORT" ;;
 	cluster) seq "$TESTSERVERS_CLUSTER_PORT" "$TESTSERVERS_CLUSTER_LAST" ;;
 	esac
 }
 
 # -------------------------------------------------------------------- packages
 
-# A directory of its own for each suite: new/ and old/, with the unpacked files and, in bin/, scripts that start the
-# programs through the unpacked loader, so that the system's own libraries do not matter.
+# A directory of its own for each server: new/, old/ and ferretdb/, with the unpacked files and, in bin/, scripts that
+# start the programs through the unpacked loader, so that the system's own libraries do not matter.
 
 mirror() { # the mirror that apt goes to for Debian itself
 	if [[ ${TESTSERVERS_MIRROR:-} ]]; then
@@ -129,38 +136,57 @@ private_apt() { # private_apt DIR SUITE: nothing of the system's apt but how it 
 	} >"$a/apt.conf"
 }
 
-unpack() ( # unpack NAME SUITE SERVER CLI: packages of that release, signed by Debian
-	local a=$DIR/apt-$1 root=$DIR/$1 filter
-	export NEW=$DIR/$1.new
-	[[ ! -e $root/bin/valkey-server ]] || return 0
-	say "unpacking $3 of Debian $2"
-	private_apt "$a" "$2"
+unpack() ( # unpack NAME SUITE PACKAGE...: those packages of that release, signed by Debian
+	local a=$DIR/apt-$1 root=$DIR/$1 name=$1 suite=$2 spared=$SPARED wanted; shift 2
+	export NEW=$root.new
+	[[ ! -e $root/bin ]] || return 0
+	say "unpacking $1 of Debian $suite"
+	private_apt "$a" "$suite"
 	export APT_CONFIG=$a/apt.conf
 	apt-get -qq update
-	apt-get -qq -s install "$3-server" "$3-tools" >"$a/resolved" || die "apt cannot resolve $3-server in $2"
-	# What they need of the rest are libraries. Should that not be so one day, all of it is unpacked.
-	for filter in "^($3-(server|tools)|lib[^=]*)=" .; do
-		awk '/^Inst /{v=$3; sub(/^\(/,"",v); print $2 "=" v}' "$a/resolved" | grep -E "$filter" | grep -vE '^libperl' >"$a/list"
+	# What the programs need of other packages are libraries. Should that not be so one day, all of it is unpacked.
+	for wanted in "${1%%-[a-z]*}[-=]|lib" ''; do
+		resolve "$a" "$spared" "$@"
+		awk '/^Inst /{v=$3; sub(/^\(/,"",v); print $2 "=" v}' "$a/resolved" | grep -E "^($wanted)" >"$a/list"
 		(cd "$a/debs" && xargs apt-get -qq download <"$a/list" >/dev/null)
 		rm -rf "$NEW"; mkdir -p "$NEW"/usr/{lib,lib64,bin,sbin} "$NEW/bin"
 		for link in lib lib64 sbin; do ln -s "usr/$link" "$NEW/$link"; done
 		find "$a/debs" -name '*.deb' -print0 | xargs -0 -n 1 sh -c 'dpkg-deb --fsys-tarfile "$0" |
-			tar -x -C "$NEW" --no-same-owner --no-same-permissions --keep-directory-symlink \
-			--exclude="./usr/share" --exclude="./var" --exclude="./etc" --exclude="./bin" --exclude="./usr/lib/systemd"'
-		if wrap "$NEW" "/usr/bin/$3-server" "/usr/bin/$3-cli"; then
+			tar -x -C "$NEW" --no-same-owner --no-same-permissions --keep-directory-symlink --exclude="./usr/share/[!p]*" \
+			--exclude="./var" --exclude="./etc" --exclude="./bin" --exclude="./usr/lib/systemd" --exclude=bitcode'
+		chmod -R u+w,a+rX "$NEW"
+		if "finish_$name" "$NEW"; then
 			rm -rf "$root" "$a"; mv "$NEW" "$root"
 			return 0
 		fi
+		spared=''
 	done
-	die "the unpacked $3-server does not run"
+	die "the unpacked $1 does not run"
 )
 
-wrap() { # wrap ROOT SERVER CLI
-	local root=$1 loader file name
-	chmod -R u+w,a+rX "$root"
+# Packages that ours depend on and can do without, and with them what only they need.
+SPARED='perl|systemd|adduser|ssl-cert|locales|postgresql-common|postgresql-client-common|libgdal[0-9]+|libsfcgal[0-9]+|proj-data'
+
+resolve() { # resolve APT SPARED PACKAGE...: what has to be unpacked, if the spared ones are taken for installed
+	local a=$1 spared=$2; shift 2
+	: >"$a/status"
+	apt-get -qq -s install "$@" >"$a/resolved" || die "apt cannot resolve $*"
+	[[ $spared ]] || return 0
+	sed -nE "s/^Inst ($spared) \(([^ ]+) .*\[([a-z0-9]+)\].*/Package: \1\nStatus: install ok installed\nMaintainer: none\nMulti-Arch: foreign\nVersion: \2\nArchitecture: \3\nDescription: spared\n/p" \
+		"$a/resolved" >"$a/status.new"
+	mv "$a/status.new" "$a/status"
+	apt-get -qq -s install "$@" >"$a/resolved" || die "apt cannot resolve $*"
+}
+
+# finish_NAME ROOT: make the unpacked files ready, and fail where something is missing
+finish_new() { wrap "$1" valkey-server=/usr/bin/valkey-server valkey-cli=/usr/bin/valkey-cli; }
+finish_old() { wrap "$1" valkey-server=/usr/bin/redis-server valkey-cli=/usr/bin/redis-cli; }
+
+wrap() { # wrap ROOT NAME=FILE...: bin/NAME starts that program
+	local root=$1 loader file name; shift
 	loader=$(cd "$root" && ls usr/lib/*/ld-linux*.so.* | head -n 1)
-	for name in valkey-server valkey-cli; do
-		shift; file=$1
+	for file; do
+		name=${file%%=*} file=${file#*=}
 		cat >"$root/bin/$name" <<-W
 			#!/bin/sh
 			r=\$(cd "\${0%/*}/.." && pwd)
@@ -172,8 +198,9 @@ wrap() { # wrap ROOT SERVER CLI
 }
 
 programs_from_packages() {
-	ours programs || ours valkey || ours tls || ours cluster && unpack new "$SUITE" valkey
-	ours programs || ours old && unpack old "$OLD_SUITE" redis
+	if ours mongo || ours mongod; then mongo_from_packages; fi
+	ours programs || ours valkey || ours tls || ours cluster && unpack new "$SUITE" valkey-server valkey-tools
+	ours programs || ours old && unpack old "$OLD_SUITE" redis-server redis-tools
 	return 0
 }
 
@@ -282,10 +309,12 @@ up_packages() {
 			--tls-cert-file "$DIR/tls/cert.pem" --tls-key-file "$DIR/tls/key.pem" --tls-ca-cert-file "$DIR/tls/cert.pem"
 	fi
 	ours old && start old "$TESTSERVERS_OLD_PORT" old
+	ours mongo && start_mongo
 	ours cluster && { cluster_runs || start_cluster; }
 	ours valkey && await 10 valkey pong "$TESTSERVERS_VALKEY_PORT"
 	ours tls && await 10 tls tls_pong "$TESTSERVERS_TLS_PORT"
 	ours old && await 10 old pong_old "$TESTSERVERS_OLD_PORT"
+	ours mongo && await 30 mongo port_open "$TESTSERVERS_MONGO_PORT"
 	return 0
 }
 pong_old() { [[ $("$DIR/old/bin/valkey-cli" -h $H -p "$1" ping) == PONG ]]; }
@@ -304,25 +333,32 @@ up_compose() {
 	local services; services=$(servers)
 	if ours tls; then demands; fi
 	# Containers that do not run on this kernel's terms still have programs that do.
-	if ours programs && [[ $(uname -s) == Linux ]]; then
-		from_image new valkey; from_image old old
+	if [[ $(uname -s) == Linux ]]; then
+		if ours programs; then from_image new valkey usr; from_image old old usr; fi
+		if ours mongod; then from_image mongod mongo usr/lib usr/bin/mongod; fi
 	fi
 	# shellcheck disable=SC2086 # one word for each
 	[[ -z $services ]] || compose up --detach --wait --quiet-pull $services >&2
 }
 
-from_image() { # from_image NAME SERVICE: the files of that service's image, as if unpacked from packages
-	local image id root=$DIR/$1
-	[[ ! -e $root/bin/valkey-server ]] || return 0
-	image=$(compose config --images "$2")
+from_image() { # from_image NAME SERVICE PATH...: files of that service's image, as if unpacked from packages
+	local image id name=$1 root=$DIR/$1
+	[[ ! -e $root/bin ]] || return 0
+	image=$(compose config --images "$2"); shift 2
 	id=$(docker create "$image")
 	rm -rf "$root.new"; mkdir -p "$root.new"
-	docker export "$id" | tar -x -C "$root.new" --no-same-owner --no-same-permissions usr
+	docker export "$id" | tar -x -C "$root.new" --no-same-owner --no-same-permissions "$@"
 	docker rm "$id" >/dev/null
 	mkdir -p "$root.new/bin"
-	wrap "$root.new" /usr/local/bin/valkey-server /usr/local/bin/valkey-cli || die "the programs of $image do not run here"
+	chmod -R u+w,a+rX "$root.new"
+	"image_$name" "$root.new" || die "the programs of $image do not run here"
 	rm -rf "$root"; mv "$root.new" "$root"
 }
+
+image_new() { wrap "$1" valkey-server=/usr/local/bin/valkey-server valkey-cli=/usr/local/bin/valkey-cli; }
+image_old() { image_new "$1"; }
+
+source "$REPO/scripts/servers/mongo.sh"
 
 # -------------------------------------------------------------------- commands
 
@@ -360,6 +396,7 @@ versions() {
 	for part in $(servers); do
 		port=$(port_of "$part" | head -n 1)
 		case $part in
+		mongo) version=$(version_of_mongo) ;;
 		tls) version=$([[ $(from) == compose ]] || new "$port" --tls --cacert "$DIR/tls/cert.pem" --user $TLS_USER --pass $TLS_PASSWORD --no-auth-warning hello 2>/dev/null | grep -A1 '^version' | tail -n 1) ;;
 		*) version=$(info_of "$port") ;;
 		esac
@@ -406,6 +443,8 @@ env_() {
 	fi
 	if ours cluster && answers cluster; then echo "VALKEY_CLUSTER_ADDRS=$(port_of cluster | sed "s/^/$H:/" | paste -sd, -)"; fi
 	if ours old && answers old; then echo "VALKEY_OLD_ADDR=$H:$TESTSERVERS_OLD_PORT"; fi
+	if ours mongo && answers mongo; then echo "MONGODB_URI=mongodb://$H:$TESTSERVERS_MONGO_PORT/"; fi
+	if ours mongod && [[ -e $(mongod) ]]; then echo "MONGO_SERVER=$(mongod)"; fi
 	if ours programs && [[ -e $bin/valkey-server ]]; then
 		echo "VALKEY_SERVER=$bin/valkey-server"
 		echo "VALKEY_CLI=$bin/valkey-cli"
@@ -414,13 +453,14 @@ env_() {
 }
 
 status() {
-	local part rc=0
+	local part program rc=0
 	for part in $PARTS; do
 		if ! ours "$part"; then
 			variable=$(variable_of "$part")
 			echo "$part: ${!variable} (from the environment)"
-		elif [[ $part == programs ]]; then
-			[[ -e $DIR/new/bin/valkey-server ]] && echo "programs: in $DIR" || { echo "programs: missing"; rc=1; }
+		elif [[ $part == programs || $part == mongod ]]; then
+			[[ $part == programs ]] && program=$DIR/new/bin/valkey-server || program=$(mongod)
+			[[ -e $program ]] && echo "$part: $program" || { echo "$part: missing"; rc=1; }
 		elif answers "$part"; then
 			echo "$part: answers on port $(port_of "$part" | paste -sd' ' -)"
 		else
