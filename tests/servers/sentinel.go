@@ -33,11 +33,11 @@ func StartSentinels(tb testing.TB, options ...string) *Sentinels {
 	_, primaryPort := primary.hostPort()
 	for range 3 {
 		port := strconv.Itoa(FreePort(tb))
-		s := &Server{Addr: net.JoinHostPort("127.0.0.1", port), Dir: tempDir(tb), tb: tb}
+		s := newServer(tb, port, nil)
 		file := filepath.Join(s.Dir, "sentinel.conf")
-		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nlogfile %s\n"+
-			"sentinel monitor %s 127.0.0.1 %s 2\nsentinel down-after-milliseconds %[4]s 1000\nsentinel failover-timeout %[4]s 6000\n",
-			port, s.Dir, filepath.Join(s.Dir, "log"), MasterSet, primaryPort)
+		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\n"+
+			"sentinel monitor %s 127.0.0.1 %s 2\nsentinel down-after-milliseconds %[3]s 1000\nsentinel failover-timeout %[3]s 6000\n",
+			port, s.Dir, MasterSet, primaryPort)
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			tb.Fatal(err)
 		}

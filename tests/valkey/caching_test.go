@@ -17,6 +17,7 @@ import (
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/internal/promises"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 )
 
@@ -24,7 +25,7 @@ import (
 // it directly, there through a proxy.
 type couple struct {
 	t           *testing.T
-	here, there *process
+	here, there *promises.Process
 	proxy       *faultproxy.Proxy
 	client      valkey.Client
 	name        string // of there's client
@@ -35,33 +36,34 @@ const cacheTTL = 3 * time.Second
 func newCouple(t *testing.T) *couple {
 	addr := valkeyenv.Addr(t)
 	c := &couple{t: t, proxy: faultproxy.New(t), client: valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{addr}})}
-	s := setup{Prefix: valkeyenv.Prefix(), CacheTTL: cacheTTL, StoreTimeout: time.Second}
+	s := settings{Prefix: valkeyenv.Prefix(), CacheTTL: cacheTTL}
 	c.name = strings.Trim(s.Prefix, ":")
 	valkeyenv.Store(t, c.client, valkeystore.Options{Prefix: s.Prefix})
-	s.Framework, s.Addrs, s.ClientName = "Gin", []string{addr}, c.name+"-here"
-	c.here = start(t, s)
-	s.Framework, s.Addrs, s.ClientName = "Echo v4", []string{c.proxy.Addr(addr)}, c.name+"-there"
-	c.there = start(t, s)
+	start := func(framework, addr, where string) *promises.Process {
+		s.Addrs, s.ClientName = []string{addr}, c.name+where
+		return promises.Start(t, promises.Setup{Framework: framework, Store: s, StoreTimeout: time.Second})
+	}
+	c.here, c.there = start("Gin", addr, "-here"), start("Echo v4", c.proxy.Addr(addr), "-there")
 	return c
 }
 
 // session makes a session here that is cached there.
-func (c *couple) session() *browser {
+func (c *couple) session() *promises.Browser {
 	c.t.Helper()
-	b := newBrowser()
-	b.begin(c.t, c.here.url+"/login?user=ann")
-	b.expect(c.t, c.there.url+"/me", "user=ann") // extends it
+	b := promises.NewBrowser()
+	b.Begin(c.t, c.here.URL+"/login?user=ann")
+	b.Expect(c.t, c.there.URL+"/me", "user=ann") // extends it
 	c.warm(b, "user=ann")
 	return b
 }
 
 // warm reads there until that costs nothing.
-func (c *couple) warm(b *browser, me string) {
+func (c *couple) warm(b *promises.Browser, me string) {
 	c.t.Helper()
-	eventually(c.t, "the session is cached", func() bool {
+	promises.Eventually(c.t, "the session is cached", func() bool {
 		before := c.reads()
 		for range 3 {
-			b.expect(c.t, c.there.url+"/me", me)
+			b.Expect(c.t, c.there.URL+"/me", me)
 		}
 		return c.reads() == before
 	})
@@ -71,18 +73,18 @@ func (c *couple) reads() int { return c.proxy.Counts()["GET"] }
 
 // refusal ends the session here and returns how long it was served there. No
 // request that began after the bound may have been.
-func (c *couple) refusal(b *browser, wellAgain func(answer) bool) time.Duration {
+func (c *couple) refusal(b *promises.Browser, wellAgain func(promises.Answer) bool) time.Duration {
 	c.t.Helper()
-	stolen := b.as()
-	if a := b.get(c.here.url + "/logout"); a.err != nil || a.status != http.StatusOK {
+	stolen := b.As()
+	if a := b.Get(c.here.URL + "/logout"); a.Err != nil || a.Status != http.StatusOK {
 		c.t.Fatalf("/logout: %v", a)
 	}
 	ended := time.Now()
 	var served time.Duration
-	eventually(c.t, "the session is refused", func() bool {
+	promises.Eventually(c.t, "the session is refused", func() bool {
 		asked := time.Since(ended)
-		a := stolen.as().get(c.there.url + "/me")
-		if a.says("user=ann") {
+		a := stolen.As().Get(c.there.URL + "/me")
+		if a.Says("user=ann") {
 			if asked > cacheTTL {
 				c.t.Errorf("the session was served %v after it was destroyed elsewhere, want %v at most", asked, cacheTTL)
 				return true
@@ -95,7 +97,7 @@ func (c *couple) refusal(b *browser, wellAgain func(answer) bool) time.Duration 
 	return served
 }
 
-func anonymous(a answer) bool { return a.says("user=") }
+func anonymous(a promises.Answer) bool { return a.Says("user=") }
 
 func TestCaching(t *testing.T) {
 	t.Parallel()
@@ -131,8 +133,8 @@ func TestCaching(t *testing.T) {
 		c.proxy.Stall()
 		began := time.Now()
 		failed := 0
-		served := c.refusal(b, func(a answer) bool {
-			if a.refused(http.StatusServiceUnavailable) {
+		served := c.refusal(b, func(a promises.Answer) bool {
+			if a.Refused(http.StatusServiceUnavailable) {
 				failed++
 				return false
 			}
@@ -150,8 +152,8 @@ func TestCaching(t *testing.T) {
 		c.proxy.On(func(faultproxy.Command) faultproxy.Fault { return faultproxy.CutBefore })
 		c.proxy.Cut()
 		var failed atomic.Int64
-		served := c.refusal(b, func(a answer) bool {
-			if a.refused(http.StatusServiceUnavailable) {
+		served := c.refusal(b, func(a promises.Answer) bool {
+			if a.Refused(http.StatusServiceUnavailable) {
 				if failed.Add(1) == 3 {
 					c.proxy.On(nil)
 				}
@@ -168,18 +170,18 @@ func TestCaching(t *testing.T) {
 		t.Parallel()
 		c := newCouple(t)
 		b := c.session()
-		stolen := b.as()
+		stolen := b.As()
 		c.proxy.LoseInvalidations(true)
-		must(t, b, c.here.url+"/logout")
+		b.Must(t, c.here.URL+"/logout")
 		began := time.Now()
-		stolen.expect(t, c.there.url+"/me", "user=ann") // cached
+		stolen.Expect(t, c.there.URL+"/me", "user=ann") // cached
 		n := c.kill()
-		eventually(t, "the session is refused", func() bool {
-			a := stolen.as().get(c.there.url + "/me")
-			return anonymous(a) || !a.says("user=ann") && !a.refused(http.StatusServiceUnavailable)
+		promises.Eventually(t, "the session is refused", func() bool {
+			a := stolen.As().Get(c.there.URL + "/me")
+			return anonymous(a) || !a.Says("user=ann") && !a.Refused(http.StatusServiceUnavailable)
 		})
 		took := time.Since(began)
-		stolen.expect(t, c.there.url+"/me", "user=")
+		stolen.Expect(t, c.there.URL+"/me", "user=")
 		if took >= cacheTTL {
 			t.Errorf("the session was refused after %v: what was cached outlived its connection", took)
 		}
@@ -191,27 +193,27 @@ func TestCaching(t *testing.T) {
 		b := c.session()
 		c.proxy.LoseInvalidations(true)
 		for range 5 {
-			must(t, b, c.here.url+"/count")
+			b.Must(t, c.here.URL+"/count")
 		}
-		b.expect(t, c.there.url+"/read", "0") // cached
-		must(t, b, c.there.url+"/count")
-		b.expect(t, c.there.url+"/read", "6") // what it wrote itself it sees
-		b.expect(t, c.here.url+"/read?fresh", "6")
-		if n := happened(t, []*process{c.there}, core.EventReplayed); n != 1 {
+		b.Expect(t, c.there.URL+"/read", "0") // cached
+		b.Must(t, c.there.URL+"/count")
+		b.Expect(t, c.there.URL+"/read", "6") // what it wrote itself it sees
+		b.Expect(t, c.here.URL+"/read?fresh", "6")
+		if n := promises.Happened(t, []*promises.Process{c.there}, core.EventReplayed); n != 1 {
 			t.Errorf("%d replays, want 1", n)
 		}
 		for _, end := range []string{"/logout", "/login?user=bob", "/regenerate"} {
 			for _, write := range []string{"/count", "/login?user=eve", "/regenerate"} {
 				c.proxy.LoseInvalidations(false)
 				b := c.session()
-				stolen := b.as()
+				stolen := b.As()
 				c.proxy.LoseInvalidations(true)
-				must(t, b, c.here.url+end)
-				stolen.expect(t, c.there.url+"/me", "user=ann") // cached
-				if a := stolen.as().get(c.there.url + write); !a.refused(http.StatusConflict) {
+				b.Must(t, c.here.URL+end)
+				stolen.Expect(t, c.there.URL+"/me", "user=ann") // cached
+				if a := stolen.As().Get(c.there.URL + write); !a.Refused(http.StatusConflict) {
 					t.Errorf("%s there after %s here: %v, want 409, no cookie", write, end, a)
 				}
-				stolen.expect(t, c.there.url+"/me", "user=")
+				stolen.Expect(t, c.there.URL+"/me", "user=")
 			}
 		}
 	})
@@ -219,11 +221,11 @@ func TestCaching(t *testing.T) {
 		t.Parallel()
 		c := newCouple(t)
 		b := c.session()
-		stolen := b.as()
+		stolen := b.As()
 		c.proxy.LoseInvalidations(true)
-		must(t, b, c.here.url+"/logout")
-		stolen.expect(t, c.there.url+"/me", "user=ann") // cached
-		stolen.expect(t, c.there.url+"/me?fresh", "user=")
+		b.Must(t, c.here.URL+"/logout")
+		stolen.Expect(t, c.there.URL+"/me", "user=ann") // cached
+		stolen.Expect(t, c.there.URL+"/me?fresh", "user=")
 	})
 }
 
@@ -266,7 +268,7 @@ func TestCachingOwnWrites(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: tt.addrs(t)})
-			app := serve(frameworks.All()[0], managerOn(t, core.Config{
+			app := promises.Serve(frameworks.All()[0], promises.ManagerOn(t, core.Config{
 				Store: valkeyenv.Store(t, client, valkeystore.Options{CacheTTL: time.Minute}),
 			}))
 			get := func(path, cookie string) (text, setCookie string) {
@@ -279,7 +281,7 @@ func TestCachingOwnWrites(t *testing.T) {
 			}
 			var stale, reads atomic.Int64
 			began := time.Now()
-			inParallel(sessions, func(int) {
+			promises.InParallel(sessions, func(int) {
 				_, cookie := get("/count", "")
 				stop := make(chan struct{})
 				var wg sync.WaitGroup

@@ -1,6 +1,6 @@
-// Package faultproxy stands between a client and its Valkey servers, and does
-// to the connections what networks do. It understands the protocol, so a test
-// can say to which command, and whether the server sees it.
+// Package faultproxy stands between a client and its servers, and does to the
+// connections what networks do. It understands their protocol, so a test can say
+// to which command, and whether the server sees it.
 package faultproxy
 
 import (
@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"maps"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,12 +38,26 @@ func (f Fault) String() string { return names[f] }
 // A Command is what a client sends.
 type Command []string
 
-// Name returns the name of the command in upper case.
-func (c Command) Name() string { return strings.ToUpper(c[0]) }
+// Name returns the name of the command: in upper case for Valkey, and as it is
+// sent to MongoDB.
+func (c Command) Name() string { return c[0] }
+
+// A protocol tells what is on the wire.
+type protocol interface {
+	// read returns the next command or reply, as it is.
+	read(r *bufio.Reader) ([]byte, error)
+	// command tells what a client sent.
+	command(frame []byte) Command
+	// unasked tells whether a reply is none, but what a server says by itself.
+	unasked(reply []byte) bool
+	// more tells whether further replies to the same command follow.
+	more(reply []byte) bool
+}
 
 // A Proxy is what stands between.
 type Proxy struct {
-	tb testing.TB
+	tb       testing.TB
+	protocol protocol
 
 	mu        sync.Mutex
 	wg        sync.WaitGroup
@@ -59,9 +72,15 @@ type Proxy struct {
 	lost      bool // invalidations are dropped
 }
 
-// New returns a proxy that is closed when the test is over.
-func New(tb testing.TB) *Proxy {
-	p := &Proxy{tb: tb, listeners: make(map[string]net.Listener), conns: make(map[*conn]struct{}), counts: make(map[string]int)}
+// New returns a proxy for Valkey servers, which is closed when the test is over.
+func New(tb testing.TB) *Proxy { return newProxy(tb, resp{}) }
+
+// NewMongo returns a proxy for servers that speak MongoDB's protocol, which is
+// closed when the test is over.
+func NewMongo(tb testing.TB) *Proxy { return newProxy(tb, msg{}) }
+
+func newProxy(tb testing.TB, protocol protocol) *Proxy {
+	p := &Proxy{tb: tb, protocol: protocol, listeners: make(map[string]net.Listener), conns: make(map[*conn]struct{}), counts: make(map[string]int)}
 	tb.Cleanup(p.close)
 	return p
 }
@@ -98,10 +117,18 @@ func (p *Proxy) Addr(server string) string {
 	return l.Addr().String()
 }
 
-// Dial connects to a server through the proxy. It is what a client of a cluster
-// takes as DialCtxFn, because servers tell it about one another.
+// Dial connects to a server through the proxy. It is what a client takes as
+// DialCtxFn, because the servers of a cluster tell it about one another.
 func (p *Proxy) Dial(ctx context.Context, server string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", p.Addr(server))
+}
+
+// DialContext connects to a server through the proxy: the proxy is what a client
+// takes for SetDialer, because the servers of a replica set tell it about one
+// another.
+func (p *Proxy) DialContext(ctx context.Context, network, server string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, p.Addr(server))
 }
 
 // On sets what is asked about each command before it is passed on; nil ends it.
@@ -182,7 +209,7 @@ func (p *Proxy) ReleaseLate() {
 		_ = call.conn.server.SetDeadline(time.Now().Add(10 * time.Second)) // or Read tells
 		if _, err := call.conn.server.Write(call.frame); err != nil {
 			p.tb.Errorf("faultproxy: late %s: %v", call.command.Name(), err)
-		} else if _, err := readFrame(call.conn.replies); err != nil {
+		} else if _, err := p.protocol.read(call.conn.replies); err != nil {
 			p.tb.Errorf("faultproxy: late %s: %v", call.command.Name(), err)
 		}
 		_ = call.conn.server.Close()
@@ -282,14 +309,14 @@ func (c *conn) forward() {
 	}()
 	r := bufio.NewReaderSize(c.client, 1<<16)
 	for {
-		frame, err := readFrame(r)
+		frame, err := c.p.protocol.read(r)
 		if err != nil {
 			return
 		}
 		if c.isStalled() {
 			continue // down the black hole
 		}
-		call := &call{conn: c, command: words(frame), frame: frame, sent: time.Now()}
+		call := &call{conn: c, command: c.p.protocol.command(frame), frame: frame, sent: time.Now()}
 		c.p.mu.Lock()
 		before := c.p.before
 		c.p.mu.Unlock()
@@ -336,14 +363,14 @@ func (c *conn) backward() {
 	defer c.end(false)
 	defer close(c.answered)
 	for {
-		frame, err := readFrame(c.replies)
+		frame, err := c.p.protocol.read(c.replies)
 		if err != nil {
 			return
 		}
 		if c.isStalled() {
 			continue
 		}
-		if frame[0] == '>' {
+		if c.p.protocol.unasked(frame) {
 			c.p.mu.Lock()
 			lost := c.p.lost
 			c.p.mu.Unlock()
@@ -369,7 +396,9 @@ func (c *conn) reply(frame *[]byte) bool {
 		return true
 	}
 	call := c.queue[0]
-	c.queue = c.queue[1:]
+	if !c.p.protocol.more(*frame) {
+		c.queue = c.queue[1:]
+	}
 	c.mu.Unlock()
 	c.p.mu.Lock()
 	after, distance := c.p.after, c.p.distance

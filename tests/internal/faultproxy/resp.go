@@ -5,11 +5,16 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
-// readFrame returns the next value of the protocol (RESP3), as it is on the
-// wire.
-func readFrame(r *bufio.Reader) ([]byte, error) { return appendFrame(nil, r) }
+// resp is the protocol of Valkey and Redis: RESP3.
+type resp struct{}
+
+func (resp) unasked(reply []byte) bool { return reply[0] == '>' }
+func (resp) more([]byte) bool          { return false }
+
+func (resp) read(r *bufio.Reader) ([]byte, error) { return appendFrame(nil, r) }
 
 func appendFrame(frame []byte, r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
@@ -51,10 +56,9 @@ func appendFrame(frame []byte, r *bufio.Reader) ([]byte, error) {
 	return frame, err
 }
 
-// words returns the words of a command.
-func words(frame []byte) []string {
+func (resp) command(frame []byte) Command {
 	var (
-		all  []string
+		all  Command
 		rest = frame
 	)
 	line := func() string {
@@ -73,5 +77,6 @@ func words(frame []byte) []string {
 		all = append(all, string(rest[:size]))
 		rest = rest[size+2:]
 	}
+	all[0] = strings.ToUpper(all[0])
 	return all
 }

@@ -1,17 +1,10 @@
-// Package valkeyenv gives tests the Valkey servers that they need: those that
-// the environment names, and private ones of a program that it names.
-//
-//	VALKEY_ADDR           a server
-//	VALKEY_CLUSTER_ADDRS  servers of a cluster, with commas between them
-//	VALKEY_SERVER         the program, for servers that may be killed
-//
-// Tests whose server is not there are skipped, and fail where CI is set.
+// Package valkeyenv opens stores on the Valkey servers that the environment names:
+// VALKEY_ADDR, and VALKEY_CLUSTER_ADDRS with commas between.
 package valkeyenv
 
 import (
 	"context"
 	"crypto/rand"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,37 +12,33 @@ import (
 	"github.com/valkey-io/valkey-go"
 
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // Addr returns the address of a server.
 func Addr(tb testing.TB) string {
 	tb.Helper()
-	return lookup(tb, "VALKEY_ADDR")
+	return servers.Env(tb, "VALKEY_ADDR")
 }
 
 // ClusterAddrs returns addresses of servers of a cluster.
 func ClusterAddrs(tb testing.TB) []string {
 	tb.Helper()
-	return strings.Split(lookup(tb, "VALKEY_CLUSTER_ADDRS"), ",")
+	return strings.Split(servers.Env(tb, "VALKEY_CLUSTER_ADDRS"), ",")
 }
 
-func lookup(tb testing.TB, name string) string {
-	tb.Helper()
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	const what = "NO VALKEY SERVER: %s is not set, so this was not tested"
-	if os.Getenv("CI") != "" {
-		tb.Fatalf(what, name)
-	}
-	tb.Skipf(what, name)
-	return ""
+// Lean returns the option with buffers that suit tests, which have many clients
+// and little to say.
+func Lean(option valkey.ClientOption) valkey.ClientOption {
+	option.ReadBufferEachConn, option.WriteBufferEachConn = 16<<10, 16<<10
+	option.RingScaleEachConn = 8
+	return option
 }
 
 // Client returns a client that is closed when the test is over.
 func Client(tb testing.TB, option valkey.ClientOption) valkey.Client {
 	tb.Helper()
-	client, err := valkey.NewClient(option)
+	client, err := valkey.NewClient(Lean(option))
 	if err != nil {
 		tb.Fatalf("valkey.NewClient: %v", err)
 	}

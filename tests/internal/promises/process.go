@@ -1,4 +1,4 @@
-package valkey
+package promises
 
 import (
 	"bufio"
@@ -20,21 +20,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valkey-io/valkey-go"
-
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
-	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // The test binary runs itself as the processes of an app: one that finds this
 // in its environment is one of them.
 const processEnv = "CLOAKROOM_TEST_PROCESS"
 
-func TestMain(m *testing.M) {
+// Main is what TestMain calls. A process opens its store from what the test put
+// into Setup.Store, as JSON. Where a store reads from a cache, fresh makes it
+// read past that, for requests with "?fresh".
+func Main(m *testing.M, open func(settings json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) {
 	if settings := os.Getenv(processEnv); settings != "" {
-		if err := runProcess(settings); err != nil {
+		if err := runProcess(settings, open, fresh); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -51,13 +52,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A setup is what a process is told.
-type setup struct {
+// A Setup is what a process is told.
+type Setup struct {
 	Framework    string
-	Addrs        []string // of the servers
-	Prefix       string
-	ClientName   string // as CLIENT LIST shows it
-	CacheTTL     time.Duration
+	Store        any // how it is opened: can be JSON
 	StoreTimeout time.Duration
 	Private      bool // HashIDs and SealKeys are set
 }
@@ -75,16 +73,13 @@ func (e *events) Observe(_ context.Context, event core.Event) {
 }
 
 // runProcess serves the app until its standard input ends.
-func runProcess(settings string) error {
-	var s setup
+func runProcess(settings string, open func(json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) error {
+	var raw json.RawMessage
+	s := Setup{Store: &raw}
 	if err := json.Unmarshal([]byte(settings), &s); err != nil {
 		return err
 	}
-	client, err := valkey.NewClient(valkey.ClientOption{InitAddress: s.Addrs, ClientName: s.ClientName})
-	if err != nil {
-		return err
-	}
-	store, err := valkeystore.New(client, valkeystore.Options{Prefix: s.Prefix, CacheTTL: s.CacheTTL})
+	store, err := open(raw)
 	if err != nil {
 		return err
 	}
@@ -107,11 +102,11 @@ func runProcess(settings string) error {
 		}
 	}
 	held := newGate()
-	app := serve(fw, m, at("/hold-write", func(c *adaptertest.Context) error {
+	app := Serve(fw, m, At("/hold-write", func(c *adaptertest.Context) error {
 		sess := c.Get()
 		held.pass()
 		count.Update(sess, next)
-		return say(c, "stored")
+		return Say(c, "stored")
 	}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("/-/held", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, held.waiting()) })
@@ -122,8 +117,8 @@ func runProcess(settings string) error {
 		_ = json.NewEncoder(w).Encode(seen.n) // the test misses it
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("fresh") {
-			r = r.WithContext(valkeystore.Fresh(r.Context()))
+		if fresh != nil && r.URL.Query().Has("fresh") {
+			r = r.WithContext(fresh(r.Context()))
 		}
 		app.ServeHTTP(w, r)
 	})
@@ -147,11 +142,11 @@ func runProcess(settings string) error {
 	}
 }
 
-// A process is one of the app's.
-type process struct{ url string }
+// A Process is one of the app's.
+type Process struct{ URL string }
 
-// start starts a process, which ends with the test.
-func start(t *testing.T, s setup) *process {
+// Start starts a process, which ends with the test.
+func Start(t *testing.T, s Setup) *Process {
 	t.Helper()
 	settings, err := json.Marshal(s)
 	if err != nil {
@@ -175,7 +170,7 @@ func start(t *testing.T, s setup) *process {
 	line, _ := bufio.NewReader(stdout).ReadString('\n') // empty when it failed, which it will tell
 	t.Cleanup(func() {
 		_ = stdin.Close()
-		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		kill := time.AfterFunc(servers.Patience, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		if err := cmd.Wait(); err != nil || said.Len() > 0 {
 			t.Errorf("the process by %s: %v\n%s", s.Framework, err, said.String())
@@ -184,50 +179,50 @@ func start(t *testing.T, s setup) *process {
 	if line == "" {
 		t.Fatalf("the process by %s does not start", s.Framework)
 	}
-	return &process{strings.TrimSpace(line)}
+	return &Process{strings.TrimSpace(line)}
 }
 
-// startThree starts three processes with the same settings, by Gin, Echo and
+// StartThree starts three processes with the same settings, by Gin, Echo and
 // net/http.
-func startThree(t *testing.T, s setup) []*process {
+func StartThree(t *testing.T, s Setup) []*Process {
 	t.Helper()
-	var all []*process
+	var all []*Process
 	for _, name := range []string{"Gin", "Echo v4", "net/http"} {
 		s.Framework = name
-		all = append(all, start(t, s))
+		all = append(all, Start(t, s))
 	}
 	return all
 }
 
-// happened returns how often something happened in the processes.
-func happened(t *testing.T, all []*process, kind core.EventKind) int {
+// Happened returns how often something happened in the processes.
+func Happened(t *testing.T, all []*Process, kind core.EventKind) int {
 	t.Helper()
 	sum := 0
 	for _, p := range all {
 		var n map[core.EventKind]int
-		fetch(t, p.url+"/-/events", &n)
+		fetch(t, p.URL+"/-/events", &n)
 		sum += n[kind]
 	}
 	return sum
 }
 
 // held returns how many requests the processes hold.
-func held(t *testing.T, all []*process) int {
+func held(t *testing.T, all []*Process) int {
 	t.Helper()
 	sum := 0
 	for _, p := range all {
 		var n int
-		fetch(t, p.url+"/-/held", &n)
+		fetch(t, p.URL+"/-/held", &n)
 		sum += n
 	}
 	return sum
 }
 
 // release lets all of them go.
-func release(t *testing.T, all []*process) {
+func release(t *testing.T, all []*Process) {
 	t.Helper()
-	inParallel(len(all), func(i int) {
-		if a := newBrowser().get(all[i].url + "/-/release"); a.err != nil || a.status != http.StatusOK {
+	InParallel(len(all), func(i int) {
+		if a := NewBrowser().Get(all[i].URL + "/-/release"); a.Err != nil || a.Status != http.StatusOK {
 			t.Errorf("release: %v", a)
 		}
 	})

@@ -1,4 +1,4 @@
-package valkey
+package promises
 
 import (
 	"net/http"
@@ -9,20 +9,21 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
-	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
-// TestOutage kills the server of three processes under load, by SIGKILL, and
-// starts it again. The processes go on all the while.
-func TestOutage(t *testing.T) {
-	t.Parallel()
+// Outage tests G6: it kills the server of three processes under load, and starts
+// it again, three times. The processes go on all the while.
+func Outage(t *testing.T, server interface {
+	Kill()
+	Start()
+}, s Setup) {
 	const (
 		clients = 12
 		outages = 3
-		timeout = time.Second // for the store
 	)
-	server := valkeyenv.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	all := startThree(t, setup{Addrs: []string{server.Addr}, Prefix: valkeyenv.Prefix(), StoreTimeout: timeout})
+	s.StoreTimeout = time.Second
+	all := StartThree(t, s)
 
 	var (
 		wg     sync.WaitGroup
@@ -47,8 +48,8 @@ func TestOutage(t *testing.T) {
 	}
 	for i := range clients {
 		wg.Go(func() {
-			b := newBrowser()
-			b.begin(t, all[i%len(all)].url+"/count")
+			b := NewBrowser()
+			b.Begin(t, all[i%len(all)].URL+"/count")
 			// What was answered 200 is stored, what was answered 503 may be.
 			acknowledged, unclear, last := 1, 0, 1
 			check := func(n int) {
@@ -60,21 +61,21 @@ func TestOutage(t *testing.T) {
 			for at := i; ; at++ {
 				select {
 				case <-stop:
-					check(b.number(t, all[at%len(all)].url+"/read"))
+					check(b.Number(t, all[at%len(all)].URL+"/read"))
 					return
 				default:
 				}
 				start := time.Now()
-				a := b.get(all[at%len(all)].url + "/count")
+				a := b.Get(all[at%len(all)].URL + "/count")
 				took := time.Since(start)
-				n, err := strconv.Atoi(a.text)
+				n, err := strconv.Atoi(a.Text)
 				mu.Lock()
 				switch {
-				case a.err == nil && a.status == http.StatusOK && a.cookie == nil && err == nil:
+				case a.Err == nil && a.Status == http.StatusOK && a.Cookie == nil && err == nil:
 					oks[at%len(all)]++
 					acknowledged++
 					check(n)
-				case a.refused(http.StatusServiceUnavailable):
+				case a.Refused(http.StatusServiceUnavailable):
 					fails[at%len(all)]++
 					unclear++
 					delays = append(delays, took)
@@ -82,7 +83,7 @@ func TestOutage(t *testing.T) {
 					t.Errorf("/count: %v, want 200 or 503, no cookie", a)
 				}
 				mu.Unlock()
-				if a.status != http.StatusOK {
+				if a.Status != http.StatusOK {
 					time.Sleep(time.Millisecond) // a client that tries again has that much manners
 				}
 			}
@@ -91,22 +92,22 @@ func TestOutage(t *testing.T) {
 	began := time.Now()
 	for range outages {
 		ok, _ := counts()
-		eventually(t, "all processes serve", func() bool { now, _ := counts(); return more(ok, now, 50) })
+		Eventually(t, "all processes serve", func() bool { now, _ := counts(); return more(ok, now, 50) })
 		server.Kill()
 		_, failed := counts()
 		down := time.Now()
-		eventually(t, "all processes answer 503", func() bool { _, now := counts(); return more(failed, now, 5) })
+		Eventually(t, "all processes answer 503", func() bool { _, now := counts(); return more(failed, now, 5) })
 		for _, p := range all { // anonymous visitors who need no session have one less worry
-			newBrowser().expect(t, p.url+"/static", "static")
-			newBrowser().expect(t, p.url+"/read", "0")
-			if a := newBrowser().get(p.url + "/count"); !a.refused(http.StatusServiceUnavailable) {
+			NewBrowser().Expect(t, p.URL+"/static", "static")
+			NewBrowser().Expect(t, p.URL+"/read", "0")
+			if a := NewBrowser().Get(p.URL + "/count"); !a.Refused(http.StatusServiceUnavailable) {
 				t.Errorf("a new visitor during the outage: %v, want 503, no cookie", a)
 			}
 		}
-		server.Restart()
+		server.Start()
 		up := time.Now()
 		ok, _ = counts()
-		eventually(t, "all processes serve again", func() bool { now, _ := counts(); return more(ok, now, 1) })
+		Eventually(t, "all processes serve again", func() bool { now, _ := counts(); return more(ok, now, 1) })
 		t.Logf("down for %v; all processes served again %v after the server did", up.Sub(down).Round(time.Millisecond), time.Since(up).Round(time.Millisecond))
 	}
 	close(stop)
@@ -117,12 +118,12 @@ func TestOutage(t *testing.T) {
 	}
 	slices.Sort(delays)
 	most := delays[len(delays)-1]
-	if limit := 2*timeout + patience/6; most > limit { // the load and the commit, on a machine that is busy
+	if limit := 2*s.StoreTimeout + servers.Patience/6; most > limit { // the load and the commit, on a machine that is busy
 		t.Errorf("an answer 503 took %v, want at most %v", most, limit)
 	}
 	ok, failed := counts()
 	sum := func(n [3]int) int { return n[0] + n[1] + n[2] }
 	t.Logf("%d outages by SIGKILL in %v: %d answers 200, %d answers 503, these after %v (median) and %v (slowest); %d store errors were observed",
 		outages, took.Round(time.Millisecond), sum(ok), sum(failed), delays[len(delays)/2].Round(100*time.Microsecond), most.Round(time.Millisecond),
-		happened(t, all, core.EventStoreError))
+		Happened(t, all, core.EventStoreError))
 }

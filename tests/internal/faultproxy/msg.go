@@ -1,0 +1,61 @@
+package faultproxy
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// msg is the protocol of MongoDB: messages OP_MSG, and OP_QUERY to begin with.
+type msg struct{}
+
+const (
+	header     = 16 // its length: of the message, its id, the id that it answers, the kind of message
+	opQuery    = 2004
+	opMsg      = 2013
+	moreToCome = 1 << 1 // a flag of OP_MSG
+	sequence   = 1      // a kind of section in OP_MSG
+)
+
+func (msg) read(r *bufio.Reader) ([]byte, error) {
+	head, err := r.Peek(header)
+	if err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head)
+	if n < header || n > 64<<20 {
+		return nil, fmt.Errorf("faultproxy: a message of %d bytes is not of the protocol", n)
+	}
+	message := make([]byte, n)
+	_, err = io.ReadFull(r, message)
+	return message, err
+}
+
+func (msg) command(message []byte) Command {
+	body := message[header:]
+	switch op(message) {
+	case opMsg:
+		body = body[4:] // the flags
+		for body[0] == sequence {
+			body = body[1+binary.LittleEndian.Uint32(body[1:]):]
+		}
+		body = body[1:]
+	case opQuery:
+		name := bytes.IndexByte(body[4:], 0) // of the collection, behind the flags
+		body = body[4+name+1+8:]
+	default:
+		return Command{fmt.Sprintf("message %d", op(message))}
+	}
+	name, _, _ := bytes.Cut(body[4+1:], []byte{0}) // of the document's first element
+	return Command{string(name)}
+}
+
+func (msg) unasked([]byte) bool { return false }
+
+func (msg) more(reply []byte) bool {
+	return op(reply) == opMsg && reply[header]&moreToCome != 0
+}
+
+func op(message []byte) uint32 { return binary.LittleEndian.Uint32(message[12:]) }

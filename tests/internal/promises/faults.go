@@ -1,0 +1,366 @@
+package promises
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+// A Network is what stands between an app and its server, and goes wrong. Its
+// subtests share the server, so they run one after the other.
+type Network struct {
+	Proxy   *faultproxy.Proxy
+	Through core.Store // what the app uses, by way of Proxy
+	Direct  Store      // the same sessions, past it
+
+	t   *testing.T
+	url string
+
+	mu   sync.Mutex
+	errs []error // that requests failed with
+}
+
+const silence = 500 * time.Millisecond // how long the app waits for a server that says nothing
+
+// serve serves the app.
+func (n *Network) serve(t *testing.T, timeout time.Duration) {
+	t.Helper()
+	n.t = t
+	cfg := core.Config{
+		Store: n.Through, StoreTimeout: timeout,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			n.mu.Lock()
+			n.errs = append(n.errs, err)
+			n.mu.Unlock()
+			w.WriteHeader(core.HTTPStatus(err))
+		},
+	}
+	mux := http.NewServeMux()
+	app := func() http.Handler {
+		return Serve(frameworks.All()[0], ManagerOn(t, cfg), At("/leave", func(c *adaptertest.Context) error {
+			_ = c.Get().Destroy(c.Request.Context()) // the response fails by itself if that fails
+			return Say(c, "bye")
+		}))
+	}
+	mux.Handle("/", app())
+	mux.Handle("/other/", http.StripPrefix("/other", app())) // as another process would
+	cfg.TouchInterval = core.EveryRequest
+	mux.Handle("/touching/", http.StripPrefix("/touching", app()))
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	n.url = srv.URL
+	b := NewBrowser() // what a store does once, such as loading a script, is done now
+	for _, path := range []string{"/count", "/login", "/large", "/count"} {
+		b.Must(t, n.url+path)
+	}
+	if err := n.Direct.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// last returns the error of the request that failed last.
+func (n *Network) last() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.errs) == 0 {
+		return nil
+	}
+	return n.errs[len(n.errs)-1]
+}
+
+// stored returns how many sessions are stored, and how many retired ones.
+func (n *Network) stored() (live, retired int) {
+	n.t.Helper()
+	for rec, err := range n.Direct.All(context.Background()) {
+		switch {
+		case err != nil:
+			n.t.Fatalf("All: %v", err)
+		case strings.Contains(string(rec.Data), `"retired":`):
+			retired++
+		default:
+			live++
+		}
+	}
+	return live, retired
+}
+
+// A Trouble is a command that a fault happens to.
+type Trouble struct {
+	Name    string
+	Begin   string // what the visitor asks for first: paths with spaces between
+	Path    string // the request in trouble
+	Command string
+	Nth     int  // which of the commands of that name, 0: the first
+	Write   bool // it creates or changes a session
+
+	// What becomes of it when the connection was lost before or after the
+	// server saw the command.
+	Status        int    // of the answer; 200 means that it is as if nothing had happened
+	Me            string // what /me says then, with the cookie that the visitor has
+	Count         string
+	Live, Retired int // how many sessions are stored
+
+	// And when nothing was heard any more: the answer is 503, and what is
+	// stored is one of these, before or after. Where the commit does it again
+	// and gets through, the answer is 200 and nothing is stored.
+	Again         bool
+	Before, After State
+}
+
+// A State is what is left of a session.
+type State struct {
+	Count         string
+	Live, Retired int
+}
+
+// Left returns a State.
+func Left(count string, live, retired int) State { return State{count, live, retired} }
+
+// visitor returns the only visitor there is, who asked for some paths. It takes
+// as many attempts as the client needs to get well again.
+func (n *Network) visitor(paths string) (b *Browser) {
+	n.t.Helper()
+	Eventually(n.t, "the app is well", func() bool {
+		if err := n.Direct.Clear(n.t.Context()); err != nil {
+			n.t.Fatal(err)
+		}
+		b = NewBrowser()
+		for path := range strings.FieldsSeq(paths) {
+			if a := b.Get(n.url + path); a.Err != nil || a.Status != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	})
+	return b
+}
+
+// strike makes the fault happen to the request.
+func (n *Network) strike(tr Trouble, fault faultproxy.Fault) (*Browser, Answer, time.Duration) {
+	n.t.Helper()
+	for range 5 {
+		if b, a, took, struck := n.tryToStrike(tr, fault); struck {
+			return b, a, took
+		}
+		// A connection that the last fault has spoiled can make a request fail
+		// before it sends the command.
+	}
+	n.t.Fatalf("%s: no %s was sent", tr.Path, tr.Command)
+	panic("not reached")
+}
+
+func (n *Network) tryToStrike(tr Trouble, fault faultproxy.Fault) (b *Browser, a Answer, took time.Duration, struck bool) {
+	n.t.Helper()
+	b = n.visitor(tr.Begin)
+	seen := 0
+	var mu sync.Mutex
+	n.Proxy.On(func(c faultproxy.Command) faultproxy.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Name() != tr.Command {
+			return faultproxy.None
+		}
+		seen++
+		if seen != tr.Nth+1 {
+			return faultproxy.None
+		}
+		struck = true
+		return fault
+	})
+	start := time.Now()
+	a = b.Get(n.url + tr.Path)
+	took = time.Since(start)
+	n.Proxy.On(nil)
+	mu.Lock()
+	defer mu.Unlock()
+	return b, a, took, struck
+}
+
+// LostConnections loses the connection before and after the server applied a
+// command. The request is answered as if nothing had happened, exactly once.
+func (n *Network) LostConnections(t *testing.T, troubles []Trouble) {
+	n.serve(t, 5*time.Second)
+	for _, tr := range troubles {
+		for _, fault := range []faultproxy.Fault{
+			faultproxy.CutBefore, faultproxy.CutAfter, faultproxy.ResetBefore, faultproxy.ResetAfter, faultproxy.Truncate,
+		} {
+			t.Run(fmt.Sprintf("%s, %v", tr.Name, fault), func(t *testing.T) {
+				n.t = t
+				b, a, took := n.strike(tr, fault)
+				if a.Err != nil || a.Status != tr.Status {
+					t.Fatalf("%s: %v (%v), want %d", tr.Path, a, n.last(), tr.Status)
+				}
+				if took > 4*time.Second {
+					t.Errorf("%s took %v", tr.Path, took)
+				}
+				n.expect(b, tr)
+				t.Logf("%v after %v", a, took.Round(100*time.Microsecond))
+			})
+		}
+	}
+}
+
+// expect checks what is left when the trouble is over.
+func (n *Network) expect(b *Browser, tr Trouble) {
+	n.t.Helper()
+	b.Expect(n.t, n.url+"/me", tr.Me)
+	b.Expect(n.t, n.url+"/read", tr.Count)
+	if live, retired := n.stored(); live != tr.Live || retired != tr.Retired {
+		n.t.Errorf("%d sessions and %d retired ones are stored, want %d and %d", live, retired, tr.Live, tr.Retired)
+	}
+}
+
+// Silence lets nothing pass any more on the connection, before and after the
+// server applied a command, until the time for the store is over.
+func (n *Network) Silence(t *testing.T, troubles []Trouble) {
+	n.serve(t, silence)
+	for _, tr := range troubles {
+		for _, fault := range []faultproxy.Fault{faultproxy.StallBefore, faultproxy.StallAfter} {
+			t.Run(fmt.Sprintf("%s, %v", tr.Name, fault), func(t *testing.T) {
+				n.t = t
+				b, a, took := n.strike(tr, fault)
+				want := tr.Before
+				if fault == faultproxy.StallAfter {
+					want = tr.After
+				}
+				if tr.Again && a.Err == nil && a.Status == http.StatusOK {
+					want = State{"0", 0, 0}
+				} else if !a.Refused(http.StatusServiceUnavailable) {
+					t.Errorf("%s: %v (%v), want 503, no cookie", tr.Path, a, n.last())
+				}
+				// The load and the commit have that time each.
+				if took < silence/2 || took > 2*silence+servers.Patience/6 {
+					t.Errorf("%s took %v, want about %v", tr.Path, took, silence)
+				}
+				if err := n.last(); tr.Write && !errors.Is(err, core.ErrUnknownOutcome) {
+					t.Errorf("%s failed with %v, want ErrUnknownOutcome", tr.Path, err)
+				}
+				live, retired := n.stored()
+				n.Proxy.Cut() // what hangs
+				Eventually(t, "the app is well again", func() bool {
+					a := b.As().Get(n.url + "/read")
+					return a.Says(want.Count)
+				})
+				if live != want.Live || retired != want.Retired {
+					t.Errorf("%d sessions and %d retired ones are stored, want %d and %d", live, retired, want.Live, want.Retired)
+				}
+				t.Logf("%v after %v", a, took.Round(time.Millisecond))
+			})
+		}
+	}
+}
+
+// Late has the server see a command when its sender has given the connection up,
+// looked at what is stored, and sent the command again.
+func (n *Network) Late(t *testing.T, troubles []Trouble) {
+	n.serve(t, 5*time.Second)
+	for _, tr := range troubles {
+		if !tr.Write && !tr.Again {
+			continue
+		}
+		t.Run(tr.Name, func(t *testing.T) {
+			n.t = t
+			b := n.visitor(tr.Begin)
+			var (
+				mu   sync.Mutex
+				seen int
+			)
+			n.Proxy.On(func(c faultproxy.Command) faultproxy.Fault {
+				if c.Name() != tr.Command {
+					return faultproxy.None
+				}
+				mu.Lock()
+				seen++
+				nth := seen - tr.Nth
+				mu.Unlock()
+				switch nth {
+				case 1:
+					return faultproxy.Late
+				case 2:
+					n.Proxy.ReleaseLate()
+				}
+				return faultproxy.None
+			})
+			a := b.Get(n.url + tr.Path)
+			n.Proxy.On(nil)
+			if a.Err != nil || a.Status != tr.Status {
+				t.Fatalf("%s: %v (%v), want %d", tr.Path, a, n.last(), tr.Status)
+			}
+			if seen < 2+tr.Nth {
+				t.Fatalf("%s was not sent again", tr.Command)
+			}
+			n.expect(b, tr)
+		})
+	}
+}
+
+// ExactlyOnce increments over a network that loses a connection every twenty
+// commands of these names. What was acknowledged is counted once, what was not
+// at most once.
+func (n *Network) ExactlyOnce(t *testing.T, commands ...string) {
+	const clients, times = 8, 60
+	n.serve(t, 5*time.Second)
+	b := NewBrowser()
+	b.Begin(t, n.url+"/regenerate")
+	var faults, acknowledged, refused, unknown atomic.Int64
+	n.Proxy.On(func(c faultproxy.Command) faultproxy.Fault {
+		if !slices.Contains(commands, c.Name()) || rand.IntN(20) > 0 {
+			return faultproxy.None
+		}
+		faults.Add(1)
+		return faultproxy.CutBefore + faultproxy.Fault(rand.IntN(5))
+	})
+	began := time.Now()
+	var slowest atomic.Int64
+	InParallel(clients, func(i int) {
+		b := b.As()
+		url := n.url + []string{"", "/other"}[i%2]
+		for range times {
+			start := time.Now()
+			a := b.Get(url + "/count")
+			slowest.Store(max(slowest.Load(), int64(time.Since(start))))
+			switch {
+			case a.Err == nil && a.Status == http.StatusOK && a.Cookie == nil:
+				acknowledged.Add(1)
+			case !a.Refused(http.StatusServiceUnavailable):
+				t.Errorf("/count: %v, want 200 or 503, no cookie", a)
+			}
+		}
+	})
+	took := time.Since(began)
+	n.Proxy.On(nil)
+	n.mu.Lock()
+	for _, err := range n.errs {
+		if errors.Is(err, core.ErrUnknownOutcome) {
+			unknown.Add(1)
+		} else {
+			refused.Add(1)
+		}
+	}
+	n.mu.Unlock()
+	count := int64(b.Number(t, n.url+"/read"))
+	if count < acknowledged.Load() || count > acknowledged.Load()+unknown.Load() {
+		t.Errorf("the counter is %d, want %d (acknowledged) to %d (and unknown ones)", count, acknowledged.Load(), acknowledged.Load()+unknown.Load())
+	}
+	if unknown.Load() > clients*times/4 {
+		t.Errorf("%d of %d outcomes stayed unknown", unknown.Load(), clients*times)
+	}
+	t.Logf("%d connections lost: of %d increments %d were acknowledged, %d refused, %d unknown; the counter is %d; in %v, the slowest took %v",
+		faults.Load(), clients*times, acknowledged.Load(), refused.Load(), unknown.Load(), count, took.Round(time.Millisecond),
+		time.Duration(slowest.Load()).Round(time.Millisecond))
+}

@@ -1,0 +1,148 @@
+package servers
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Process is the process of a private server.
+type Process struct {
+	Addr string
+	Dir  string
+
+	tb      testing.TB
+	command []string
+	answers func() error // tells whether it is ready
+	process *exec.Cmd
+	exited  chan struct{} // closed when process has ended
+	paused  bool
+}
+
+// run starts the process, to be ended when the test is over.
+func (s *Process) run() {
+	s.tb.Helper()
+	s.tb.Cleanup(func() {
+		s.Kill()
+		if s.tb.Failed() {
+			s.tb.Logf("the server at %s logged at last:\n%s", s.Addr, s.log())
+		}
+	})
+	s.Start()
+}
+
+// Start starts the server again after it was killed or stopped, at the same
+// address and with what it left on disk, and returns when it answers.
+func (s *Process) Start() {
+	s.tb.Helper()
+	s.Launch()
+	s.Await("answer", func() error {
+		select {
+		case <-s.exited:
+			s.tb.Fatalf("the server at %s has ended:\n%s", s.Addr, s.log())
+		default:
+		}
+		return s.answers()
+	})
+}
+
+// Launch is Start but does not wait.
+func (s *Process) Launch() {
+	s.tb.Helper()
+	output, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer output.Close()
+	s.process = exec.Command(s.command[0], s.command[1:]...)
+	s.process.Stdout, s.process.Stderr = output, output
+	if err := startProcess(s.process); err != nil {
+		s.tb.Fatalf("the server does not start: %v", err)
+	}
+	s.exited, s.paused = make(chan struct{}), false
+	go func(p *exec.Cmd, exited chan struct{}) {
+		_ = p.Wait() // the test killed it
+		close(exited)
+	}(s.process, s.exited)
+}
+
+// Become makes the next Start use another program: an upgrade in place.
+func (s *Process) Become(program string) { s.command[0] = program }
+
+// Kill ends the server by SIGKILL, so that it can put nothing in order, and
+// returns when it has ended.
+func (s *Process) Kill() { s.end(syscall.SIGKILL) }
+
+// Stop ends the server in good order.
+func (s *Process) Stop() { s.end(syscall.SIGTERM) }
+
+func (s *Process) end(sig syscall.Signal) {
+	if s.process == nil {
+		return
+	}
+	s.resume()
+	_ = s.process.Process.Signal(sig)
+	select {
+	case <-s.exited:
+	case <-time.After(Patience / 3):
+		_ = s.process.Process.Kill()
+		<-s.exited
+	}
+}
+
+func (s *Process) resume() {
+	if s.paused {
+		s.paused = false
+		_ = s.process.Process.Signal(syscall.SIGCONT)
+	}
+}
+
+func (s *Process) log() string {
+	text, err := os.ReadFile(filepath.Join(s.Dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-12):], "\n")
+}
+
+func (s *Process) hostPort() (host, port string) {
+	host, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return host, port
+}
+
+// Await waits until do returns nil.
+func (s *Process) Await(what string, do func() error) {
+	s.tb.Helper()
+	Await(s.tb, what+" of the server at "+s.Addr, do)
+}
+
+// starts is where processes are started: on a thread that lives as long as this
+// process, because Linux kills the children of a thread that ends.
+var starts = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for do := range work {
+			do()
+		}
+	}()
+	return work
+})
+
+func startProcess(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = dieWithParent()
+	result := make(chan error)
+	starts() <- func() { result <- cmd.Start() }
+	return <-result
+}
