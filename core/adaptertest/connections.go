@@ -541,7 +541,7 @@ func timeoutOutside(s *scene) <-chan struct{} {
 	tell := s.around
 	s.around = func(next http.Handler) http.Handler {
 		quick := tell(next)
-		slow := http.TimeoutHandler(quick, 30*time.Millisecond, "too late")
+		slow := http.TimeoutHandler(quick, 300*time.Millisecond, "too late") // the store has to be quicker
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/slow", "/renew", "/leave":
