@@ -10,12 +10,13 @@ import (
 // number of ids. It may forget; it does not invent.
 type recent struct {
 	seed   maphash.Seed
+	size   int // of a shard
 	shards [16]recentShard
 }
 
 type recentShard struct {
 	mu    sync.Mutex
-	slots []recentSlot // in groups of ways; within a group a newer id takes the place of the oldest
+	slots []recentSlot // in groups of ways; within a group a newer id takes the place of the oldest. Made when first used
 }
 
 // ways is how many ids have to meet in a group before one of them is forgotten.
@@ -30,9 +31,7 @@ type recentSlot struct {
 // newRecent returns a recent for about size ids.
 func newRecent(size int) *recent {
 	r := &recent{seed: maphash.MakeSeed()}
-	for i := range r.shards {
-		r.shards[i].slots = make([]recentSlot, size/len(r.shards))
-	}
+	r.size = size / len(r.shards)
 	return r
 }
 
@@ -41,9 +40,12 @@ func newRecent(size int) *recent {
 func (r *recent) slot(id string) (*recentShard, *recentSlot, uint64) {
 	hash := maphash.String(r.seed, id)
 	shard := &r.shards[hash%uint64(len(r.shards))]
-	groups := uint64(len(shard.slots) / ways)
-	group := shard.slots[hash/uint64(len(r.shards))%groups*ways:][:ways]
+	groups := uint64(r.size / ways)
 	shard.mu.Lock()
+	if shard.slots == nil {
+		shard.slots = make([]recentSlot, r.size)
+	}
+	group := shard.slots[hash/uint64(len(r.shards))%groups*ways:][:ways]
 	oldest := &group[0]
 	for i := range group {
 		if group[i].hash == hash {
