@@ -83,12 +83,7 @@ var routes = []route{
 			if all.Len() > 1 {
 				all.WriteByte(',')
 			}
-			name, err := json.Marshal(key)
-			if err != nil {
-				return nil, err
-			}
-			all.Write(name)
-			all.WriteByte(':')
+			all.WriteString(quote(key) + ":")
 			all.Write(core.Key[json.RawMessage](key).Get(v.Session))
 		}
 		all.WriteByte('}')
