@@ -62,7 +62,12 @@ func start(t testing.TB, name string, db database, s settings) side {
 		}
 		return side{name: name, url: url, express: true}
 	}
-	m, err := core.New(s.config(db.store(t, s.Store)))
+	store, closeStore, err := openStore(t.Context(), s.Store)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	t.Cleanup(closeStore)
+	m, err := core.New(s.config(store))
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -3,7 +3,9 @@ package interop
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +20,6 @@ import (
 type database interface {
 	name() string
 	settings() storeSettings
-	store(testing.TB, storeSettings) core.Store
 
 	// record returns the session as JSON, and whether it is there.
 	record(t testing.TB, id string) (string, bool)
@@ -45,6 +46,20 @@ func onEach(t *testing.T, test func(*testing.T, database)) {
 			test(t, open.db(t))
 		})
 	}
+}
+
+// openStore returns our store for what server.js would open express-session's,
+// and what closes it.
+func openStore(ctx context.Context, s storeSettings) (core.Store, func(), error) {
+	switch s.Kind {
+	case "valkey":
+		store, err := valkeystore.Open(ctx, strings.Replace(s.URL, "redis:", "valkey:", 1), valkeystore.Options{Prefix: s.Prefix})
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, store.Close, nil
+	}
+	return nil, nil, fmt.Errorf("there is no store for %q", s.Kind)
 }
 
 // env returns the address of a server. The test is skipped where there is none,
@@ -92,15 +107,6 @@ func (db *valkeyDB) name() string { return "Valkey" }
 
 func (db *valkeyDB) settings() storeSettings {
 	return storeSettings{Kind: "valkey", URL: "redis://" + db.addr, Prefix: db.prefix}
-}
-
-func (db *valkeyDB) store(t testing.TB, _ storeSettings) core.Store {
-	t.Helper()
-	store, err := valkeystore.New(db.client, valkeystore.Options{Prefix: db.prefix})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store
 }
 
 func (db *valkeyDB) record(t testing.TB, id string) (string, bool) {

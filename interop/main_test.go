@@ -8,6 +8,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if of := os.Getenv(processEnv); of != "" {
+		if err := runProcess(of); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	flag.Parse()
 	code := m.Run()
 	if expressStarted.Load() {
@@ -21,5 +28,8 @@ func TestMain(m *testing.M) {
 	f := &figures
 	fmt.Printf("interop: %d pairs, %d rounds of random operations, %d statements of behaviour, %d requests\n",
 		f.pairs.Load(), f.rounds.Load(), f.statements.Load(), f.operations.Load())
+	for _, line := range reports.lines {
+		fmt.Println("interop:", line)
+	}
 	os.Exit(code)
 }

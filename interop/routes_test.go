@@ -56,6 +56,11 @@ var routes = []route{
 	{"POST", "/count/:key", func(v visit) (any, error) {
 		return core.Key[int](v.param("key")).Update(v.Session, func(n int) int { return n + 1 }), nil
 	}},
+	{"POST", "/slow-count/:key/:ms", func(v visit) (any, error) {
+		ms, err := strconv.Atoi(v.param("ms"))
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+		return core.Key[int](v.param("key")).Update(v.Session, func(n int) int { return n + 1 }), err
+	}},
 	{"POST", "/login/:user", func(v visit) (any, error) {
 		err := v.Regenerate()
 		v.Set("user", v.param("user"))

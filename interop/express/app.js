@@ -42,6 +42,13 @@ export function createApp(settings, store) {
     req.session[key] = (req.session[key] ?? 0) + 1;
     res.json(req.session[key]);
   });
+  app.post("/slow-count/:key/:ms", (req, res) => {
+    setTimeout(() => {
+      const { key } = req.params;
+      req.session[key] = (req.session[key] ?? 0) + 1;
+      res.json(req.session[key]);
+    }, Number(req.params.ms));
+  });
   app.post("/login/:user", (req, res, next) => {
     req.session.regenerate((err) => {
       if (err) return next(err);
