@@ -12,7 +12,7 @@ export PORT ?= 8080
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
 
-.PHONY: help run test servers-up servers-down vet lint fmt tidy tidy-check api api-check cover fuzz bench bench-gate check rehearse
+.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check cover fuzz bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,12 @@ run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./demo
 
 test: ## run all tests of all modules, with the race detector
-	@race=$$(scripts/race-flag.sh); set -x; scripts/servers.sh run go test $$race -count=1 work
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; set -x; scripts/servers.sh run go test $$race -count=1 work
+
+# Without a package as argument, go test shows what the tests print.
+interop: ## run the tests beside the real express-session; needs Node.js and npm
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; \
+		TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c "cd interop && set -x && go test $$race -count=1"
 
 servers-up: ## start the servers that tests need, and leave them running
 	@scripts/servers.sh up
