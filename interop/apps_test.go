@@ -54,27 +54,33 @@ var handlers = map[string]func(*core.Manager) http.Handler{
 // with all tests for Express.
 func start(t testing.TB, name string, db database, s settings) side {
 	t.Helper()
+	running, err := tryToStart(t, name, db, s)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return running
+}
+
+// tryToStart is start for settings that may be refused.
+func tryToStart(t testing.TB, name string, db database, s settings) (side, error) {
+	t.Helper()
 	s = s.on(db)
 	if name == express {
-		p := theExpress(t)
-		url, err := p.start(s)
-		if err != nil {
-			t.Fatalf("Express: %v", err)
-		}
-		return side{name: name, url: url, express: true}
+		url, err := theExpress(t).start(s)
+		return side{name: name, url: url, express: true}, err
 	}
 	store, closeStore, err := openStore(t.Context(), s.Store)
 	if err != nil {
-		t.Fatalf("%s: %v", name, err)
+		return side{}, err
 	}
 	t.Cleanup(closeStore)
 	m, err := core.New(s.config(store))
 	if err != nil {
-		t.Fatalf("%s: %v", name, err)
+		return side{}, err
 	}
 	server := httptest.NewServer(handlers[name](m))
 	t.Cleanup(server.Close)
-	return side{name: name, url: server.URL, manager: m}
+	return side{name: name, url: server.URL, manager: m}, nil
 }
 
 // startAll starts the app by every framework, Express first.
@@ -177,6 +183,9 @@ func (p *expressProcess) start(s settings) (string, error) {
 	url, err := p.stdout.ReadString('\n')
 	if err != nil {
 		return "", fmt.Errorf("node ended: %w: %s", err, p.stderr)
+	}
+	if !strings.HasPrefix(url, "http") {
+		return "", errors.New(strings.TrimSpace(url))
 	}
 	return strings.TrimSpace(url), nil
 }

@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 // A visit is a request to the app, whatever framework serves it.
 type visit struct {
 	*core.Session
+	w     http.ResponseWriter
 	r     *http.Request
 	param func(string) string
 }
@@ -96,6 +98,22 @@ var routes = []route{
 	}},
 	{"GET", "/id", func(v visit) (any, error) { return v.ID(), nil }},
 
+	{"POST", "/do", func(v visit) (any, error) {
+		var steps [][]json.RawMessage
+		if err := json.NewDecoder(v.r.Body).Decode(&steps); err != nil {
+			return nil, err
+		}
+		results := []any{}
+		for _, step := range steps {
+			result, err := v.step(step)
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, result)
+		}
+		return results, nil
+	}},
+
 	{"POST", "/flash/:kind/:message", func(v visit) (any, error) {
 		v.Flash(v.param("kind"), v.param("message"))
 		return nil, nil
@@ -117,6 +135,53 @@ var routes = []route{
 		}
 		return map[string]string{"id": passport.Get(v.Session).User}, nil
 	}},
+}
+
+// step takes a step of /do: a verb with its arguments.
+func (v visit) step(step []json.RawMessage) (result any, err error) {
+	word := func(i int) (s string) { // empty where it is no string, or not there
+		if i < len(step) {
+			_ = json.Unmarshal(step[i], &s)
+		}
+		return s
+	}
+	milliseconds := func() time.Duration {
+		n, _ := strconv.Atoi(string(step[1])) // 0 where it is null
+		return time.Duration(n) * time.Millisecond
+	}
+	switch ctx := v.r.Context(); word(0) {
+	case "get":
+		return v.Get(word(1)), nil
+	case "set":
+		v.Set(word(1), step[2])
+	case "delete":
+		v.Delete(word(1))
+	case "maxAge":
+		return nil, v.SetMaxAge(milliseconds())
+	case "touch":
+		v.Touch()
+	case "save":
+		return nil, v.Save(ctx)
+	case "reload":
+		if err := v.Reload(ctx); err != nil {
+			return "failed", nil // to go on
+		}
+	case "regenerate":
+		return nil, v.Regenerate()
+	case "destroy":
+		return nil, v.Destroy(ctx)
+	case "discard":
+		v.Discard()
+	case "cookie":
+		v.w.Header().Add("Set-Cookie", word(1)+"=1")
+	case "body":
+		_, err = io.WriteString(v.w, "body ")
+	case "wait":
+		time.Sleep(milliseconds())
+	default:
+		err = fmt.Errorf("there is no step %q", word(0))
+	}
+	return nil, err
 }
 
 // What passport keeps in a session.
@@ -154,7 +219,7 @@ func serveGin(m *core.Manager) http.Handler {
 	e.Use(ginsession.Use(m))
 	for _, r := range routes {
 		e.Handle(r.method, r.path, func(c *gin.Context) {
-			status, body := answer(r.do(visit{ginsession.Get(c), c.Request, c.Param}))
+			status, body := answer(r.do(visit{ginsession.Get(c), c.Writer, c.Request, c.Param}))
 			c.Data(status, "application/json", body)
 		})
 	}
@@ -166,7 +231,7 @@ func serveEcho(m *core.Manager) http.Handler {
 	e.Use(echosession.Use(m))
 	for _, r := range routes {
 		e.Add(r.method, r.path, func(c echov4.Context) error {
-			status, body := answer(r.do(visit{echosession.Get(c), c.Request(), c.Param}))
+			status, body := answer(r.do(visit{echosession.Get(c), c.Response(), c.Request(), c.Param}))
 			return c.Blob(status, "application/json", body)
 		})
 	}
@@ -178,7 +243,7 @@ func serveEchoV5(m *core.Manager) http.Handler {
 	e.Use(echov5session.Use(m))
 	for _, r := range routes {
 		e.Add(r.method, r.path, func(c *echov5.Context) error {
-			status, body := answer(r.do(visit{echov5session.Get(c), c.Request(), c.Param}))
+			status, body := answer(r.do(visit{echov5session.Get(c), c.Response(), c.Request(), c.Param}))
 			return c.Blob(status, "application/json", body)
 		})
 	}

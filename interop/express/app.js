@@ -76,6 +76,36 @@ export function createApp(settings, store) {
   });
   app.get("/id", (req, res) => res.json(req.sessionID));
 
+  // A list of steps, for what the other routes do not do.
+  app.post("/do", async (req, res, next) => {
+    const call = (verb) =>
+      new Promise((resolve, reject) => {
+        req.session[verb]((err) => (err ? reject(err) : resolve()));
+      });
+    const steps = {
+      get: (key) => req.session[key],
+      set: (key, value) => void (req.session[key] = value),
+      delete: (key) => void delete req.session[key],
+      maxAge: (ms) => void (req.session.cookie.maxAge = ms),
+      touch: () => void req.session.touch(),
+      save: () => call("save"),
+      reload: () => call("reload").catch(() => "failed"), // to go on
+      regenerate: () => call("regenerate"),
+      destroy: () => call("destroy"),
+      discard: () => void (req.session = null),
+      cookie: (name) => void res.append("Set-Cookie", `${name}=1`),
+      body: () => void res.write("body "),
+      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    };
+    try {
+      const results = [];
+      for (const [verb, ...args] of req.body) results.push((await steps[verb](...args)) ?? null);
+      res.end(JSON.stringify(results));
+    } catch (err) {
+      next(err);
+    }
+  });
+
   app.post("/flash/:kind/:message", (req, res) => {
     req.flash(req.params.kind, req.params.message);
     res.sendStatus(204);

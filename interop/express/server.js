@@ -1,6 +1,7 @@
 // Serves apps for the tests, each on a port of its own: a line on stdin holds
-// the settings of one, and the line that answers it on stdout its address. Ends
-// when stdin does.
+// the settings of one, and the line that answers it on stdout its address, or why
+// it was refused. Ends when stdin does.
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { MongoStore } from "connect-mongo";
 import { RedisStore } from "connect-redis";
@@ -49,8 +50,7 @@ function record(store, calls) {
   return store;
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const settings = JSON.parse(line);
+async function serve(settings) {
   const calls = [];
   const lateErrors = [];
   settings.onLateError = (err) => lateErrors.push(err.message);
@@ -62,8 +62,12 @@ for await (const line of createInterface({ input: process.stdin })) {
     res.type("json").send(JSON.stringify(JSON.parse(req.body)));
   });
   app.use(createApp(settings, record(await openStore(settings.store), calls)));
-  const server = app.listen(0, "127.0.0.1", () => {
-    console.log(`http://127.0.0.1:${server.address().port}`);
-  });
+  const server = app.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  console.log(await serve(JSON.parse(line)).catch((err) => `refused: ${err.message}`));
 }
 process.exit(0);
