@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -240,6 +241,7 @@ func serveEcho(m *core.Manager) http.Handler {
 
 func serveEchoV5(m *core.Manager) http.Handler {
 	e := echov5.New()
+	e.Logger = slog.New(slog.DiscardHandler)
 	e.Use(echov5session.Use(m))
 	for _, r := range routes {
 		e.Add(r.method, r.path, func(c *echov5.Context) error {
