@@ -7,6 +7,7 @@ require (
 	github.com/cloakroom-go/cloakroom/echosession v0.1.0
 	github.com/cloakroom-go/cloakroom/ginsession v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
+	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
 	github.com/gin-gonic/gin v1.12.0
 	github.com/labstack/echo/v4 v4.16.0
 )
@@ -36,14 +37,15 @@ require (
 	github.com/quic-go/quic-go v0.59.0 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	github.com/ugorji/go/codec v1.3.1 // indirect
+	github.com/valkey-io/valkey-go v1.0.79 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
 	go.mongodb.org/mongo-driver/v2 v2.5.0 // indirect
 	golang.org/x/arch v0.22.0 // indirect
-	golang.org/x/crypto v0.53.0 // indirect
-	golang.org/x/net v0.56.0 // indirect
-	golang.org/x/sys v0.46.0 // indirect
-	golang.org/x/text v0.40.0 // indirect
+	golang.org/x/crypto v0.54.0 // indirect
+	golang.org/x/net v0.57.0 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect
 )
 
@@ -52,4 +54,5 @@ replace (
 	github.com/cloakroom-go/cloakroom/echosession => ../echosession
 	github.com/cloakroom-go/cloakroom/ginsession => ../ginsession
 	github.com/cloakroom-go/cloakroom/stores/memory => ../stores/memory
+	github.com/cloakroom-go/cloakroom/stores/valkey => ../stores/valkey
 )

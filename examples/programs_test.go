@@ -19,22 +19,31 @@ import (
 // start builds and runs a program of this module and returns its address.
 func start(t *testing.T, program string) string {
 	t.Helper()
+	return startReading(t, program, nil)
+}
+
+// startReading is start for a program that reads from stdin.
+func startReading(t *testing.T, program string, stdin *os.File) string {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), program)
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
 		t.Fatalf("go build ./%s: %v\n%s", program, err, out)
 	}
 	port := freePort(t)
-	cmd := exec.CommandContext(t.Context(), binary)
+	cmd := exec.Command(binary) // not with the test's context, which would kill it before the cleanup
 	cmd.Env = append(os.Environ(), "PORT="+port, "SESSION_SECRET=")
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = cmd.Process.Signal(os.Interrupt) // which lets it end what it started
 		_ = cmd.Wait()
 	})
 	base := "http://127.0.0.1:" + port
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // npm may have much to install
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -99,13 +108,15 @@ func (v *visitor) do(method, path string, form url.Values) (string, []*http.Cook
 }
 
 // cookie returns the value of the visitor's session cookie.
-func (v *visitor) cookie() string {
+func (v *visitor) cookie() string { return v.cookieCalled("sid") }
+
+func (v *visitor) cookieCalled(name string) string {
 	u, err := url.Parse(v.base)
 	if err != nil {
 		v.t.Fatal(err)
 	}
 	for _, c := range v.http.Jar.Cookies(u) {
-		if c.Name == "sid" {
+		if c.Name == name {
 			return c.Value
 		}
 	}
