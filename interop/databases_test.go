@@ -12,6 +12,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 )
 
@@ -39,6 +40,8 @@ func onEach(t *testing.T, test func(*testing.T, database)) {
 		db   func(testing.TB) database
 	}{
 		{"valkey", newValkey},
+		{"mongo string", newMongo("mongo string")},
+		{"mongo object", newMongo("mongo object")},
 	} {
 		t.Run(open.name, func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +61,14 @@ func openStore(ctx context.Context, s storeSettings) (core.Store, func(), error)
 			return nil, nil, err
 		}
 		return store, store.Close, nil
+	case "mongo string", "mongo object":
+		store, err := mongostore.Open(ctx, s.URL, mongostore.Options{
+			Database: s.Database, Collection: s.Collection, Objects: s.Kind == "mongo object", TouchAfter: s.TouchAfter > 0,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, func() { _ = store.Close(context.Background()) }, nil // the tests are over
 	}
 	return nil, nil, fmt.Errorf("there is no store for %q", s.Kind)
 }
