@@ -79,42 +79,42 @@ var everywhere = []string{express, ginV1, echoV4, echoV5}
 // after each whether a session is lost anywhere.
 func TestSecretsRotateOnAMixedFleet(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, db database) {
-		f := &fleet{t, db, map[string]side{}}
-		f.configure([]string{oldSecret}, everywhere...)
-		visitors := f.login(nil)
-		for _, step := range []struct {
-			name    string
-			secrets []string
-		}{
-			{"add the new one second", []string{oldSecret, newSecret}},
-			{"promote it", []string{newSecret, oldSecret}},
-		} {
-			for _, name := range everywhere {
-				f.configure(step.secrets, name)
-				visitors = f.login(visitors)
-				if lost := f.lost(visitors) + f.wander(visitors); lost > 0 {
-					t.Errorf("%s: after %s: %d visits found no session", step.name, name, lost)
-				}
+	needNode(t)
+	db := newValkey(t) // the database plays no part in it
+	f := &fleet{t, db, map[string]side{}}
+	f.configure([]string{oldSecret}, everywhere...)
+	visitors := f.login(nil)
+	for _, step := range []struct {
+		name    string
+		secrets []string
+	}{
+		{"add the new one second", []string{oldSecret, newSecret}},
+		{"promote it", []string{newSecret, oldSecret}},
+	} {
+		for _, name := range everywhere {
+			f.configure(step.secrets, name)
+			visitors = f.login(visitors)
+			if lost := f.lost(visitors) + f.wander(visitors); lost > 0 {
+				t.Errorf("%s: after %s: %d visits found no session", step.name, name, lost)
 			}
 		}
+	}
 
-		// The old one may go when no cookie is left that it signed. Cloakroom
-		// signs those that it sees again, express-session does not: who only went
-		// there still has one.
-		stranded := newVisitor(t)
-		f.configure([]string{oldSecret}, express)
-		stranded.must(f.sides[express], "POST", "/login/bob", "")
-		f.configure([]string{newSecret, oldSecret}, express)
-		stranded.expect(f.sides[express], "user", `"bob"`)
-		f.configure([]string{newSecret}, everywhere...)
-		if lost := f.lost(visitors); lost > 0 {
-			t.Errorf("without the old one: %d visits of visitors that had been to a Go side found no session", lost)
-		}
-		if lost := f.lost([]*visitor{stranded}); lost != len(everywhere) {
-			t.Errorf("without the old one: a visitor who was never on a Go side found a session on %d of %d sides", len(everywhere)-lost, len(everywhere))
-		}
-	})
+	// The old one may go when no cookie is left that it signed. Cloakroom
+	// signs those that it sees again, express-session does not: who only went
+	// there still has one.
+	stranded := newVisitor(t)
+	f.configure([]string{oldSecret}, express)
+	stranded.must(f.sides[express], "POST", "/login/bob", "")
+	f.configure([]string{newSecret, oldSecret}, express)
+	stranded.expect(f.sides[express], "user", `"bob"`)
+	f.configure([]string{newSecret}, everywhere...)
+	if lost := f.lost(visitors); lost > 0 {
+		t.Errorf("without the old one: %d visits of visitors that had been to a Go side found no session", lost)
+	}
+	if lost := f.lost([]*visitor{stranded}); lost != len(everywhere) {
+		t.Errorf("without the old one: a visitor who was never on a Go side found a session on %d of %d sides", len(everywhere)-lost, len(everywhere))
+	}
 }
 
 // TestRotatingInOneStepLosesSessions shows why there are two: where one side
@@ -122,26 +122,26 @@ func TestSecretsRotateOnAMixedFleet(t *testing.T) {
 // there.
 func TestRotatingInOneStepLosesSessions(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, db database) {
-		for _, first := range everywhere {
-			f := &fleet{t, db, map[string]side{}}
-			f.configure([]string{oldSecret}, everywhere...)
-			before := f.login(nil)
-			f.configure([]string{newSecret, oldSecret}, first)
-			after := newVisitor(t)
-			after.must(f.sides[first], "POST", "/login/bob", "")
-			if lost := f.lost([]*visitor{after}); lost != len(everywhere)-1 {
-				t.Errorf("a login at %s is unknown to %d sides, want all others", first, lost)
-			}
-			if lost := f.lost(before); lost != 0 {
-				t.Errorf("logins of before are unknown to %d sides", lost)
-			}
-			if first == express {
-				continue // it does not sign again the cookies of before
-			}
-			if f.wander(before); f.lost(before) == 0 {
-				t.Errorf("%s signed the cookies of before again, and still the others know them", first)
-			}
+	needNode(t)
+	db := newValkey(t) // the database plays no part in it
+	for _, first := range everywhere {
+		f := &fleet{t, db, map[string]side{}}
+		f.configure([]string{oldSecret}, everywhere...)
+		before := f.login(nil)
+		f.configure([]string{newSecret, oldSecret}, first)
+		after := newVisitor(t)
+		after.must(f.sides[first], "POST", "/login/bob", "")
+		if lost := f.lost([]*visitor{after}); lost != len(everywhere)-1 {
+			t.Errorf("a login at %s is unknown to %d sides, want all others", first, lost)
 		}
-	})
+		if lost := f.lost(before); lost != 0 {
+			t.Errorf("logins of before are unknown to %d sides", lost)
+		}
+		if first == express {
+			continue // it does not sign again the cookies of before
+		}
+		if f.wander(before); f.lost(before) == 0 {
+			t.Errorf("%s signed the cookies of before again, and still the others know them", first)
+		}
+	}
 }
