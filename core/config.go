@@ -79,7 +79,8 @@ type Config struct {
 	GenerateID func(*http.Request) (string, error)
 
 	// IdleTimeout is how long a session lives without activity. The default is
-	// the smallest of 24 hours, Cookie.MaxAge and AbsoluteTimeout.
+	// the smallest of 24 hours, Cookie.MaxAge and AbsoluteTimeout; with
+	// ShareWithExpress, Cookie.MaxAge may be longer.
 	IdleTimeout time.Duration
 
 	// AbsoluteTimeout is how long a session lives at most, counted from its
@@ -137,10 +138,15 @@ type Config struct {
 	SealKeys []string
 
 	// ShareWithExpress is for a store that an Express app with express-session
-	// uses at the same time. It makes connect.sid the default name, refuses
-	// what Express could not read (HashIDs, SealKeys, and keys that
-	// express-session drops when it loads a session) and warns about an
-	// AbsoluteTimeout, which Express does not enforce.
+	// uses at the same time: this one setting, the same secrets, and the options
+	// of Express's cookie as Cookie are all that it takes. docs/express.md is the
+	// guide.
+	//
+	// It makes connect.sid the default name, and Cookie.MaxAge the life of a
+	// session where that is set, as Express's stores do. It refuses what Express
+	// could not read (HashIDs, SealKeys, and keys that express-session drops
+	// when it loads a session) and warns about an AbsoluteTimeout, which Express
+	// does not enforce.
 	ShareWithExpress bool
 
 	// OnStoreError, if not nil, decides about a request whose session cannot be
@@ -185,8 +191,8 @@ func (c Config) withDefaults() Config {
 	c.Cookie = c.Cookie.withDefaults()
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = defaultIdleTimeout
-		if c.Cookie.MaxAge > 0 {
-			c.IdleTimeout = min(c.IdleTimeout, c.Cookie.MaxAge)
+		if c.Cookie.MaxAge > 0 && (c.Cookie.MaxAge < c.IdleTimeout || c.ShareWithExpress) {
+			c.IdleTimeout = c.Cookie.MaxAge
 		}
 		if c.AbsoluteTimeout > 0 {
 			c.IdleTimeout = min(c.IdleTimeout, c.AbsoluteTimeout)

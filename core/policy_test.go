@@ -163,6 +163,12 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 			func(s *core.Settings) { s.Cookie.MaxAge = 48 * time.Hour },
 		},
 		{
+			"but does where Express goes by it too", func(c *core.Config) { c.ShareWithExpress, c.Cookie.MaxAge = true, 48*time.Hour },
+			func(s *core.Settings) {
+				s.Name, s.ShareWithExpress, s.Cookie.MaxAge, s.IdleTimeout = "connect.sid", true, 48*time.Hour, 48*time.Hour
+			},
+		},
+		{
 			"idle follows a shorter absolute timeout", func(c *core.Config) { c.AbsoluteTimeout, c.Cookie.MaxAge = time.Minute, time.Hour },
 			func(s *core.Settings) {
 				s.AbsoluteTimeout, s.IdleTimeout, s.Cookie.MaxAge, s.TouchInterval = time.Minute, time.Minute, time.Hour, 3*time.Second

@@ -217,6 +217,29 @@ var statements = []struct {
 	}},
 }
 
+// TestAMaxAgeOfAWeekIsTheLifeOnAllSides: where the option cookie has a max age,
+// express-session's stores go by it and by nothing else.
+func TestAMaxAgeOfAWeekIsTheLifeOnAllSides(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, db database) {
+		const week = 7 * day
+		sides := startAll(t, db, settings{Cookie: &cookieOptions{MaxAge: week.Milliseconds()}})
+		for _, here := range sides {
+			for _, there := range sides {
+				p, v := pair{t, db, here, there}, newVisitor(t)
+				v.set(here, "user", `"bob"`)
+				id := v.id(here)
+				p.lives(id, week)
+				db.expireIn(t, id, time.Minute)
+				v.must(there, "POST", "/touch", "")
+				p.lives(id, week)
+				v.set(there, "a", "1")
+				p.lives(id, week)
+			}
+		}
+	})
+}
+
 // lives checks how long a record is still to live.
 func (p pair) lives(id string, want time.Duration) {
 	p.Helper()
