@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/cloakroom-go/cloakroom/core"
 )
 
@@ -294,7 +296,14 @@ func TestGoBringsNoSessionBack(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			how := []string{"/logout", "/login/bob"}[i/3%2]
+			tab := v.again()
 			v.must(where, "POST", how, "")
+			for missed := 0; where.express && missesDeletes(t, db) && missed < 10; missed++ {
+				if _, found := db.record(t, id); !found {
+					break
+				}
+				tab.again().must(where, "POST", "/logout", "")
+			}
 			time.Sleep(20 * time.Millisecond)
 			l.stop()
 			if text, found := db.record(t, id); found && strings.Contains(text, `"user"`) {
@@ -303,6 +312,22 @@ func TestGoBringsNoSessionBack(t *testing.T) {
 		}
 		report("%s: %d logouts and new ids under load while Express reads: no session came back", db.name(), logouts)
 	})
+}
+
+// missesDeletes tells that the server is FerretDB, whose deleteOne finds nothing
+// where the document is updated at the same moment. The store of Cloakroom looks
+// again; connect-mongo takes it for done.
+func missesDeletes(t *testing.T, db database) bool {
+	t.Helper()
+	m, isMongo := db.(*mongoDB)
+	if !isMongo {
+		return false
+	}
+	info, err := m.collection.Database().RunCommand(t.Context(), bson.D{{Key: "buildInfo", Value: 1}}).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Lookup("ferretdb").Type != 0
 }
 
 // TestWhatExpressCanStillDo shows what a request of Express that saves does to

@@ -25,21 +25,23 @@ type mongoDB struct {
 const mongoDatabase = "cloakroom_interop"
 
 func newMongo(kind string) func(testing.TB) database {
-	return func(t testing.TB) database {
-		t.Helper()
-		db := &mongoDB{kind: kind, uri: env(t, "MONGODB_URI")}
-		client, err := mongo.Connect(options.Client().ApplyURI(db.uri))
-		if err != nil {
-			t.Fatal(err)
-		}
-		db.collection = client.Database(mongoDatabase).Collection(strings.ReplaceAll(kind, " ", "_") + "_" + rand.Text())
-		t.Cleanup(func() {
-			if err := errors.Join(db.collection.Drop(context.Background()), client.Disconnect(context.Background())); err != nil {
-				t.Error(err)
-			}
-		})
-		return db
+	return func(t testing.TB) database { return openMongo(t, kind) }
+}
+
+func openMongo(t testing.TB, kind string) *mongoDB {
+	t.Helper()
+	db := &mongoDB{kind: kind, uri: env(t, "MONGODB_URI")}
+	client, err := mongo.Connect(options.Client().ApplyURI(db.uri))
+	if err != nil {
+		t.Fatal(err)
 	}
+	db.collection = client.Database(mongoDatabase).Collection(strings.ReplaceAll(kind, " ", "_") + "_" + rand.Text())
+	t.Cleanup(func() {
+		if err := errors.Join(db.collection.Drop(context.Background()), client.Disconnect(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 func (db *mongoDB) name() string {
@@ -151,4 +153,42 @@ func (db *mongoDB) put(t testing.TB, id, record string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestTouchAfter has connect-mongo spare its touches, by a date that it keeps
+// beside the session: also in the documents that the Go side writes.
+func TestTouchAfter(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"mongo string", "mongo object"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			needNode(t)
+			db := openMongo(t, kind)
+			sides := startAll(t, db, settings{Store: storeSettings{TTL: int(day.Seconds()), TouchAfter: 600}})
+			js := sides[0]
+			for _, s := range sides {
+				v := newVisitor(t)
+				v.set(s, "user", `"bob"`)
+				v.set(s, "a", "1")
+				id := v.id(s)
+				db.expireIn(t, id, time.Minute)
+				v.must(js, "POST", "/touch", "")
+				if life := db.life(t, id); life > time.Minute {
+					t.Errorf("a session that %s wrote a moment ago was touched by connect-mongo: it is to live for %v", s.name, life)
+				}
+				if text, _ := db.record(t, id); strings.Contains(text, "lastModified") {
+					t.Errorf("%s wrote the date into the session: %s", s.name, text)
+				}
+				if _, ok := db.document(t, id).Lookup("lastModified").TimeOK(); !ok {
+					t.Errorf("%s wrote no lastModified: %v", s.name, db.document(t, id))
+				}
+			}
+		})
+	}
+}
+
+func (db *mongoDB) document(t testing.TB, id string) bson.Raw {
+	t.Helper()
+	doc, _ := db.find(t, id)
+	return doc
 }
