@@ -164,7 +164,7 @@ func (v visit) step(step []json.RawMessage) (result any, err error) {
 	case "save":
 		return nil, v.Save(ctx)
 	case "reload":
-		if err := v.Reload(ctx); err != nil {
+		if gone := v.Reload(ctx) != nil; gone {
 			return "failed", nil // to go on
 		}
 	case "regenerate":

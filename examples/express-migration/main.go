@@ -88,7 +88,7 @@ func openStore(ctx context.Context, valkey string) (*valkeystore.Store, error) {
 	defer cancel()
 	store, err := valkeystore.Open(ctx, valkey, valkeystore.Options{})
 	if err != nil {
-		return nil, fmt.Errorf(`There is no Valkey: %w.
+		return nil, fmt.Errorf(`there is no Valkey: %w.
 Start one and try again, such as by
     docker run --rm -p 6379:6379 valkey/valkey:9
 or, on Debian, let this repository start one for as long as it is needed:
