@@ -16,6 +16,13 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen { // most tests wait most of the time
+		if err := flag.Set("test.parallel", "16"); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if expressStarted.Load() {
 		if p, err := oneExpress(); err == nil {

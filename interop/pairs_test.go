@@ -250,14 +250,18 @@ func (p pair) lives(id string, want time.Duration) {
 
 func originalMaxAge(t testing.TB, db database, id string) string {
 	t.Helper()
+	return cookieMember(t, db, id, "originalMaxAge")
+}
+
+// cookieMember returns the JSON of a member of the cookie in a record.
+func cookieMember(t testing.TB, db database, id, name string) string {
+	t.Helper()
 	text, _ := db.record(t, id)
-	var record struct {
-		Cookie struct{ OriginalMaxAge json.RawMessage }
-	}
+	var record struct{ Cookie map[string]json.RawMessage }
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	return string(record.Cookie.OriginalMaxAge)
+	return string(record.Cookie[name])
 }
 
 // sameJSON tells whether two texts are the same to JSON.parse.

@@ -164,8 +164,8 @@ func (v visit) step(step []json.RawMessage) (result any, err error) {
 	case "save":
 		return nil, v.Save(ctx)
 	case "reload":
-		if gone := v.Reload(ctx) != nil; gone {
-			return "failed", nil // to go on
+		if err := v.Reload(ctx); err != nil {
+			return "failed", nil //nolint:nilerr // the steps go on
 		}
 	case "regenerate":
 		return nil, v.Regenerate()

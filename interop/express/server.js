@@ -38,13 +38,17 @@ async function openStore(s) {
   });
 }
 
-// The calls that express-session makes to its store, as a line of verbs.
+// The calls that express-session makes to its store, in the order in which they
+// are answered.
 function record(store, calls) {
   for (const verb of ["get", "set", "touch", "destroy"]) {
     const call = store[verb];
     store[verb] = function (...args) {
-      calls.push(verb);
-      return call.apply(this, args);
+      const done = args.pop();
+      return call.call(this, ...args, (...answer) => {
+        calls.push(verb);
+        done(...answer);
+      });
     };
   }
   return store;
