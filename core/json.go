@@ -53,7 +53,7 @@ func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 		if !ok {
 			return dst, false
 		}
-		m.name, m.nameEnd, m.plain = int32(i+1), int32(end-1), plain
+		m.name, m.nameEnd, m.plain = int32(i+1), int32(end-1), plain //nolint:gosec // at most maxText
 		i = skipSpace(data, end)
 		if i == len(data) || data[i] != ':' {
 			return dst, false
@@ -62,7 +62,7 @@ func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 		if end, ok = skipValue(data, i); !ok {
 			return dst, false
 		}
-		m.value, m.valueEnd = int32(i), int32(end)
+		m.value, m.valueEnd = int32(i), int32(end) //nolint:gosec // likewise
 		if len(dst) == cap(dst) { // room for all, if they go on as they began
 			dst = slices.Grow(dst, (len(dst)+1)*(len(data)-end)/end+8)
 		}

@@ -10,7 +10,7 @@ import (
 // number of ids. It may forget; it does not invent.
 type recent struct {
 	seed   maphash.Seed
-	size   int // of a shard
+	groups uint64 // of a shard
 	shards [16]recentShard
 }
 
@@ -30,9 +30,8 @@ type recentSlot struct {
 
 // newRecent returns a recent for about size ids.
 func newRecent(size int) *recent {
-	r := &recent{seed: maphash.MakeSeed()}
-	r.size = size / len(r.shards)
-	return r
+	const shards = len(recent{}.shards)
+	return &recent{seed: maphash.MakeSeed(), groups: uint64(max(1, size/shards/ways))} //nolint:gosec // a few thousand
 }
 
 // slot returns the slot of id, in its shard, which it locks: the one that has it,
@@ -40,12 +39,11 @@ func newRecent(size int) *recent {
 func (r *recent) slot(id string) (*recentShard, *recentSlot, uint64) {
 	hash := maphash.String(r.seed, id)
 	shard := &r.shards[hash%uint64(len(r.shards))]
-	groups := uint64(r.size / ways)
 	shard.mu.Lock()
 	if shard.slots == nil {
-		shard.slots = make([]recentSlot, r.size)
+		shard.slots = make([]recentSlot, r.groups*ways)
 	}
-	group := shard.slots[hash/uint64(len(r.shards))%groups*ways:][:ways]
+	group := shard.slots[hash/uint64(len(r.shards))%r.groups*ways:][:ways]
 	oldest := &group[0]
 	for i := range group {
 		if group[i].hash == hash {
