@@ -13,7 +13,7 @@ import (
 )
 
 // shortly is a StoreTimeout for scenarios that wait for it.
-const shortly = 200 * time.Millisecond
+const shortly = time.Second
 
 var failures = []scenario{
 	{"load fails: 503, and the handler does not run", func(s *scene) {
