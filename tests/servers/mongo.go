@@ -61,6 +61,17 @@ func (s *Mongo) ready() error {
 	return errors.Join(errors.New("it is not the primary yet"), err)
 }
 
+// ReplicaSet tells whether the server is a member of a replica set, which MongoDB
+// is and FerretDB is not.
+func (s *Mongo) ReplicaSet() bool {
+	s.tb.Helper()
+	hello, err := s.Do(bson.D{{Key: "hello", Value: 1}})
+	if err != nil {
+		s.tb.Fatalf("hello: %v", err)
+	}
+	return hello["setName"] != nil
+}
+
 // Do runs a command on the database admin, over a connection for this.
 func (s *Mongo) Do(command bson.D) (bson.M, error) {
 	return DoMongo(options.Client().ApplyURI(s.URI()).SetDirect(true).SetServerSelectionTimeout(Patience/10), command)

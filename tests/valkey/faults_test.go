@@ -82,7 +82,7 @@ func TestExactlyOnce(t *testing.T) {
 		{"caching", false, valkeystore.Options{CacheTTL: time.Minute}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			newNetwork(t, tt.cluster, tt.options).ExactlyOnce(t, "GET", "SET", "EVALSHA")
+			newNetwork(t, tt.cluster, tt.options).ExactlyOnce(t, 60, "GET", "SET", "EVALSHA")
 		})
 	}
 }

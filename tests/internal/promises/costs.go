@@ -40,10 +40,11 @@ func (n Tally) Times(i int) Tally {
 
 // A Cost is what a request costs.
 type Cost struct {
-	What  string
-	Begin string // what a visitor asks for first, uncounted: paths with spaces between
-	Due   bool   // then so much time passes that an extension is due
-	Path  string // what is counted
+	What    string
+	Begin   string // what a visitor asks for first, uncounted: paths with spaces between
+	Due     bool   // then so much time passes that an extension is due
+	Between string // what a visitor asks for then, uncounted as well
+	Path    string // what is counted
 
 	Cookie string // in place of Begin
 	Wire   Tally  // the commands that the client sends
@@ -81,17 +82,21 @@ func (m *Metered) Visit(t *testing.T, c Cost, ready func()) {
 	for i := range all {
 		all[i] = NewBrowser()
 		all[i].Cookie = c.Cookie
-		for path := range strings.FieldsSeq(c.Begin) {
-			all[i].Must(t, m.URL+path)
+	}
+	ask := func(paths string) {
+		for _, b := range all {
+			for path := range strings.FieldsSeq(paths) {
+				b.Must(t, m.URL+path)
+			}
 		}
 	}
+	ask(c.Begin)
 	if c.Due {
 		m.passed.Add(int64(2 * time.Minute))
 	}
+	ask(c.Between)
 	ready()
-	for _, b := range all {
-		b.Must(t, m.URL+c.Path)
-	}
+	ask(c.Path)
 }
 
 // RoundTrips measures what a request waits for, on a network that takes its

@@ -311,9 +311,9 @@ func (n *Network) Late(t *testing.T, troubles []Trouble) {
 
 // ExactlyOnce increments over a network that loses a connection every twenty
 // commands of these names. What was acknowledged is counted once, what was not
-// at most once.
-func (n *Network) ExactlyOnce(t *testing.T, commands ...string) {
-	const clients, times = 8, 60
+// at most once. Each of eight clients increments so many times.
+func (n *Network) ExactlyOnce(t *testing.T, times int, commands ...string) {
+	const clients = 8
 	n.serve(t, 5*time.Second)
 	b := NewBrowser()
 	b.Begin(t, n.url+"/regenerate")
@@ -357,7 +357,7 @@ func (n *Network) ExactlyOnce(t *testing.T, commands ...string) {
 	if count < acknowledged.Load() || count > acknowledged.Load()+unknown.Load() {
 		t.Errorf("the counter is %d, want %d (acknowledged) to %d (and unknown ones)", count, acknowledged.Load(), acknowledged.Load()+unknown.Load())
 	}
-	if unknown.Load() > clients*times/4 {
+	if unknown.Load() > int64(clients*times/4) {
 		t.Errorf("%d of %d outcomes stayed unknown", unknown.Load(), clients*times)
 	}
 	t.Logf("%d connections lost: of %d increments %d were acknowledged, %d refused, %d unknown; the counter is %d; in %v, the slowest took %v",

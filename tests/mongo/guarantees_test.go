@@ -1,0 +1,36 @@
+package mongo
+
+import (
+	"testing"
+
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
+	"github.com/cloakroom-go/cloakroom/tests/internal/promises"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+// TestThreeProcesses has three processes of one app, each by another framework,
+// on one server.
+func TestThreeProcesses(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		objects, private bool
+	}{
+		{"strings", false, false},
+		{"sub-documents", true, false},
+		{"hashed and sealed", false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := mongoenv.Client(t)
+			s := settings{URI: mongoenv.URI(t), Collection: mongoenv.Collection(t, client), Objects: tt.objects}
+			store := mongoenv.Store(t, client, mongostore.Options{Collection: s.Collection, Objects: s.Objects})
+			promises.Together(t, promises.Setup{Store: s, Private: tt.private}, store)
+		})
+	}
+}
+
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	server := servers.StartMongo(t)
+	promises.Outage(t, server, promises.Setup{Store: settings{URI: server.URI(), Collection: "sessions"}})
+}

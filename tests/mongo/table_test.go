@@ -1,0 +1,48 @@
+package mongo
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
+)
+
+func TestAdapters(t *testing.T) {
+	client := mongoenv.Client(t)
+	for _, form := range forms {
+		t.Run(form.name, func(t *testing.T) {
+			// A collection takes longer to make than most scenarios do, so they
+			// use it one after the other.
+			var (
+				mu   sync.Mutex
+				idle []*mongostore.Store
+			)
+			empty := func(s *testing.T) core.Store {
+				mu.Lock()
+				defer mu.Unlock()
+				if len(idle) == 0 {
+					idle = append(idle, mongoenv.Store(t, client, mongostore.Options{Objects: form.objects}))
+				}
+				last := len(idle) - 1
+				store := idle[last]
+				idle = idle[:last]
+				s.Cleanup(func() {
+					if err := store.Clear(t.Context()); err != nil {
+						s.Errorf("Clear: %v", err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					idle = append(idle, store)
+				})
+				return store
+			}
+			for _, fw := range frameworks.All() {
+				t.Run(fw.Name, func(t *testing.T) { adaptertest.Run(t, fw.Framework, empty) })
+			}
+		})
+	}
+}
