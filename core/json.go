@@ -63,7 +63,7 @@ func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 			return dst, false
 		}
 		m.value, m.valueEnd = int32(i), int32(end) //nolint:gosec // likewise
-		if len(dst) == cap(dst) { // room for all, if they go on as they began
+		if len(dst) == cap(dst) {                  // room for all, if they go on as they began
 			dst = slices.Grow(dst, (len(dst)+1)*(len(data)-end)/end+8)
 		}
 		dst = append(dst, m)
