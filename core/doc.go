@@ -42,5 +42,6 @@
 //   - [Store] is what a kind of storage implements: five verbs, each atomic.
 //
 // Cookie and record are those of express-session, so that an Express app and a
-// Go app can use the same sessions at the same time.
+// Go app can use the same sessions at the same time: set
+// Config.ShareWithExpress, and see docs/express.md.
 package core
