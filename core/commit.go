@@ -508,6 +508,9 @@ func (s *Session) lifespan(d *document) lifespan {
 	l := lifespan{m.cfg.IdleTimeout, m.deadline(d.meta.created)}
 	if d.age.own && d.age.max > 0 {
 		l.idle = d.age.max
+		if limit := m.cfg.level().idle; limit > 0 {
+			l.idle = min(l.idle, limit)
+		}
 	}
 	return l
 }

@@ -87,6 +87,14 @@ type Config struct {
 	// creation, however active it is. The default, 0, is no limit.
 	AbsoluteTimeout time.Duration
 
+	// AAL keeps sessions within the time limits that NIST SP 800-63B-4 has for an
+	// authenticator assurance level: 1 (30 days), 2 (24 hours, and 1 hour without
+	// activity) or 3 (12 hours, and 15 minutes without activity). They become the
+	// defaults of AbsoluteTimeout and IdleTimeout, longer ones are refused, and a
+	// max age of its own ([Session.SetMaxAge]) does not take a session beyond
+	// them. The default, 0, is none of these.
+	AAL int
+
 	// TouchInterval is how often, at most, one process extends the life of an
 	// active session in the store, so that reads stay reads. A session may
 	// therefore end up to that much before its idle timeout, and never after.
@@ -189,10 +197,17 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	c.Cookie = c.Cookie.withDefaults()
+	level := c.level()
+	if c.AbsoluteTimeout == 0 {
+		c.AbsoluteTimeout = level.absolute
+	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = defaultIdleTimeout
 		if c.Cookie.MaxAge > 0 && (c.Cookie.MaxAge < c.IdleTimeout || c.ShareWithExpress) {
 			c.IdleTimeout = c.Cookie.MaxAge
+		}
+		if level.idle > 0 {
+			c.IdleTimeout = min(c.IdleTimeout, level.idle)
 		}
 		if c.AbsoluteTimeout > 0 {
 			c.IdleTimeout = min(c.IdleTimeout, c.AbsoluteTimeout)
@@ -214,6 +229,22 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	return c
+}
+
+// aals are the time limits of the authenticator assurance levels (NIST SP
+// 800-63B-4, sections 2.1.3, 2.2.3 and 2.3.3). AAL1 has none for idle sessions.
+var aals = [...]struct{ idle, absolute time.Duration }{
+	1: {30 * 24 * time.Hour, 30 * 24 * time.Hour},
+	2: {time.Hour, 24 * time.Hour},
+	3: {15 * time.Minute, 12 * time.Hour},
+}
+
+// level returns the time limits of c.AAL, zero for none.
+func (c *Config) level() (limits struct{ idle, absolute time.Duration }) {
+	if c.AAL > 0 && c.AAL < len(aals) {
+		limits = aals[c.AAL]
+	}
+	return limits
 }
 
 // validate tells what is wrong with c, before the defaults are filled in.
@@ -238,6 +269,17 @@ func (c Config) validate() error {
 	}
 	if c.TouchInterval < 0 && c.TouchInterval != EveryRequest {
 		return &ConfigError{"TouchInterval", fmt.Sprintf("is negative (%v): leave it 0 for the default, or use EveryRequest", c.TouchInterval)}
+	}
+	if c.AAL < 0 || c.AAL >= len(aals) {
+		return &ConfigError{"AAL", fmt.Sprintf("is %d: use 1, 2 or 3, or leave it 0", c.AAL)}
+	}
+	if level := c.level(); c.AAL > 0 {
+		if c.AbsoluteTimeout > level.absolute {
+			return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for that", c.AbsoluteTimeout, c.AAL, level.absolute)}
+		}
+		if c.IdleTimeout > level.idle {
+			return &ConfigError{"IdleTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for the default", c.IdleTimeout, c.AAL, level.idle)}
+		}
 	}
 	if c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout {
 		return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)}

@@ -31,6 +31,18 @@ const (
 	SecureNever
 )
 
+func (s Secure) String() string {
+	switch s {
+	case SecureAuto:
+		return "auto"
+	case SecureAlways:
+		return "always"
+	case SecureNever:
+		return "never"
+	}
+	return "Secure(" + strconv.Itoa(int(s)) + ")"
+}
+
 // Priority is the Priority attribute, a hint of Chromium's for what to evict
 // first. It is left out when empty.
 type Priority string

@@ -561,6 +561,61 @@ func TestWhoseMaxAgeCounts(t *testing.T) {
 	})
 }
 
+// Time limits of an assurance level hold whatever a handler asks for.
+func TestAnAssuranceLevelLimitsAMaxAgeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const month = 30 * 24 * time.Hour
+	for _, tt := range []struct {
+		aal            int
+		idle, absolute time.Duration // what a session that is to be remembered for a year gets
+	}{
+		{0, 365 * 24 * time.Hour, 365 * 24 * time.Hour},
+		{1, month, month},
+		{2, time.Hour, 24 * time.Hour},
+		{3, 15 * time.Minute, 12 * time.Hour},
+	} {
+		t.Run(fmt.Sprintf("AAL %d", tt.aal), func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, core.Config{AAL: tt.aal, TouchInterval: core.EveryRequest})
+			remember := func(s *core.Session) {
+				s.Set("user", "ada")
+				if err := s.SetMaxAge(365 * 24 * time.Hour); err != nil {
+					t.Error(err)
+				}
+			}
+			lives := func(cookie string) bool {
+				lives := false
+				st.visit(cookie, func(s *core.Session) { lives = s.Status() == core.StatusLoaded })
+				return lives
+			}
+
+			idle := st.visit("", remember).cookie
+			st.clock.advance(tt.idle - time.Millisecond)
+			if !lives(idle) {
+				t.Errorf("it ends before it was idle for %v", tt.idle)
+			}
+			if tt.idle < tt.absolute {
+				st.clock.advance(tt.idle)
+				if lives(idle) {
+					t.Errorf("it lives after it was idle for %v", tt.idle)
+				}
+			}
+
+			busy := st.visit("", remember).cookie
+			for left := tt.absolute - time.Millisecond; left > 0; left -= tt.idle / 2 {
+				st.clock.advance(min(left, tt.idle/2))
+				if !lives(busy) {
+					t.Fatalf("it ends %v before %v, however active", left, tt.absolute)
+				}
+			}
+			st.clock.advance(time.Millisecond)
+			if tt.aal > 0 && lives(busy) {
+				t.Errorf("it lives after %v", tt.absolute)
+			}
+		})
+	}
+}
+
 func TestRollingSendsTheCookieWithEveryAnswer(t *testing.T) {
 	t.Parallel()
 	for _, maxAge := range []time.Duration{0, time.Hour} {

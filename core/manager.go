@@ -223,12 +223,14 @@ func (m *Manager) Ping(ctx context.Context) error {
 }
 
 // Settings are what a Manager goes by, with all defaults filled in. They hold
-// no secret and may be shown to an operator or an auditor.
+// no secret and may be shown to an operator or an auditor: they print as one
+// line for each setting, and as JSON with durations such as "24h0m0s".
 type Settings struct {
 	Name              string
 	Cookie            Cookie
 	CookiePerRequest  bool // Config.CookieFor is set: Cookie is not what counts
 	Secrets           int  // how many
+	AAL               int  // whose time limits are kept; 0: none
 	IdleTimeout       time.Duration
 	AbsoluteTimeout   time.Duration // 0: none
 	TouchInterval     time.Duration // a session may end up to that much before IdleTimeout, never after
@@ -241,8 +243,8 @@ type Settings struct {
 	Resave            bool
 	SaveUninitialized bool
 	Lazy              bool
-	TrustedProxies    int  // how many prefixes
-	TrustUnixSocket   bool //
+	TrustedProxies    int // how many prefixes
+	TrustUnixSocket   bool
 }
 
 // Policy returns the settings in force.
@@ -250,7 +252,7 @@ func (m *Manager) Policy() Settings {
 	c := &m.cfg
 	return Settings{
 		Name: c.Name, Cookie: c.Cookie, CookiePerRequest: c.CookieFor != nil,
-		Secrets:     len(m.signer.Load().macs),
+		Secrets: len(m.signer.Load().macs), AAL: c.AAL,
 		IdleTimeout: c.IdleTimeout, AbsoluteTimeout: c.AbsoluteTimeout,
 		TouchInterval: m.touchInterval(c.IdleTimeout), StoreTimeout: c.StoreTimeout,
 		MaxBytes: c.MaxBytes, MaxKeys: c.MaxKeys,

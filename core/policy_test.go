@@ -47,6 +47,16 @@ func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 		{"touch interval as long as the default idle timeout", "TouchInterval", func(c *core.Config) { c.TouchInterval = 24 * time.Hour }},
 		{"touch interval as long as the idle timeout", "TouchInterval", func(c *core.Config) { c.IdleTimeout, c.TouchInterval = time.Hour, time.Hour }},
 		{"absolute below the idle that was set", "AbsoluteTimeout", func(c *core.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, time.Minute }},
+		{"an assurance level that there is not", "AAL", func(c *core.Config) { c.AAL = 4 }},
+		{"a negative assurance level", "AAL", func(c *core.Config) { c.AAL = -1 }},
+		{"more than 30 days at AAL 1", "AbsoluteTimeout", func(c *core.Config) { c.AAL, c.AbsoluteTimeout = 1, 30*24*time.Hour+1 }},
+		{"idle for more than 30 days at AAL 1", "IdleTimeout", func(c *core.Config) { c.AAL, c.IdleTimeout = 1, 30*24*time.Hour+1 }},
+		{"more than a day at AAL 2", "AbsoluteTimeout", func(c *core.Config) { c.AAL, c.AbsoluteTimeout = 2, 24*time.Hour+1 }},
+		{"idle for more than an hour at AAL 2", "IdleTimeout", func(c *core.Config) { c.AAL, c.IdleTimeout = 2, time.Hour+1 }},
+		{"more than 12 hours at AAL 3", "AbsoluteTimeout", func(c *core.Config) { c.AAL, c.AbsoluteTimeout = 3, 12*time.Hour+1 }},
+		{"idle for more than 15 minutes at AAL 3", "IdleTimeout", func(c *core.Config) { c.AAL, c.IdleTimeout = 3, 15*time.Minute+1 }},
+		{"an idle timeout longer than the absolute one of the level", "AbsoluteTimeout", func(c *core.Config) { c.AAL, c.IdleTimeout, c.AbsoluteTimeout = 1, 2*time.Hour, time.Hour }},
+		{"touch interval as long as the idle timeout of the level", "TouchInterval", func(c *core.Config) { c.AAL, c.TouchInterval = 3, 15*time.Minute }},
 		{"negative MaxBytes", "MaxBytes", func(c *core.Config) { c.MaxBytes = -1 }},
 		{"negative MaxKeys", "MaxKeys", func(c *core.Config) { c.MaxKeys = -1 }},
 		{"a short seal key", "SealKeys", func(c *core.Config) { c.SealKeys = []string{strings.Repeat("k", 31)} }},
@@ -179,6 +189,24 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 			func(s *core.Settings) { s.IdleTimeout, s.Cookie.MaxAge = 2*time.Hour, time.Hour },
 		},
 		{
+			"AAL 1", func(c *core.Config) { c.AAL = 1 },
+			func(s *core.Settings) { s.AAL, s.AbsoluteTimeout = 1, 30*24*time.Hour },
+		},
+		{
+			"AAL 2", func(c *core.Config) { c.AAL = 2 },
+			func(s *core.Settings) { s.AAL, s.AbsoluteTimeout, s.IdleTimeout = 2, 24*time.Hour, time.Hour },
+		},
+		{
+			"AAL 3", func(c *core.Config) { c.AAL = 3 },
+			func(s *core.Settings) {
+				s.AAL, s.AbsoluteTimeout, s.IdleTimeout, s.TouchInterval = 3, 12*time.Hour, 15*time.Minute, 45*time.Second
+			},
+		},
+		{
+			"shorter times than a level has", func(c *core.Config) { c.AAL, c.AbsoluteTimeout, c.IdleTimeout = 2, 4*time.Hour, 30*time.Minute },
+			func(s *core.Settings) { s.AAL, s.AbsoluteTimeout, s.IdleTimeout = 2, 4*time.Hour, 30*time.Minute },
+		},
+		{
 			"the touch interval is 1/20 of a short idle timeout", func(c *core.Config) { c.IdleTimeout = 10 * time.Minute },
 			func(s *core.Settings) { s.IdleTimeout, s.TouchInterval = 10*time.Minute, 30*time.Second },
 		},
@@ -227,6 +255,77 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+func TestThePolicyReadsWell(t *testing.T) {
+	t.Parallel()
+	cfg := good()
+	cfg.AAL, cfg.SealKeys = 2, []string{strings.Repeat("k", 32)}
+	m, err := core.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `Name: sid
+Cookie: Path=/; HttpOnly; SameSite=Lax; Secure where the request is
+CookiePerRequest: false
+Secrets: 1
+AAL: 2
+IdleTimeout: 1h0m0s (ends up to 1m0s early, never late)
+AbsoluteTimeout: 24h0m0s
+TouchInterval: 1m0s
+StoreTimeout: 5s
+MaxBytes: 1048576
+MaxKeys: 1000
+HashIDs: false
+Sealed: true
+ShareWithExpress: false
+Rolling: false
+Resave: false
+SaveUninitialized: false
+Lazy: false
+TrustedProxies: 0
+TrustUnixSocket: false
+`
+	if got := fmt.Sprint(m.Policy()); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	encoded, err := json.Marshal(m.Policy())
+	const wantJSON = `{"Name":"sid","Cookie":{"Path":"/","Domain":"","MaxAge":"0s","Partitioned":false,"Priority":"","SameSite":"Lax","Secure":"auto","ScriptAccess":false},` +
+		`"CookiePerRequest":false,"Secrets":1,"AAL":2,"IdleTimeout":"1h0m0s","AbsoluteTimeout":"24h0m0s","TouchInterval":"1m0s","StoreTimeout":"5s","MaxBytes":1048576,"MaxKeys":1000,` +
+		`"HashIDs":false,"Sealed":true,"ShareWithExpress":false,"Rolling":false,"Resave":false,"SaveUninitialized":false,"Lazy":false,"TrustedProxies":0,"TrustUnixSocket":false}`
+	if err != nil || string(encoded) != wantJSON {
+		t.Errorf("got  %s, %v\nwant %s", encoded, err, wantJSON)
+	}
+
+	for _, tt := range []struct {
+		settings core.Settings
+		want     string
+	}{
+		{core.Settings{}, "AAL: none\nIdleTimeout: none\nAbsoluteTimeout: none\nTouchInterval: every request\n"},
+		{core.Settings{IdleTimeout: time.Hour}, "\nIdleTimeout: 1h0m0s\n"},
+		{
+			core.Settings{Cookie: core.Cookie{
+				Path: "/app", Domain: "example.com", MaxAge: time.Hour, Partitioned: true, Priority: core.PriorityHigh,
+				SameSite: http.SameSiteNoneMode, Secure: core.SecureAlways, ScriptAccess: true,
+			}},
+			"Cookie: Domain=example.com; Path=/app; Partitioned; Priority=High; SameSite=None; Max-Age=1h0m0s; Secure\n",
+		},
+		{
+			core.Settings{Cookie: core.Cookie{Path: "/", SameSite: core.SameSiteAuto, Secure: core.SecureNever}},
+			"Cookie: Path=/; HttpOnly; SameSite=None where the request is secure, else Lax\n",
+		},
+	} {
+		if got := tt.settings.String(); !strings.Contains(got, tt.want) {
+			t.Errorf("%#v prints as\n%s, want in it:\n%s", tt.settings, got, tt.want)
+		}
+	}
+	for value, want := range map[any]string{
+		core.SecureAuto: "auto", core.SecureAlways: "always", core.SecureNever: "never", core.Secure(7): "Secure(7)",
+	} {
+		if got := fmt.Sprint(value); got != want {
+			t.Errorf("%#v prints as %q", value, got)
+		}
 	}
 }
 
