@@ -185,10 +185,20 @@ func (s *Session) create(ctx context.Context) error {
 			return err
 		}
 		s.created = true
+		x.m.issued(next)
 		s.adopt(next, EventCreated)
 		return nil
 	}
 	return ErrInvalidID
+}
+
+// issued notes that a record was stored under an id that was free: should it be
+// one that this process ended before, by a generator that repeats itself, it
+// lives again.
+func (m *Manager) issued(next *document) {
+	if key := next.record.ID; !m.retired.last(key).at.IsZero() {
+		m.retired.put(key, time.Time{}, lifespan{})
+	}
 }
 
 // write stores the changes, on top of whatever other requests stored by now.
@@ -281,6 +291,7 @@ func (s *Session) replace(ctx context.Context) error {
 		case err == nil:
 			x.m.retired.put(oldKey, x.m.cfg.Now(), lifespan{})
 			s.id, s.created = s.nextID, true
+			x.m.issued(next)
 			s.adopt(next, EventRenewed)
 			return nil
 		case errors.Is(err, ErrExists):

@@ -562,3 +562,31 @@ func TestCount(t *testing.T) {
 type counting struct{ core.Store }
 
 func (counting) Count(context.Context) (int, error) { return 7, nil }
+
+// A generator that repeats itself is a mistake, but logout stays one.
+func TestAnIDThatIsGivenOutAgainCanBeDestroyedAgain(t *testing.T) {
+	t.Parallel()
+	store := new(mapstore.Store)
+	ids := []string{"the-first-of-two-ids", "the-second-of-two-ids"}
+	n := 0
+	m := process(t, store, func(c *core.Config) {
+		c.GenerateID = func(*http.Request) (string, error) { n++; return ids[n%2], nil }
+	})
+	for round := range 3 {
+		cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "red") })
+		s := load(t, m, cookie)
+		if err := s.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		s = load(t, m, commit(t, m, s, cookie))
+		if err := s.Destroy(t.Context()); err != nil || s.Status() != core.StatusLoaded {
+			t.Fatalf("round %d: Destroy of a session that is %v: %v", round, s, err)
+		}
+		if left := live(store); left != 0 {
+			t.Errorf("round %d: %d sessions are left", round, left)
+		}
+		for _, rec := range store.Records() { // time passes
+			_ = store.Delete(t.Context(), rec.ID)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -435,6 +436,66 @@ func FuzzForwardedProto(f *testing.F) {
 		r.Header["X-Forwarded-Proto"] = []string{first, "http"}
 		if m.isSecure(r) {
 			t.Errorf("what the client says, %q, counts", first)
+		}
+	})
+}
+
+// The law: whoever the peer is and whatever other headers say about the scheme,
+// X-Forwarded-Proto of a trusted address alone makes a request secure.
+func FuzzForwardedHeaders(f *testing.F) {
+	for _, seed := range [][3]string{
+		{"X-Forwarded-Proto", "https", "192.0.2.1:1"}, {"x-forwarded-proto", "https", "192.0.2.1:1"}, {"Forwarded", "for=192.0.2.1;proto=https", "192.0.2.1:1"},
+		{"X-Forwarded-Ssl", "on", "192.0.2.1:1"}, {"Front-End-Https", "on", "192.0.2.1:1"}, {"X-Url-Scheme", "https", "192.0.2.1:1"},
+		{"X-Forwarded-Proto", "https", "[::ffff:192.0.2.1]:1"}, {"X-Forwarded-Proto", "https", "[fe80::1%eth0]:1"}, {"X-Forwarded-Proto", "https", "[2001:db8::1%25x]:1"},
+		{"X-Forwarded-Proto", "https", "192.0.2.1"}, {"X-Forwarded-Proto", "https", "@"}, {"X-Forwarded-Proto", "https", ""}, {"X-Forwarded-Proto", "https", "192.0.2.256:1"},
+		{"X-Forwarded-Proto", "https", "192.0.2.1:1:2"}, {"X-Forwarded-Proto", "https", "192.0.02.1:1"}, {"X-Forwarded-For", "192.0.2.1", "198.51.100.1:1"},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	trusted := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	m := &Manager{cfg: Config{TrustedProxies: trusted, Logger: slog.New(slog.DiscardHandler)}}
+	f.Fuzz(func(t *testing.T, name, value, peer string) {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set(name, value)
+		r.RemoteAddr = peer
+		want := false
+		if addr, err := netip.ParseAddrPort(peer); err == nil && http.CanonicalHeaderKey(name) == "X-Forwarded-Proto" {
+			ip := addr.Addr().Unmap().WithZone("")
+			items := strings.Split(value, ",")
+			want = (trusted[0].Contains(ip) || trusted[1].Contains(ip)) && strings.EqualFold(strings.TrimSpace(items[len(items)-1]), "https")
+		}
+		got := m.isSecure(r)
+		// Ports are the server's to write; what is odd about one changes nothing.
+		if host, _, err := net.SplitHostPort(peer); got != want && (err != nil || !got || !m.trusts(net.JoinHostPort(host, "1"))) {
+			t.Errorf("%q: %q from %q: secure is %v, want %v", name, value, peer, got, want)
+		}
+	})
+}
+
+// The law: a session is found below the cookie's path as browsers match it (RFC
+// 6265 section 5.1.4), whatever the request line says.
+func FuzzCookiePath(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"/app", "/app"}, {"/app/", "/app"}, {"/application", "/app"}, {"/app?x=/", "/app"}, {"http://example.com/app", "/app"}, {"http://example.com", "/app"},
+		{"*", "/app"}, {"", "/app"}, {"/app%2Fx", "/app"}, {"//app", "/app"}, {"/app/..", "/app/"}, {"/a://b/app", "/app"}, {"?://", "/"}, {"/APP", "/app"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, uri, cookiePath string) {
+		if !strings.HasPrefix(cookiePath, "/") { // refused by New
+			return
+		}
+		r := &http.Request{RequestURI: uri, URL: &url.URL{Path: uri}}
+		path := requestPath(r)
+		want := path == cookiePath || cookiePath == "/" ||
+			strings.HasPrefix(path, cookiePath) && (strings.HasSuffix(cookiePath, "/") || strings.HasPrefix(path[len(cookiePath):], "/"))
+		if got := pathMatches(path, cookiePath); got != want {
+			t.Errorf("%q (path %q) below %q: %v, want %v", uri, path, cookiePath, got, want)
+		}
+		if strings.HasPrefix(uri, "/") {
+			if asked, _, _ := strings.Cut(uri, "?"); path != asked {
+				t.Errorf("%q: the path is %q", uri, path)
+			}
 		}
 	})
 }

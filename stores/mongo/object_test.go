@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -284,4 +286,71 @@ func FuzzASessionSurvivesTheObjectForm(f *testing.F) {
 			rec = core.Record{Data: data, Token: c}
 		}
 	})
+}
+
+// Whatever bytes the server sends as a document, reading them does not fail but
+// by an error, costs bounded memory, and gives JSON that is written back as what
+// it was.
+func FuzzADocumentOfTheServer(f *testing.F) {
+	for _, doc := range []any{
+		bson.D{}, bson.D{{Key: "session", Value: "{}"}}, bson.D{{Key: "session", Value: bson.D{{Key: "a", Value: int32(1)}}}},
+		bson.D{{Key: "_id", Value: "x"}, {Key: "session", Value: bson.D{{Key: "cookie", Value: bson.D{{Key: "expires", Value: time.UnixMilli(0)}}}}}, {Key: "json", Value: `{"cookie":{}}`}},
+		bson.D{{Key: "session", Value: bson.D{
+			{Key: "a", Value: bson.A{int32(1), int64(2), 3.5, true, nil, "x", bson.A{}, bson.D{}}}, {Key: "b", Value: bson.Binary{Data: []byte{1}}},
+			{Key: "c", Value: bson.Regex{Pattern: "a"}}, {Key: "d", Value: bson.Timestamp{T: 1}}, {Key: "e", Value: bson.MinKey{}}, {Key: "f", Value: bson.CodeWithScope{Code: "x", Scope: bson.D{}}},
+			{Key: "g", Value: bson.NewObjectID()}, {Key: "h", Value: bson.JavaScript("x")}, {Key: "i", Value: bson.Symbol("x")}, {Key: "j", Value: bson.Undefined{}}, {Key: "k", Value: bson.DBPointer{DB: "x"}},
+		}}},
+	} {
+		raw, err := bson.Marshal(doc)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(raw))
+	}
+	for _, text := range []string{expressObject, expressString} {
+		raw, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		for _, s := range []*Store{{}, {opts: Options{Objects: true}}} {
+			var (
+				rec core.Record
+				err error
+			)
+			if cost, most := allocated(func() { rec, err = s.record("load", "id", doc) }), 4<<20+200*len(doc); cost > most {
+				t.Errorf("%d bytes cost %d bytes, want at most %d", len(doc), cost, most)
+			}
+			if err != nil {
+				var failure *core.StoreError
+				if !errors.As(err, &failure) || failure.Verb != "load" {
+					t.Errorf("%q: %v, want a StoreError", doc, err)
+				}
+				continue
+			}
+			if s.contentOf(rec).object == nil || bson.Raw(doc).Validate() != nil {
+				continue // a string, or damage in what the server must not send
+			}
+			if !json.Valid(rec.Data) {
+				t.Fatalf("%v reads as %q, which is no JSON", bson.Raw(doc), rec.Data)
+			}
+			next := s.content(rec.Data, s.contentOf(rec))
+			if got := next.data(); !bytes.Equal(got, rec.Data) {
+				t.Errorf("%v reads as %q, and written again as %q", bson.Raw(doc), rec.Data, got)
+			}
+		}
+	})
+}
+
+// allocated returns how many bytes fn allocates, give or take a megabyte or two:
+// the runtime counts what is left of small allocations later.
+func allocated(fn func()) int {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	before := sample[0].Value.Uint64()
+	fn()
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64() - before)
 }

@@ -1,0 +1,425 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// What a client, or somebody who can write to the store, may send.
+
+// An asked is a store that writes down which ids it was asked for, and counts
+// the writes. The extension of a session is none.
+type asked struct {
+	mapstore.Store
+	ids    []string
+	writes int
+}
+
+func (s *asked) Load(ctx context.Context, id string) (core.Record, error) {
+	s.ids = append(s.ids, id)
+	return s.Store.Load(ctx, id)
+}
+
+func (s *asked) Create(ctx context.Context, rec core.Record) error {
+	s.writes++
+	return s.Store.Create(ctx, rec)
+}
+
+func (s *asked) Update(ctx context.Context, old, next core.Record) error {
+	s.writes++
+	return s.Store.Update(ctx, old, next)
+}
+
+func (s *asked) Delete(ctx context.Context, id string) error {
+	s.writes++
+	return s.Store.Delete(ctx, id)
+}
+
+// hostile returns a Manager for input of an attacker's.
+func hostile(t testing.TB, store core.Store, change ...func(*core.Config)) *core.Manager {
+	t.Helper()
+	cfg := core.Config{Store: store, Secrets: []string{stageSecret}, Logger: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&cfg)
+	}
+	m, err := core.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// allocated returns how many bytes fn allocates, roughly: the runtime counts what
+// is left of small allocations later.
+func allocated(fn func()) int {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	before := sample[0].Value.Uint64()
+	fn()
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64() - before)
+}
+
+const roughly = 4 << 20 // bytes that allocated may be wrong by
+
+// The law: whatever the Cookie headers are, the store is asked for ids alone
+// whose signature was in them, at most three times, and nothing is written; the
+// session is that of a cookie that is genuine; and it costs bounded memory.
+func FuzzCookieHeader(f *testing.F) {
+	store := new(asked)
+	const id, gone = "the-id-of-a-session-that-lives", "the-id-of-a-session-that-has-gone"
+	if err := store.Store.Create(f.Context(), core.Record{ID: id, Data: []byte(`{"cookie":{},"user":"ada"}`), TTL: time.Hour}); err != nil {
+		f.Fatal(err)
+	}
+	live, dead, forged := core.Sign(stageSecret, id), core.Sign(stageSecret, gone), core.Sign("another secret", id)
+	for _, seed := range []string{
+		"", "sid=" + live, "sid=" + dead, "sid=" + forged, "sid=" + live[:len(live)-1], "sid=x; sid=" + live, "sid=" + dead + "; sid=" + live,
+		"__Host-sid=" + live, "%73id=" + live, "SID=" + live, "=sid=" + live, "sid =" + live, `sid="` + live + `"`, "sid=" + live + " ", "sid=" + live + ",sid=" + live,
+		strings.Repeat("sid=x;", 8) + "sid=" + live, strings.Repeat(";", 100), "sid=" + strings.ReplaceAll(live, "%3A", ":"), "sid=" + strings.Repeat("%", 500),
+	} {
+		f.Add(seed, "a=b")
+		f.Add("a=b", seed)
+	}
+	m := hostile(f, store)
+	f.Fuzz(func(t *testing.T, first, second string) {
+		store.ids, store.writes = nil, 0
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header["Cookie"] = []string{first, second}
+		w := httptest.NewRecorder()
+		var s *core.Session
+		cost := allocated(func() {
+			m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s = core.FromContext(r.Context()) })).ServeHTTP(w, r)
+		})
+		if most := roughly + 4*(len(first)+len(second)); cost > most {
+			t.Errorf("%d bytes of cookies cost %d bytes, want at most %d", len(first)+len(second), cost, most)
+		}
+		for _, got := range store.ids {
+			signature := core.Sign(stageSecret, got)
+			signature = signature[len(signature)-20:]
+			if got != id && got != gone || !strings.Contains(unescaped(first+second), unescaped(signature)) {
+				t.Errorf("%q: the store was asked for %q", first+"\n"+second, got)
+			}
+		}
+		if len(store.ids) > 3 || store.writes > 0 {
+			t.Errorf("%q: %d lookups and %d writes", first+"\n"+second, len(store.ids), store.writes)
+		}
+		if (s.Status() == core.StatusLoaded) != slices.Contains(store.ids, id) || s.Has("user") != (s.Status() == core.StatusLoaded) {
+			t.Errorf("%q: the session is %v", first+"\n"+second, s.Status())
+		}
+		if w.Code != http.StatusOK || w.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%q: status %d, Set-Cookie %q", first+"\n"+second, w.Code, w.Header().Get("Set-Cookie"))
+		}
+	})
+}
+
+// unescaped returns s without percent-escapes of ASCII.
+func unescaped(s string) string {
+	const hex = "0123456789abcdef"
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			lower := strings.ToLower(s[i+1 : i+3])
+			if hi, lo := strings.IndexByte(hex, lower[0]), strings.IndexByte(hex, lower[1]); hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// The law: an id that Config.GenerateID returns is refused with ErrInvalidID or
+// ErrCookieTooLarge and nothing is stored, or it comes back from the browser as
+// it was, in a cookie that a browser takes.
+func FuzzGeneratedID(f *testing.F) {
+	for _, seed := range []string{
+		"", "short", "sixteen-letters-", strings.Repeat("a", 4000), strings.Repeat("%", 1400), "an id with spaces; and=signs, \"too\"",
+		"ünïcödé-ünïcödé-ünïcödé", "bad utf-8 \xff\xfe bytes", "line\r\nbreaks\x00and-more", "dots.dots.dots.dots", "../../../etc/passwd-------", "*?[a-z]-is-no-pattern",
+	} {
+		f.Add(seed)
+	}
+	store := new(mapstore.Store)
+	var id string
+	m := hostile(f, store, func(c *core.Config) {
+		c.GenerateID = func(*http.Request) (string, error) { return id, nil }
+	})
+	f.Fuzz(func(t *testing.T, generated string) {
+		id = generated
+		s, err := m.Load(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Set("user", "ada")
+		line, err := m.Commit(t.Context(), s, true)
+		if err != nil {
+			usable := len(id) >= 16 && utf8.ValidString(id)
+			if errors.Is(err, core.ErrInvalidID) == usable || usable && !errors.Is(err, core.ErrCookieTooLarge) {
+				t.Errorf("%q: %v", id, err)
+			}
+			if n := len(store.Records()); n > 0 {
+				t.Errorf("%q: %v, but %d records are stored", id, err, n)
+			}
+			return
+		}
+		cookie, err := http.ParseSetCookie(line)
+		if err != nil || len(cookie.Name)+len(cookie.Value) > 4096 || cookie.Valid() != nil || strings.ContainsAny(line, "\r\n\x00") {
+			t.Fatalf("%q: Set-Cookie %q, %v", id, line, err)
+		}
+		back, err := m.Load(t.Context(), cookie.Value)
+		if err != nil || back.ID() != id || back.Get("user") != "ada" {
+			t.Errorf("%q: the cookie leads to a session that is %v, %v", id, back, err)
+		}
+		if err := back.Destroy(t.Context()); err != nil || len(store.Records()) > 0 {
+			t.Errorf("%q: Destroy: %v, %d records are left", id, err, len(store.Records()))
+		}
+	})
+}
+
+// The law: whatever a record holds, reading it costs bounded memory, and a
+// request that reads everything and changes one key succeeds; what it did not
+// touch is as it was. What is no record at all counts as gone and is left alone.
+func FuzzRecord(f *testing.F) {
+	for _, seed := range []string{
+		`{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":"ada","n":1,"flash":{"info":["a","b"]},"__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8"}}`,
+		`{}`, `{"user":"ada"}`, `{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-21T09:29:14.000Z"},"user":"ada"}`, `[]`, ``, `null`, `{"a":`, `{"cookie":7,"n":{}}`,
+		`{"cookie":{},"cookie":{},"\u0063ookie":{},"__cloakroom":{"retired":1},"n":1}`, `{"__cloakroom":{"created":99999999999999,"ownMaxAge":true,"maxAge":1}}`,
+		`{"n":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}`, `{"__sealed":"0123456789abcdef.AAAA"}`, `{"cookie":{},"flash":7,"n":"\ud800"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	const id = "the-id-of-a-session-that-lives"
+	cookie := core.Sign(stageSecret, id)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		store := new(mapstore.Store)
+		if err := store.Create(t.Context(), core.Record{ID: id, Data: data, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		m := hostile(t, store)
+		var (
+			s   *core.Session
+			err error
+		)
+		if cost, most := allocated(func() { s, err = m.Load(t.Context(), cookie) }), roughly+32*len(data); cost > most {
+			t.Errorf("%d bytes of record cost %d bytes to load, want at most %d", len(data), cost, most)
+		}
+		if err != nil {
+			if !errors.Is(err, core.ErrUnknownSealKey) {
+				t.Errorf("%q: %v", data, err)
+			}
+			return
+		}
+		before := map[string]any{}
+		if cost, most := allocated(func() {
+			for key := range s.Keys() {
+				before[key] = s.Get(key)
+			}
+		}), roughly+400*len(data); cost > most {
+			t.Errorf("%d bytes of record cost %d bytes to read, want at most %d", len(data), cost, most)
+		}
+		_, _ = s.Flashes("info"), s.CreatedAt()
+		_, _ = core.Key[int]("n").Lookup(s)
+		loaded := s.Status() == core.StatusLoaded
+		if !loaded && len(before) > 0 {
+			t.Errorf("%q: the session is %v and has keys", data, s.Status())
+		}
+
+		s.Discard()
+		s.Set("fuzz", true)
+		line, err := m.Commit(t.Context(), s, true)
+		if errors.Is(err, core.ErrTooManyKeys) || errors.Is(err, core.ErrSessionGone) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("%q: the commit fails: %v", data, err)
+		}
+		value := cookie
+		if !loaded && line == "" {
+			return // the id was given up: such a visitor gets no session
+		}
+		if line != "" {
+			parsed, err := http.ParseSetCookie(line)
+			if err != nil {
+				t.Fatalf("%q: %v", data, err)
+			}
+			value = parsed.Value
+		}
+		if !loaded {
+			if rec, err := store.Load(t.Context(), id); err != nil || !bytes.Equal(rec.Data, data) {
+				t.Errorf("%q: what was no session became %q, %v", data, rec.Data, err)
+			}
+		}
+		again, err := m.Load(t.Context(), value)
+		if err != nil || again.Status() != core.StatusLoaded || again.Get("fuzz") != true {
+			t.Fatalf("%q: after the write the session is %v, %v", data, again, err)
+		}
+		for key, want := range before {
+			got, _ := json.Marshal(again.Get(key))
+			if wanted, _ := json.Marshal(want); key != "fuzz" && !bytes.Equal(got, wanted) {
+				t.Errorf("%q: %q was %s and is %s", data, key, wanted, got)
+			}
+		}
+	})
+}
+
+// The law: flashes that another program stored are read as encoding/json reads
+// them, each is shown once, and what has another shape fails the commit that
+// would add to it, and nothing else.
+func FuzzFlash(f *testing.F) {
+	for _, seed := range []string{
+		`{"info":["saved"]}`, `{"info":["a","a","b"],"error":["c"]}`, `{}`, `null`, `{"info":null}`, `{"info":[]}`, `{"info":"text"}`, `[]`, `7`, `{"info":[1]}`, `{"info":["\u0000\ud800"]}`, `{"":[""]}`,
+	} {
+		f.Add([]byte(seed), "info", "saved")
+	}
+	const id = "the-id-of-a-session-that-lives"
+	cookie := core.Sign(stageSecret, id)
+	f.Fuzz(func(t *testing.T, stored []byte, kind, message string) {
+		if !json.Valid(stored) || !utf8.ValidString(kind) || !utf8.ValidString(message) {
+			return
+		}
+		store := new(mapstore.Store)
+		if err := store.Create(t.Context(), core.Record{ID: id, Data: slices.Concat([]byte(`{"cookie":{},"flash":`), stored, []byte(`}`)), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		m := hostile(t, store)
+		visit := func(fn func(s *core.Session)) error {
+			s, err := m.Load(t.Context(), cookie)
+			if err != nil || s.Status() != core.StatusLoaded {
+				t.Fatalf("%q: the session is %v, %v", stored, s, err)
+			}
+			fn(s)
+			_, err = m.Commit(t.Context(), s, true)
+			return err
+		}
+		var want map[string][]string
+		readable := json.Unmarshal(stored, &want) == nil
+
+		err := visit(func(s *core.Session) { s.Flash(kind, message) })
+		var keyErr *core.KeyError
+		if readable != (err == nil) || err != nil && (!errors.As(err, &keyErr) || keyErr.Key != "flash") {
+			t.Fatalf("%q: a flash is added: %v", stored, err)
+		}
+		var shown []string
+		if err := visit(func(s *core.Session) { shown = s.Flashes(kind) }); err != nil {
+			t.Fatalf("%q: flashes are shown: %v", stored, err)
+		}
+		wanted := append(slices.Clone(want[kind]), message)
+		if !readable {
+			wanted = nil
+		}
+		if !slices.Equal(shown, wanted) {
+			t.Errorf("%q: the flashes are %q, want %q", stored, shown, wanted)
+		}
+		if err := visit(func(s *core.Session) {
+			if left := s.Flashes(kind); len(left) > 0 {
+				t.Errorf("%q: shown again: %q", stored, left)
+			}
+			for other, messages := range want {
+				if got := s.Flashes(other); readable && other != kind && !slices.Equal(got, messages) {
+					t.Errorf("%q: the flashes of %q are %q, want %q", stored, other, got, messages)
+				}
+			}
+		}); err != nil {
+			t.Errorf("%q: %v", stored, err)
+		}
+	})
+}
+
+func TestALargeAnythingIsRefusedOrCostsLittle(t *testing.T) {
+	const huge = 16 << 20 // not in parallel: what others allocate would count
+	store := new(asked)
+	m := hostile(t, store)
+	genuine := core.Sign(stageSecret, "the-id-of-a-session-that-has-gone")
+	for name, header := range map[string][]string{
+		"a value":                     {"sid=" + strings.Repeat("a", huge)},
+		"a value of escapes":          {"sid=" + strings.Repeat("%41", huge/3)},
+		"a name":                      {strings.Repeat("a", huge) + "=" + genuine},
+		"semicolons":                  {strings.Repeat(";", huge)},
+		"space":                       {strings.Repeat(" ", huge) + "sid=x" + strings.Repeat("\t", huge)},
+		"a header without an equals":  {strings.Repeat("sid", huge/3)},
+		"cookies with our name":       {strings.Repeat("sid=x; ", huge/7)},
+		"cookies that are genuine":    {strings.Repeat("sid="+genuine+"; ", huge/(len(genuine)+6))},
+		"cookies with another's name": {strings.Repeat("a=b; ", huge/5)},
+		"header lines":                slices.Repeat([]string{"sid=x"}, 1<<18),
+	} {
+		store.ids, store.writes = nil, 0
+		var s *core.Session
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header["Cookie"] = header
+		w := httptest.NewRecorder()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s = core.FromContext(r.Context()) })).ServeHTTP(w, r)
+		runtime.ReadMemStats(&after)
+		if cost := after.TotalAlloc - before.TotalAlloc; cost > 64<<10 || s.Status() == core.StatusLoaded || len(store.ids) > 1 || store.writes > 0 || w.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d bytes, session %v, %d lookups, %d writes", name, cost, s.Status(), len(store.ids), store.writes)
+		}
+	}
+}
+
+// Scanners, crawlers and guessers leave nothing behind, whatever they bring.
+func TestAHundredThousandAnonymousRequestsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	store := new(asked)
+	m := hostile(t, store)
+	var handled atomic.Int64
+	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handled.Add(1)
+		s := core.FromContext(r.Context())
+		_, _, _ = s.Get("user"), s.Flashes("info"), s.Has("cart")
+		for range s.Keys() {
+			t.Error("an anonymous session has a key")
+		}
+		s.Delete("user")
+		s.Clear()
+		s.Touch()
+		if r.URL.Path == "/logout" {
+			if err := s.Destroy(r.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	const requests = 100_000
+	var lookups int
+	for i := range requests {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		switch i % 5 {
+		case 1:
+			r.Header.Set("Cookie", "sid=nonsense")
+		case 2:
+			r.Header.Set("Cookie", "sid="+core.Sign("a guess at the secret", "an-id-that-was-never-issued"))
+		case 3: // an old cookie, say
+			r.Header.Set("Cookie", "sid="+core.Sign(stageSecret, "an-id-that-has-expired-long-ago-"+string(rune('a'+i/5%26))))
+			lookups++
+		case 4:
+			r.URL.Path = "/logout"
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusNoContent || w.Header().Get("Set-Cookie") != "" {
+			t.Fatalf("request %d: status %d, Set-Cookie %q", i, w.Code, w.Header().Get("Set-Cookie"))
+		}
+	}
+	if handled.Load() != requests || store.writes != 0 || len(store.Records()) != 0 || len(store.ids) != lookups {
+		t.Errorf("%d requests handled, %d writes, %d records, %d lookups; want %d, 0, 0 and %d",
+			handled.Load(), store.writes, len(store.Records()), len(store.ids), requests, lookups)
+	}
+}
