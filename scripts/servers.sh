@@ -401,6 +401,7 @@ versions() {
 		*) version=$(info_of "$port") ;;
 		esac
 		say "$part: port $port, ${version:-version unknown}"
+		[[ $part != mongo || $(from) == compose ]] || say "mongo: is not MongoDB, so failovers of a replica set are NOT TESTED"
 	done
 }
 

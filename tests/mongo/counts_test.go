@@ -41,7 +41,7 @@ func (l *ledger) count() tally {
 	return maps.Clone(l.n)
 }
 
-func TestOperationCounts(t *testing.T) {
+func TestCommandCounts(t *testing.T) {
 	for _, form := range forms {
 		var l ledger
 		client := mongoenv.Client(t, l.monitor())

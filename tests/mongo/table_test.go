@@ -11,6 +11,8 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
 )
 
+// A framework does not see which form a document has, so one of them runs the
+// table on the second.
 func TestAdapters(t *testing.T) {
 	client := mongoenv.Client(t)
 	for _, form := range forms {
@@ -40,8 +42,17 @@ func TestAdapters(t *testing.T) {
 				})
 				return store
 			}
-			for _, fw := range frameworks.All() {
-				t.Run(fw.Name, func(t *testing.T) { adaptertest.Run(t, fw.Framework, empty) })
+			all := frameworks.All()
+			if form.objects {
+				all = all[1:2]
+			}
+			for _, fw := range all {
+				t.Run(fw.Name, func(t *testing.T) {
+					if !form.objects {
+						fw.Except = map[string]string{"G1: 64 clients x 50 increments over 3 processes on one session are 3200": "takes long; TestThreeProcesses does it with real processes"}
+					}
+					adaptertest.Run(t, fw.Framework, empty)
+				})
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -26,7 +27,7 @@ func StartMongo(tb testing.TB, options ...string) *Mongo {
 	tb.Helper()
 	program := Env(tb, "MONGO_SERVER")
 	port := strconv.Itoa(FreePort(tb))
-	s := &Mongo{Process{Addr: net.JoinHostPort("127.0.0.1", port), Dir: tempDir(tb), tb: tb}}
+	s := &Mongo{Process{Addr: net.JoinHostPort("127.0.0.1", port), Dir: tempDir(tb), tb: tb, last: syscall.SIGTERM}} // PostgreSQL has shared memory to give back
 	db := filepath.Join(s.Dir, "db")
 	if err := os.Mkdir(db, 0o700); err != nil {
 		tb.Fatal(err)

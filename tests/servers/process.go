@@ -20,7 +20,8 @@ type Process struct {
 
 	tb      testing.TB
 	command []string
-	answers func() error // tells whether it is ready
+	answers func() error   // tells whether it is ready
+	last    syscall.Signal // ends it when the test is over
 	process *exec.Cmd
 	exited  chan struct{} // closed when process has ended
 	paused  bool
@@ -30,7 +31,7 @@ type Process struct {
 func (s *Process) run() {
 	s.tb.Helper()
 	s.tb.Cleanup(func() {
-		s.Kill()
+		s.end(s.last)
 		if s.tb.Failed() {
 			s.tb.Logf("the server at %s logged at last:\n%s", s.Addr, s.log())
 		}

@@ -25,7 +25,7 @@ type Server struct {
 // newServer returns a server that is to listen at a port of the loopback address.
 func newServer(tb testing.TB, port string, cert *certificate) *Server {
 	tb.Helper()
-	s := &Server{Process: Process{Addr: net.JoinHostPort("127.0.0.1", port), Dir: tempDir(tb), tb: tb}, tls: cert}
+	s := &Server{Process: Process{Addr: net.JoinHostPort("127.0.0.1", port), Dir: tempDir(tb), tb: tb, last: syscall.SIGKILL}, tls: cert}
 	s.answers = func() error {
 		err := s.Do("PING").Error()
 		if refusal, ok := valkey.IsValkeyErr(err); ok && strings.HasPrefix(refusal.Error(), "NO") { // NOAUTH, NOPERM
