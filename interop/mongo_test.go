@@ -13,6 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 )
 
 // mongoDB is a MongoDB server, with a collection of its own.
@@ -191,4 +193,38 @@ func (db *mongoDB) document(t testing.TB, id string) bson.Raw {
 	t.Helper()
 	doc, _ := db.find(t, id)
 	return doc
+}
+
+// TestTheIndexIsOne: either side may make the index that removes what has
+// expired, and the other one finds it good.
+func TestTheIndexIsOne(t *testing.T) {
+	t.Parallel()
+	needNode(t)
+	for _, goFirst := range []bool{true, false} {
+		db := openMongo(t, "mongo string")
+		store, err := mongostore.New(db.collection, mongostore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := []func(){
+			func() {
+				if err := store.EnsureIndexes(t.Context()); err != nil {
+					t.Errorf("Go first %v: %v", goFirst, err)
+				}
+			},
+			// connect-mongo makes it when it starts; where that fails, so does every
+			// request.
+			func() { newVisitor(t).set(start(t, express, db, settings{}), "user", `"bob"`) },
+		}
+		if !goFirst {
+			steps[0], steps[1] = steps[1], steps[0]
+		}
+		for _, step := range steps {
+			step()
+		}
+		indexes, err := db.collection.Indexes().ListSpecifications(t.Context())
+		if err != nil || len(indexes) != 2 { // that of _id is one
+			t.Errorf("Go first %v: %d indexes, want 2 (%v)", goFirst, len(indexes), err)
+		}
+	}
 }
