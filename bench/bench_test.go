@@ -32,10 +32,7 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 func benchmark(b *testing.B, sub subject, a *app, w workload) {
-	parallel := 1
-	if sub.store == valkeyS || sub.store == cached {
-		parallel = clients
-	}
+	parallel := parallel(sub.store)
 	visits, err := newBench(sub, a, w, parallel)
 	if err != nil {
 		b.Fatal(err)

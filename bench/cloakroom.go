@@ -17,6 +17,7 @@ import (
 	echov5session "github.com/cloakroom-go/cloakroom/echov5session"
 	"github.com/cloakroom-go/cloakroom/ginsession"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 )
 
@@ -40,7 +41,7 @@ func cloakroomSubjects() (all []subject) {
 	add(lazyName, onEcho5, memory, cloakroomEcho5, core.Config{Lazy: true})
 	add(libraryName, onHTTP, memory, cloakroomHTTP, core.Config{})
 	add(lazyName, onHTTP, memory, cloakroomHTTP, core.Config{Lazy: true})
-	for _, store := range []string{valkeyS, cached} {
+	for _, store := range []string{valkeyS, cached, mongoS} {
 		add(libraryName, onGin, store, cloakroomGin, core.Config{})
 		add(libraryName, onEcho5, store, cloakroomEcho5, core.Config{})
 		add(libraryName, onHTTP, store, cloakroomHTTP, core.Config{})
@@ -93,6 +94,21 @@ func openCloakroom(ctx context.Context, s *servers, store string, mount func(*co
 				return nil, err
 			}
 		}
+	case mongoS:
+		collection, closed, err := openMongo(s, "sessions")
+		if err != nil {
+			return nil, err
+		}
+		a.close = closed
+		ms, err := mongostore.New(collection, mongostore.Options{})
+		if err != nil {
+			return nil, err
+		}
+		m, err := manager(ms)
+		if err != nil {
+			return nil, err
+		}
+		a.handler = mount(m)
 	}
 	return a, ctx.Err()
 }

@@ -45,6 +45,7 @@ func floorSubjects() []subject {
 		}},
 		{library, onGin, valkeyS, onValkey(0)},
 		{library, onGin, cached, onValkey(time.Minute)},
+		{library, onGin, mongoS, openMongoFloor},
 	}
 }
 
@@ -55,6 +56,7 @@ type records interface {
 	get(ctx context.Context, id string) ([]byte, error)
 	// latest is get past a cache, for a record that is about to be changed.
 	latest(ctx context.Context, id string) ([]byte, error)
+	create(ctx context.Context, id string, record []byte) error
 	set(ctx context.Context, id string, record []byte) error
 	// move stores a record under a new id and removes the old one.
 	move(ctx context.Context, old, id string, record []byte) error
@@ -72,6 +74,10 @@ func (m *mapRecords) get(_ context.Context, id string) ([]byte, error) {
 }
 
 func (m *mapRecords) latest(ctx context.Context, id string) ([]byte, error) { return m.get(ctx, id) }
+
+func (m *mapRecords) create(ctx context.Context, id string, record []byte) error {
+	return m.set(ctx, id, record)
+}
 
 func (m *mapRecords) set(_ context.Context, id string, record []byte) error {
 	m.mu.Lock()
@@ -115,6 +121,10 @@ func recordOf(result valkey.ValkeyResult) ([]byte, error) {
 		return nil, nil
 	}
 	return record, err
+}
+
+func (v valkeyRecords) create(ctx context.Context, id string, record []byte) error {
+	return v.set(ctx, id, record)
 }
 
 func (v valkeyRecords) set(ctx context.Context, id string, record []byte) error {
@@ -174,7 +184,7 @@ func floorApp(kept records, closed func()) *app {
 	})
 	e.GET(pathMake, func(c *gin.Context) {
 		id := newID()
-		err := kept.set(c.Request.Context(), id, newRecord(c.Query("filler")))
+		err := kept.create(c.Request.Context(), id, newRecord(c.Query("filler")))
 		c.Writer.Header()["Set-Cookie"] = []string{tickets.cookie(id)}
 		_ = answer(c.Writer, err == nil)
 	})

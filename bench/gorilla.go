@@ -21,7 +21,10 @@ import (
 
 // gin-contrib/sessions and echo-contrib/session both stand on gorilla/sessions.
 
-const cookieName = "sid"
+const (
+	ginLibrary = "gin-contrib/sessions"
+	cookieName = "sid"
+)
 
 var (
 	plainGin  = ginsessions.Options{Path: "/", MaxAge: 86400, HttpOnly: true, SameSite: http.SameSiteLaxMode}
@@ -29,7 +32,7 @@ var (
 )
 
 func ginContribSubjects() []subject {
-	const library = "gin-contrib/sessions"
+	const library = ginLibrary
 	return []subject{
 		{library, onGin, memory, func(context.Context, *servers) (*app, error) {
 			return ginContrib(memstore.NewStore([]byte(secret)), nothing), nil
@@ -57,6 +60,7 @@ func ginContribSubjects() []subject {
 			rs.SetSerializer(redistore.JSONSerializer{})
 			return ginContribRedis(store)
 		}},
+		{library, onGin, mongoS, openGinMongo},
 	}
 }
 

@@ -27,7 +27,7 @@ var overHTTP = []string{"W3", "W4"}
 func served(s *servers) (list []subject) {
 	for _, sub := range subjects() {
 		switch {
-		case !s.has(sub.store), sub.store == cookie, sub.on == onEcho4 && sub.ours():
+		case !s.has(sub.store), sub.store == cookie, sub.store == mongoS, sub.on == onEcho4 && sub.ours():
 			continue
 		case sub.store == noStore && sub.on != onGin, sub.store == memory && sub.on != onGin:
 			continue

@@ -31,6 +31,13 @@ func describe(ctx context.Context, s *servers) (facts []fact, err error) {
 		}
 		facts = append(facts, f)
 	}
+	if s.mongo != "" {
+		f, err := mongoVersion(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, f)
+	}
 	if out, err := exec.CommandContext(ctx, "node", "--version").Output(); err == nil {
 		facts = append(facts, fact{"Node", strings.TrimPrefix(strings.TrimSpace(string(out)), "v")})
 	}
@@ -51,6 +58,7 @@ func libraries() (facts []fact) {
 		"github.com/gin-gonic/gin", "github.com/labstack/echo/v4", "github.com/labstack/echo/v5", "github.com/gofiber/fiber/v3",
 		"github.com/gin-contrib/sessions", "github.com/labstack/echo-contrib", "github.com/boj/redistore", "github.com/gorilla/sessions",
 		"github.com/alexedwards/scs/v2", "github.com/valkey-io/valkey-go", "github.com/redis/go-redis/v9", "github.com/gomodule/redigo",
+		"go.mongodb.org/mongo-driver/v2", "go.mongodb.org/mongo-driver",
 	} {
 		if v := versions[path]; v != "" {
 			facts = append(facts, fact{strings.TrimPrefix(path, "github.com/"), v})

@@ -57,7 +57,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.out, "out", "", "where to write RESULTS.md and the charts; the default is here, for the short form a temporary folder")
 	flag.StringVar(&o.readme, "readme", "", "the README whose summary is brought up to date, but not by the short form")
 	flag.Parse()
-	s := &servers{valkey: os.Getenv("VALKEY_ADDR")}
+	s := &servers{valkey: os.Getenv("VALKEY_ADDR"), mongo: os.Getenv("MONGODB_URI")}
 	switch flag.Arg(0) {
 	case serveCommand:
 		return serve(ctx, s, flag.Arg(1))
@@ -125,6 +125,16 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 			leaveOut("Express, as " + err.Error())
 		}
 		if r.servers, err = overNetwork(ctx, s, o); err != nil {
+			return nil, err
+		}
+	}
+	if s.mongo == "" {
+		leaveOut("all that needs MongoDB, as MONGODB_URI is not set")
+	} else {
+		if r.mongo, err = inProcess(ctx, s, o, clients, mongoS); err != nil {
+			return nil, err
+		}
+		if r.mongoCosts, err = costs(ctx, s, o, mongoS); err != nil {
 			return nil, err
 		}
 	}

@@ -176,7 +176,7 @@ func million(ctx context.Context, o options) (sessions, stores []kept, err error
 	}
 	n := strconv.Itoa(o.many)
 	for _, s := range subjects() {
-		if s.store != memory || !slices.Contains([]string{libraryName + "|" + onGin, "gin-contrib/sessions|Gin", "scs|net/http", "Fiber's session|Fiber"}, s.library+"|"+s.on) {
+		if s.store != memory || !slices.Contains([]string{libraryName + "|" + onGin, ginLibrary + "|" + onGin, "scs|net/http", "Fiber's session|Fiber"}, s.library+"|"+s.on) {
 			continue
 		}
 		o.progress("a million sessions: %s", s.name())

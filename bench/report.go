@@ -18,8 +18,9 @@ type results struct {
 	left    []string // what was left out, and why
 
 	serial, parallel *table // in memory
-	valkey           *table
-	costs            map[string]map[string]cost // of subjects with a server
+	valkey, mongo    *table
+	costs            map[string]map[string]cost // of subjects with Valkey
+	mongoCosts       map[string]map[string]cost
 	servers          []*server
 	sessions, stores []kept // a million of them
 }
@@ -151,7 +152,19 @@ func (r *results) page() string {
 		p.say("on the same machine. gin-contrib/sessions is there as its README has it (ten connections, each tested before each use), and")
 		p.say("tuned: JSON, enough connections, no test.\n")
 		r.valkey.say(p, false)
-		r.sayCosts(p)
+		p.say("### Round trips\n")
+		p.say("How many round trips a request waits for, told by its time where each takes %v; in brackets, how many commands the", tripDelay)
+		p.say("server counts, those inside of scripts included.\n")
+		sayCosts(p, r.costs)
+	}
+	if r.mongo != nil {
+		p.say("## MongoDB's protocol, %d clients at a time\n", clients)
+		p.say("As with Valkey. The floor is the driver as its manual has it, with the operations that a session needs. The other")
+		p.say("library uses the driver's version 1, which is no longer developed.\n")
+		r.mongo.say(p, false)
+		p.say("### Round trips to MongoDB\n")
+		p.say("Counted in the same way; in brackets, the commands that the driver sends.\n")
+		sayCosts(p, r.mongoCosts)
 	}
 	r.sayServers(p)
 	r.sayMillion(p)
@@ -252,26 +265,24 @@ func (t *table) say(p *page, cpu bool) {
 	}
 }
 
-func (r *results) sayCosts(p *page) {
-	if r.costs == nil {
-		return
-	}
-	p.say("### Round trips\n")
-	p.say("How many round trips a request waits for, told by its time where each takes %v; in brackets, how many commands the", tripDelay)
-	p.say("server counts, those inside of scripts included.\n")
+func sayCosts(p *page, costs map[string]map[string]cost) {
 	cells := []string{"round trips (commands)"}
 	for _, w := range workloads {
 		cells = append(cells, w.name)
 	}
 	p.head(cells...)
 	for _, s := range subjects() {
-		c, ok := r.costs[s.id()]
+		c, ok := costs[s.id()]
 		if !ok {
 			continue
 		}
 		cells := []string{s.row()}
 		for _, w := range workloads {
-			cells = append(cells, fmt.Sprintf("%d (%d)", c[w.name].trips, c[w.name].commands))
+			cell := ""
+			if c, measured := c[w.name]; measured {
+				cell = fmt.Sprintf("%d (%d)", c.trips, c.commands)
+			}
+			cells = append(cells, cell)
 		}
 		p.row(cells...)
 	}

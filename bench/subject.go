@@ -24,6 +24,7 @@ const (
 	memory  = "memory"
 	valkeyS = "Valkey"
 	cached  = "Valkey, client-side cache"
+	mongoS  = "MongoDB"
 )
 
 func (s subject) name() string {
@@ -47,15 +48,30 @@ type app struct {
 	close func()
 }
 
-// servers are the servers that subjects may use; an address is empty where
-// there is none.
+// servers are the servers that subjects may use. What is empty is not there.
 type servers struct {
-	valkey string
+	valkey string // an address
+	mongo  string // a URI
 }
 
 // has tells whether a subject's server is there.
 func (s *servers) has(store string) bool {
-	return s.valkey != "" || store != valkeyS && store != cached
+	switch store {
+	case valkeyS, cached:
+		return s.valkey != ""
+	case mongoS:
+		return s.mongo != ""
+	}
+	return true
+}
+
+// parallel is how many ask at the same time where that is measured.
+func parallel(store string) int {
+	switch store {
+	case valkeyS, cached, mongoS:
+		return clients
+	}
+	return 1
 }
 
 // subjects lists all of them, in the order of the tables.

@@ -1,16 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -19,41 +24,42 @@ import (
 // tripDelay is how long an answer of a server takes where trips are counted.
 const tripDelay = 20 * time.Millisecond
 
+// A cost is what a request asks of the server.
+type cost struct {
+	trips    int // that it waits for
+	commands int // that are sent or, for Valkey, executed, those of scripts included
+}
+
 // countTrips counts the round trips that a request waits for, by their time on
-// a network on which each takes tripDelay. It opens the subject for itself.
-func countTrips(ctx context.Context, s *servers, sub subject, list []workload) (map[string]int, error) {
-	slow, closed, err := s.slow(ctx)
+// a network on which each takes tripDelay, and the commands on it, if they are
+// MongoDB's. It opens the subject for itself.
+func countTrips(ctx context.Context, s *servers, sub subject, list []workload) (map[string]cost, error) {
+	slow, err := newNetwork(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	defer closed()
-	a, err := sub.open(ctx, slow)
+	defer slow.close()
+	a, err := sub.open(ctx, &slow.servers)
 	if err != nil {
 		return nil, err
 	}
 	defer a.close()
-	trips := make(map[string]int)
+	costs := make(map[string]cost)
 	for _, w := range list {
 		if !w.suits(sub) {
 			continue
 		}
-		fastest := time.Hour
+		fastest, least := time.Hour, math.MaxInt
 		for range 5 { // the machine may be busy, or a connection new
-			took, err := timeOne(a, w)
+			took, commands, err := slow.watch(a, w)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", w.name, err)
 			}
-			fastest = min(fastest, took)
+			fastest, least = min(fastest, took), min(least, commands)
 		}
-		trips[w.name] = int(fastest / tripDelay)
+		costs[w.name] = cost{int(fastest / tripDelay), least}
 	}
-	return trips, nil
-}
-
-// A cost is what a request asks of the server.
-type cost struct {
-	trips    int // that it waits for
-	commands int // that the server executes, those of scripts included
+	return costs, nil
 }
 
 // costs counts for all subjects with these stores: by subject and workload.
@@ -69,14 +75,11 @@ func costs(ctx context.Context, s *servers, o options, stores ...string) (map[st
 		if !slices.Contains(stores, sub.store) {
 			continue
 		}
-		all[sub.id()] = make(map[string]cost)
 		done.Go(func() { // waiting is what takes the time
 			trips, err := countTrips(ctx, s, sub, workloads)
 			mu.Lock()
 			defer mu.Unlock()
-			for name, n := range trips {
-				all[sub.id()][name] = cost{trips: n}
-			}
+			all[sub.id()] = trips
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", sub.where(), err))
 			}
@@ -87,7 +90,7 @@ func costs(ctx context.Context, s *servers, o options, stores ...string) (map[st
 		return nil, err
 	}
 	for _, sub := range subjects() {
-		if all[sub.id()] == nil {
+		if all[sub.id()] == nil || sub.store == mongoS {
 			continue
 		}
 		a, err := sub.open(ctx, s)
@@ -107,29 +110,123 @@ func costs(ctx context.Context, s *servers, o options, stores ...string) (map[st
 	return all, nil
 }
 
-// timeOne times one request of somebody who has been there a moment before.
-func timeOne(a *app, w workload) (time.Duration, error) {
+// A network lies between clients and servers. Answers take tripDelay on it.
+type network struct {
+	servers  servers      // as they are reached through it
+	commands atomic.Int64 // of MongoDB's clients, but for those about connections
+	close    func()
+}
+
+// watch tells how long one request takes, and how many commands it sends, for
+// somebody who has been there a moment before.
+func (n *network) watch(a *app, w workload) (took time.Duration, commands int, err error) {
 	v, session := a.visitor(), ""
 	if !w.anonymous {
-		var err error
 		if session, err = a.newSession(w.filler); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	var took time.Duration
 	for range 4 { // the last one counts
 		v.ask(w.path, session)
-		from := time.Now()
+		from, before := time.Now(), n.commands.Load()
 		status := v.send()
-		took = time.Since(from)
+		took, commands = time.Since(from), int(n.commands.Load()-before)
 		if status != http.StatusOK {
-			return 0, fmt.Errorf("%s answers %d %q", w.path, status, v.body())
+			return 0, 0, fmt.Errorf("%s answers %d %q", w.path, status, v.body())
 		}
 		if w.path == pathLogin {
 			session = string(v.setCookie(nil))
 		}
 	}
-	return took, nil
+	return took, commands, nil
+}
+
+func newNetwork(ctx context.Context, s *servers) (*network, error) {
+	n := &network{close: func() {}}
+	through := func(server string, read func(io.Reader)) (addr string, err error) {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		others := n.close
+		n.close = func() { _ = l.Close(); others() }
+		go accept(ctx, l, server, read)
+		return l.Addr().String(), nil
+	}
+	var err error
+	if s.valkey != "" {
+		if n.servers.valkey, err = through(s.valkey, func(r io.Reader) { _, _ = io.Copy(io.Discard, r) }); err != nil {
+			return nil, err
+		}
+	}
+	if s.mongo != "" {
+		uri, err := url.Parse(s.mongo)
+		if err != nil {
+			n.close()
+			return nil, errors.New("MONGODB_URI cannot be parsed")
+		}
+		if uri.Host, err = through(uri.Host, n.countMongo); err != nil {
+			n.close()
+			return nil, err
+		}
+		query := uri.Query()
+		query.Set("directConnection", "true") // not to where the server says that it is
+		query.Del("replicaSet")
+		uri.RawQuery = query.Encode()
+		n.servers.mongo = uri.String()
+	}
+	return n, nil
+}
+
+// accept connects each client with the server. read gets what the client sends,
+// too.
+func accept(ctx context.Context, l net.Listener, addr string, read func(io.Reader)) {
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		server, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		go func() {
+			defer server.Close()
+			read(io.TeeReader(client, server)) // until one of them closes
+		}()
+		go delay(client, server)
+	}
+}
+
+// countMongo counts the commands of a client. A message is a length, three
+// numbers, flags, and for a command a zero byte and a document, whose first
+// element is the command.
+func (n *network) countMongo(r io.Reader) {
+	for {
+		var header [4]byte
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			return
+		}
+		rest := int(binary.LittleEndian.Uint32(header[:])) - len(header)
+		if rest < 0 || rest > 64<<20 {
+			return
+		}
+		message := make([]byte, rest)
+		if _, err := io.ReadFull(r, message); err != nil {
+			return
+		}
+		const document, command = 17, 22 // where they begin
+		if len(message) < command || message[document-1] != 0 {
+			continue
+		}
+		name, _, _ := bytes.Cut(message[command:], []byte{0})
+		switch string(name) {
+		case "hello", "isMaster", "ismaster", "ping", "endSessions":
+		default:
+			n.commands.Add(1)
+		}
+	}
 }
 
 // countCommands counts the commands that the server executes for a request, by
@@ -183,34 +280,6 @@ func commandsOf(ctx context.Context, addr string) (n int, err error) {
 		n += i
 	}
 	return n, nil
-}
-
-// slow returns the same servers behind a network on which answers take
-// tripDelay.
-func (s *servers) slow(ctx context.Context) (*servers, func(), error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.valkey)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			go func() {
-				_, _ = io.Copy(server, client) // until one of them closes
-				_ = server.Close()
-			}()
-			go delay(client, server)
-		}
-	}()
-	return &servers{valkey: l.Addr().String()}, func() { _ = l.Close() }, nil
 }
 
 // delay copies what the server sends, each part tripDelay later.
