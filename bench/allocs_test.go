@@ -8,6 +8,7 @@ import "testing"
 
 func TestGateAllocations(t *testing.T) {
 	s := testServers(t)
+	s.pipelines = true
 	costs := make(map[string]map[string]int)
 	for _, sub := range gated(s) {
 		if sub.store == mongoS {
@@ -35,7 +36,7 @@ func allocations(t *testing.T, s *servers, sub subject) (map[string]int, error) 
 		}
 		b, err := newBench(sub, a, w, 1)
 		if err == nil {
-			err = b.countAllocations(1000)
+			err = b.countAllocations(300)
 		}
 		if err == nil {
 			err = b.finish()

@@ -10,7 +10,6 @@ import (
 	"github.com/gin-gonic/gin"
 	echo4 "github.com/labstack/echo/v4"
 	echo5 "github.com/labstack/echo/v5"
-	"github.com/valkey-io/valkey-go"
 
 	"github.com/cloakroom-go/cloakroom/core"
 	echosession "github.com/cloakroom-go/cloakroom/echosession"
@@ -69,7 +68,7 @@ func openCloakroom(ctx context.Context, s *servers, store string, mount func(*co
 		}
 		a.handler = mount(m)
 	case valkeyS, cached:
-		client, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.valkey}})
+		client, err := s.valkeyClient()
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +136,7 @@ var cloakroomRoutes = map[string]func(*core.Session, http.ResponseWriter, *http.
 	},
 	pathMake: func(s *core.Session, w http.ResponseWriter, r *http.Request) error {
 		themeOf.Set(s, theme)
-		countOf.Set(s, 0)
+		countOf.Set(s, countFrom)
 		for _, key := range fillerKeys(fillerOf(r.URL.Query().Get("filler"))) {
 			core.Key[string](key).Set(s, fillerValue)
 		}

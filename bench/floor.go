@@ -32,7 +32,7 @@ func floorSubjects() []subject {
 	const library = floorLibrary
 	onValkey := func(ttl time.Duration) func(context.Context, *servers) (*app, error) {
 		return func(_ context.Context, s *servers) (*app, error) {
-			client, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.valkey}})
+			client, err := s.valkeyClient()
 			if err != nil {
 				return nil, err
 			}
@@ -199,7 +199,7 @@ func floorApp(kept records, closed func()) *app {
 // newRecord is a record as express-session would have it, user last.
 func newRecord(filler string) []byte {
 	record := []byte(`{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"` +
-		themeKey + `":"` + theme + `","` + countKey + `":0`)
+		themeKey + `":"` + theme + `","` + countKey + `":` + strconv.Itoa(countFrom))
 	for _, key := range fillerKeys(fillerOf(filler)) {
 		record = append(record, `,"`+key+`":"`+fillerValue+`"`...)
 	}

@@ -181,7 +181,7 @@ func echoContrib(store gorilla.Store, closed func()) *app {
 
 // newValues is what /make puts into a session.
 func newValues(filler string) map[any]any {
-	values := map[any]any{themeKey: theme, countKey: 0, userKey: userName}
+	values := map[any]any{themeKey: theme, countKey: countFrom, userKey: userName}
 	for _, key := range fillerKeys(fillerOf(filler)) {
 		values[key] = fillerValue
 	}

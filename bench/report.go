@@ -255,7 +255,7 @@ func (t *table) say(p *page, cpu bool) {
 		}
 		return times(best)
 	})
-	if cpu {
+	if cpu || t.parallel == clients {
 		head("allocations")
 		rows(func(subject) bool { return false }, func(_ subject, b *bench) string { return strconv.Itoa(b.allocs) })
 	}

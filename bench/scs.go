@@ -58,7 +58,7 @@ func scsApp(m *scs.SessionManager, closed func()) *app {
 	})
 	mux.HandleFunc("GET "+pathMake, func(w http.ResponseWriter, r *http.Request) {
 		m.Put(r.Context(), themeKey, theme)
-		m.Put(r.Context(), countKey, 0)
+		m.Put(r.Context(), countKey, countFrom)
 		for _, key := range fillerKeys(fillerOf(r.URL.Query().Get("filler"))) {
 			m.Put(r.Context(), key, fillerValue)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/valkey-io/valkey-go"
 	"github.com/valyala/fasthttp"
 )
 
@@ -52,6 +53,14 @@ type app struct {
 type servers struct {
 	valkey string // an address
 	mongo  string // a URI
+
+	// pipelines makes valkey-go treat a single request as it treats many at a
+	// time, so that what it costs can be counted exactly.
+	pipelines bool
+}
+
+func (s *servers) valkeyClient() (valkey.Client, error) {
+	return valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.valkey}, AlwaysPipelining: s.pipelines})
 }
 
 // has tells whether a subject's server is there.

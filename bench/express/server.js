@@ -44,7 +44,7 @@ async function main () {
     })
   })
   app.get('/make', (req, res) => {
-    Object.assign(req.session, { theme: 'dark', n: 0 })
+    Object.assign(req.session, { theme: 'dark', n: 1000 })
     for (let i = 0; i < Math.floor(Number(req.query.filler) / 80); i++) {
       req.session['filler-' + String(i).padStart(5, '0')] = fillerValue
     }
