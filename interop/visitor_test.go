@@ -24,7 +24,7 @@ type visitor struct {
 	header http.Header // of every request
 }
 
-var transport = &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
+var transport = &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: patience, DisableCompression: true}
 
 func newVisitor(t testing.TB) *visitor {
 	t.Helper()

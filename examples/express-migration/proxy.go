@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A proxy stands in front of both apps. The paths that have moved go to Go, all
@@ -57,7 +58,11 @@ func (p *proxy) String() string {
 // forward keeps the host that the client asked for, and says whether it came
 // over HTTPS: both apps set the Secure attribute by that.
 func forward(to *url.URL) http.Handler {
-	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	// Node.js closes a connection that was idle for 5 seconds. We do so first, or
+	// a request that crosses with it would fail.
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.IdleConnTimeout = 3 * time.Second
+	return &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		r.SetXForwarded()
 		r.Out.Host = r.In.Host

@@ -67,6 +67,7 @@ async function serve(settings) {
   });
   app.use(createApp(settings, record(await openStore(settings.store), calls)));
   const server = app.listen(0, "127.0.0.1");
+  server.keepAliveTimeout = 120_000; // longer than the tests keep a connection that is idle
   await once(server, "listening");
   return `http://127.0.0.1:${server.address().port}`;
 }
