@@ -235,7 +235,7 @@ func (x *Exchange) load(ctx context.Context) error {
 	}
 	s.status = StatusUnknown
 	now := time.Now()
-	limit := x.m.limitFrom(ctx, now)
+	limit := x.limitLoad(ctx, now)
 	defer limit.stop()
 	if x.m.otherClock {
 		now = x.m.cfg.Now()
@@ -284,6 +284,16 @@ func (x *Exchange) load(ctx context.Context) error {
 	}
 	x.m.notify(x.ctx.Context, Event{Kind: EventUnknown})
 	return nil
+}
+
+// limitLoad returns the context for the load. That of an HTTP request goes on
+// when its client hangs up: it is over in a moment, and a context that listened
+// to both would cost more than the rest of the load.
+func (x *Exchange) limitLoad(ctx context.Context, now time.Time) *timeLimit {
+	if _, ok := ctx.Deadline(); ok || x.r == nil {
+		return x.m.limit(ctx)
+	}
+	return x.m.detachFrom(ctx, now)
 }
 
 // found makes s the session of a record.

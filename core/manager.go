@@ -32,12 +32,13 @@ type Manager struct {
 	replacer     Replacer
 	updateLoader UpdateLoader
 
-	parser   parser
-	turns    turns
-	touched  *recent // when this process last extended a session
-	retired  *recent // sessions that this process ended or renewed
-	reported *recent // records that were reported as undecodable
-	hints    hints
+	parser    parser
+	deadlines deadlines
+	turns     turns
+	touched   *recent // when this process last extended a session
+	retired   *recent // sessions that this process ended or renewed
+	reported  *recent // records that were reported as undecodable
+	hints     hints
 }
 
 // hints are what is said once in the log.
@@ -58,6 +59,7 @@ func New(cfg Config) (*Manager, error) {
 		retired:    newRecent(rememberRetired),
 		reported:   newRecent(rememberReported),
 	}
+	m.deadlines.slack = m.cfg.StoreTimeout / slackFraction
 	m.replacer, _ = m.cfg.Store.(Replacer)
 	m.updateLoader, _ = m.cfg.Store.(UpdateLoader)
 	var err error

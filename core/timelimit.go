@@ -7,12 +7,12 @@ import (
 )
 
 // A timeLimit is the context of one or a few calls of the store. It does what
-// context.WithTimeout does, but makes a timer only for a store that waits for
-// Done: a store in memory does not, and then the timer would cost more than the
-// call.
+// context.WithTimeout does, for less: a request makes one or two of them, and a
+// timer of its own would cost each more than a call of a store in memory, and a
+// third of what a request costs with one on a network.
 type timeLimit struct {
 	parent   context.Context
-	detached bool // from the cancellation of parent: only its values count
+	detached *deadlines // from the cancellation of parent: only its values count; nil: it is not
 	until    time.Time
 
 	mu      sync.Mutex
@@ -22,23 +22,47 @@ type timeLimit struct {
 }
 
 // limit returns a context that ends after Config.StoreTimeout, and with ctx.
-func (m *Manager) limit(ctx context.Context) *timeLimit { return m.limitFrom(ctx, time.Now()) }
-
-// limitFrom is limit for who has asked for the time already.
-func (m *Manager) limitFrom(ctx context.Context, now time.Time) *timeLimit {
-	return &timeLimit{parent: ctx, until: now.Add(m.cfg.StoreTimeout)}
+func (m *Manager) limit(ctx context.Context) *timeLimit {
+	return &timeLimit{parent: ctx, until: time.Now().Add(m.cfg.StoreTimeout)}
 }
 
 // detach returns a context that ends after Config.StoreTimeout, whatever becomes
 // of ctx: for a commit, because a client that hangs up cannot stop its own
-// logout.
-func (m *Manager) detach(ctx context.Context) *timeLimit {
-	c := m.limit(ctx)
-	c.detached = true
-	return c
+// logout. It may end a little earlier, see deadlines.
+func (m *Manager) detach(ctx context.Context) *timeLimit { return m.detachFrom(ctx, time.Now()) }
+
+// detachFrom is detach for who has asked for the time already.
+func (m *Manager) detachFrom(ctx context.Context, now time.Time) *timeLimit {
+	return &timeLimit{parent: ctx, detached: &m.deadlines, until: now.Add(m.cfg.StoreTimeout)}
 }
 
-// stop ends the context and frees its timer. Call it when the work is done.
+// deadlines are the timers of all detached timeLimits of a Manager: those whose
+// time is over at about the same moment share one.
+type deadlines struct {
+	slack time.Duration // how much earlier than it asked for a timeLimit may end
+
+	mu     sync.Mutex
+	latest context.Context
+	end    time.Time // of that
+}
+
+// slackFraction is the part of Config.StoreTimeout that may be missing.
+const slackFraction = 64
+
+// at returns a context that ends at that time, or up to slack earlier.
+func (d *deadlines) at(until time.Time) context.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.latest == nil || d.end.Before(until.Add(-d.slack)) {
+		latest, cancel := context.WithDeadline(context.Background(), until)
+		context.AfterFunc(latest, cancel) // it ends by itself, and by nothing else
+		d.latest, d.end = latest, until
+	}
+	return d.latest
+}
+
+// stop frees the timer. Call it when the work is done: whoever still listens to
+// the context may hear that it is cancelled, at once or when its time is over.
 func (c *timeLimit) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +74,7 @@ func (c *timeLimit) stop() {
 
 // Deadline implements [context.Context].
 func (c *timeLimit) Deadline() (time.Time, bool) {
-	if !c.detached {
+	if c.detached == nil {
 		if t, ok := c.parent.Deadline(); ok && t.Before(c.until) {
 			return t, true
 		}
@@ -62,15 +86,17 @@ func (c *timeLimit) Deadline() (time.Time, bool) {
 func (c *timeLimit) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timer == nil {
-		parent := c.parent
-		if c.detached {
-			parent = context.WithoutCancel(parent)
-		}
-		c.timer, c.cancel = context.WithDeadline(parent, c.until)
-		if c.stopped {
-			c.cancel()
-		}
+	switch {
+	case c.timer != nil:
+	case c.detached == nil:
+		c.timer, c.cancel = context.WithDeadline(c.parent, c.until)
+	case c.stopped || time.Until(c.until) <= 0:
+		c.timer, c.cancel = context.WithDeadline(context.Background(), c.until)
+	default:
+		c.timer = c.detached.at(c.until)
+	}
+	if c.stopped && c.cancel != nil {
+		c.cancel()
 	}
 	return c.timer.Done()
 }
@@ -79,18 +105,13 @@ func (c *timeLimit) Done() <-chan struct{} {
 func (c *timeLimit) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timer != nil {
-		if err := c.timer.Err(); err != nil {
-			return err
-		}
-	} else if !c.detached {
-		if err := c.parent.Err(); err != nil {
-			return err
-		}
-	}
 	switch {
+	case c.timer != nil:
+		return c.timer.Err()
 	case c.stopped:
 		return context.Canceled
+	case c.detached == nil && c.parent.Err() != nil:
+		return c.parent.Err()
 	case time.Until(c.until) <= 0:
 		return context.DeadlineExceeded
 	}
@@ -107,9 +128,11 @@ func (c *timeLimit) Value(key any) any {
 	timer := c.timer
 	c.mu.Unlock()
 	if timer != nil {
-		return timer.Value(key)
+		if v := timer.Value(key); v != nil || c.detached == nil {
+			return v
+		}
 	}
-	if c.detached {
+	if c.detached != nil {
 		return context.WithoutCancel(c.parent).Value(key)
 	}
 	return c.parent.Value(key)

@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
+const slack = time.Second / slackFraction
+
 func limited(ctx context.Context, detached bool) *timeLimit {
-	m := &Manager{cfg: Config{StoreTimeout: time.Second}}
+	m := &Manager{cfg: Config{StoreTimeout: time.Second}, deadlines: deadlines{slack: slack}}
 	if detached {
 		return m.detach(ctx)
 	}
@@ -31,7 +33,7 @@ func TestATimeLimitIsAContext(t *testing.T) {
 		{"the time is over", true, func(*timeLimit, func()) { time.Sleep(time.Second) }, context.DeadlineExceeded, "both"},
 		{"the time is over, and nobody waits", false, func(*timeLimit, func()) { time.Sleep(time.Second) }, context.DeadlineExceeded, "both"},
 		{"a moment before the time is over", false, func(*timeLimit, func()) { time.Sleep(time.Second - 1) }, nil, "both"},
-		{"it is stopped", true, func(c *timeLimit, _ func()) { c.stop() }, context.Canceled, "both"},
+		{"it is stopped", true, func(c *timeLimit, _ func()) { c.stop() }, context.Canceled, "attached"},
 		{"it is stopped, and nobody waits", false, func(c *timeLimit, _ func()) { c.stop() }, context.Canceled, "both"},
 		{"the parent is cancelled", true, func(_ *timeLimit, cancel func()) { cancel() }, context.Canceled, "attached"},
 		{"the parent is cancelled, and nobody waits", false, func(_ *timeLimit, cancel func()) { cancel() }, context.Canceled, "attached"},
@@ -99,6 +101,31 @@ func TestATimeLimitEndsNoLaterThanItsParent(t *testing.T) {
 		}
 		if d, _ := limited(ctx, true).Deadline(); time.Until(d) != time.Second {
 			t.Errorf("Deadline in %v of a detached one, want 1s", time.Until(d))
+		}
+	})
+}
+
+func TestTimeLimitsThatEndAtAboutTheSameTimeShareATimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Manager{cfg: Config{StoreTimeout: time.Second}, deadlines: deadlines{slack: slack}}
+		timers := make(map[<-chan struct{}]bool)
+		var last *timeLimit
+		for range 100 {
+			last = m.detach(context.Background())
+			timers[last.Done()] = true
+			last.stop()
+			time.Sleep(slack / 10)
+		}
+		if len(timers) > 11 {
+			t.Errorf("100 limits within %v made %d timers", 10*slack, len(timers))
+		}
+		begun := time.Now().Add(-slack / 10)
+		<-last.Done()
+		if took := time.Since(begun); took > time.Second || took < time.Second-slack {
+			t.Errorf("a limit of a second ended after %v", took)
+		}
+		if !errors.Is(last.Err(), context.DeadlineExceeded) {
+			t.Errorf("Err returned %v", last.Err())
 		}
 	})
 }
