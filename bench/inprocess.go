@@ -110,13 +110,37 @@ func (r *regular) settle(n int) error {
 	return nil
 }
 
-// slice sends count requests, shared among the visitors. It returns the time
-// and this process's processor time, both divided by the number of requests.
+// slice is run, and gets the visitors ready for the next time.
 func (b *bench) slice(count int) (took, cpu time.Duration, err error) {
+	took, cpu, err = b.run(count)
+	if err == nil {
+		err = b.settle(count)
+	}
+	return took, cpu, err
+}
+
+// each is how many of count requests each visitor sends.
+func (b *bench) each(count int) int {
 	each := max(1, count/b.parallel)
 	if slots := b.visitors[0].slots; slots != nil {
 		each = min(each, len(slots))
 	}
+	return each
+}
+
+func (b *bench) settle(count int) error {
+	for _, r := range b.visitors {
+		if err := r.settle(b.each(count)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run sends count requests, shared among the visitors. It returns the time and
+// this process's processor time, both divided by the number of requests.
+func (b *bench) run(count int) (took, cpu time.Duration, err error) {
+	each := b.each(count)
 	var (
 		begin = make(chan struct{})
 		done  sync.WaitGroup
@@ -138,11 +162,6 @@ func (b *bench) slice(count int) (took, cpu time.Duration, err error) {
 		errs[0] = b.visitors[0].send(each)
 	}
 	took, cpu = time.Since(from), processorTime()-used
-	for i, r := range b.visitors {
-		if errs[i] == nil {
-			errs[i] = r.settle(each)
-		}
-	}
 	n := time.Duration(each * b.parallel)
 	return took / n, cpu / n, errors.Join(errs...)
 }
@@ -183,8 +202,11 @@ func (b *bench) countAllocations(requests int) error {
 	for range 4 { // the first time warms up
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, _, err := b.slice(requests)
+		_, _, err := b.run(requests)
 		runtime.ReadMemStats(&after)
+		if err == nil {
+			err = b.settle(requests)
+		}
 		if err != nil {
 			return err
 		}
