@@ -23,15 +23,20 @@ import (
 // overHTTP are the workloads that are measured over HTTP.
 var overHTTP = []string{"W3", "W4"}
 
-// served lists the subjects that are measured over HTTP.
-func served(s *servers) (list []subject) {
+// served lists the subjects that are measured over HTTP: those with Valkey, and
+// for comparison some that wait for nothing.
+func served() (list []subject) {
 	for _, sub := range subjects() {
-		switch {
-		case !s.has(sub.store), sub.store == cookie, sub.store == mongoS, sub.on == onEcho4 && sub.ours():
-			continue
-		case sub.store == noStore && sub.on != onGin, sub.store == memory && sub.on != onGin:
-			continue
-		case sub.store == cached && sub.on != onGin, sub.library == lazyName:
+		switch sub.store {
+		case valkeyS:
+			if sub.library == lazyName || sub.library == scsIdleName {
+				continue // does here as its neighbour does
+			}
+		case noStore, memory, cached:
+			if sub.on != onGin || sub.library == lazyName || sub.library == ginLibrary {
+				continue
+			}
+		default:
 			continue
 		}
 		list = append(list, sub)
@@ -88,7 +93,7 @@ func overNetwork(ctx context.Context, s *servers, o options) (all []*server, err
 			srv.app.close()
 		}
 	}()
-	for _, sub := range served(s) {
+	for _, sub := range served() {
 		srv, err := startServer(ctx, s, sub)
 		if err != nil {
 			return all, fmt.Errorf("%s: %w", sub.where(), err)

@@ -50,7 +50,7 @@ func main() {
 
 func run(ctx context.Context) error {
 	o := options{
-		rounds: 11, slice: 40 * time.Millisecond, allocationRequests: 1000,
+		rounds: 11, slice: 40 * time.Millisecond, allocationRequests: 300,
 		httpRounds: 5, httpSlice: 1200 * time.Millisecond, many: 1_000_000, sweeps: 5, started: time.Now(),
 	}
 	flag.BoolVar(&o.short, "short", false, "fewer and shorter rounds: to see that everything works, not for numbers")
@@ -65,7 +65,7 @@ func run(ctx context.Context) error {
 		return measureMillion(ctx, flag.Arg(1), flag.Arg(2), flag.Arg(3))
 	}
 	if o.short {
-		o.rounds, o.slice, o.allocationRequests = 3, 5*time.Millisecond, 200
+		o.rounds, o.slice, o.allocationRequests = 3, 5*time.Millisecond, 100
 		o.httpRounds, o.httpSlice = 2, 200*time.Millisecond
 		o.many, o.sweeps = 50_000, 1
 		if o.out == "" {
@@ -116,6 +116,9 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 		leaveOut("all that needs Valkey, as VALKEY_ADDR is not set")
 	} else {
 		if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, cached); err != nil {
+			return nil, err
+		}
+		if r.alone, err = inProcess(ctx, s, o, 1, valkeyS, cached); err != nil {
 			return nil, err
 		}
 		if r.costs, err = costs(ctx, s, o, valkeyS, cached); err != nil {

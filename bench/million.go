@@ -44,7 +44,7 @@ var keepers = []keeperChoice{
 		})
 		return cloakroomKeeper{store}, err
 	}},
-	{"scs", true, func(sweep time.Duration) (keeper, error) {
+	{scsName, true, func(sweep time.Duration) (keeper, error) {
 		return scsKeeper{memstore.NewWithCleanupInterval(sweep)}, nil
 	}},
 	{fiberName, true, func(time.Duration) (keeper, error) { // sweeps every fiberSweep
@@ -176,7 +176,7 @@ func million(ctx context.Context, o options) (sessions, stores []kept, err error
 	}
 	n := strconv.Itoa(o.many)
 	for _, s := range subjects() {
-		if s.store != memory || !slices.Contains([]string{libraryName + "|" + onGin, ginLibrary + "|" + onGin, "scs|net/http", "Fiber's session|Fiber"}, s.library+"|"+s.on) {
+		if s.store != memory || !slices.Contains([]string{libraryName + "|" + onGin, ginLibrary + "|" + onGin, scsName + "|" + onHTTP, "Fiber's session|Fiber"}, s.library+"|"+s.on) {
 			continue
 		}
 		o.progress("a million sessions: %s", s.name())

@@ -18,7 +18,8 @@ type results struct {
 	left    []string // what was left out, and why
 
 	serial, parallel *table // in memory
-	valkey, mongo    *table
+	valkey, alone    *table // with Valkey, for many clients and for one
+	mongo            *table
 	costs            map[string]map[string]cost // of subjects with Valkey
 	mongoCosts       map[string]map[string]cost
 	servers          []*server
@@ -152,6 +153,8 @@ func (r *results) page() string {
 		p.say("on the same machine. gin-contrib/sessions is there as its README has it (ten connections, each tested before each use), and")
 		p.say("tuned: JSON, enough connections, no test.\n")
 		r.valkey.say(p, false)
+		p.say("### One client, which has the server for itself\n")
+		r.alone.say(p, false)
 		p.say("### Round trips\n")
 		p.say("How many round trips a request waits for, told by its time where each takes %v; in brackets, how many commands the", tripDelay)
 		p.say("server counts, those inside of scripts included.\n")

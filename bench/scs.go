@@ -11,9 +11,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+const (
+	scsName     = "scs"
+	scsIdleName = "scs, idle timeout"
+)
+
 // scs as it comes, and with an idle timeout, which is what the others have.
 func scsSubjects() []subject {
-	const library = "scs"
 	inMemory := func(idle time.Duration) func(context.Context, *servers) (*app, error) {
 		return func(context.Context, *servers) (*app, error) {
 			m := scs.New() // with its memstore
@@ -31,10 +35,10 @@ func scsSubjects() []subject {
 		}
 	}
 	return []subject{
-		{library, onHTTP, memory, inMemory(0)},
-		{library + ", idle timeout", onHTTP, memory, inMemory(time.Hour)},
-		{library, onHTTP, valkeyS, inRedis(0)},
-		{library + ", idle timeout", onHTTP, valkeyS, inRedis(time.Hour)},
+		{scsName, onHTTP, memory, inMemory(0)},
+		{scsIdleName, onHTTP, memory, inMemory(time.Hour)},
+		{scsName, onHTTP, valkeyS, inRedis(0)},
+		{scsIdleName, onHTTP, valkeyS, inRedis(time.Hour)},
 	}
 }
 
