@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"flag"
 	"log/slog"
@@ -18,6 +19,13 @@ var update = flag.Bool("update", false, "write what is measured to "+gateFile)
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // some libraries log forged cookies
 	flag.Parse()
+	if flag.Arg(0) == serveCommand { // see startServer
+		s := &servers{valkey: os.Getenv("VALKEY_ADDR")}
+		if err := serve(context.Background(), s, flag.Arg(1)); err != nil {
+			panic(err)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -135,6 +135,53 @@ func TestRoundTripsOfTheFloor(t *testing.T) {
 	}
 }
 
+func TestServersAreAskedOverHTTP(t *testing.T) {
+	s := testServers(t)
+	for _, sub := range served() {
+		if sub.library != floorLibrary && sub.library != libraryName && sub.on != onFiber {
+			continue
+		}
+		t.Run(sub.where(), func(t *testing.T) {
+			if !s.has(sub.store) {
+				t.Skip("NO SERVER, so this was not tested")
+			}
+			srv, err := startServer(t.Context(), s, sub)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer srv.app.close()
+			if err := srv.prepare(); err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range overHTTP {
+				if err := srv.round(t.Context(), w, 50*time.Millisecond); err != nil {
+					t.Errorf("%s: %v", w, err)
+				}
+				if l := srv.measure[w]; median(l.perSecond) <= 0 || median(l.p50) <= 0 || median(l.p99) < median(l.p50) {
+					t.Errorf("%s: %v requests/s, p50 %v, p99 %v", w, l.perSecond, l.p50, l.p99)
+				}
+			}
+			for _, r := range srv.measure["W4"].visitors {
+				if err := r.counts(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestMemoryOfSessionsIsMeasured(t *testing.T) {
+	const n = 5000
+	k, err := measureSessions(t.Context(), subject{library: floorLibrary, on: onGin, store: memory}.id(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A record, its id, and their places in the map.
+	if least := float64(len(newRecord("")) + idLength); k.Bytes < least || k.Bytes > 5*least {
+		t.Errorf("a session takes %.0f bytes, want %.0f and somewhat more", k.Bytes, least)
+	}
+}
+
 func TestTheFloorReadsJSONAsOthersDo(t *testing.T) {
 	record := []byte(`{"cookie":{"path":"/","expires":null},"s":"a \"quoted\", \\ and {[","n":-12,"list":[1,{"user":"bob"},"]"],"t":true,"user":"alice"}`)
 	var all map[string]json.RawMessage
