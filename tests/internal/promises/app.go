@@ -140,7 +140,7 @@ func (g *gate) release() {
 	g.held, g.open = 0, make(chan struct{})
 }
 
-// An answer is what a client was told.
+// An Answer is what a client was told.
 type Answer struct {
 	Err    error
 	Status int
@@ -172,7 +172,7 @@ func (a Answer) Refused(status int) bool {
 	return a.Err == nil && a.Status == status && a.Cookie == nil
 }
 
-// A browser is a client with a cookie.
+// A Browser is a client with a cookie.
 type Browser struct {
 	Cookie string // "name=value", or empty
 

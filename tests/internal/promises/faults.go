@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -317,13 +316,12 @@ func (n *Network) ExactlyOnce(t *testing.T, times int, commands ...string) {
 	n.serve(t, 5*time.Second)
 	b := NewBrowser()
 	b.Begin(t, n.url+"/regenerate")
-	var faults, acknowledged, refused, unknown atomic.Int64
+	var seen, faults, acknowledged, refused, unknown atomic.Int64
 	n.Proxy.On(func(c faultproxy.Command) faultproxy.Fault {
-		if !slices.Contains(commands, c.Name()) || rand.IntN(20) > 0 {
+		if !slices.Contains(commands, c.Name()) || seen.Add(1)%20 > 0 {
 			return faultproxy.None
 		}
-		faults.Add(1)
-		return faultproxy.CutBefore + faultproxy.Fault(rand.IntN(5))
+		return faultproxy.CutBefore + faultproxy.Fault(faults.Add(1)%5) // each in turn
 	})
 	began := time.Now()
 	var slowest atomic.Int64

@@ -12,12 +12,15 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
-// Outage tests G6: it kills the server of three processes under load, and starts
-// it again, three times. The processes go on all the while.
-func Outage(t *testing.T, server interface {
+// A Server is one that a test may kill.
+type Server interface {
 	Kill()
 	Start()
-}, s Setup) {
+}
+
+// Outage tests G6: it kills the server of three processes under load, and starts
+// it again, three times. The processes go on all the while.
+func Outage(t *testing.T, server Server, s Setup) {
 	const (
 		clients = 12
 		outages = 3
