@@ -239,6 +239,27 @@ var cookies = []scenario{
 			s.Fatalf("logout does not delete the cookie")
 		}
 	}},
+	{"names that browsers or parsers may take for a __Host- cookie's are others", func(s *scene) {
+		s.tls = true
+		s.cfg.Name = "__Host-sid"
+		s.cfg.Cookie.Secure = core.SecureAlways
+		s.serve()
+		b := s.browser()
+		b.get("/login?user=ann")
+		live := b.cookies()
+		value := strings.TrimPrefix(live, "__Host-sid")
+		s.store.forget()
+		for _, header := range []string{
+			"%5f%5fHost-sid" + value, "__%48ost-sid" + value, "__host-sid" + value, "__HOST-SID" + value, "=__Host-sid" + value, "__Host-" + value,
+			"sid" + value, "__Secure-sid" + value, "a=b, __Host-sid" + value, "a=\"x; __Host-sid\"" + value, "__Host-sid.1" + value, "__Host_sid" + value,
+		} {
+			s.sending(header).get("/me").is(http.StatusOK, "user=").silent()
+		}
+		if n := s.store.count(); n != 0 {
+			s.Fatalf("the store was called %d times", n)
+		}
+		s.sending("=__Host-sid=x; %5f%5fHost-sid=x; __host-sid=x; "+live).get("/me").is(http.StatusOK, "user=ann")
+	}},
 	{"SecureAlways over plain HTTP: an error, and nothing is stored", func(s *scene) {
 		s.cfg.Cookie.Secure = core.SecureAlways
 		s.serve()
