@@ -12,7 +12,7 @@ export PORT ?= 8080
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
 
-.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check cover fuzz bench bench-gate check rehearse
+.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,11 +55,17 @@ api: ## write the exported API down in api/
 api-check: ## tell whether the exported API differs from api/
 	@go run ./tests/apilist
 
+docs: ## write docs/security.md from the tests
+	@go run ./tests/standards -write
+
 cover: ## statement coverage of core, which must not fall below 90%
 	@scripts/cover.sh $(MIN_COVERAGE)
 
-fuzz: ## run every fuzz test for FUZZTIME=30s
-	@scripts/fuzz.sh $(FUZZTIME)
+fuzz: ## run every fuzz test for FUZZTIME=30s; FUZZ=Cookie runs those with that in their name
+	@scripts/fuzz.sh $(FUZZTIME) $(FUZZ)
+
+timing: ## look for a difference in time between forged signatures that are wrong at the first and at the last character
+	@cd tests && go run ./constanttime
 
 bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
 	@TESTSERVERS='valkey mongo' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'

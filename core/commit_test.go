@@ -151,6 +151,8 @@ func TestClearKeepsWhatOthersAddNothing(t *testing.T) {
 }
 
 // The run that guarantee G1 is stated with.
+//
+// Standards: ASVS-15.4.2
 func TestNoIncrementIsLost(t *testing.T) {
 	const processes, clients, increments = 3, 64, 50
 	store := new(mapstore.Store)
@@ -224,6 +226,7 @@ func TestUpdateOfAValueThatBecameUndecodableFailsTheCommit(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.4.1
 func TestARequestThatWasTooLateDoesNotBringASessionBack(t *testing.T) {
 	type ended struct {
 		name string
@@ -381,6 +384,7 @@ func TestRenewLosesNoChangeOfAnotherRequest(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.2.4
 func TestOfManyRenewalsOfOneSessionOneWins(t *testing.T) {
 	store := new(mapstore.Store)
 	managers := []*core.Manager{process(t, store), process(t, store), process(t, store)}
@@ -411,6 +415,7 @@ func TestOfManyRenewalsOfOneSessionOneWins(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-15.4.2
 func TestTakeGivesAValueToExactlyOne(t *testing.T) {
 	store := new(mapstore.Store)
 	managers := []*core.Manager{process(t, store), process(t, store), process(t, store)}
@@ -691,6 +696,7 @@ func TestAnOutcomeThatCannotBeSettledFailsTheResponse(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-13.1.3
 func TestAHangingStoreIsGivenUpAfterStoreTimeout(t *testing.T) {
 	const timeout = 3 * time.Second
 	for _, tt := range []struct {
@@ -761,6 +767,7 @@ func TestAHangingStoreIsGivenUpAfterStoreTimeout(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-15.4.3
 func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &faultyStore{Store: new(mapstore.Store)}
@@ -796,6 +803,7 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-15.4.3
 func TestDestroyDoesNotWaitForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hanging := &faultyStore{Store: new(mapstore.Store)}
@@ -850,6 +858,7 @@ func TestAFailedDestroyIsTriedAgainAtTheCommit(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-16.5.2
 func TestAnOutageIsNeverAnEmptySession(t *testing.T) {
 	faulty := &faultyStore{Store: new(mapstore.Store)}
 	for _, tt := range []struct {
@@ -1036,6 +1045,7 @@ func TestSaveReloadAndCheck(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-7.2.3
 func TestACollisionOfIDsNeverOverwrites(t *testing.T) {
 	ids := []string{"0123456789abcdef-1", "0123456789abcdef-1", "0123456789abcdef-2"}
 	next := func(*http.Request) (string, error) { //nolint:unparam // the type of GenerateID

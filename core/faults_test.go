@@ -531,6 +531,7 @@ func TestATouchAfterTheFirstByteCounts(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-16.2.5
 func TestConfigAndRecordPrintNoSecrets(t *testing.T) {
 	t.Parallel()
 	cfg := core.Config{Secrets: []string{"TOP-SECRET"}, SealKeys: []string{"SEAL-SECRET"}, Name: "name-of-the-cookie"}

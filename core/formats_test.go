@@ -29,6 +29,7 @@ func fromTestdata(t testing.TB, name string, v any) {
 	}
 }
 
+// Standards: ASVS-11.4.1, NIST-5.1.1-personal
 func TestCookiesAreExpressSessionsByteForByte(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -551,6 +552,7 @@ func TestTheReservedMemberHoldsWhatHasToBeRemembered(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-11.5.1
 func TestEveryWriteHasATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
@@ -573,6 +575,7 @@ func TestEveryWriteHasATokenOfItsOwn(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-1.5.2, ASVS-15.2.2
 func TestLimitsOfSizeAndKeys(t *testing.T) {
 	t.Parallel()
 	size := func() int { // of a session with one key of one character

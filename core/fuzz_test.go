@@ -292,6 +292,8 @@ func FuzzURIComponent(f *testing.F) {
 
 // The law: verify accepts the signature of exactly this id, in any escaping,
 // and nothing else; and whatever it is given costs bounded memory.
+//
+// Standards: ASVS-9.1.1
 func FuzzVerify(f *testing.F) {
 	s := newSigner([]string{"the first secret", "the second secret"})
 	signed := s.sign("an-id-of-some-length")
@@ -379,6 +381,8 @@ func FuzzCookieValues(f *testing.F) {
 
 // The law: what is sealed opens under its id and its key; whatever else opens is
 // the same text, sealed.
+//
+// Standards: ASVS-11.2.5
 func FuzzOpen(f *testing.F) {
 	keys, err := newSealKeys([]string{strings.Repeat("a", 32), strings.Repeat("b", 32)})
 	if err != nil {
@@ -442,13 +446,26 @@ func FuzzForwardedProto(f *testing.F) {
 
 // The law: whoever the peer is and whatever other headers say about the scheme,
 // X-Forwarded-Proto of a trusted address alone makes a request secure.
+//
+// Standards: ASVS-15.3.4
 func FuzzForwardedHeaders(f *testing.F) {
 	for _, seed := range [][3]string{
-		{"X-Forwarded-Proto", "https", "192.0.2.1:1"}, {"x-forwarded-proto", "https", "192.0.2.1:1"}, {"Forwarded", "for=192.0.2.1;proto=https", "192.0.2.1:1"},
-		{"X-Forwarded-Ssl", "on", "192.0.2.1:1"}, {"Front-End-Https", "on", "192.0.2.1:1"}, {"X-Url-Scheme", "https", "192.0.2.1:1"},
-		{"X-Forwarded-Proto", "https", "[::ffff:192.0.2.1]:1"}, {"X-Forwarded-Proto", "https", "[fe80::1%eth0]:1"}, {"X-Forwarded-Proto", "https", "[2001:db8::1%25x]:1"},
-		{"X-Forwarded-Proto", "https", "192.0.2.1"}, {"X-Forwarded-Proto", "https", "@"}, {"X-Forwarded-Proto", "https", ""}, {"X-Forwarded-Proto", "https", "192.0.2.256:1"},
-		{"X-Forwarded-Proto", "https", "192.0.2.1:1:2"}, {"X-Forwarded-Proto", "https", "192.0.02.1:1"}, {"X-Forwarded-For", "192.0.2.1", "198.51.100.1:1"},
+		{"X-Forwarded-Proto", "https", "192.0.2.1:1"},
+		{"x-forwarded-proto", "https", "192.0.2.1:1"},
+		{"Forwarded", "for=192.0.2.1;proto=https", "192.0.2.1:1"},
+		{"X-Forwarded-Ssl", "on", "192.0.2.1:1"},
+		{"Front-End-Https", "on", "192.0.2.1:1"},
+		{"X-Url-Scheme", "https", "192.0.2.1:1"},
+		{"X-Forwarded-Proto", "https", "[::ffff:192.0.2.1]:1"},
+		{"X-Forwarded-Proto", "https", "[fe80::1%eth0]:1"},
+		{"X-Forwarded-Proto", "https", "[2001:db8::1%25x]:1"},
+		{"X-Forwarded-Proto", "https", "192.0.2.1"},
+		{"X-Forwarded-Proto", "https", "@"},
+		{"X-Forwarded-Proto", "https", ""},
+		{"X-Forwarded-Proto", "https", "192.0.2.256:1"},
+		{"X-Forwarded-Proto", "https", "192.0.2.1:1:2"},
+		{"X-Forwarded-Proto", "https", "192.0.02.1:1"},
+		{"X-Forwarded-For", "192.0.2.1", "198.51.100.1:1"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
@@ -476,8 +493,20 @@ func FuzzForwardedHeaders(f *testing.F) {
 // 6265 section 5.1.4), whatever the request line says.
 func FuzzCookiePath(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"/app", "/app"}, {"/app/", "/app"}, {"/application", "/app"}, {"/app?x=/", "/app"}, {"http://example.com/app", "/app"}, {"http://example.com", "/app"},
-		{"*", "/app"}, {"", "/app"}, {"/app%2Fx", "/app"}, {"//app", "/app"}, {"/app/..", "/app/"}, {"/a://b/app", "/app"}, {"?://", "/"}, {"/APP", "/app"},
+		{"/app", "/app"},
+		{"/app/", "/app"},
+		{"/application", "/app"},
+		{"/app?x=/", "/app"},
+		{"http://example.com/app", "/app"},
+		{"http://example.com", "/app"},
+		{"*", "/app"},
+		{"", "/app"},
+		{"/app%2Fx", "/app"},
+		{"//app", "/app"},
+		{"/app/..", "/app/"},
+		{"/a://b/app", "/app"},
+		{"?://", "/"},
+		{"/APP", "/app"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

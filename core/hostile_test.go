@@ -81,6 +81,8 @@ const roughly = 4 << 20 // bytes that allocated may be wrong by
 // The law: whatever the Cookie headers are, the store is asked for ids alone
 // whose signature was in them, at most three times, and nothing is written; the
 // session is that of a cookie that is genuine; and it costs bounded memory.
+//
+// Standards: ASVS-7.2.1, ASVS-9.1.1
 func FuzzCookieHeader(f *testing.F) {
 	store := new(asked)
 	const id, gone = "the-id-of-a-session-that-lives", "the-id-of-a-session-that-has-gone"
@@ -149,6 +151,8 @@ func unescaped(s string) string {
 // The law: an id that Config.GenerateID returns is refused with ErrInvalidID or
 // ErrCookieTooLarge and nothing is stored, or it comes back from the browser as
 // it was, in a cookie that a browser takes.
+//
+// Standards: ASVS-3.3.5
 func FuzzGeneratedID(f *testing.F) {
 	for _, seed := range []string{
 		"", "short", "sixteen-letters-", strings.Repeat("a", 4000), strings.Repeat("%", 1400), "an id with spaces; and=signs, \"too\"",
@@ -196,6 +200,8 @@ func FuzzGeneratedID(f *testing.F) {
 // The law: whatever a record holds, reading it costs bounded memory, and a
 // request that reads everything and changes one key succeeds; what it did not
 // touch is as it was. What is no record at all counts as gone and is left alone.
+//
+// Standards: ASVS-1.5.2
 func FuzzRecord(f *testing.F) {
 	for _, seed := range []string{
 		`{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":"ada","n":1,"flash":{"info":["a","b"]},"__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8"}}`,
@@ -342,6 +348,7 @@ func FuzzFlash(f *testing.F) {
 	})
 }
 
+// Standards: ASVS-15.2.2
 func TestALargeAnythingIsRefusedOrCostsLittle(t *testing.T) {
 	const huge = 16 << 20 // not in parallel: what others allocate would count
 	store := new(asked)
@@ -375,6 +382,8 @@ func TestALargeAnythingIsRefusedOrCostsLittle(t *testing.T) {
 }
 
 // Scanners, crawlers and guessers leave nothing behind, whatever they bring.
+//
+// Standards: ASVS-7.6.2
 func TestAHundredThousandAnonymousRequestsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	store := new(asked)

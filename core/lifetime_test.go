@@ -23,6 +23,7 @@ func (st *stage) lives(id string) bool {
 	return err == nil
 }
 
+// Standards: ASVS-7.2.1, ASVS-7.3.1, NIST-5.1-limits
 func TestIdleTimeoutHoldsToTheNanosecond(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []time.Duration{-1, 0, 1} {
@@ -41,6 +42,7 @@ func TestIdleTimeoutHoldsToTheNanosecond(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.3.2, NIST-5.2-timeouts
 func TestActivityExtendsTheIdleTimeAndNotTheAbsolute(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []time.Duration{-1, 0, 1} {
@@ -69,6 +71,8 @@ func TestActivityExtendsTheIdleTimeAndNotTheAbsolute(t *testing.T) {
 
 // A store whose records outlive their life, as when an Express app shares it or
 // the store's clock was set back, does not stretch the absolute timeout.
+//
+// Standards: ASVS-7.3.2, ASVS-16.3.1, NIST-5.1-limits
 func TestTheAbsoluteTimeoutIsCheckedWhenASessionIsRead(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []time.Duration{-1, 0, 1} {
@@ -172,6 +176,7 @@ func TestNoLifeInTheStoreIsLongerThanWhatWasAsked(t *testing.T) {
 	}
 }
 
+// Standards: NIST-5.1.1-expiry
 func TestACookieDoesNotOutliveTheAbsoluteDeadline(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{AbsoluteTimeout: time.Hour, Cookie: core.Cookie{MaxAge: 50 * time.Minute}})
@@ -183,6 +188,7 @@ func TestACookieDoesNotOutliveTheAbsoluteDeadline(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.3.1
 func TestHowOftenAReaderExtendsTheSession(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -267,6 +273,7 @@ func TestAFailedExtensionIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Standards: NIST-5.2-timeouts
 func TestPassiveRequestsAreNoActivity(t *testing.T) {
 	t.Parallel()
 	passive := true
@@ -324,6 +331,7 @@ func TestTouchExtendsAlsoWhenItWasDoneAMomentAgo(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.3.2, NIST-5.2-timeouts
 func TestRenewKeepsTheCreationTimeAndRegenerateRestartsIt(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{AbsoluteTimeout: 10 * time.Hour, IdleTimeout: 10 * time.Hour})
@@ -562,6 +570,8 @@ func TestWhoseMaxAgeCounts(t *testing.T) {
 }
 
 // Time limits of an assurance level hold whatever a handler asks for.
+//
+// Standards: NIST-5.2-aal
 func TestAnAssuranceLevelLimitsAMaxAgeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	const month = 30 * 24 * time.Hour

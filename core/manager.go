@@ -22,9 +22,10 @@ const (
 // [New] at start-up and use it from as many goroutines as there are; it starts
 // none of its own, dials nothing and needs no closing.
 type Manager struct {
+	// Ids and keys are behind pointers, so that no verb of package fmt shows them.
 	cfg      Config
 	signer   atomic.Pointer[signer]
-	sealKeys []sealKey
+	sealKeys []*sealKey
 
 	otherClock bool // Config.Now was set
 
@@ -34,7 +35,7 @@ type Manager struct {
 
 	parser    parser
 	deadlines deadlines
-	turns     turns
+	turns     *turns
 	touched   *recent // when this process last extended a session
 	retired   *recent // sessions that this process ended or renewed
 	reported  *recent // records that were reported as undecodable
@@ -55,6 +56,7 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg:        cfg.withDefaults(),
 		otherClock: cfg.Now != nil,
+		turns:      new(turns),
 		touched:    newRecent(rememberTouched),
 		retired:    newRecent(rememberRetired),
 		reported:   newRecent(rememberReported),

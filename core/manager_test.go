@@ -289,6 +289,7 @@ func TestAllWalksTheLiveSessionsAndNothingElse(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.4.5
 func TestWhatAllFoundCanBeEnded(t *testing.T) {
 	t.Parallel()
 	for _, hashed := range []bool{false, true} {
@@ -315,6 +316,7 @@ func TestWhatAllFoundCanBeEnded(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.4.5
 func TestClearEndsAllSessions(t *testing.T) {
 	t.Parallel()
 	st, store := able(t, core.Config{})
@@ -425,6 +427,7 @@ func TestErrorsReadWell(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-16.5.1
 func TestTheErrorPage(t *testing.T) {
 	t.Parallel()
 	down := &core.StoreError{Store: "test", Verb: "load", Class: "down"}

@@ -27,6 +27,7 @@ func good() core.Config {
 	return core.Config{Store: new(mapstore.Store), Secrets: []string{stageSecret}, Logger: slog.New(slog.DiscardHandler)}
 }
 
+// Standards: ASVS-3.3.2, ASVS-3.3.3, ASVS-11.2.3, NIST-5.2-aal
 func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 	t.Parallel()
 	var typedNil *mapstore.Store
@@ -151,6 +152,7 @@ func TestNewAcceptsWhatBrowsersAccept(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.1.1, NIST-5.2-aal
 func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 	t.Parallel()
 	defaults := core.Settings{
@@ -258,6 +260,7 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.1.1
 func TestThePolicyReadsWell(t *testing.T) {
 	t.Parallel()
 	cfg := good()
@@ -329,6 +332,7 @@ TrustUnixSocket: false
 	}
 }
 
+// Standards: ASVS-3.3.2, ASVS-3.3.4, NIST-5.1-restart, NIST-5.1.1-attributes, WSTG-SESS-02
 func TestTheSetCookieLine(t *testing.T) {
 	t.Parallel()
 	// The clock stands at 08:29:14; the value of the cookie is cut out.
@@ -404,6 +408,7 @@ func TestTheSetCookieLine(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-3.3.1
 func TestSecureFollowsTheRequest(t *testing.T) {
 	t.Parallel()
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
@@ -520,6 +525,7 @@ func TestTrustUnixSocketBelievesAProxyOnASocket(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-15.3.4
 func TestTrustedPeersAreComparedAsAddresses(t *testing.T) {
 	t.Parallel()
 	cfg := good()
@@ -550,6 +556,7 @@ func TestTrustedPeersAreComparedAsAddresses(t *testing.T) {
 	}
 }
 
+// Standards: NIST-5.1-channel
 func TestASecureCookieOverPlainHTTPIsSaidOnceWithWhatToSet(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{Cookie: core.Cookie{Secure: core.SecureAlways}})
@@ -578,6 +585,7 @@ func TestASecureCookieOverPlainHTTPIsSaidOnceWithWhatToSet(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-11.2.3
 func TestAShortSecretIsWarnedAboutOnceAndNotPrinted(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{Secrets: []string{"tooshort", "short2", stageSecret}})
@@ -768,6 +776,7 @@ func TestARequestOutsideOfThePathOrSkippedIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-3.3.5
 func TestACookieLargerThanBrowsersKeepFailsTheCommit(t *testing.T) {
 	t.Parallel()
 	// "sid" and "s%3A", ".", and a signature whose escapes vary with the id.
@@ -798,6 +807,7 @@ func TestACookieLargerThanBrowsersKeepFailsTheCommit(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-3.3.4, ASVS-16.2.5
 func TestNoVerbPrintsASecret(t *testing.T) {
 	t.Parallel()
 	const data = "the-data-of-the-session"
@@ -913,6 +923,7 @@ func TestCookieHeadersAreParsedAsNodeDoes(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-6.3.1, ASVS-16.3.1
 func TestTheStatusTellsWhereASessionCameFrom(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[core.Status]string{
@@ -924,6 +935,7 @@ func TestTheStatusTellsWhereASessionCameFrom(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-14.3.2
 func TestVaryAndCacheControl(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -37,8 +37,8 @@ type sealKey struct {
 	aead xaes
 }
 
-func newSealKeys(secrets []string) ([]sealKey, error) {
-	var keys []sealKey
+func newSealKeys(secrets []string) ([]*sealKey, error) {
+	var keys []*sealKey
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom seal key", 32)
 		if err != nil {
@@ -52,13 +52,13 @@ func newSealKeys(secrets []string) ([]sealKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, sealKey{hex.EncodeToString(id), aead})
+		keys = append(keys, &sealKey{hex.EncodeToString(id), aead})
 	}
 	return keys, nil
 }
 
 // seal encrypts text, to be stored under id.
-func (k sealKey) seal(id string, text []byte) []byte {
+func (k *sealKey) seal(id string, text []byte) []byte {
 	nonce := make([]byte, sealNonce, sealNonce+len(text)+16)
 	rand.Read(nonce)
 	sealed := k.aead.seal(nonce, nonce, text, []byte(id))
@@ -72,7 +72,7 @@ func (k sealKey) seal(id string, text []byte) []byte {
 
 // open returns the text of a sealed record. There is no way around it: with
 // keys configured, a record that is not sealed is undecodable, whoever wrote it.
-func open(keys []sealKey, id string, data []byte) ([]byte, error) {
+func open(keys []*sealKey, id string, data []byte) ([]byte, error) {
 	body, ok := sealedBody(data)
 	if !ok {
 		return nil, ErrUndecodable

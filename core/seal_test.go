@@ -9,6 +9,8 @@ import (
 )
 
 // The vectors are those of c2sp.org/XAES-256-GCM.
+//
+// Standards: ASVS-11.3.2, ASVS-11.3.4
 func TestXAESIsTheOneOfTheSpecification(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {
@@ -42,7 +44,7 @@ func TestXAESIsTheOneOfTheSpecification(t *testing.T) {
 }
 
 // ring makes keys, each named by one letter.
-func ring(t *testing.T, names string) []sealKey {
+func ring(t *testing.T, names string) []*sealKey {
 	t.Helper()
 	var secrets []string
 	for _, name := range names {
@@ -55,6 +57,7 @@ func ring(t *testing.T, names string) []sealKey {
 	return keys
 }
 
+// Standards: ASVS-11.3.2, ASVS-11.3.4
 func TestASealedRecordOpensOnlyAsItWasSealed(t *testing.T) {
 	t.Parallel()
 	keys := ring(t, "ab")

@@ -15,6 +15,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 )
 
+// Standards: ASVS-6.5.2
 func TestHashIDsKeepsTheIDsOutOfTheStore(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{HashIDs: true, TouchInterval: core.EveryRequest})
@@ -62,6 +63,7 @@ func TestHashIDsKeepsTheIDsOutOfTheStore(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-11.1.1, ASVS-11.2.2, ASVS-11.2.5
 func TestSealedSessionsLookLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	keyA, keyB := strings.Repeat("a", 32), strings.Repeat("b", 40)
@@ -130,6 +132,7 @@ func TestSealedSessionsLookLikeAnyOther(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-11.1.1
 func TestSecretsRotateWithoutARestart(t *testing.T) {
 	t.Parallel()
 	oldSecret, newSecret := strings.Repeat("o", 32), strings.Repeat("n", 32)

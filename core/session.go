@@ -542,16 +542,16 @@ func (s *Session) Flashes(kind string) []string {
 const flashes Key[map[string][]string] = "flash"
 
 // String describes the session without its id and data.
-func (s *Session) String() string {
+func (s Session) String() string {
 	return "Session(" + s.status.String() + ")"
 }
 
 // Format implements [fmt.Formatter]: no verb prints more than String.
-func (s *Session) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+func (s Session) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
 
 // LogValue implements [slog.LogValuer]: it prints no more than String.
-func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON keeps a session that ends up in a response by mistake from
 // showing what it holds.
-func (s *Session) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+func (s Session) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }

@@ -210,6 +210,7 @@ func TestManyKeysKeepTheirOrderAndValues(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-1.5.2, WSTG-SESS-08
 func TestAValueOfAnotherShape(t *testing.T) {
 	t.Parallel()
 	const secret = "value-that-must-not-leak"
@@ -628,6 +629,7 @@ func TestAChangeOfANewSessionAfterTheFirstByteIsDroppedAndLogged(t *testing.T) {
 	}
 }
 
+// Standards: NIST-5.1-logout, NIST-5.1-erase
 func TestDestroyDeletesTheSessionAndItsCookie(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
@@ -710,6 +712,7 @@ func TestTheIDIsMadeWhenItIsNeeded(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.2.3
 func TestAnUnusableIDFailsTheCommit(t *testing.T) {
 	t.Parallel()
 	for name, generate := range map[string]func(*http.Request) (string, error){
@@ -734,6 +737,7 @@ func TestAnUnusableIDFailsTheCommit(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.2.3, ASVS-11.5.1, NIST-5.1-random, WSTG-SESS-01
 func TestIDsAre192RandomBits(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})

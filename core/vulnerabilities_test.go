@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 // Mistakes that other session libraries have published an advisory for, as far
 // as no other test is about them. tests/standards lists them all.
 
+// Standards: ASVS-7.2.4, NIST-5.1-issue
 func TestNoIDIsOfUseAfterAnyChangeOfRights(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
@@ -75,6 +78,8 @@ func TestNoIDIsOfUseAfterAnyChangeOfRights(t *testing.T) {
 
 // Two apps, or two cookies of one app, on one store: secrets of their own keep
 // what one issued from being used at the other.
+//
+// Standards: ASVS-9.2.1, ASVS-8.4.1
 func TestACookieOfOneAppIsWorthNothingInAnother(t *testing.T) {
 	t.Parallel()
 	store := new(asked)
@@ -162,6 +167,8 @@ func recovering(next http.Handler) http.Handler {
 
 // A source of randomness that fails ends the process: there is no other source to
 // fall back to, and no id of zeros.
+//
+// Standards: ASVS-11.5.2
 func TestWithoutRandomnessThereIsNoID(t *testing.T) {
 	const child = "CLOAKROOM_TEST_BROKEN_RANDOMNESS"
 	if os.Getenv(child) != "" {
@@ -186,6 +193,8 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, errors.New("no entropy") }
 
 // A shared cache has to know of every response that may depend on the session.
+//
+// Standards: ASVS-14.3.2, WSTG-SESS-04
 func TestEveryWayToLookAtASessionSetsVary(t *testing.T) {
 	t.Parallel()
 	for name, look := range map[string]func(s *core.Session){
@@ -218,6 +227,8 @@ func TestEveryWayToLookAtASessionSetsVary(t *testing.T) {
 
 // A record that somebody put back, sealed as it was, does not outlive the time
 // that its session had.
+//
+// Standards: ASVS-9.2.1
 func TestASealedRecordThatIsPutBackIsNoSessionAfterItsTime(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{SealKeys: []string{strings.Repeat("k", 32)}, AbsoluteTimeout: time.Hour})
@@ -231,4 +242,70 @@ func TestASealedRecordThatIsPutBackIsNoSessionAfterItsTime(t *testing.T) {
 			t.Errorf("the session is %v", s.Status())
 		}
 	})
+}
+
+// A URL ends up in logs, histories and Referer headers.
+//
+// Standards: ASVS-14.2.1, WSTG-SESS-04
+func TestAnIDIsReadFromTheCookieHeaderAlone(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.signIn()
+	_, value, _ := strings.Cut(cookie, "=")
+	id := st.idOf(cookie)
+	st.store.took()
+	for name, edit := range map[string]func(r *http.Request){
+		"the query":               func(r *http.Request) { r.URL.RawQuery = "sid=" + value + "&id=" + id },
+		"a parameter of the path": func(r *http.Request) { r.URL.Path = "/;sid=" + value },
+		"Authorization":           func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+value) },
+		"a header of its name":    func(r *http.Request) { r.Header.Set("Sid", value); r.Header.Set("X-Session-Id", id) },
+		"Cookie2":                 func(r *http.Request) { r.Header.Set("Cookie2", cookie) },
+		"Set-Cookie":              func(r *http.Request) { r.Header.Set("Set-Cookie", cookie) },
+		"a form": func(r *http.Request) {
+			body := strings.NewReader("sid=" + value)
+			r.Method, r.Body, r.ContentLength = http.MethodPost, io.NopCloser(body), body.Size()
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		},
+	} {
+		st.request("", func(_ http.ResponseWriter, r *http.Request) {
+			if s := core.FromContext(r.Context()); s.Status() != core.StatusNew || s.Has("user") {
+				t.Errorf("%s: the session is %v", name, s)
+			}
+		}, edit)
+	}
+	if verbs := st.store.verbs(); verbs != "" {
+		t.Errorf("the store was asked: %s", verbs)
+	}
+}
+
+// Standards: ASVS-11.5.2
+func TestIDsAreDistinctUnderLoad(t *testing.T) {
+	t.Parallel()
+	const goroutines, each = 8, 25_000
+	m := process(t, new(mapstore.Store))
+	made := make([][]string, goroutines)
+	var wg sync.WaitGroup
+	for i := range made {
+		wg.Go(func() {
+			for range each {
+				s, err := m.Load(context.Background(), "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				made[i] = append(made[i], s.ID())
+			}
+		})
+	}
+	wg.Wait()
+	all := slices.Concat(made...)
+	slices.Sort(all)
+	if n := len(slices.Compact(all)); n != goroutines*each {
+		t.Errorf("of %d ids %d are distinct", goroutines*each, n)
+	}
+	for _, id := range all {
+		if len(id) != 32 {
+			t.Fatalf("an id has %d characters", len(id))
+		}
+	}
 }

@@ -73,6 +73,7 @@ func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Standards: WSTG-SESS-02
 func TestEverySetCookieIsChecked(t *testing.T) {
 	long := strings.Repeat("a", 4096)
 	for _, tc := range []struct {

@@ -225,6 +225,7 @@ func upgrades() []scenario {
 				s.await(served, "the handler of the connection")
 				b.get("/read").is(http.StatusOK, "102")
 			}},
+			// Standards: ASVS-4.4.3
 			scenario{"WebSocket upgrade: Check tells when the session has ended" + how, func(s *scene) {
 				s.serve(upgrading(s)...)
 				b := s.browser()
@@ -323,6 +324,7 @@ func connections() []scenario {
 				s.Fatalf("the event is %q, want that the session lives", text)
 			}
 		}},
+		// Standards: ASVS-4.4.3
 		{"an event stream: Check tells when the session has ended", func(s *scene) {
 			b, events, goOn := stream(s)
 			b.get("/logout").deletes()
@@ -422,6 +424,7 @@ func connections() []scenario {
 			s.store.heal()
 			b.get("/logout").deletes()
 		}},
+		// Standards: ASVS-15.4.1
 		{"goroutines of a request share its session", func(s *scene) {
 			s.serve(at("/many", func(c *Context) error {
 				var wg sync.WaitGroup

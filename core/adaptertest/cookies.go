@@ -44,6 +44,7 @@ func (s *scene) below(prefix string, routes ...Route) {
 }
 
 var cookies = []scenario{
+	// Standards: ASVS-7.2.1, WSTG-SESS-01
 	{"a changed character in the cookie makes a new visitor", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -61,6 +62,7 @@ var cookies = []scenario{
 		}
 		s.sending(good).get("/me").is(http.StatusOK, "user=ann")
 	}},
+	// Standards: ASVS-9.1.1, ASVS-11.2.5
 	{"a forged cookie never reaches the store", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -79,6 +81,7 @@ var cookies = []scenario{
 			s.Fatalf("the store was called %d times", n)
 		}
 	}},
+	// Standards: ASVS-7.2.2, WSTG-SESS-03
 	{"an unknown id with a good signature is not adopted", func(s *scene) {
 		s.serve()
 		planted := sign(secret, unknownID(1))
@@ -91,6 +94,7 @@ var cookies = []scenario{
 		s.sending(planted).get("/login?user=ann").sets()
 		s.sending(planted).get("/me").is(http.StatusOK, "user=")
 	}},
+	// Standards: ASVS-7.2.2
 	{"the id of an ended session is not used again", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -127,6 +131,7 @@ var cookies = []scenario{
 		s.sending("sid2"+live[3:]).get("/me").is(http.StatusOK, "user=")
 		s.sending("a=1; "+live+"; b=2").get("/me").is(http.StatusOK, "user=ann")
 	}},
+	// Standards: ASVS-15.2.2
 	{"ten thousand cookies cost at most three lookups", func(s *scene) {
 		s.serve()
 		var many strings.Builder
@@ -149,6 +154,7 @@ var cookies = []scenario{
 			s.Fatalf("the store was called %d times", n)
 		}
 	}},
+	// Standards: ASVS-11.2.2
 	{"the secret is rotated: an old cookie is good, and is issued anew under the first secret", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -184,6 +190,7 @@ var cookies = []scenario{
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
+	// Standards: ASVS-14.3.1
 	{"every attribute of the cookie, and its deletion with the same ones", func(s *scene) {
 		s.strict()
 		s.below("/app")
@@ -201,6 +208,7 @@ var cookies = []scenario{
 			s.Fatalf("the browser still has a cookie")
 		}
 	}},
+	// Standards: ASVS-14.3.1
 	{"the deletion has the same attributes on error pages", func(s *scene) {
 		s.strict()
 		leave := func(c *Context) {
@@ -227,6 +235,7 @@ var cookies = []scenario{
 			}
 		}
 	}},
+	// Standards: ASVS-3.3.1, ASVS-3.3.3, NIST-5.1.1-secure
 	{"a __Host- cookie", func(s *scene) {
 		s.tls = true
 		s.cfg.Name = "__Host-sid"
@@ -239,6 +248,7 @@ var cookies = []scenario{
 			s.Fatalf("logout does not delete the cookie")
 		}
 	}},
+	// Standards: ASVS-3.3.3
 	{"names that browsers or parsers may take for a __Host- cookie's are others", func(s *scene) {
 		s.tls = true
 		s.cfg.Name = "__Host-sid"
@@ -260,6 +270,7 @@ var cookies = []scenario{
 		}
 		s.sending("=__Host-sid=x; %5f%5fHost-sid=x; __host-sid=x; "+live).get("/me").is(http.StatusOK, "user=ann")
 	}},
+	// Standards: ASVS-3.3.1, NIST-5.1-channel, WSTG-SESS-09
 	{"SecureAlways over plain HTTP: an error, and nothing is stored", func(s *scene) {
 		s.cfg.Cookie.Secure = core.SecureAlways
 		s.serve()
@@ -284,6 +295,7 @@ var cookies = []scenario{
 			s.Fatalf("the cookie is Secure because the client says so")
 		}
 	}},
+	// Standards: ASVS-15.3.4
 	{"a peer that nobody trusts does not make the cookie Secure", func(s *scene) {
 		s.serve()
 		r := s.browser().with("X-Forwarded-Proto", "https").with("X-Forwarded-Ssl", "on").with("X-Url-Scheme", "https").get("/count")

@@ -84,6 +84,7 @@ var guarantees = []scenario{
 		}
 		b.get("/keys").is(http.StatusOK, "21")
 	}},
+	// Standards: ASVS-7.4.1
 	{"G2: logout stays done whatever is under way, in any process", func(s *scene) {
 		g := s.gate()
 		urls := s.processes(3, holding(g)...)
@@ -152,6 +153,7 @@ var guarantees = []scenario{
 		g.release()
 		s.answer(held).fails(http.StatusConflict)
 	}},
+	// Standards: ASVS-16.5.2
 	{"G3: no byte leaves before the session is stored", func(s *scene) {
 		s.serve(at("/flush", func(c *Context) error {
 			count.Set(c.Get(), 1)
@@ -183,6 +185,7 @@ var guarantees = []scenario{
 			}
 		}
 	}},
+	// Standards: ASVS-7.3.2, WSTG-SESS-07
 	{"G8: the absolute timeout ends a session however active it is", func(s *scene) {
 		var passed atomic.Int64
 		s.cfg.Now = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
@@ -197,6 +200,7 @@ var guarantees = []scenario{
 		b.get("/me").is(http.StatusOK, "user=")
 		b.get("/count").is(http.StatusOK, "1").sets()
 	}},
+	// Standards: ASVS-7.3.1, WSTG-SESS-07
 	{"G8: an idle session ends without anybody sweeping", func(s *scene) {
 		s.cfg.IdleTimeout = 40 * time.Millisecond
 		s.serve()
@@ -214,6 +218,7 @@ var guarantees = []scenario{
 			s.Fatalf("the id was used again")
 		}
 	}},
+	// Standards: ASVS-7.6.2
 	{"G9: anonymous traffic writes nothing", func(s *scene) {
 		s.serve()
 		inParallel(8, func(int) {
@@ -230,6 +235,7 @@ var guarantees = []scenario{
 			s.Fatalf("%d writes", n)
 		}
 	}},
+	// Standards: ASVS-15.4.1
 	{"G10: many visitors and many requests of each at once", func(s *scene) {
 		s.serve()
 		inParallel(8, func(int) {

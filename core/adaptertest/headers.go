@@ -32,10 +32,12 @@ func outside(headers ...string) func(http.Handler) http.Handler {
 }
 
 var headers = []scenario{
+	// Standards: ASVS-14.3.2
 	{"a response with our cookie is private", func(s *scene) {
 		s.serve(answering())
 		s.browser().get("/answer").has("Cache-Control", "private, no-cache").has("Vary", "Cookie").sets()
 	}},
+	// Standards: ASVS-14.3.2
 	{"Cache-Control: public becomes private with the cookie", func(s *scene) {
 		s.serve(answering("Cache-Control", "public, max-age=60, s-maxage=600"))
 		b := s.browser()
@@ -81,6 +83,7 @@ var headers = []scenario{
 		b.get("/answer").silent()
 		b.get("/read").is(http.StatusOK, "2")
 	}},
+	// Standards: ASVS-16.5.1
 	{"the error page has no header of the handler's", func(s *scene) {
 		s.around = outside("X-Frame-Options", "DENY")
 		s.serve(answering("Content-Length", "22", "ETag", `"abc"`, "Cache-Control", "public, max-age=60", "Last-Modified", "Sat, 21 Nov 2026 09:00:00 GMT",

@@ -30,6 +30,7 @@ var lifecycle = []scenario{
 			s.Fatalf("two visitors got the same cookie")
 		}
 	}},
+	// Standards: ASVS-7.6.2
 	{"reading sets no cookie and stores nothing", func(s *scene) {
 		s.serve()
 		s.browser().get("/read").is(http.StatusOK, "0").silent().has("Vary", "Cookie").lacks("Cache-Control")
@@ -44,6 +45,7 @@ var lifecycle = []scenario{
 		b.get("/count")
 		b.get("/static").is(http.StatusOK, "static").lacks("Set-Cookie", "Vary", "Cache-Control")
 	}},
+	// Standards: ASVS-7.2.4, WSTG-SESS-03
 	{"login changes the id and keeps the data", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -69,6 +71,7 @@ var lifecycle = []scenario{
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
+	// Standards: ASVS-7.4.1, WSTG-SESS-06
 	{"logout deletes the cookie, and the old cookie is worthless", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -205,6 +208,7 @@ var lifecycle = []scenario{
 		_ = res.Body.Close()
 		b.get("/me").is(http.StatusOK, "user=ann")
 	}},
+	// Standards: WSTG-SESS-09
 	{"HTTP/2 and TLS: the cookie is Secure", func(s *scene) {
 		s.tls = true
 		s.serve(at("/flush", func(c *Context) error {

@@ -447,6 +447,7 @@ var counterCases = []testCase{
 	{"Count", count},
 	{"CountNoExpired", countNoExpired},
 	{"CountAfterUpdateAndTouch", countAfterUpdateAndTouch},
+	// Standards: ASVS-8.4.1
 	{"CountOwnRecordsOnly", countOwnRecordsOnly},
 	{"CountCancelled", countDone(cancelled)},
 	{"CountTimedOut", countDone(timedOut)},
@@ -509,6 +510,7 @@ var clearerCases = []testCase{
 	{"ClearNone", clearNone},
 	{"ClearRemovesAll", clearRemovesAll},
 	{"ClearThenCreate", clearThenCreate},
+	// Standards: ASVS-8.4.1
 	{"ClearNoOtherStore", clearNoOtherStore},
 	{"ClearCancelled", clearDone(cancelled)},
 	{"ClearTimedOut", clearDone(timedOut)},

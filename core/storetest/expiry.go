@@ -12,6 +12,7 @@ import (
 // A record is expired from the moment its TTL has passed, whether or not
 // anything has removed it yet: every verb treats it as if it were not there.
 var expiryCases = []testCase{
+	// Standards: ASVS-7.3.1
 	{"ExpiredLoad", expiredLoad},
 	{"ExpiredCreate", expiredCreate},
 	{"ExpiredCreateSameData", expiredCreateSameData},

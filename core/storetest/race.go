@@ -14,8 +14,10 @@ import (
 // All verbs may be called by many goroutines at once, for the same id too, and
 // each is atomic in the storage.
 var raceCases = []testCase{
+	// Standards: ASVS-15.4.2
 	{"RaceCreate", raceCreate},
 	{"RaceCreateOverExpired", raceCreateOverExpired},
+	// Standards: ASVS-15.4.2
 	{"RaceUpdate", raceUpdate},
 	{"RaceUpdateLoaded", raceUpdateLoaded},
 	{"RaceCounter", raceCounter},

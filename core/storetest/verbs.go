@@ -16,6 +16,7 @@ var verbCases = []testCase{
 	{"LoadUnknown", loadUnknown},
 	{"CreateThenLoad", createThenLoad},
 	{"CreateManyRecords", createManyRecords},
+	// Standards: ASVS-7.2.3
 	{"CreateTwice", createTwice},
 	{"CreateTwiceSameData", createTwiceSameData},
 	{"CreateTwiceKeepsLife", createTwiceKeepsLife},
@@ -25,6 +26,7 @@ var verbCases = []testCase{
 	{"UpdateReplacesContent", updateReplacesContent},
 	{"UpdateAgainAndAgain", updateAgainAndAgain},
 	{"UpdateUnknown", updateUnknown},
+	// Standards: ASVS-7.4.1
 	{"UpdateDeleted", updateDeleted},
 	{"UpdateDeletedLoaded", updateDeletedLoaded},
 	{"UpdateConflict", updateConflict},
@@ -52,6 +54,7 @@ var verbCases = []testCase{
 	{"DeleteTwice", deleteTwice},
 	{"DeleteLeavesOthersAlone", deleteLeavesOthersAlone},
 
+	// Standards: ASVS-16.2.5
 	{"ErrorsOfLoadAreDiscreet", loadErrors},
 	{"ErrorsOfCreateAreDiscreet", createErrors},
 	{"ErrorsOfUpdateAreDiscreet", updateErrors},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"iter"
 	"math"
@@ -29,7 +30,7 @@ type Store struct {
 	start   time.Time // what now counts from
 	limited bool
 	seed    maphash.Seed
-	shards  [256]shard
+	shards  *[256]shard   // a pointer, so that no verb of package fmt follows it
 	uses    atomic.Uint64 // orders what was used, across shards
 	quota   quota
 	closed  atomic.Bool
@@ -63,6 +64,7 @@ func newStore(o Options) *Store {
 		opts:    o.withDefaults(),
 		start:   time.Now(),
 		seed:    maphash.MakeSeed(),
+		shards:  new([256]shard),
 	}
 	if o.Now != nil {
 		s.start = o.Now()
@@ -453,3 +455,6 @@ func (s *Store) makeRoom() bool {
 	}
 	return true
 }
+
+// Format implements [fmt.Formatter]: no verb prints what is stored.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("memorystore.Store")) }

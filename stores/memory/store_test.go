@@ -137,6 +137,8 @@ func TestOptions(t *testing.T) {
 }
 
 // TestExpiry looks at the last nanosecond of a session and at the next one.
+//
+// Standards: ASVS-14.2.7
 func TestExpiry(t *testing.T) {
 	verbs := []struct {
 		name string
@@ -247,6 +249,7 @@ func TestLongestLife(t *testing.T) {
 	holds(t, s, "a")
 }
 
+// Standards: ASVS-15.2.2
 func TestMaxSessions(t *testing.T) {
 	var c clock
 	s := open(t, memorystore.Options{MaxSessions: 2, Now: c.Now})
@@ -285,6 +288,7 @@ func TestMaxSessions(t *testing.T) {
 	holds(t, s, "g", "h")
 }
 
+// Standards: ASVS-15.2.2
 func TestMaxBytes(t *testing.T) {
 	size := int64(len("a")+100) + memorystore.Overhead
 	s := open(t, memorystore.Options{MaxBytes: 3 * size})
@@ -494,6 +498,8 @@ func step(s *memorystore.Store, c *clock, r *rand.Rand) {
 }
 
 // TestSweep: expired sessions go without a call, the others stay.
+//
+// Standards: ASVS-14.2.7
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, memorystore.Options{SweepInterval: time.Minute})

@@ -1121,6 +1121,7 @@ func TestEnsureIndexes(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-14.2.7
 func TestTheServerRemovesWhatHasExpired(t *testing.T) {
 	c := collection(t, dial(t))
 	s := open(t, c, mongostore.Options{})

@@ -207,6 +207,7 @@ func TestAProcessReadsItsOwnWrites(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-8.3.2
 func TestTheCacheSparesReadsAndFreshBypassesIt(t *testing.T) {
 	writer := open(t, dial(t, "VALKEY_ADDR"), valkeystore.Options{Prefix: rand.Text() + ":"})
 	client := dial(t, "VALKEY_ADDR")

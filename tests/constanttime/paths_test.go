@@ -14,6 +14,8 @@ import (
 // Where a forged signature is wrong decides nothing: the same statements run the
 // same number of times, in core and in the packages of the standard library that
 // it verifies with, and every character is compared.
+//
+// Standards: ASVS-11.2.4
 func TestVerifyingTakesTheSamePathWhereverASignatureIsWrong(t *testing.T) {
 	const root = "github.com/cloakroom-go/cloakroom/"
 	dir := t.TempDir()

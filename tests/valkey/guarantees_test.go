@@ -14,6 +14,8 @@ import (
 
 // TestThreeProcesses has three processes of one app, each by another framework,
 // on one server.
+//
+// Standards: ASVS-8.3.2
 func TestThreeProcesses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

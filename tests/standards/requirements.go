@@ -1,0 +1,142 @@
+package main
+
+const introduction = `# Security requirements
+
+What three standards ask of session management, and how Cloakroom meets it: version 5.0 of OWASP's Application Security
+Verification Standard (ASVS), NIST SP 800-63B-4, and the session tests of OWASP's Web Security Testing Guide (WSTG).
+The requirements are told in short and in our words; their texts are the standards' own. A last table goes through the
+known vulnerabilities of other session libraries.
+
+| how | means |
+|---|---|
+| default | nothing has to be set or called |
+| option | by the setting that is named |
+| call | by a call that the app makes where it is due |
+| app | the app's own affair: a session library can help at most |
+
+` + "`Manager.Policy()`" + ` tells what is in force: it prints for a reader and encodes as JSON, and holds no secret.
+[SECURITY.md](../SECURITY.md) has the promises G1 to G10, and how to report a vulnerability.
+
+This page is made by ` + "`make docs`" + ` from the comments in the tests that say which requirement they show.
+`
+
+var standards = []standard{
+	{
+		"OWASP ASVS 5.0, V7: sessions", "All of the chapter.",
+		[]requirement{
+			{"ASVS-7.1.1", "idle and absolute time limits are documented, with the reasons where they differ from NIST's", byDefault, "`Manager.Policy()` prints the limits in force, and by how much a session may end early. `Config.AAL` sets NIST's for a level and refuses longer ones. The reasons are yours to write down."},
+			{"ASVS-7.1.2", "how many sessions a user may have at once is documented", byApp, "Cloakroom does not count the sessions of a user. `Manager.All` walks all of them."},
+			{"ASVS-7.1.3", "how sessions go together with single sign-on is documented", byApp, "Keep the provider's session id and the time of the login under keys of your own; `Manager.All` finds a session by them, and `Destroy` ends it."},
+			{"ASVS-7.2.1", "the server decides whether a session is valid", byDefault, "The cookie is a signed id. Life, data and time limits are in the store; nothing else of a request counts."},
+			{"ASVS-7.2.2", "tokens are made for each session, none is fixed", byDefault, "There is no way to hand in an id for a new session. An id that the store does not know is never used."},
+			{"ASVS-7.2.3", "tokens are unique and from at least 128 random bits", byDefault, "192 bits from crypto/rand. A record is never created over another one. `Config.GenerateID` is for who wants other ids, and answers for them; fewer than 16 characters are refused."},
+			{"ASVS-7.2.4", "a new token at each login, also a repeated one; the old one ends", byCall, "`s.Renew()` keeps the data, `s.Regenerate()` drops it. The old id is dead at once, in every process."},
+			{"ASVS-7.3.1", "a session ends after some time without activity", byDefault, "24 hours; `Config.IdleTimeout`. To the moment when it is read, whether or not the store removed it. It may end up to `TouchInterval` early, never late."},
+			{"ASVS-7.3.2", "a session ends after some time, however active", byOption, "`Config.AbsoluteTimeout`, or `Config.AAL`. Counted from the creation; no request, no new id and no max age moves it."},
+			{"ASVS-7.4.1", "after logout or expiry a session is of no use", byCall, "`s.Destroy(ctx)` ends it in the store, at once. No request that is under way brings it back, in any process."},
+			{"ASVS-7.4.2", "all sessions of a user end with the account", byApp, "`Manager.All` walks the sessions, and `Destroy` ends those of the user; one that begins at that moment has to be refused by the login."},
+			{"ASVS-7.4.3", "a user can end all other sessions after a change of credentials", byApp, "As for 7.4.2, all but the current one, whose id `s.Renew()` changes."},
+			{"ASVS-7.4.4", "logout is easy to find on every page", byApp, "A handler that calls `s.Destroy(ctx)`, for POST. It may be called again and again; the browser is told to delete the cookie, on error pages too."},
+			{"ASVS-7.4.5", "administrators can end the sessions of one user, or of all", byCall, "`Manager.Clear` ends all sessions. For one user: as for 7.4.2."},
+			{"ASVS-7.5.1", "a full login again before changes to the account", byApp, "Keep the time of the login under a key and compare it; `s.Renew()` belongs to the repeated login."},
+			{"ASVS-7.5.2", "users see their sessions and can end them, after another login", byApp, "`Manager.All` and a key with the user. Show no `s.ID()`: it is a secret."},
+			{"ASVS-7.5.3", "another proof before what is most sensitive", byApp, "As for 7.5.1."},
+			{"ASVS-7.6.1", "sessions end with those of the identity provider as agreed", byApp, "`s.SetMaxAge` shortens a session; `Config.AbsoluteTimeout` bounds all."},
+			{"ASVS-7.6.2", "no session without an action of the user's", byDefault, "A visit alone stores nothing and sets no cookie. `SaveUninitialized` would change that."},
+		},
+	},
+	{
+		"OWASP ASVS 5.0, V3.3: cookies", "All of the section, and the cookie requirements of other chapters.",
+		[]requirement{
+			{"ASVS-3.3.1", "`Secure`, and a name that begins with `__Secure-` or `__Host-`", byOption, "`Secure` is set whenever the request came over HTTPS; `SecureAlways` insists. `Config.Name` `\"__Host-sid\"` gives the prefix, which the default lacks because it has to work on http://localhost."},
+			{"ASVS-3.3.2", "`SameSite` is set, to fit the purpose", byDefault, "Lax. `None` is refused without `SecureAlways`. Against forged requests add `http.CrossOriginProtection`."},
+			{"ASVS-3.3.3", "a name that begins with `__Host-`, unless hosts share the cookie", byOption, "`Config.Name`; Domain, another Path than / and a cookie without `SecureAlways` are then refused."},
+			{"ASVS-3.3.4", "`HttpOnly`, and the value is given to scripts in no other way", byDefault, "`ScriptAccess` would turn it off. The value is in the Set-Cookie header and nowhere else: logs, errors, bodies and everything that prints are scanned for it."},
+			{"ASVS-3.3.5", "name and value take at most 4096 bytes", byDefault, "32 characters of id and 43 of signature do. An id of your own that does not fit fails before anything is stored."},
+			{"ASVS-3.4.1", "HSTS", byApp, "The app, or its proxy, sends Strict-Transport-Security."},
+			{"ASVS-3.5.1", "requests from other sites are told apart", byApp, "SameSite=Lax helps; `http.CrossOriginProtection` does it. A token of your own in the session goes with `Regenerate` and `Destroy`, and stays with `Renew`."},
+			{"ASVS-14.2.1", "no token in a URL", byDefault, "Only the Cookie header is read."},
+			{"ASVS-14.2.7", "what has expired is removed", byDefault, "By the server (Valkey, MongoDB's TTL index), or by the memory store's sweep."},
+			{"ASVS-14.3.1", "data is cleared from the client when the session ends", byCall, "`Destroy` deletes the cookie with the attributes that it was set with. Send Clear-Site-Data where pages keep more."},
+			{"ASVS-14.3.2", "sensitive pages are not cached", byDefault, "A response that sets the cookie is `private, no-cache`, one that may depend on the session has `Vary: Cookie`, whatever was read of it. `no-store` for a page that is secret is the handler's to say."},
+		},
+	},
+	{
+		"OWASP ASVS 5.0: randomness and cryptography", "As far as they concern a session: chapters V6, V9 and V11.",
+		[]requirement{
+			{"ASVS-6.5.2", "stored secrets are hashed, fast where they have 112 bits or more", byOption, "`Config.HashIDs` keeps SHA-256 of the ids in the store."},
+			{"ASVS-9.1.1", "a token is verified before anything in it is used", byDefault, "The signature covers the whole value, and comes first; a cookie that does not verify never reaches the store. There is one algorithm and no choice of it in the cookie."},
+			{"ASVS-9.2.1", "a token is used within its time and for its purpose alone", byDefault, "The cookie has no time of its own to be trusted; the store's counts. Two apps, or two cookies of one app, that share a store need secrets of their own."},
+			{"ASVS-11.1.1", "keys are documented, and rotated", byCall, "`Secrets` sign, `SealKeys` encrypt; of each the first is used and all are accepted. `Manager.SetSecrets` rotates without a restart, and cookies are issued anew."},
+			{"ASVS-11.2.2", "keys and algorithms can be replaced", byDefault, "As for 11.1.1; a sealed record names its key."},
+			{"ASVS-11.2.3", "at least 128 bits of security", byDefault, "HMAC-SHA-256 and XAES-256-GCM. Short `Secrets` are warned about, short `SealKeys` refused."},
+			{"ASVS-11.2.4", "secrets are compared in constant time", byDefault, "The same statements run wherever a signature is wrong; `make timing` measures."},
+			{"ASVS-11.2.5", "failures of cryptography tell nothing", byDefault, "Whatever is wrong with a cookie, the visitor is a new one. Whatever is wrong with a sealed record, it counts as gone; there is no way around the seal."},
+			{"ASVS-11.3.2", "authenticated encryption, of approved algorithms", byOption, "`Config.SealKeys`: AES-256-GCM with the id as associated data. No bit can be changed, and no record moved to another id."},
+			{"ASVS-11.3.4", "no nonce is used twice with a key", byOption, "XAES-256-GCM derives a key for each write from a random nonce of 24 bytes."},
+			{"ASVS-11.4.1", "approved hash functions", byDefault, "SHA-256. The Valkey store compares large records by SHA-1, where nobody can choose what is compared, and not in FIPS mode."},
+			{"ASVS-11.5.1", "what must not be guessed has 128 bits from a secure generator", byDefault, "crypto/rand alone; the linter refuses math/rand."},
+			{"ASVS-11.5.2", "the generator works under load, and fails safely", byDefault, "crypto/rand ends the program rather than return bad bytes, and nothing else is ever asked."},
+		},
+	},
+	{
+		"OWASP ASVS 5.0: what else concerns sessions", "Chapters V1, V4, V8, V13, V15 and V16.",
+		[]requirement{
+			{"ASVS-1.5.2", "what is decoded cannot be of any type or size", byDefault, "Records are JSON, decoded into the types that the handler asks for. Size and number of keys are limited; the fuzz tests bound the memory."},
+			{"ASVS-4.4.3", "WebSockets have a session behind them", byCall, "The session of the handshake is the handler's. `s.Check(ctx)` tells a long connection whether it still lives."},
+			{"ASVS-6.3.1", "guessing is noticed", byOption, "`Config.Observer` is told of forged cookies and unknown ids, for you to count."},
+			{"ASVS-8.2.4", "rights may depend on device and place", byApp, "Keep what you need under keys of your own."},
+			{"ASVS-8.3.2", "a change of rights takes effect at once", byDefault, "Every request reads the store. Client-side caching of the Valkey store, off by default, has a stated staleness."},
+			{"ASVS-8.4.1", "tenants are kept apart", byOption, "A prefix (Valkey) or collection (MongoDB) and secrets for each."},
+			{"ASVS-13.1.3", "limits and timeouts of services are set", byDefault, "`Config.StoreTimeout`, 5 seconds, for the load and for the whole commit."},
+			{"ASVS-15.2.2", "nobody can exhaust the service", byDefault, "`MaxBytes`, `MaxKeys`, 8 cookies verified and 3 looked up at most; anonymous visitors write nothing. The memory store has a limit of its own."},
+			{"ASVS-15.3.4", "what a proxy says is believed of trusted ones alone", byDefault, "`Config.TrustedProxies`, none by default; of several values the nearest hop's."},
+			{"ASVS-15.4.1", "shared objects are safe for several goroutines", byDefault, "A Session and a Manager are. All tests run with the race detector."},
+			{"ASVS-15.4.2", "checking and acting are one step", byDefault, "Each verb of a store is atomic; `Take` gives a value to exactly one request."},
+			{"ASVS-15.4.3", "locks are bounded", byDefault, "Commits to one session wait for each other within a process, no longer than `StoreTimeout`; logout does not wait at all."},
+			{"ASVS-16.2.5", "no token in a log", byDefault, "Nothing that Cloakroom logs, returns as an error or prints holds an id, a secret or data."},
+			{"ASVS-16.3.1", "what happens to sessions can be logged", byOption, "`Config.Observer` is told, without ids and data."},
+			{"ASVS-16.5.1", "error pages tell nothing", byDefault, "A short text with the status, or yours by `Config.ErrorHandler`."},
+			{"ASVS-16.5.2", "a failing service neither lets in nor loses", byDefault, "503 while the store is down, never an empty session; no byte of a success before the changes are stored."},
+		},
+	},
+	{
+		"NIST SP 800-63B-4, section 5: sessions", "With the time limits of sections 2.1.3, 2.2.3 and 2.3.3.",
+		[]requirement{
+			{"NIST-5.1-issue", "a new session secret at authentication", byCall, "`s.Renew()` or `s.Regenerate()`."},
+			{"NIST-5.1-restart", "the secret does not outlive a restart of the browser", byDefault, "A cookie for the browser's session, unless `Cookie.MaxAge` or `s.SetMaxAge` says otherwise."},
+			{"NIST-5.1-remember", "being remembered does not replace authentication", byApp, "`s.SetMaxAge` lengthens the whole session. Where a level is claimed, `Config.AAL` bounds it."},
+			{"NIST-5.1-level", "a session is never above the level of its authentication", byApp, "The level is a key of yours, set by the handler that authenticates."},
+			{"NIST-5.1-limits", "time limits hold although the secret is known", byDefault, "The server enforces them when a session is read."},
+			{"NIST-5.1-random", "at least 64 bits from an approved generator", byDefault, "192 bits from crypto/rand."},
+			{"NIST-5.1-logout", "logout invalidates the secret", byCall, "`s.Destroy(ctx)`."},
+			{"NIST-5.1-channel", "only over an authenticated, protected channel", byOption, "`SecureAlways`: without HTTPS no cookie is set and nothing is stored. Serve nothing over HTTP but a redirect."},
+			{"NIST-5.1-erase", "erased at the client when the session ends", byCall, "`Destroy` deletes the cookie. One that expired is left to the browser: a late deletion could throw out the cookie of a new login."},
+			{"NIST-5.1-csrf", "forms carry what the server verifies", byApp, "`http.CrossOriginProtection`, or tokens of your own."},
+			{"NIST-5.1.1-secure", "Secure, for the fewest hosts and paths", byOption, "No Domain by default; `Config.Name` `\"__Host-sid\"` with `SecureAlways` for the rest."},
+			{"NIST-5.1.1-attributes", "HttpOnly, SameSite, an opaque value", byDefault, "HttpOnly and SameSite=Lax; the value is random."},
+			{"NIST-5.1.1-expiry", "the cookie ends about when the session does, which nobody relies on", byDefault, "Its Max-Age never passes the absolute timeout, and is of no importance to the server."},
+			{"NIST-5.1.1-personal", "no personal data in the cookie", byDefault, "An id and a signature."},
+			{"NIST-5.2-timeouts", "overall and idle time limits; either ends the session, activity restarts the idle one", byDefault, "`IdleTimeout` and `AbsoluteTimeout`. `Passive` requests are no activity. `Regenerate` at a new login restarts both, `Renew` keeps the overall one."},
+			{"NIST-5.2-aal", "AAL1: 30 days. AAL2: 24 hours, 1 hour idle. AAL3: 12 hours, 15 minutes idle", byOption, "`Config.AAL` 1, 2 or 3."},
+			{"NIST-5.2-resume", "at AAL2 one factor may revive an idle session", byApp, "Not offered: an idle session is gone."},
+			{"NIST-5.3-monitoring", "sessions may be monitored", byApp, "`Config.Observer` has the events of a session, not where they come from."},
+		},
+	},
+	{
+		"OWASP Web Security Testing Guide: WSTG-SESS", "The tests of the chapter on session management.",
+		[]requirement{
+			{"WSTG-SESS-01", "the scheme: what is in the cookie, and can it be guessed or changed", byDefault, "A random id and its signature."},
+			{"WSTG-SESS-02", "the attributes of the cookie", byDefault, "See V3.3 above. Every Set-Cookie of the suites is checked against RFC 6265bis."},
+			{"WSTG-SESS-03", "fixation", byCall, "Ids that were not issued here are never used; `Renew` at login makes one that was useless."},
+			{"WSTG-SESS-04", "variables that show: in URLs, caches and logs", byDefault, "See 3.3.4, 14.3.2 and 16.2.5."},
+			{"WSTG-SESS-05", "cross-site request forgery", byApp, "See 3.5.1."},
+			{"WSTG-SESS-06", "logout", byCall, "`s.Destroy(ctx)`."},
+			{"WSTG-SESS-07", "timeouts", byDefault, "See 7.3.1 and 7.3.2."},
+			{"WSTG-SESS-08", "puzzling: one key, written by two parts of an app", byCall, "Declare each `Key` once, with its type. `Regenerate` where a flow has to begin with nothing."},
+			{"WSTG-SESS-09", "hijacking: is the cookie of use to who sees it on the way", byOption, "`SecureAlways`, and HTTPS everywhere."},
+			{"WSTG-SESS-10", "JSON Web Tokens", byApp, "None are used."},
+			{"WSTG-SESS-11", "several sessions of one user", byApp, "See 7.1.2."},
+		},
+	},
+}
