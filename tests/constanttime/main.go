@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
@@ -110,6 +111,7 @@ func measure(what string, n int, cookies []string, do func(cookie string)) (foun
 			if kind == 1 {
 				cookie = last
 			}
+			cookie = strings.Clone(cookie) // where it lies must not tell them apart
 			start := time.Now()
 			do(cookie)
 			took := time.Since(start)
