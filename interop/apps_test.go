@@ -150,7 +150,7 @@ var nodeIsNewEnough = sync.OnceValue(func() bool {
 })
 
 func startExpress() (*expressProcess, error) {
-	if err := install("express"); err != nil {
+	if err := installed(); err != nil {
 		return nil, err
 	}
 	p := &expressProcess{cmd: exec.Command("node", "server.js"), stderr: &safeBuffer{}}
@@ -202,6 +202,9 @@ func (p *expressProcess) stop() error {
 	return err
 }
 
+// installed installs what Express needs: once, whoever asks first.
+var installed = sync.OnceValue(func() error { return install("express") })
+
 // install installs the npm packages of a directory, as its lock file says,
 // unless they are there already.
 func install(dir string) error {
@@ -209,8 +212,8 @@ func install(dir string) error {
 	if err != nil {
 		return err
 	}
-	installed := filepath.Join(dir, "node_modules", "installed-from.json")
-	if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, lock) {
+	mark := filepath.Join(dir, "node_modules", "installed-from.json")
+	if have, err := os.ReadFile(mark); err == nil && bytes.Equal(have, lock) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -220,7 +223,7 @@ func install(dir string) error {
 	if out, err := npm.CombinedOutput(); err != nil {
 		return fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
-	return os.WriteFile(installed, lock, 0o600)
+	return os.WriteFile(mark, lock, 0o600)
 }
 
 // A safeBuffer is a bytes.Buffer for two goroutines.
