@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -202,6 +203,9 @@ func (s *Store) Close(ctx context.Context) error {
 	}
 	return failure(ctx, "close", s.coll.Database().Client().Disconnect(ctx))
 }
+
+// Format keeps a Store that is printed from showing how it reaches its server.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("mongostore.Store")) }
 
 // alone returns ctx without a session of the driver that the app may have put
 // there: what is stored must not depend on a transaction of the app's.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" //nolint:gosec // compares contents that nobody can choose, see comparison
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -221,6 +222,9 @@ func (s *Store) Close() {
 		s.client.Close()
 	}
 }
+
+// Format keeps a Store that is printed from showing the ids of what it wrote.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("valkeystore.Store")) }
 
 // milliseconds rounds up: 0 would mean "at once" to the server.
 func milliseconds(d time.Duration) int64 {
