@@ -262,6 +262,9 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 		o.progress("%s, %d at a time: round %d of %d", strings.Join(stores, ", "), parallel, round+1, o.rounds)
 		for _, w := range workloads {
 			for _, sub := range t.subjects {
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
 				if b := t.of(sub, w.name); b != nil {
 					if err := b.measure(); err != nil {
 						return nil, fmt.Errorf("%s, %s: %w", sub.where(), w.name, err)
@@ -293,6 +296,9 @@ func (t *table) add(ctx context.Context, s *servers, o options, sub subject) err
 	for _, w := range workloads {
 		if !w.suits(sub) {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		if err := check(sub, a, w); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
