@@ -4,7 +4,12 @@
 
 package main
 
-import "testing"
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"testing"
+)
 
 func TestGateAllocations(t *testing.T) {
 	s := testServers(t)
@@ -35,18 +40,26 @@ func allocations(t *testing.T, s *servers, sub subject) (map[string]int, error) 
 			continue // more or less, as the server's messages about the change come in
 		}
 		b, err := newBench(sub, a, w, 1)
-		if err == nil {
-			err = b.countAllocations(300)
-		}
-		if err == nil {
-			err = b.finish()
-		}
 		if err != nil {
 			return nil, err
 		}
-		allocs[w.name] = b.allocs
+		if allocs[w.name], err = countAllocations(b); err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
 	}
 	return allocs, nil
+}
+
+// countAllocations counts what a request allocates. The first slice warms up.
+func countAllocations(b *bench) (int, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	b.count = 300
+	for range 4 {
+		if err := b.measure(); err != nil {
+			return 0, err
+		}
+	}
+	return slices.Min(b.allocs), b.finish()
 }
 
 // Nothing of what is counted is the visitors' own.
@@ -57,14 +70,11 @@ func TestVisitorsAllocateNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		b, err := newBench(sub, a, workloads[0], 1)
-		if err == nil {
-			err = b.countAllocations(1000)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.allocs != 0 {
-			t.Errorf("%s without sessions: %d allocations, want 0", sub.on, b.allocs)
+		if n, err := countAllocations(b); n != 0 || err != nil {
+			t.Errorf("%s without sessions: %d allocations, want 0; %v", sub.on, n, err)
 		}
 	}
 }

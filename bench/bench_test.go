@@ -44,7 +44,7 @@ func benchmark(b *testing.B, sub subject, a *app, w workload) {
 		if w.path == pathLogin {
 			n = min(n, logins)
 		}
-		if _, _, err := visits.slice(n); err != nil {
+		if _, err := visits.slice(n); err != nil {
 			b.Fatal(err)
 		}
 		done += max(n, parallel)

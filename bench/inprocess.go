@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -24,10 +23,12 @@ type bench struct {
 	app      *app
 	visitors []*regular
 
-	count  int             // how many requests a slice is
-	took   []time.Duration // by a request, for each slice
-	cpu    []time.Duration // processor time of the whole process by a request, the same
-	allocs int             // of a request
+	count int // how many requests a slice is
+
+	// Of one request, for each slice.
+	took   []time.Duration
+	cpu    []time.Duration // processor time of the whole process
+	allocs []int           // of the whole process, too; what happens once in a while rounds down to nothing
 }
 
 // A regular is a visitor who comes again and again. For logins it has many
@@ -111,12 +112,12 @@ func (r *regular) settle(n int) error {
 }
 
 // slice is run, and gets the visitors ready for the next time.
-func (b *bench) slice(count int) (took, cpu time.Duration, err error) {
-	took, cpu, err = b.run(count)
+func (b *bench) slice(count int) (took time.Duration, err error) {
+	took, _, err = b.run(count)
 	if err == nil {
 		err = b.settle(count)
 	}
-	return took, cpu, err
+	return took, err
 }
 
 // each is how many of count requests each visitor sends.
@@ -170,7 +171,7 @@ func (b *bench) run(count int) (took, cpu time.Duration, err error) {
 func (b *bench) calibrate(slice time.Duration) error {
 	b.count = b.parallel
 	for {
-		took, _, err := b.slice(b.count)
+		took, err := b.slice(b.count)
 		if err != nil {
 			return err
 		}
@@ -185,34 +186,16 @@ func (b *bench) calibrate(slice time.Duration) error {
 // measure adds one slice.
 func (b *bench) measure() error {
 	runtime.GC() // nobody pays for what another one left behind
-	took, cpu, err := b.slice(b.count)
-	b.took, b.cpu = append(b.took, took), append(b.cpu, cpu)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	took, cpu, err := b.run(b.count)
+	runtime.ReadMemStats(&after)
+	if err == nil {
+		err = b.settle(b.count)
+	}
+	n := b.each(b.count) * b.parallel
+	b.took, b.cpu, b.allocs = append(b.took, took), append(b.cpu, cpu), append(b.allocs, int(after.Mallocs-before.Mallocs)/n)
 	return err
-}
-
-// countAllocations counts what a request allocates, in the whole process. What
-// happens once in a while rounds down to nothing.
-func (b *bench) countAllocations(requests int) error {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	requests = max(requests, 50*b.parallel) // what a slice itself allocates is nothing then
-	if b.workload.path == pathLogin {
-		requests = logins
-	}
-	b.allocs = math.MaxInt
-	for range 4 { // the first time warms up
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, _, err := b.run(requests)
-		runtime.ReadMemStats(&after)
-		if err == nil {
-			err = b.settle(requests)
-		}
-		if err != nil {
-			return err
-		}
-		b.allocs = min(b.allocs, int(after.Mallocs-before.Mallocs)/requests)
-	}
-	return nil
 }
 
 // finish checks that the counters count what was sent.
@@ -304,9 +287,6 @@ func (t *table) add(ctx context.Context, s *servers, o options, sub subject) err
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		b, err := newBench(sub, a, w, t.parallel)
-		if err == nil {
-			err = b.countAllocations(o.allocationRequests)
-		}
 		if err == nil {
 			err = b.calibrate(o.slice)
 		}

@@ -22,16 +22,15 @@ import (
 
 // options say how long everything takes.
 type options struct {
-	short              bool
-	rounds             int
-	slice              time.Duration // of one subject in one round
-	allocationRequests int
-	httpRounds         int
-	httpSlice          time.Duration
-	many               int // sessions
-	sweeps             int // runs
-	out, readme        string
-	started            time.Time
+	short       bool
+	rounds      int
+	slice       time.Duration // of one subject in one round
+	httpRounds  int
+	httpSlice   time.Duration
+	many        int // sessions
+	sweeps      int // runs
+	out, readme string
+	started     time.Time
 }
 
 func (o options) progress(format string, args ...any) {
@@ -50,7 +49,7 @@ func main() {
 
 func run(ctx context.Context) error {
 	o := options{
-		rounds: 11, slice: 40 * time.Millisecond, allocationRequests: 300,
+		rounds: 11, slice: 40 * time.Millisecond,
 		httpRounds: 5, httpSlice: 1200 * time.Millisecond, many: 1_000_000, sweeps: 5, started: time.Now(),
 	}
 	flag.BoolVar(&o.short, "short", false, "fewer and shorter rounds: to see that everything works, not for numbers")
@@ -65,7 +64,7 @@ func run(ctx context.Context) error {
 		return measureMillion(ctx, flag.Arg(1), flag.Arg(2), flag.Arg(3))
 	}
 	if o.short {
-		o.rounds, o.slice, o.allocationRequests = 3, 5*time.Millisecond, 100
+		o.rounds, o.slice = 3, 5*time.Millisecond
 		o.httpRounds, o.httpSlice = 2, 200*time.Millisecond
 		o.many, o.sweeps = 50_000, 1
 		if o.out == "" {

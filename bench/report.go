@@ -260,7 +260,7 @@ func (t *table) say(p *page, cpu bool) {
 	})
 	if cpu || t.parallel == clients {
 		head("allocations")
-		rows(func(subject) bool { return false }, func(_ subject, b *bench) string { return strconv.Itoa(b.allocs) })
+		rows(func(subject) bool { return false }, func(_ subject, b *bench) string { return strconv.Itoa(median(b.allocs)) })
 	}
 	if t.parallel == clients {
 		head("processor time of the process, ns")

@@ -242,7 +242,7 @@ func countCommands(ctx context.Context, s *servers, a *app, w workload) (n int, 
 		if err != nil {
 			return 0, err
 		}
-		if _, _, err := b.slice(requests); err != nil {
+		if _, err := b.slice(requests); err != nil {
 			return 0, err
 		}
 		after, err := commandsOf(ctx, s.valkey)
