@@ -47,7 +47,7 @@ type steppingDown struct {
 
 func (s steppingDown) Kill() {
 	s.t.Helper()
-	_, err := s.Do(bson.D{{Key: "replSetStepDown", Value: 5}, {Key: "secondaryCatchUpPeriodSecs", Value: 0}, {Key: "force", Value: true}})
+	_, err := s.Do(bson.D{{Key: "replSetStepDown", Value: 10}, {Key: "secondaryCatchUpPeriodSecs", Value: 0}, {Key: "force", Value: true}})
 	if err != nil && !mongo.IsNetworkError(err) {
 		s.t.Fatalf("replSetStepDown: %v", err)
 	}
@@ -86,7 +86,11 @@ func TestRefusals(t *testing.T) {
 	defer srv.Close()
 	point := func(mode any, data bson.D) {
 		t.Helper()
-		if _, err := server.Do(bson.D{{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: mode}, {Key: "data", Value: data}}); err != nil {
+		command := bson.D{{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: mode}}
+		if data != nil {
+			command = append(command, bson.E{Key: "data", Value: data})
+		}
+		if _, err := server.Do(command); err != nil {
 			t.Fatalf("configureFailPoint: %v", err)
 		}
 	}

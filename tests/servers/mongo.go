@@ -36,6 +36,7 @@ func StartMongo(tb testing.TB, options ...string) *Mongo {
 	s.command = append([]string{
 		program, "--port", port, "--bind_ip", "127.0.0.1", "--dbpath", db, "--replSet", "test", "--wiredTigerCacheSizeGB", "0.25",
 		"--setParameter", "enableTestCommands=1", // fail points
+		"--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
 	}, options...)
 	s.run()
 	return s
