@@ -3,12 +3,14 @@ package core_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"iter"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
 const stageSecret = "a secret of more than thirty-two bytes"
@@ -41,7 +44,7 @@ type stage struct {
 func newStage(t testing.TB, cfg core.Config) *stage {
 	t.Helper()
 	st := &stage{t: t, clock: newStageClock(), log: &stageLog{}, events: &stageEvents{}, name: "sid"}
-	st.store = &stageStore{Store: &mapstore.Store{Now: st.clock.Now}, ids: map[string]bool{}, touching: make(chan struct{}, 100)}
+	st.store = &stageStore{Store: &mapstore.Store{Now: st.clock.Now}, ids: map[string]bool{}, data: map[string]bool{}, touching: make(chan struct{}, 100)}
 	if cfg.Store == nil {
 		cfg.Store = st.store
 	}
@@ -66,8 +69,27 @@ func newStage(t testing.TB, cfg core.Config) *stage {
 	st.server = httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		st.handler(w, r)
 	})))
-	t.Cleanup(st.server.Close)
+	t.Cleanup(func() {
+		st.server.Close()
+		st.discreet(cfg)
+	})
 	return st
+}
+
+// discreet checks that neither the log nor an error that the Observer was told
+// holds an id, a secret or a value of a session.
+func (st *stage) discreet(cfg core.Config) {
+	st.t.Helper()
+	said := st.log.String() + st.events.said()
+	secrets := slices.Concat(slices.Collect(st.store.seen()), cfg.Secrets, cfg.SealKeys, st.store.values())
+	for _, secret := range secrets {
+		if len(secret) > 5 && strings.Contains(said, secret) { // shorter ones are words
+			st.t.Errorf("the log or an error has %q in it:\n%s", secret, said)
+		}
+	}
+	if suite.Suspicious(said) {
+		st.t.Errorf("the log or an error has something secret in it:\n%s", said)
+	}
 }
 
 // restarted is another Manager on the same store and under the same clock: the
@@ -228,6 +250,7 @@ type stageStore struct {
 	mu    sync.Mutex
 	calls []stageCall
 	ids   map[string]bool // every id that it ever saw
+	data  map[string]bool // and all data that it was given
 	fail  map[string]error
 
 	touching chan struct{} // a value for each Touch that was called, as long as there is room
@@ -246,6 +269,9 @@ func (s *stageStore) note(c stageCall) error {
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, c)
 	s.ids[c.id] = true
+	if c.data != "" {
+		s.data[c.data] = true
+	}
 	return s.fail[c.verb]
 }
 
@@ -279,6 +305,35 @@ func (s *stageStore) verbs() string {
 		verbs = append(verbs, c.verb)
 	}
 	return strings.Join(verbs, " ")
+}
+
+// values returns the texts that were stored under the keys of an app.
+func (s *stageStore) values() (texts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			texts = append(texts, v)
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	for data := range s.data {
+		var record map[string]any
+		if json.Unmarshal([]byte(data), &record) == nil {
+			delete(record, "cookie")
+			walk(record)
+		}
+	}
+	return texts
 }
 
 func (s *stageStore) seen() iter.Seq[string] {
@@ -373,6 +428,13 @@ func (e *stageEvents) Observe(_ context.Context, event core.Event) {
 	if event.Err != nil {
 		e.text.WriteString(event.Err.Error() + "\n")
 	}
+}
+
+// said returns the texts of all errors.
+func (e *stageEvents) said() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.text.String()
 }
 
 func (e *stageEvents) count(kind core.EventKind) int {

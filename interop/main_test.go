@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
 func TestMain(m *testing.M) {
@@ -23,20 +25,21 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
-	if expressStarted.Load() {
-		if p, err := oneExpress(); err == nil {
-			if err := p.stop(); err != nil {
-				fmt.Println("FAIL: the process of Express:", err)
-				code = max(code, 1)
+	os.Exit(suite.Run(m, func(code int) int {
+		if expressStarted.Load() {
+			if p, err := oneExpress(); err == nil {
+				if err := p.stop(); err != nil {
+					fmt.Println("FAIL: the process of Express:", err)
+					code = max(code, 1)
+				}
 			}
 		}
-	}
-	f := &figures
-	fmt.Printf("interop: %d pairs, %d rounds of random operations, %d statements of behaviour, %d requests\n",
-		f.pairs.Load(), f.rounds.Load(), f.statements.Load(), f.operations.Load())
-	for _, line := range reports.lines {
-		fmt.Println("interop:", line)
-	}
-	os.Exit(code)
+		f := &figures
+		fmt.Printf("interop: %d pairs, %d rounds of random operations, %d statements of behaviour, %d requests\n",
+			f.pairs.Load(), f.rounds.Load(), f.statements.Load(), f.operations.Load())
+		for _, line := range reports.lines {
+			fmt.Println("interop:", line)
+		}
+		return code
+	}))
 }

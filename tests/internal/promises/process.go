@@ -22,6 +22,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -49,7 +50,7 @@ func Main(m *testing.M, open func(settings json.RawMessage) (core.Store, error),
 			panic(err)
 		}
 	}
-	os.Exit(m.Run())
+	suite.Main(m)
 }
 
 // A Setup is what a process is told.

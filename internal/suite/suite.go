@@ -1,0 +1,136 @@
+// Package suite is for the tests of the repository alone: it runs the tests of a
+// package and fails them for what no single test looks at. Nothing that was
+// logged may look like an id, a cookie or a record, and no goroutine may be left
+// when all tests are over.
+//
+//	func TestMain(m *testing.M) { suite.Main(m) }
+package suite
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Main runs the tests of a package and ends the program.
+func Main(m *testing.M) { os.Exit(Run(m, nil)) }
+
+// Run is Main for a package that has something to do when its tests are over: it
+// calls after, which may be nil, before it looks for what is left.
+func Run(m *testing.M, after func(code int) int) (code int) {
+	said := new(transcript)
+	slog.SetDefault(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log.SetFlags(0)
+	log.SetOutput(said)
+	code = m.Run()
+	if after != nil {
+		code = after(code)
+	}
+	if fuzzing() {
+		return code // by workers that come and go
+	}
+	for _, line := range said.suspicious {
+		fmt.Fprintf(os.Stderr, "FAIL: a line of the log looks as if it had an id, a cookie or a record in it:\n%s\n", line)
+		code = max(code, 1)
+	}
+	if left := goroutines(patience); left != "" {
+		fmt.Fprintf(os.Stderr, "FAIL: goroutines are left:\n\n%s\n", left)
+		code = max(code, 1)
+	}
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "the end of the log:\n%s", said.tail())
+	}
+	return code
+}
+
+const patience = 10 * time.Second
+
+func fuzzing() bool {
+	for _, name := range []string{"test.fuzz", "test.fuzzworker"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
+			return true
+		}
+	}
+	return false
+}
+
+// A transcript is all that was logged.
+type transcript struct {
+	mu         sync.Mutex
+	lines      [][]byte // the last ones
+	suspicious []string // the first ones that are
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.suspicious) < 10 && Suspicious(string(p)) {
+		t.suspicious = append(t.suspicious, string(p))
+	}
+	const kept = 50
+	if len(t.lines) == kept {
+		t.lines = t.lines[1:]
+	}
+	t.lines = append(t.lines, bytes.Clone(p))
+	return len(p), nil
+}
+
+func (t *transcript) tail() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Join(t.lines, nil)
+}
+
+// secretly matches what an id, a signed id and a record look like. No other word
+// of a log is as long as an id.
+var secretly = regexp.MustCompile(`[A-Za-z0-9_-]{32}|s(:|%3A)[^ ]{20}|\{\\?"(\w|\$)`)
+
+// Suspicious tells whether text may hold an id, a cookie or a record.
+func Suspicious(text string) bool { return secretly.MatchString(text) }
+
+// goroutines waits until no goroutine is left but those of the test binary
+// itself, and returns the others if there are any after some time.
+func goroutines(patience time.Duration) (left string) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		runtime.GC() // what is collected may end its own
+		if left = others(); left == "" || time.Now().After(end) {
+			return left
+		}
+	}
+}
+
+// others returns the stacks of the goroutines but this one and those of the
+// runtime.
+func others() string {
+	stacks := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(stacks, true)
+		if n < len(stacks) {
+			stacks = stacks[:n]
+			break
+		}
+		stacks = make([]byte, 2*len(stacks))
+	}
+	var left []string
+	for i, stack := range strings.Split(string(stacks), "\n\n") {
+		switch {
+		case i == 0: // this one
+		case strings.Contains(stack, "testing.(*F).Fuzz"), strings.Contains(stack, "os/signal.signal_recv"), strings.Contains(stack, "os/signal.loop"):
+		case strings.Contains(stack, "testing.runTests"), strings.Contains(stack, "testing.(*M).startAlarm"):
+		default:
+			left = append(left, strings.TrimSpace(stack))
+		}
+	}
+	return strings.Join(left, "\n\n")
+}
