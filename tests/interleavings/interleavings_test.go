@@ -1,0 +1,272 @@
+// Package interleavings drives two requests on one session through every order of
+// their store calls, and compares what comes of them with what a small model
+// allows: spec_test.go is the model, ops_test.go what requests do.
+package interleavings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
+)
+
+// A play is one pair of requests.
+type play struct{ first, second op }
+
+func (p play) String() string { return p.first.name + " and " + p.second.name }
+
+// pairs returns all pairs of some requests, with each one itself.
+func pairs(of []op) (all []play) {
+	for i := range of {
+		for j := range i + 1 {
+			all = append(all, play{of[j], of[i]})
+		}
+	}
+	return all
+}
+
+// perform runs the requests in an order that begins with those choices, and
+// returns all that were made. quiet returns when nothing moves any more. Where
+// the order turns out to differ from one that was performed only in things that
+// are apart, differs is false.
+func (p play) perform(st *stage, first schedule, quiet func(), apart func(a, b string) bool) (made schedule, o outcome, differs bool, err error) {
+	c, err := st.newCast(p.first, p.second)
+	if err != nil {
+		return nil, outcome{}, false, err
+	}
+	c.begin()
+	differs = true
+	for {
+		quiet()
+		stops := c.choices()
+		if len(stops) == 0 {
+			break
+		}
+		taken := 0
+		if len(made) < len(first) {
+			if err := first[len(made)].check(stops); err != nil {
+				return made, outcome{}, false, err
+			}
+			made = append(made, first[len(made)])
+			taken = made[len(made)-1].taken
+		} else if differs {
+			var next choice
+			if next, differs = made.choose(labelsOf(stops), apart); differs {
+				made = append(made, next)
+				taken = next.taken
+			}
+		}
+		c.let(stops[taken])
+	}
+	if !c.over() {
+		return made, outcome{}, false, errors.New("a request waits for something that does not happen")
+	}
+	c.running.Wait()
+	o, err = c.outcome()
+	return made, o, differs, err
+}
+
+// apartIn returns what tells whether two things do not touch each other, so that
+// it makes no difference which of them comes first: neither to what is stored, nor
+// to whether one request is over before the other starts. Where both come to the
+// same process, they also meet in what it remembers.
+func apartIn(s setting) func(a, b string) bool {
+	one := func(a, b string) bool {
+		switch a {
+		case "starts":
+			return b == "starts"
+		case "load":
+			return b == "load" || s.processes == 2 && b == "touch"
+		case "touch":
+			return s.processes == 2 && b == "touch"
+		case "arrives":
+			return b != "arrives" && b != "starts" && b != "time passes"
+		}
+		return false
+	}
+	return func(a, b string) bool {
+		return a[0] != b[0] && (one(a[2:], b[2:]) || one(b[2:], a[2:]))
+	}
+}
+
+// A result is what came of one order.
+type result struct {
+	play    play
+	order   schedule
+	outcome outcome
+	allowed map[outcome]bool
+	err     error // what is wrong with it, if anything
+}
+
+// isAllowed tells whether there is such an outcome. What may be where one request
+// is over before the other starts may also be where they are under way together.
+func (r result) isAllowed() bool {
+	o := r.outcome
+	for _, o.order = range []order{together, firstFirst, secondFirst} {
+		if r.allowed[o] && (o.order == r.outcome.order || r.outcome.order == together) {
+			return true
+		}
+	}
+	return false
+}
+
+// everyOrder performs pairs in every order, on stores in memory, until each
+// returns false.
+func everyOrder(t *testing.T, s setting, all []play, open func() store, apart func(a, b string) bool, each func(result) (goOn bool)) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := open()
+		if c, ok := inner.(io.Closer); ok {
+			defer c.Close()
+		}
+		st, err := newStage(inner, s, time.Sleep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range all {
+			r := result{play: p, allowed: allowed(p.first, p.second, s.timing != recent)}
+			for first := (schedule{}); first != nil; first = r.order.next() {
+				var differs bool
+				r.order, r.outcome, differs, r.err = p.perform(st, first, synctest.Wait, apart)
+				if r.err == nil && !r.isAllowed() {
+					r.err = errors.New("this is not allowed")
+				}
+				if (differs || r.err != nil) && !each(r) {
+					return
+				}
+				if r.err != nil {
+					return // requests may be left behind
+				}
+			}
+		}
+	})
+}
+
+// fail reports a result.
+func (r result) fail(t *testing.T) {
+	t.Helper()
+	t.Errorf("%v: %v\nthe order: %v\nthe outcome: %v", r.play, r.err, r.order, r.outcome)
+	for o := range r.allowed {
+		t.Log("allowed: ", o)
+	}
+}
+
+// memory returns a store whose sweeper stays out of the way.
+func memory() store {
+	s, err := memorystore.NewWith(memorystore.Options{SweepInterval: 1000 * idle})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// every returns all settings.
+func every() (all []setting) {
+	for _, timing := range []timing{recent, due, unknown} {
+		for _, kind := range []kind{full, plain, apart} {
+			for processes := range 2 {
+				all = append(all, setting{kind, 1 + processes, timing})
+			}
+		}
+	}
+	return all
+}
+
+// An attained is what was reached of what is allowed, with an extension due or
+// not.
+type attained struct {
+	mu               sync.Mutex
+	reached, allowed [2]map[string]map[outcome]bool // by pair
+	orders, longest  int
+}
+
+func (a *attained) note(r result, s setting) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := 0
+	if s.timing != recent {
+		i = 1
+	}
+	if a.reached[i] == nil {
+		a.reached[i], a.allowed[i] = make(map[string]map[outcome]bool), make(map[string]map[outcome]bool)
+	}
+	pair := r.play.String()
+	if a.reached[i][pair] == nil {
+		a.reached[i][pair] = make(map[outcome]bool)
+	}
+	if a.allowed[i][pair] == nil {
+		a.allowed[i][pair] = make(map[outcome]bool)
+		for o := range r.allowed {
+			a.allowed[i][pair][o.apart()] = true
+		}
+	}
+	a.reached[i][pair][r.outcome.apart()] = true
+	a.orders++
+	a.longest = max(a.longest, len(r.order))
+}
+
+// count returns how many outcomes are allowed, and those that were not reached.
+func (a *attained) count() (allowed int, missed []string) {
+	for i, pairs := range a.allowed {
+		for pair, all := range pairs {
+			allowed += len(all)
+			for o := range all {
+				if !a.reached[i][pair][o] {
+					missed = append(missed, fmt.Sprintf("%s: %v", pair, o))
+				}
+			}
+		}
+	}
+	return allowed, missed
+}
+
+// TestEveryOrderOfTwoRequests performs every pair in every order, on stores with
+// all abilities and with few, with one process and with two, with extensions due
+// and not. By default, where extensions are due, it is a part of the pairs.
+func TestEveryOrderOfTwoRequests(t *testing.T) {
+	var few []op
+	for _, o := range ops {
+		switch o.name {
+		case "read", "update", "renew", "destroy", "expire":
+			few = append(few, o)
+		}
+	}
+	long := soak.For(t) > 0
+	began, sum := time.Now(), new(attained)
+	t.Run("settings", func(t *testing.T) {
+		for _, s := range every() {
+			of := ops
+			if !long && s.timing != recent {
+				if s.kind != full {
+					continue
+				}
+				of = few
+			}
+			t.Run(s.String(), func(t *testing.T) {
+				t.Parallel()
+				orders := 0
+				everyOrder(t, s, pairs(of), memory, apartIn(s), func(r result) bool {
+					if r.err != nil {
+						r.fail(t)
+						return false
+					}
+					orders++
+					sum.note(r, s)
+					return true
+				})
+				t.Logf("%d pairs of requests in %d orders", len(pairs(of)), orders)
+			})
+		}
+	})
+	allowed, missed := sum.count()
+	t.Logf("%d pairs of requests: %d orders of up to %d things each in %v; of %d outcomes that are allowed %d were reached, and no other",
+		len(pairs(ops)), sum.orders, sum.longest, time.Since(began).Round(time.Millisecond), allowed, allowed-len(missed))
+	for _, m := range missed[:min(10, len(missed))] {
+		t.Errorf("allowed but never reached, so that the model allows too much: %s", m)
+	}
+}

@@ -1,0 +1,359 @@
+package interleavings
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+const idle = time.Hour
+
+// A store is one that can be looked into.
+type store interface {
+	core.Store
+	core.Lister
+}
+
+// A setting is what the requests meet, apart from each other.
+type setting struct {
+	kind      kind
+	processes int    // that they come to: one or two
+	timing    timing // of extensions
+}
+
+type timing int
+
+const (
+	recent  timing = iota // nothing is due
+	due                   // the processes know the session, and an extension is due
+	unknown               // the processes have not seen the session, and an extension is due
+)
+
+func (s setting) String() string {
+	return fmt.Sprintf("store %v, %d processes, %s", s.kind, s.processes, [...]string{"nothing due", "an extension due", "session not seen before"}[s.timing])
+}
+
+// A stage is where it happens: the processes that requests come to, and their
+// store.
+type stage struct {
+	inner   store
+	gate    *gate
+	gated   core.Store
+	setting setting
+	servers [2]http.Handler // by request
+	other   http.Handler    // of another process
+	admin   *core.Manager   // of it
+	elapse  func(time.Duration)
+	left    []string // what the last cast left in the store
+}
+
+// newStage starts the processes. elapse lets time pass.
+func newStage(inner store, s setting, elapse func(time.Duration)) (*stage, error) {
+	st := &stage{inner: inner, gate: new(gate), setting: s, elapse: elapse}
+	st.gated = s.kind.wrap(inner, st.gate)
+	serve := func(m *core.Manager, who int) http.Handler {
+		return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			body, err := ctx.Value(handleKey{}).(handle)(ctx, core.FromContext(ctx), who)
+			if err != nil {
+				w.WriteHeader(core.HTTPStatus(err))
+				return
+			}
+			_, _ = fmt.Fprint(w, body)
+		}))
+	}
+	var m *core.Manager
+	for who := range st.servers {
+		if who < s.processes {
+			var err error
+			if m, err = manager(st.gated); err != nil {
+				return nil, err
+			}
+		}
+		st.servers[who] = serve(m, who)
+	}
+	var err error
+	if st.admin, err = manager(st.gated); err != nil {
+		return nil, err
+	}
+	st.other = serve(st.admin, 0)
+	return st, nil
+}
+
+var secrets = []string{"a secret of more than thirty-two bytes"}
+
+func manager(store core.Store) (*core.Manager, error) {
+	return core.New(core.Config{
+		Store: store, Secrets: secrets, IdleTimeout: idle, StoreTimeout: 1000 * idle,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+// A cast is who takes part: two requests about one session.
+type cast struct {
+	*stage
+	ops    [2]op
+	id     string // of the session
+	cookie string // its
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	browser string                        // its cookie
+	started [2]bool                       //
+	order   order                         //
+	answers [2]*httptest.ResponseRecorder //
+	results [2]error                      // of what is done from outside
+	arrived [2]bool                       // or done
+}
+
+// newCast begins a session that nobody else has.
+func (st *stage) newCast(first, second op) (*cast, error) {
+	ctx := context.Background()
+	for _, id := range st.left {
+		if err := st.inner.Delete(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	st.left = nil
+	w := ask(ctx, st.other, "", func(_ context.Context, s *core.Session, _ int) (any, error) {
+		counter.Set(s, 1)
+		same.Set(s, "0")
+		user.Set(s, "ann")
+		ticket.Set(s, "T")
+		s.Flash("info", "hello")
+		return s.ID(), nil
+	})
+	c := &cast{stage: st, ops: [2]op{first, second}, id: w.Body.String(), cookie: cookieOf(w), browser: cookieOf(w)}
+	if w.Code != http.StatusOK || c.cookie == "" {
+		return nil, fmt.Errorf("there is no session to begin with: status %d", w.Code)
+	}
+	if st.setting.timing != unknown {
+		for _, server := range st.servers {
+			if w := ask(ctx, server, c.cookie, ops[0].handle); w.Body.String() != "1" {
+				return nil, fmt.Errorf("the session is not there: %d %q", w.Code, w.Body)
+			}
+		}
+	}
+	if st.setting.timing != recent {
+		st.elapse(idle / 2)
+	}
+	return c, nil
+}
+
+type handleKey struct{}
+
+// ask sends a request with that cookie.
+func ask(ctx context.Context, server http.Handler, cookie string, do handle) *httptest.ResponseRecorder {
+	ctx = context.WithValue(ctx, handleKey{}, do)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://example.com/", http.NoBody)
+	if err != nil {
+		panic(err)
+	}
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	w := httptest.NewRecorder()
+	server.ServeHTTP(w, r)
+	return w
+}
+
+// begin has both come to the gate.
+func (c *cast) begin() {
+	for who, o := range c.ops {
+		c.running.Go(func() { c.run(o, who) })
+	}
+}
+
+func (c *cast) run(o op, who int) {
+	ctx := by(context.Background(), who)
+	switch {
+	case o.expires:
+		c.gate.wait(ctx, "time passes", func() { c.elapse(idle + time.Second) })()
+		c.note(func() { c.arrived[who] = true })
+	case o.outside != nil:
+		c.gate.wait(ctx, "starts", nil)()
+		err := o.outside(c, ctx)
+		c.note(func() { c.results[who], c.arrived[who] = err, true })
+	default:
+		end := c.gate.wait(ctx, "starts", nil)
+		var cookie string
+		c.note(func() {
+			if !o.late {
+				cookie = c.browser
+			}
+		})
+		end()
+		answer := ask(ctx, c.servers[who], cookie, o.handle)
+		c.note(func() { c.answers[who] = answer })
+		end = c.gate.wait(ctx, "arrives", nil)
+		c.note(func() {
+			c.arrived[who] = true
+			if set := answer.Header().Get("Set-Cookie"); strings.Contains(set, "Max-Age=0") {
+				c.browser = ""
+			} else if set != "" {
+				c.browser = cookieOf(answer)
+			}
+		})
+		end()
+	}
+}
+
+// let lets a thing be done.
+func (c *cast) let(s *stop) {
+	who := int(s.label[0] - '1')
+	c.note(func() {
+		if other := 1 - who; !c.started[who] && (c.answers[other] != nil || c.arrived[other]) {
+			c.order = firstFirst + order(other)
+		}
+		c.started[who] = true
+	})
+	c.gate.do(s)
+}
+
+func (c *cast) note(what func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	what()
+}
+
+// choices returns what may come next. That an answer arrives matters to a request
+// that has not started, and to another answer that has not arrived; in between
+// it waits.
+func (c *cast) choices() []*stop {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []*stop
+	for _, s := range c.gate.stops() {
+		other := 1 - int(s.label[0]-'1')
+		under := c.started[other] && !c.arrived[other] && c.answers[other] == nil
+		if strings.HasSuffix(s.label, "arrives") && under && c.ops[other].isRequest() {
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// over tells whether both have come to their end.
+func (c *cast) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.arrived[0] && c.arrived[1]
+}
+
+func cookieOf(r *httptest.ResponseRecorder) string {
+	cookie, _, _ := strings.Cut(r.Header().Get("Set-Cookie"), ";")
+	return cookie
+}
+
+// idIn returns the id in a cookie.
+func idIn(cookie string) string {
+	_, value, _ := strings.Cut(cookie, "=")
+	value, _ = url.QueryUnescape(value)
+	id, _, _ := strings.Cut(strings.TrimPrefix(value, "s:"), ".")
+	return id
+}
+
+// outcome looks at what there is.
+func (c *cast) outcome() (outcome, error) {
+	o := outcome{order: c.order}
+	names := map[string]id{c.id: original}
+	cookies := map[string]id{"": none, c.cookie: original}
+	for who, r := range c.answers {
+		a := &o.answers[who]
+		if r == nil {
+			switch err := c.results[who]; {
+			case c.ops[who].expires:
+			case err == nil:
+				a.status = http.StatusOK
+			case errors.Is(err, core.ErrNotFound):
+				a.status = http.StatusNotFound
+			default:
+				a.status = core.HTTPStatus(err)
+			}
+			continue
+		}
+		a.status = r.Code
+		if a.status == http.StatusOK {
+			a.body = r.Body.String()
+		}
+		switch set := r.Header()["Set-Cookie"]; {
+		case len(set) > 1:
+			return o, fmt.Errorf("%d cookies are set", len(set))
+		case len(set) == 0:
+		case strings.Contains(set[0], "Max-Age=0"):
+			a.cookie = deletes
+		default:
+			a.cookie = sets + setCookie(own(who))
+			names[idIn(cookieOf(r))] = own(who)
+			cookies[cookieOf(r)] = own(who)
+		}
+	}
+	var known bool
+	if o.browser, known = cookies[c.browser]; !known {
+		return o, errors.New("the browser has a cookie that was not given out")
+	}
+	for rec, err := range c.inner.All(context.Background()) {
+		if err != nil {
+			return o, err
+		}
+		c.left = append(c.left, rec.ID)
+		name, known := names[rec.ID]
+		if !known {
+			return o, fmt.Errorf("a record is stored whose id nobody was given: %s", rec.Data)
+		}
+		if o.stored[name], err = decode(rec.Data); err != nil {
+			return o, err
+		}
+	}
+	c.elapse(3 * idle / 4)
+	for id, name := range names {
+		if r := &o.stored[name]; r.life == live {
+			_, err := c.inner.Load(context.Background(), id)
+			if r.fresh = err == nil; err != nil && !errors.Is(err, core.ErrNotFound) {
+				return o, err
+			}
+		}
+	}
+	return o, nil
+}
+
+// decode reads what is stored.
+func decode(text []byte) (record, error) {
+	var r struct {
+		Cookie    json.RawMessage
+		Cloakroom struct{ Retired json.RawMessage } `json:"__cloakroom"`
+
+		N                              int
+		Same, Key1, Key2, User, Ticket string
+		Flash                          map[string][]string
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	if err := decoder.Decode(&r); err != nil {
+		return record{}, err
+	}
+	if r.Cloakroom.Retired != nil {
+		return record{life: retired}, nil
+	}
+	d := data{n: r.N, same: r.Same, key1: r.Key1, key2: r.Key2, user: r.User, ticket: r.Ticket, flash: strings.Join(r.Flash["info"], ",")}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(text, &keys); err != nil {
+		return record{}, err
+	}
+	for key := range keys {
+		if !strings.Contains(" cookie __cloakroom n same key1 key2 user ticket flash ", " "+key+" ") {
+			d.extra += key + " "
+		}
+	}
+	return record{life: live, data: d}, nil
+}

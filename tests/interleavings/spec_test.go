@@ -1,0 +1,398 @@
+package interleavings
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// This file says what two requests may do to each other: a small model in which
+// one thing happens after the other. A request
+//
+//   - starts: the browser sends the cookie that it has then,
+//   - looks: its session is what is stored under that cookie's id at that moment,
+//   - acts at once, where it destroys the session or takes a value,
+//   - commits: its changes are put on what is stored at that moment, or none of
+//     them where the session has ended,
+//   - and its answer arrives: the browser keeps the cookie that it brings.
+//
+// Where an extension of the session's life is due, that happens at any time
+// between. Each of these steps is a single one, and the steps of two requests
+// come in any order. What can come of that is what is allowed, and nothing else.
+
+// An id is a session's.
+type id int
+
+const (
+	none     id = iota
+	original    // of the session that both requests are about
+	firsts      // of the session that the first request makes, if it makes one
+	seconds     // and the second
+)
+
+var ids = [...]string{"none", "S", "S1", "S2"}
+
+func (i id) String() string { return ids[i] }
+
+// data is what a session holds.
+type data struct {
+	n                          int // counts
+	same                       string
+	key1, key2                 string // of the first and of the second request
+	user, ticket, flash, extra string // extra: what must not be there
+}
+
+// A record is what is stored under an id.
+type record struct {
+	life  life
+	data  data
+	fresh bool // its life was extended
+}
+
+type life int
+
+const (
+	absent  life = iota
+	live         // a session
+	retired      // the id was given up for another one; no data
+)
+
+// A request is one of two.
+type request struct {
+	cookie  id   // that it was sent with
+	found   bool // a session, with
+	seen    data // this in it
+	retired bool // or an id that was given up
+	done    int  // how many of its steps
+	extends bool // an extension is due and not done
+	gone    bool // what it did at once found that the session has ended
+
+	answer
+}
+
+// An answer is what the client gets.
+type answer struct {
+	status int
+	body   string
+	cookie setCookie
+}
+
+// A setCookie is what an answer does to the browser's cookie: nothing, delete it,
+// or set it to an id.
+type setCookie int
+
+const (
+	keeps   setCookie = iota
+	deletes           // and from here on: sets + id
+	sets
+)
+
+// A world is all there is: what is stored, what the browser has, and how far the
+// requests are.
+type world struct {
+	stored   [len(ids)]record
+	browser  id
+	requests [2]request
+	known    bool // that the original session has ended, to the process of a request that ended it
+	order    order
+}
+
+// An order tells whether one was over before the other began.
+type order int
+
+const (
+	together order = iota
+	firstFirst
+	secondFirst
+)
+
+// An outcome is what is left when both requests are over.
+type outcome struct {
+	stored  [len(ids)]record
+	browser id
+	answers [2]answer
+	order   order
+}
+
+func (w world) outcome() outcome {
+	return outcome{w.stored, w.browser, [2]answer{w.requests[0].answer, w.requests[1].answer}, w.order}
+}
+
+// apart returns the outcome without the order.
+func (o outcome) apart() outcome {
+	o.order = together
+	return o
+}
+
+func (o outcome) String() string {
+	var s strings.Builder
+	for i, a := range o.answers {
+		fmt.Fprintf(&s, "%d: %v; ", i+1, a)
+	}
+	s.WriteString([...]string{"together", "1 first", "2 first"}[o.order])
+	fmt.Fprintf(&s, "; the browser has %v; stored:", o.browser)
+	for i, r := range o.stored {
+		switch r.life {
+		case retired:
+			fmt.Fprintf(&s, " %v retired", id(i))
+		case live:
+			fmt.Fprintf(&s, " %v%+v", id(i), r.data)
+			if !r.fresh {
+				s.WriteString(" not extended")
+			}
+		}
+	}
+	return s.String()
+}
+
+func (a answer) String() string {
+	s := fmt.Sprintf("%d %q", a.status, a.body)
+	switch {
+	case a.cookie == deletes:
+		s += ", cookie deleted"
+	case a.cookie >= sets:
+		s += fmt.Sprintf(", cookie %v", id(a.cookie-sets))
+	}
+	return s
+}
+
+// A step is one thing that happens. Where the model leaves open what, it returns
+// one world for each.
+type step func(w world, who int) []world
+
+// only makes a step of what leaves nothing open.
+func only(do func(w *world, r *request, who int)) step {
+	return func(w world, who int) []world {
+		do(&w, &w.requests[who], who)
+		return []world{w}
+	}
+}
+
+var start = only(func(w *world, r *request, _ int) { r.cookie = w.browser })
+
+// startWithout is that of a visitor whose browser had no cookie then.
+var startWithout = only(func(_ *world, r *request, _ int) { r.cookie = none })
+
+// startOutside is that of what is no request.
+var startOutside = only(func(*world, *request, int) {})
+
+var look = only(func(w *world, r *request, _ int) {
+	rec := w.stored[r.cookie]
+	r.found, r.retired = rec.life == live, rec.life == retired
+	if r.found {
+		r.seen = rec.data
+	}
+})
+
+// extend is beside the other steps, where it is due.
+func extend(w world, who int) world {
+	r := &w.requests[who]
+	if rec := &w.stored[r.cookie]; rec.life == live {
+		rec.fresh = true
+	}
+	r.extends = false
+	return w
+}
+
+var arrive = only(func(w *world, r *request, _ int) {
+	switch {
+	case r.answer.cookie == deletes:
+		w.browser = none
+	case r.answer.cookie >= sets:
+		w.browser = id(r.answer.cookie - sets)
+	}
+})
+
+func (r *request) ok(body any) { r.status, r.body = http.StatusOK, fmt.Sprint(body) }
+
+// refuse says that the session has ended.
+func (r *request) refuse() { r.answer = answer{status: http.StatusConflict} }
+
+// own returns the id of the session that a request makes.
+func own(who int) id { return firsts + id(who) }
+
+// reads is the commit of a request that changes nothing.
+func reads(body func(seen data) any) step {
+	return only(func(_ *world, r *request, _ int) {
+		if r.gone {
+			r.refuse()
+			return
+		}
+		r.ok(body(r.seen))
+	})
+}
+
+// changes is the commit of a request that changes its session, or makes one where
+// there is none. The body is from what the request has seen.
+func changes(change func(d *data, r *request, who int), body func(seen data) any) step {
+	return only(func(w *world, r *request, who int) {
+		rec := &w.stored[r.cookie]
+		switch {
+		case r.found && rec.life == live:
+			change(&rec.data, r, who)
+			rec.fresh = true
+		case r.found, r.retired:
+			r.refuse()
+			return
+		default:
+			w.make(r, who, data{}, func(d *data) { change(d, r, who) })
+		}
+		r.ok(body(r.seen))
+	})
+}
+
+// make stores a new session and sets its cookie.
+func (w *world) make(r *request, who int, d data, change func(d *data)) {
+	change(&d)
+	w.stored[own(who)] = record{live, d, true}
+	r.answer.cookie = sets + setCookie(own(who))
+}
+
+// renews is the commit of a request that gives its session a new id, with what is
+// stored or without.
+func renews(keep bool) step {
+	return only(func(w *world, r *request, who int) {
+		rec := &w.stored[r.cookie]
+		var d data
+		switch {
+		case r.found && rec.life == live:
+			if keep {
+				d = rec.data
+			}
+			*rec, w.known = record{life: retired}, true
+		case r.found, r.retired:
+			r.refuse()
+			return
+		}
+		w.make(r, who, d, func(d *data) { d.user = name(who) })
+		r.ok("ok")
+	})
+}
+
+// destroys is done at once, whatever else the session holds by then. Where
+// another request has ended it in the meantime, there is nothing left to end. A
+// process that knows does nothing more; one that does not know removes even the
+// mark of an id that was given up, and deletes the cookie.
+func destroys(w world, who int) []world {
+	r := &w.requests[who]
+	if r.retired || r.cookie == none {
+		return []world{w}
+	}
+	r.answer.cookie = deletes
+	if !r.found {
+		return []world{w}
+	}
+	rec := &w.stored[r.cookie]
+	if wasLive := rec.life == live; wasLive || !w.known {
+		*rec, w.known = record{}, w.known || wasLive
+		return []world{w}
+	}
+	nothing := w
+	nothing.requests[who].answer.cookie = keeps
+	*rec = record{}
+	return []world{nothing, w}
+}
+
+// takes is done at once.
+var takes = only(func(w *world, r *request, _ int) {
+	rec := &w.stored[r.cookie]
+	switch {
+	case r.retired:
+		r.gone = true
+	case !r.found || r.seen.ticket == "":
+		r.seen.ticket = ""
+	case rec.life != live:
+		r.gone = true
+	default:
+		r.seen.ticket = rec.data.ticket
+		if rec.data.ticket != "" {
+			rec.data.ticket, rec.fresh = "", true
+		}
+	}
+})
+
+// expires is the passing of time in which nothing else happens.
+var expires = only(func(w *world, _ *request, _ int) { w.stored = [len(ids)]record{} })
+
+// revokes ends the session from outside of its requests, whether or not it is
+// still the visitor's.
+var revokes = only(func(w *world, _ *request, _ int) { w.stored[original] = record{} })
+
+// looksOutside and revokesOutside are of Manager.Edit.
+var looksOutside = only(func(w *world, r *request, _ int) { r.found = w.stored[original].life == live })
+
+var revokesOutside = only(func(w *world, r *request, _ int) {
+	if r.status = http.StatusNotFound; r.found {
+		w.stored[original] = record{}
+		r.status = http.StatusOK
+	}
+})
+
+// allowed returns what can come of two requests. Where due is set, an extension
+// is.
+func allowed(first, second op, due bool) map[outcome]bool {
+	begin := begins(due)
+	steps := [2][]step{first.spec, second.spec}
+	for i, o := range []op{first, second} {
+		begin.requests[i].extends = due && o.isRequest()
+	}
+	all, seen := make(map[outcome]bool), make(map[world]bool)
+	var from func(w world)
+	from = func(w world) {
+		if seen[w] {
+			return
+		}
+		seen[w] = true
+		over := true
+		for who := range w.requests {
+			r := &w.requests[who]
+			left := len(steps[who]) - r.done
+			if left > 1 || left == 1 && !r.extends {
+				over = false
+				w := w
+				if r.done == 0 && answered(w.requests[1-who], steps[1-who]) {
+					w.order = firstFirst + order(1-who)
+				}
+				for _, next := range steps[who][r.done](w, who) {
+					next.requests[who].done++
+					from(next)
+				}
+			}
+			if r.extends && r.done > 0 {
+				over = false
+				from(extend(w, who))
+			}
+		}
+		if over {
+			all[w.outcome()] = true
+		}
+	}
+	from(begin)
+	return all
+}
+
+// answered tells whether all is done but that the answer arrives.
+func answered(r request, steps []step) bool {
+	return !r.extends && (r.done == len(steps) || r.done == len(steps)-1 && r.status != 0)
+}
+
+// begins is the world before the two requests.
+func begins(due bool) world {
+	w := world{browser: original}
+	w.stored[original] = record{live, data{n: 1, same: "0", user: "ann", ticket: "T", flash: "hello"}, !due}
+	return w
+}
+
+func name(who int) string { return string(rune('1' + who)) }
+
+// without returns a list with commas between, less the messages of another.
+func without(list, less string) string {
+	left := strings.Split(list, ",")
+	for m := range strings.SplitSeq(less, ",") {
+		if i := slices.Index(left, m); i >= 0 {
+			left = slices.Delete(left, i, i+1)
+		}
+	}
+	return strings.Join(left, ",")
+}
