@@ -246,13 +246,13 @@ func TestLoading(t *testing.T) {
 	server.Kill()
 	server.Launch()
 	server.Await("LOADING", func() error {
-		err := verbs["touch"](t, s)
+		err := verbs["create"](t, s)
 		if failure := (*core.StoreError)(nil); errors.As(err, &failure) && failure.Class == "server is loading its data" {
 			return nil
 		}
-		return errors.New("touch: " + errors.Join(err, errors.New("is not what is wanted")).Error())
+		return errors.New("create: " + errors.Join(err, errors.New("is not what is wanted")).Error())
 	})
-	refused(t, s, "server is loading its data", "create", "update", "touch", "delete")
+	refused(t, s, "server is loading its data", "create", "update", "delete") // the others are tried again until that is over
 	servers.Await(t, "recovery", func() error {
 		switch status, _, _ := a.get("/add", cookie); status {
 		case http.StatusOK:
@@ -296,7 +296,7 @@ func TestClusterDown(t *testing.T) {
 	other := strconv.FormatInt((slot+1)%16384, 10)
 	server.Must("CLUSTER", "DELSLOTS", other)
 	serves("cluster_state:fail")
-	refused(t, s, "cluster is down", "create", "update", "touch", "delete")
+	refused(t, s, "cluster is down", "create", "update", "delete") // the others are tried again until that is over
 	server.Must("CLUSTER", "ADDSLOTS", other)
 	serves("cluster_state:ok")
 	allowed(t, s, "load", "touch", "delete")
