@@ -768,7 +768,8 @@ func isUnknown(err error) bool {
 // could not tell, as err says: judge looks at what is stored (nil: nothing)
 // and decides. Sending the same bytes again is safe, because the store applies
 // them only to the state that they were made for. What it then answers may be
-// about the first copy, which came after all, so that is looked at too.
+// about the first copy, which came after all, so that is looked at too. Where the
+// second copy is refused, the first one may come yet.
 func (m *Manager) settle(ctx context.Context, err error, send func() error, judge func(stored *document) error, next *document) error {
 	resent := false
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
@@ -776,7 +777,7 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 		failed := errors.As(err, &failure)
 		unknown := failed && failure.Outcome == Unknown
 		switch {
-		case err == nil, failed && !unknown, !unknown && !resent:
+		case err == nil, !unknown && !resent:
 			return err
 		case unknown:
 			select {
@@ -800,9 +801,9 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 		switch verdict := judge(stored); {
 		case errors.Is(verdict, errNotYet) && unknown:
 			err, resent = send(), true
-		case errors.Is(verdict, errNotYet):
+		case errors.Is(verdict, errNotYet) && !failed:
 			return err
-		case errors.Is(verdict, ErrUnknownOutcome):
+		case errors.Is(verdict, errNotYet), errors.Is(verdict, ErrUnknownOutcome):
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		default:
 			return verdict

@@ -173,6 +173,32 @@ func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 	}
 }
 
+func TestARefusalDoesNotSettleWhatBecameOfTheFirstCopy(t *testing.T) {
+	for _, verb := range []string{"create", "update", "replace"} {
+		t.Run(verb, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				faulty := &faultyStore{Store: &replacer{Store: new(mapstore.Store)}}
+				m, cookie := process(t, faulty), ""
+				if verb != "create" {
+					cookie = visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+				}
+				s := load(t, m, cookie)
+				synctest.Wait()
+				counter.Update(s, func(n int) int { return n + 1 })
+				if verb == "replace" {
+					_ = s.Renew()
+				}
+				faulty.failOnce(verb, outage{err: errors.New("connection reset")}) // the server will see it later
+				faulty.afterwards(func() { faulty.failOnce(verb, outage{err: refused}) })
+				_, err := m.Commit(context.Background(), s, false)
+				if !errors.Is(err, core.ErrUnknownOutcome) || !errors.Is(err, refused) {
+					t.Errorf("Commit returned %v, want ErrUnknownOutcome: what was sent first may be applied yet", err)
+				}
+			})
+		})
+	}
+}
+
 // A sessionLogger is a slog.Handler that asks the session of the request.
 type sessionLogger struct{ slog.Handler }
 
