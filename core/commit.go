@@ -419,6 +419,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		s.changes.set(key, nil)
 		return value, nil
 	}
+	seen := s.base
 	turn, err := s.takeTurn(limit)
 	if err != nil {
 		return nil, err
@@ -429,6 +430,15 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 			s.unknown = err
 		}
 	}()
+	if s.base != seen && s.base.get(key) == nil && seen.get(key) != nil {
+		// Somebody has taken it, or what this process wrote last is older than
+		// what another one put there.
+		if err := s.replay(limit, nil); errors.Is(err, ErrNotFound) {
+			return nil, s.lost(true)
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	for {
 		value := s.changes.value(s.base, key)
 		if s.base.get(key) == nil { // nobody else can have it

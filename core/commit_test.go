@@ -803,6 +803,43 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	})
 }
 
+// Who waits for its turn is handed what was written last in this process, and that
+// may be older than what the waiting request has seen.
+//
+// Standards: ASVS-15.4.3
+func TestTakeSeesWhatAnotherProcessPutWhileItsOwnWasBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(mapstore.Store)
+		slow := &faultyStore{Store: store}
+		m, other := process(t, slow), process(t, store)
+		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+		writer := load(t, m, cookie)
+		counter.Set(writer, 2)
+		release := make(chan struct{})
+		slow.failOnce("update", outage{applied: true}) // the reply takes its time
+		slow.afterwards(func() { <-release })
+		var wg sync.WaitGroup
+		wg.Go(func() { commit(t, m, writer, cookie) })
+		synctest.Wait()
+
+		put := load(t, other, cookie)
+		ticket.Set(put, "A1")
+		commit(t, other, put, cookie)
+		taker := load(t, m, cookie)
+		wg.Go(func() {
+			if v, ok, err := ticket.Take(context.Background(), taker); v != "A1" || !ok || err != nil {
+				t.Errorf("Take returned %q, %v, %v; want what was put before the request began", v, ok, err)
+			}
+		})
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if again := load(t, m, cookie); again.Has("ticket") || counter.Get(again) != 2 {
+			t.Errorf("ticket %v, counter %d; want what was taken to be gone and the rest to be there", again.Has("ticket"), counter.Get(again))
+		}
+	})
+}
+
 // Standards: ASVS-15.4.3
 func TestDestroyDoesNotWaitForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
