@@ -219,7 +219,7 @@ func (l *load) ask(ctx context.Context, length time.Duration) (latencies []time.
 	for i, r := range l.visitors {
 		done.Go(func() {
 			last := time.Now()
-			for last.Before(until) && ctx.Err() == nil {
+			for len(each[i]) == 0 || last.Before(until) && ctx.Err() == nil {
 				if errs[i] = r.send(1); errs[i] != nil {
 					return
 				}

@@ -176,13 +176,17 @@ func TestGateRoundTrips(t *testing.T) {
 		costs = make(map[string]map[string]int)
 		mu    sync.Mutex
 		all   sync.WaitGroup
+		lines = readGate(t)
 	)
+	if *update {
+		lines = nil
+	}
 	for _, sub := range gated(s) {
 		if sub.store == memory {
 			continue
 		}
 		all.Go(func() { // it is waiting that takes the time
-			trips, err := countTrips(t.Context(), s, sub, workloads)
+			trips, err := countTrips(t.Context(), s, sub, workloads, lines[line("round trips", sub)])
 			if err != nil {
 				t.Errorf("%s: %v", sub.where(), err)
 			}
