@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -62,16 +61,22 @@ func (s *Process) Launch() {
 		s.tb.Fatal(err)
 	}
 	defer output.Close()
-	s.process = exec.Command(s.command[0], s.command[1:]...)
-	s.process.Stdout, s.process.Stderr = output, output
-	if err := startProcess(s.process); err != nil {
+	cmd, started, exited := exec.Command(s.command[0], s.command[1:]...), make(chan error), make(chan struct{})
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = output, output, dieWithParent()
+	s.process, s.exited, s.paused = cmd, exited, false
+	go func() {
+		runtime.LockOSThread() // Linux kills the children of a thread that ends
+		defer close(exited)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // the test killed it
+		}
+	}()
+	if err := <-started; err != nil {
+		s.process = nil
 		s.tb.Fatalf("the server does not start: %v", err)
 	}
-	s.exited, s.paused = make(chan struct{}), false
-	go func(p *exec.Cmd, exited chan struct{}) {
-		_ = p.Wait() // the test killed it
-		close(exited)
-	}(s.process, s.exited)
 }
 
 // Become makes the next Start use another program: an upgrade in place.
@@ -126,24 +131,4 @@ func (s *Process) hostPort() (host, port string) {
 func (s *Process) Await(what string, do func() error) {
 	s.tb.Helper()
 	Await(s.tb, what+" of the server at "+s.Addr, do)
-}
-
-// starts is where processes are started: on a thread that lives as long as this
-// process, because Linux kills the children of a thread that ends.
-var starts = sync.OnceValue(func() chan<- func() {
-	work := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for do := range work {
-			do()
-		}
-	}()
-	return work
-})
-
-func startProcess(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = dieWithParent()
-	result := make(chan error)
-	starts() <- func() { result <- cmd.Start() }
-	return <-result
 }
