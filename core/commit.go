@@ -161,6 +161,7 @@ func (s *Session) create(ctx context.Context) error {
 	if s.renewal != keepID { // there is nothing to renew
 		s.id, s.nextID, s.renewal = s.nextID, "", keepID
 	}
+	tried := ErrInvalidID
 	for range maxCreates {
 		if s.id == "" {
 			id, err := x.m.generateID(x.r)
@@ -176,9 +177,9 @@ func (s *Session) create(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = x.m.create(ctx, next)
-		if errors.Is(err, ErrExists) {
-			s.id = ""
+		err = x.m.create(ctx, next, s.shown)
+		if errors.Is(err, ErrExists) || errors.Is(err, errLate) {
+			s.id, tried = "", because(err)
 			continue
 		}
 		if err != nil {
@@ -189,7 +190,7 @@ func (s *Session) create(ctx context.Context) error {
 		s.adopt(next, EventCreated)
 		return nil
 	}
-	return ErrInvalidID
+	return tried
 }
 
 // issued notes that a record was stored under an id that was free: should it be
@@ -199,6 +200,14 @@ func (m *Manager) issued(next *document) {
 	if key := next.record.ID; !m.retired.last(key).at.IsZero() {
 		m.retired.put(key, time.Time{}, lifespan{})
 	}
+}
+
+// because returns what to say when the last id that was tried could not be used.
+func because(err error) error {
+	if errors.Is(err, errLate) {
+		return err
+	}
+	return ErrInvalidID
 }
 
 // write stores the changes, on top of whatever other requests stored by now.
@@ -263,6 +272,7 @@ func (s *Session) replace(ctx context.Context) error {
 		return err
 	}
 	defer x.m.turns.leave(oldKey, turn)
+	tried := ErrInvalidID
 	for creates := 0; creates < maxCreates; {
 		if err := s.changes.firstError(); err != nil {
 			return err
@@ -286,7 +296,7 @@ func (s *Session) replace(ctx context.Context) error {
 		} else if err != nil {
 			return err
 		}
-		newer, err := x.m.replace(ctx, s.base, s.retire(), next, x.cookie.MaxAge)
+		newer, err := x.m.replace(ctx, s.base, s.retire(), next, s.shown, x.cookie.MaxAge)
 		switch {
 		case err == nil:
 			x.m.retired.put(oldKey, x.m.cfg.Now(), lifespan{})
@@ -294,8 +304,8 @@ func (s *Session) replace(ctx context.Context) error {
 			x.m.issued(next)
 			s.adopt(next, EventRenewed)
 			return nil
-		case errors.Is(err, ErrExists):
-			s.nextID = ""
+		case errors.Is(err, ErrExists), errors.Is(err, errLate):
+			s.nextID, tried = "", because(err)
 			creates++
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
@@ -309,7 +319,7 @@ func (s *Session) replace(ctx context.Context) error {
 			return err
 		}
 	}
-	return ErrInvalidID
+	return tried
 }
 
 // takeTurn waits until no other commit of this process is at the session, and
@@ -665,8 +675,11 @@ func (m *Manager) storeFailed(ctx context.Context, verb string, err error) error
 	return err
 }
 
-// create stores a new record.
-func (m *Manager) create(ctx context.Context, next *document) error {
+// create stores a new record. Where the store could not tell, and does not have
+// it, the record may be stored yet, at any time: after a logout it would be a
+// session that comes back. So it is given up, with errLate, and the next attempt
+// takes another id, unless somebody was shown this one.
+func (m *Manager) create(ctx context.Context, next *document, shown bool) error {
 	err := m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record))
 	if !isUnknown(err) {
 		return err
@@ -674,8 +687,10 @@ func (m *Manager) create(ctx context.Context, next *document) error {
 	send := func() error { return m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record)) }
 	return m.settle(ctx, err, send, func(stored *document) error {
 		switch {
-		case stored == nil:
+		case stored == nil && shown:
 			return errNotYet
+		case stored == nil:
+			return fmt.Errorf("%w: %w", errLate, err)
 		case stored.meta.token == next.meta.token:
 			return nil
 		}
@@ -728,7 +743,7 @@ func (m *Manager) settleUpdate(ctx context.Context, err error, old, next *docume
 
 // replace stores next and puts retired in the place of old. With ErrConflict it
 // may return what is stored.
-func (m *Manager) replace(ctx context.Context, old, retired, next *document, configured time.Duration) (newer *document, err error) {
+func (m *Manager) replace(ctx context.Context, old, retired, next *document, shown bool, configured time.Duration) (newer *document, err error) {
 	if m.replacer != nil {
 		send := func() error {
 			return m.storeFailed(ctx, "replace", m.replacer.Replace(ctx, old.record, retired.record, next.record))
@@ -749,7 +764,7 @@ func (m *Manager) replace(ctx context.Context, old, retired, next *document, con
 			return nil, err
 		}
 	}
-	if err := m.create(ctx, next); err != nil {
+	if err := m.create(ctx, next, shown); err != nil {
 		return nil, err
 	}
 	newer, err = m.update(ctx, old, retired, configured)
@@ -764,6 +779,9 @@ func (m *Manager) replace(ctx context.Context, old, retired, next *document, con
 
 // errNotYet says that a write was not applied so far and is to be sent again.
 var errNotYet = errors.New("not applied")
+
+// errLate says that a record may be created yet whose id is not used any more.
+var errLate = fmt.Errorf("%w, and it may be saved later under an id that is not used", ErrUnknownOutcome)
 
 // isUnknown tells that a store did not say whether it did a write.
 func isUnknown(err error) bool {
@@ -813,6 +831,8 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 			err, resent = send(), true
 		case errors.Is(verdict, errNotYet) && !failed:
 			return err
+		case errors.Is(verdict, errLate):
+			return verdict
 		case errors.Is(verdict, errNotYet), errors.Is(verdict, ErrUnknownOutcome):
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		default:

@@ -173,15 +173,100 @@ func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 	}
 }
 
+// A lateStore applies a Create after its sender has given it up.
+type lateStore struct {
+	core.Store
+	late  bool
+	apply func() error
+}
+
+func (s *lateStore) Create(ctx context.Context, rec core.Record) error {
+	if s.late {
+		s.late = false
+		s.apply = func() error { return s.Store.Create(context.WithoutCancel(ctx), rec) }
+		return &core.StoreError{Store: "late", Verb: "create", Err: errors.New("connection reset")}
+	}
+	return s.Store.Create(ctx, rec)
+}
+
+func TestASessionThatIsCreatedLateDoesNotComeBack(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		renew bool
+	}{{"new", false}, {"renewed in two steps", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				records := new(mapstore.Store)
+				late := &lateStore{Store: records}
+				m, cookie := process(t, late), ""
+				if tt.renew {
+					cookie = visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+				}
+				s := load(t, m, cookie)
+				counter.Set(s, 2)
+				if tt.renew {
+					_ = s.Renew()
+				}
+				late.late = true
+				cookie = commit(t, m, s, cookie)
+				if got := counter.Get(load(t, m, cookie)); got != 2 {
+					t.Fatalf("counter is %d, want 2", got)
+				}
+				leaving := load(t, m, cookie)
+				if err := leaving.Destroy(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if err := late.apply(); err != nil {
+					t.Fatal(err)
+				}
+				if got := load(t, m, cookie).Status(); got != core.StatusUnknown {
+					t.Errorf("after a logout and the late arrival of what began the session it is %v, want unknown", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAnIDThatAHandlerHasSeenStaysAfterALostReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := &lateStore{Store: new(mapstore.Store), late: true}
+		m := process(t, late)
+		s := load(t, m, "")
+		counter.Set(s, 1)
+		id := s.ID()
+		cookie := commit(t, m, s, "")
+		if got := load(t, m, cookie).ID(); got != id {
+			t.Error("the session has another id than the handler was told")
+		}
+	})
+}
+
+func TestCreatesThatStayUnknownFailTheResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := new(mapstore.Store)
+		m := process(t, loser{records})
+		s := load(t, m, "")
+		counter.Set(s, 1)
+		if _, err := m.Commit(context.Background(), s, false); !errors.Is(err, core.ErrUnknownOutcome) {
+			t.Errorf("Commit returned %v, want ErrUnknownOutcome", err)
+		}
+	})
+}
+
+// A loser loses all that is to be created, on its way.
+type loser struct{ core.Store }
+
+func (loser) Create(context.Context, core.Record) error {
+	return &core.StoreError{Store: "loser", Verb: "create", Err: errors.New("connection reset")}
+}
+
 func TestARefusalDoesNotSettleWhatBecameOfTheFirstCopy(t *testing.T) {
-	for _, verb := range []string{"create", "update", "replace"} {
+	for _, verb := range []string{"update", "replace"} {
 		t.Run(verb, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				faulty := &faultyStore{Store: &replacer{Store: new(mapstore.Store)}}
-				m, cookie := process(t, faulty), ""
-				if verb != "create" {
-					cookie = visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
-				}
+				m := process(t, faulty)
+				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 				s := load(t, m, cookie)
 				synctest.Wait()
 				counter.Update(s, func(n int) int { return n + 1 })

@@ -84,6 +84,7 @@ type sessionState struct {
 
 	renewal  renewal
 	nextID   string // after a renewal, once it is known
+	shown    bool   // ID has told an id that is not stored yet
 	rotated  bool   // the cookie was verified by a secret that is not the first
 	hadAny   bool   // the request had a cookie with our name
 	retired  bool   // the id was given up: the session is at another one
@@ -177,10 +178,14 @@ func (s *Session) ID() string {
 	}
 	defer s.mu.Unlock()
 	if s.renewal != keepID {
+		s.shown = true
 		if s.nextID == "" {
 			s.nextID, _ = s.x.m.generateID(s.x.r) // the commit tries again, and reports it
 		}
 		return s.nextID
+	}
+	if s.base == nil {
+		s.shown = true
 	}
 	if s.id == "" {
 		s.id, _ = s.x.m.generateID(s.x.r)

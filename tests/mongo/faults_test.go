@@ -32,10 +32,10 @@ func troubles(t *testing.T) []promises.Trouble {
 	}
 	return []promises.Trouble{
 		{Name: "load", Begin: "/count", Path: "/read", Command: "find", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-		{Name: "create", Path: "/count", Command: "insert", Write: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
+		{Name: "create", Path: "/count", Command: "insert", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
 		{Name: "update", Begin: "/count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
 		{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
-		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "insert", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 2, 0)},
+		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "insert", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 2, 0)},
 		{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "update", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 2, 0), After: promises.Left("0", 1, 1)},
 		{Name: "delete", Begin: "/count", Path: "/leave", Command: "delete", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: promises.Left("1", 1, 0), After: promises.Left("0", 0, 0)},
 		{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "update", Status: extension, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},

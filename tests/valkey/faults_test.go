@@ -32,7 +32,7 @@ func newNetwork(t *testing.T, cluster bool, options valkeystore.Options) *promis
 var troubles = map[bool][]promises.Trouble{
 	false: {
 		{Name: "load", Begin: "/count", Path: "/read", Command: "GET", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-		{Name: "create", Path: "/count", Command: "SET", Write: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
+		{Name: "create", Path: "/count", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
 		{Name: "update", Begin: "/count", Path: "/count", Command: "SET", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
 		{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "EVALSHA", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
 		{Name: "replace", Begin: "/count", Path: "/login?user=ann", Command: "EVALSHA", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("0", 1, 1)},
@@ -40,7 +40,7 @@ var troubles = map[bool][]promises.Trouble{
 		{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "PEXPIRE", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
 	},
 	true: { // in a cluster
-		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "SET", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 2, 0)},
+		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 2, 0)},
 		{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "SET", Nth: 1, Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 2, 0), After: promises.Left("0", 1, 1)},
 		{Name: "update", Begin: "/count", Path: "/count", Command: "SET", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
 	},

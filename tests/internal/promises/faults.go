@@ -106,6 +106,7 @@ type Trouble struct {
 	Command string
 	Nth     int  // which of the commands of that name, 0: the first
 	Write   bool // it creates or changes a session
+	Creates bool // a record: one that arrives late has an id that nobody has
 
 	// What becomes of it when the connection was lost before or after the
 	// server saw the command.
@@ -302,6 +303,9 @@ func (n *Network) Late(t *testing.T, troubles []Trouble) {
 			}
 			if seen < 2+tr.Nth {
 				t.Fatalf("%s was not sent again", tr.Command)
+			}
+			if tr.Creates {
+				tr.Live++
 			}
 			n.expect(b, tr)
 		})
