@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -151,8 +152,9 @@ var statements = []struct {
 		p.lives(id, hour)
 		v.set(p.there, "other", `1`)
 		p.lives(id, hour)
-		if got := originalMaxAge(p, p.db, id); got != "3600000" && got != "3599999" { // express-session loses a millisecond now and then
-			p.Errorf("originalMaxAge is %s", got)
+		// express-session loses a millisecond now and then, on a busy machine some more.
+		if got, err := strconv.Atoi(originalMaxAge(p, p.db, id)); err != nil || got > 3600000 || got < 3599000 {
+			p.Errorf("originalMaxAge is %d (%v)", got, err)
 		}
 		v.must(p.here, "POST", "/max-age/0", "")
 		p.lives(id, day)
