@@ -71,7 +71,7 @@ var standards = []standard{
 			{"ASVS-11.2.2", "keys and algorithms can be replaced", byDefault, "As for 11.1.1; a sealed record names its key."},
 			{"ASVS-11.2.3", "at least 128 bits of security", byDefault, "HMAC-SHA-256 and XAES-256-GCM. Short `Secrets` are warned about, short `SealKeys` refused."},
 			{"ASVS-11.2.4", "secrets are compared in constant time", byDefault, "The same statements run wherever a signature is wrong; `make timing` measures."},
-			{"ASVS-11.2.5", "failures of cryptography tell nothing", byDefault, "Whatever is wrong with a cookie, the visitor is a new one. Whatever is wrong with a sealed record, it counts as gone; there is no way around the seal."},
+			{"ASVS-11.2.5", "failures of cryptography tell nothing", byDefault, "Whatever is wrong with a cookie, the visitor is a new one. A sealed record that does not open counts as gone, and one under a key that is not configured fails the request; there is no way around the seal."},
 			{"ASVS-11.3.2", "authenticated encryption, of approved algorithms", byOption, "`Config.SealKeys`: AES-256-GCM with the id as associated data. No bit can be changed, and no record moved to another id."},
 			{"ASVS-11.3.4", "no nonce is used twice with a key", byOption, "XAES-256-GCM derives a key for each write from a random nonce of 24 bytes."},
 			{"ASVS-11.4.1", "approved hash functions", byDefault, "SHA-256. The Valkey store compares large records by SHA-1, where nobody can choose what is compared, and not in FIPS mode."},
