@@ -11,8 +11,9 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 export PORT ?= 8080
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
+SOAK_MEMORY ?= 1h
 
-.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing bench bench-gate check rehearse
+.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak-memory bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,9 @@ fuzz: ## run every fuzz test for FUZZTIME=30s; FUZZ=Cookie runs those with that 
 
 timing: ## look for a difference in time between forged signatures that are wrong at the first and at the last character
 	@cd tests && go run ./constanttime
+
+soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
+	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'
 
 bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
 	@TESTSERVERS='valkey mongo' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
