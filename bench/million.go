@@ -159,6 +159,11 @@ type kept struct {
 // waits are what readers waited for an answer.
 type waits struct{ P999, Max time.Duration }
 
+// errBusy is a reason to leave these measurements out, no wrong answer.
+var errBusy = errors.New("the machine is too busy with other things")
+
+const exitBusy = 3
+
 // million measures each store in a process of its own.
 func million(ctx context.Context, o options) (sessions, stores []kept, err error) {
 	child := func(args ...string) (k kept, err error) {
@@ -169,6 +174,9 @@ func million(ctx context.Context, o options) (sessions, stores []kept, err error
 		cmd := exec.CommandContext(ctx, self, append([]string{millionCommand}, args...)...)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
+		if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == exitBusy {
+			return k, errBusy
+		}
 		if err != nil {
 			return k, fmt.Errorf("%s: %w", args, err)
 		}
@@ -327,7 +335,7 @@ func measureStore(name string, n int) (k kept, err error) {
 			break
 		}
 		if sweep > time.Minute {
-			return k, fmt.Errorf("the machine is too busy: %d sessions were to be made within %v", n, sweep)
+			return k, fmt.Errorf("%w: %d sessions were to be made within %v", errBusy, n, sweep)
 		}
 	}
 	k.Before = []waits{read(store, ids[:readers], min(time.Until(end), 3*time.Second))}
