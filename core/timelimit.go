@@ -132,7 +132,7 @@ func (c *timeLimit) Value(key any) any {
 			return v
 		}
 	}
-	if c.detached != nil {
+	if _, ok := key.(*int); ok && c.detached != nil { // as package context asks for what cancels: not the parent
 		return context.WithoutCancel(c.parent).Value(key)
 	}
 	return c.parent.Value(key)

@@ -129,3 +129,16 @@ func TestTimeLimitsThatEndAtAboutTheSameTimeShareATimer(t *testing.T) {
 		}
 	})
 }
+
+func TestADetachedTimeLimitHasNothingOfItsParentsCancellation(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("the client hung up"))
+	c := limited(ctx, true)
+	defer c.stop()
+	for range 2 { // before and after somebody listens
+		if err := context.Cause(c); err != nil {
+			t.Errorf("Cause returned %v", err)
+		}
+		c.Done()
+	}
+}
