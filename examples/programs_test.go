@@ -43,7 +43,7 @@ func startReading(t *testing.T, program string, stdin *os.File) string {
 		_ = cmd.Wait()
 	})
 	base := "http://127.0.0.1:" + port
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // npm may have much to install
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // npm may have much to install, and the machine may be busy
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
