@@ -259,3 +259,118 @@ func TestSaveUninitializedStoresNothingThatNobodyCouldUse(t *testing.T) {
 		t.Errorf("an untouched session over plain HTTP: cookie %v, %d records; want none", cookie != "", live(store))
 	}
 }
+
+// A tattler is a value whose methods for JSON fail with what it holds.
+type tattler struct{ Secret string }
+
+func (v tattler) MarshalJSON() ([]byte, error) { return nil, errors.New("cannot encode " + v.Secret) }
+
+func (v *tattler) UnmarshalJSON(raw []byte) error { return errors.New("cannot decode " + string(raw)) }
+
+// Every method that returns an error is made to return one about something that
+// is marked.
+//
+// Standards: ASVS-16.2.5
+func TestNoErrorTellsWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	const mark = "HUSH-HUSH"
+	told := make(map[string]error)
+	check := func(what string, err error) {
+		t.Helper()
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+		told[what] = err
+	}
+	var (
+		store  = new(mapstore.Store)
+		number core.Key[int]
+		tat    core.Key[tattler]
+		never  core.Key[chan string]
+		id     = "the-" + mark + "-id-of-a-session"
+		cookie = core.Sign(testSecret, id)
+	)
+	number, tat, never = "text", "text", "text"
+	plant := func(data string) {
+		_ = store.Delete(t.Context(), id)
+		if err := store.Create(t.Context(), core.Record{ID: id, Data: []byte(data), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const record = `{"cookie":{},"text":"` + mark + `","flash":"` + mark + `"}`
+	plant(record)
+	m := process(t, store)
+	saved := func(change func(s *core.Session)) error {
+		s := load(t, m, cookie)
+		change(s)
+		return s.Save(t.Context())
+	}
+
+	_, err := number.Lookup(load(t, m, cookie))
+	check("Lookup as a number", err)
+	_, err = tat.Lookup(load(t, m, cookie))
+	check("Lookup as a type whose method fails", err)
+	check("Set of a type whose method fails", saved(func(s *core.Session) { tat.Set(s, tattler{mark}) }))
+	check("Set of a type that JSON has not", saved(func(s *core.Session) { never.Set(s, nil) }))
+	check("Update of another type", saved(func(s *core.Session) { number.Update(s, func(n int) int { return n }) }))
+	check("Update to what cannot be encoded", saved(func(s *core.Session) { s.Delete("text"); tat.Update(s, func(tattler) tattler { return tattler{mark} }) }))
+	check("Flash on what are no flashes", saved(func(s *core.Session) { s.Flash("info", mark) }))
+	check("a reserved key", saved(func(s *core.Session) { s.Set("cookie", mark) }))
+	_, _, err = number.Take(t.Context(), load(t, m, cookie))
+	check("Take of another type", err)
+
+	plant(record)
+	s := load(t, m, cookie)
+	_ = store.Delete(t.Context(), id)
+	s.Set("text", "another "+mark)
+	check("Save of a session that has ended", s.Save(t.Context()))
+	check("Reload", s.Reload(t.Context()))
+	check("Check", s.Check(t.Context()))
+	check("Edit", m.Edit(t.Context(), id, func(*core.Session) error { return nil }))
+	_, err = m.Commit(t.Context(), s, false)
+	check("Commit", err)
+
+	for what, change := range map[string]func(c *core.Config){
+		"GenerateID that fails": func(c *core.Config) {
+			c.GenerateID = func(*http.Request) (string, error) { return "", errors.New(mark) }
+		},
+		"GenerateID that is too short": func(c *core.Config) { c.GenerateID = func(*http.Request) (string, error) { return mark, nil } },
+		"a session that is too large":  func(c *core.Config) { c.MaxBytes = 10 },
+		"too many keys":                func(c *core.Config) { c.MaxKeys = 1 },
+		"an id that is in use":         func(c *core.Config) { c.GenerateID = func(*http.Request) (string, error) { return id, nil } },
+		"a cookie that is too large": func(c *core.Config) {
+			c.GenerateID = func(*http.Request) (string, error) { return strings.Repeat(mark, 500), nil }
+		},
+		"a store that fails": func(c *core.Config) {
+			down := &faultyStore{Store: store}
+			down.down(&core.StoreError{Store: "test", Verb: "create", Class: "down", Outcome: core.NotApplied})
+			c.Store = down
+		},
+	} {
+		plant(record)
+		s := load(t, process(t, store, change), "")
+		s.Set("text", mark)
+		s.Set("more", mark)
+		check(what, s.Save(t.Context()))
+	}
+	sealed := process(t, store, func(c *core.Config) { c.SealKeys = []string{strings.Repeat(mark, 4)} })
+	sealedCookie := visitor(t, sealed, func(s *core.Session) { s.Set("text", mark) })
+	_, err = m.Load(t.Context(), sealedCookie)
+	check("a sealed record without its key", err)
+
+	check("SetSecrets", m.SetSecrets([]string{mark, " "}))
+	for what, cfg := range map[string]core.Config{
+		"New with a blank secret":   {Store: store, Secrets: []string{mark, ""}},
+		"New with a short seal key": {Store: store, Secrets: []string{mark}, SealKeys: []string{mark}},
+	} {
+		_, err := core.New(cfg)
+		check(what, err)
+	}
+	for what, err := range told {
+		for _, text := range []string{fmt.Sprint(err), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err), fmt.Sprintf("%q", err)} {
+			if strings.Contains(text, mark) || strings.Contains(text, testSecret) {
+				t.Errorf("%s: %s", what, text)
+			}
+		}
+	}
+}
