@@ -34,7 +34,7 @@ text { fill: #f0f6fc } .soft { fill: #9198a1 }
 
 func (c chart) svg() []byte {
 	const (
-		names, panel, label, gap = 290, 190, 60, 20
+		names, panel, label, gap = 316, 190, 60, 20
 		top, line, height        = 78, 24, 15
 	)
 	width := names + len(c.panels)*(panel+label+gap)
