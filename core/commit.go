@@ -799,18 +799,21 @@ func isUnknown(err error) bool {
 // about the first copy, which came after all, so that is looked at too. Where the
 // second copy is refused, the first one may come yet.
 func (m *Manager) settle(ctx context.Context, err error, send func() error, judge func(stored *document) error, next *document) error {
-	resent := false
+	resent, cause := false, err
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		var failure *StoreError
 		failed := errors.As(err, &failure)
 		unknown := failed && failure.Outcome == Unknown
+		if failed { // an answer would be taken for one about this write
+			cause = err
+		}
 		switch {
 		case err == nil, !unknown && !resent:
 			return err
 		case unknown:
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+				return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
 			case <-time.After(wait):
 			}
 		}
@@ -820,7 +823,7 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 		case errors.Is(loadErr, ErrNotFound):
 			stored = nil
 		case errors.Is(loadErr, ErrUndecodable):
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
 		case !unknown:
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, loadErr)
 		default:
@@ -834,7 +837,7 @@ func (m *Manager) settle(ctx context.Context, err error, send func() error, judg
 		case errors.Is(verdict, errLate):
 			return verdict
 		case errors.Is(verdict, errNotYet), errors.Is(verdict, ErrUnknownOutcome):
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
 		default:
 			return verdict
 		}

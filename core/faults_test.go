@@ -260,6 +260,65 @@ func (loser) Create(context.Context, core.Record) error {
 	return &core.StoreError{Store: "loser", Verb: "create", Err: errors.New("connection reset")}
 }
 
+// An overtaken store applies the first Update when the second one comes, and lets
+// somebody else write before it answers that.
+type overtaken struct {
+	core.Store
+	updates int
+	first   func() error
+	between func()
+}
+
+func (s *overtaken) Update(ctx context.Context, old, next core.Record) error {
+	switch s.updates++; s.updates {
+	case 1:
+		s.first = func() error { return s.Store.Update(context.WithoutCancel(ctx), old, next) }
+		return &core.StoreError{Store: "overtaken", Verb: "update", Err: errors.New("connection reset")}
+	case 2:
+		if err := s.first(); err != nil {
+			return err
+		}
+		s.between()
+	}
+	return s.Store.Update(ctx, old, next)
+}
+
+func TestAConflictWithOneselfIsNotReplayed(t *testing.T) {
+	for name, do := range map[string]func(s *core.Session) error{
+		"Save": func(s *core.Session) error { return s.Save(context.Background()) },
+		"Take": func(s *core.Session) error {
+			_, _, err := ticket.Take(context.Background(), s)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &overtaken{Store: new(mapstore.Store), updates: 2}
+				m, other := process(t, store), process(t, store.Store)
+				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1); ticket.Set(s, "A1") })
+				s := load(t, m, cookie)
+				if name == "Save" {
+					counter.Update(s, func(n int) int { return n + 1 })
+				}
+				store.updates, store.between = 0, func() {
+					s := load(t, other, cookie)
+					counter.Update(s, func(n int) int { return n + 10 })
+					ticket.Set(s, "A2")
+					commit(t, other, s, cookie)
+				}
+				if err := do(s); !errors.Is(err, core.ErrUnknownOutcome) {
+					t.Errorf("%s returned %v, want ErrUnknownOutcome", name, err)
+				}
+				after := load(t, other, cookie)
+				want := map[string]int{"Save": 12, "Take": 11}[name]
+				if got := counter.Get(after); got != want || ticket.Get(after) != "A2" {
+					t.Errorf("counter is %d, ticket %q; want %d and A2: what was applied once is not applied again", got, ticket.Get(after), want)
+				}
+			})
+		})
+	}
+}
+
 func TestARefusalDoesNotSettleWhatBecameOfTheFirstCopy(t *testing.T) {
 	for _, verb := range []string{"update", "replace"} {
 		t.Run(verb, func(t *testing.T) {
