@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -62,13 +64,20 @@ func startReading(t *testing.T, program string, stdin *os.File) string {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	// Not one of those that the system gives to who asks for any: another test might
+	// be given it before the program listens.
+	for range 100 {
+		port := strconv.Itoa(10000 + os.Getpid()%7000 + int(ports.Add(1)))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return ""
 }
+
+var ports atomic.Int32 // that were given to programs
 
 // A visitor is a browser, or what curl -c jar -b jar is.
 type visitor struct {

@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -165,11 +166,16 @@ func startExpress(ctx context.Context, valkey, secret string) (at *url.URL, stop
 }
 
 func freePort(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	// Not one of those that the system gives to who asks for any: another program
+	// might be given it before Express listens.
+	first := 20000 + os.Getpid()%10000
+	for port := first; ; port++ {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return strconv.Itoa(port), l.Close()
+		}
+		if port == first+100 {
+			return "", err
+		}
 	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }
