@@ -628,11 +628,10 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		wg.Wait()
 	}
 	stacks := make([]byte, 1<<20)
-	for range 1000 { // a goroutine takes a moment to end after its last statement
-		if runtime.NumGoroutine() <= before {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if runtime.NumGoroutine() <= before { // a goroutine takes a moment to end after its last statement
 			return
 		}
-		runtime.Gosched()
 	}
 	t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 }

@@ -218,6 +218,6 @@ func roundTrips(t *testing.T, addrs []string, login int) {
 
 func TestExtensionBesideHandler(t *testing.T) {
 	proxy := faultproxy.New(t)
-	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}, DialCtxFn: proxy.Dial})
+	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}, DialCtxFn: proxy.Dial, DisableAutoPipelining: true})
 	promises.ExtensionBesideHandler(t, valkeyenv.Store(t, client, valkeystore.Options{}), proxy, "PEXPIRE")
 }
