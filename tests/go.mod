@@ -3,6 +3,7 @@ module github.com/cloakroom-go/cloakroom/tests
 go 1.25.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/cloakroom-go/cloakroom v0.1.0
 	github.com/cloakroom-go/cloakroom/echosession v0.1.0
 	github.com/cloakroom-go/cloakroom/echov5session v0.1.0

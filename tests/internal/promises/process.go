@@ -1,21 +1,14 @@
 package promises
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,24 +17,14 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
-	"github.com/cloakroom-go/cloakroom/tests/servers"
+	"github.com/cloakroom-go/cloakroom/tests/internal/process"
 )
-
-// The test binary runs itself as the processes of an app: one that finds this
-// in its environment is one of them.
-const processEnv = "CLOAKROOM_TEST_PROCESS"
 
 // Main is what TestMain calls. A process opens its store from what the test put
 // into Setup.Store, as JSON. Where a store reads from a cache, fresh makes it
 // read past that, for requests with "?fresh".
 func Main(m *testing.M, open func(settings json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) {
-	if settings := os.Getenv(processEnv); settings != "" {
-		if err := runProcess(settings, open, fresh); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	process.Run(func(settings json.RawMessage) (http.Handler, error) { return newProcess(settings, open, fresh) })
 	flag.Parse()
 	chosen := false
 	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
@@ -73,16 +56,16 @@ func (e *events) Observe(_ context.Context, event core.Event) {
 	e.n[event.Kind]++
 }
 
-// runProcess serves the app until its standard input ends.
-func runProcess(settings string, open func(json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) error {
+// newProcess returns what a process serves.
+func newProcess(settings json.RawMessage, open func(json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) (http.Handler, error) {
 	var raw json.RawMessage
 	s := Setup{Store: &raw}
-	if err := json.Unmarshal([]byte(settings), &s); err != nil {
-		return err
+	if err := json.Unmarshal(settings, &s); err != nil {
+		return nil, err
 	}
 	store, err := open(raw)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	seen := &events{n: make(map[core.EventKind]int)}
 	cfg := core.Config{
@@ -94,7 +77,7 @@ func runProcess(settings string, open func(json.RawMessage) (core.Store, error),
 	}
 	m, err := core.New(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var fw frameworks.Named
 	for _, f := range frameworks.All() {
@@ -123,24 +106,7 @@ func runProcess(settings string, open func(json.RawMessage) (core.Store, error),
 		}
 		app.ServeHTTP(w, r)
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- http.Serve(l, mux) }()
-	fmt.Println("http://" + l.Addr().String())
-	ended := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // whatever ends it
-		close(ended)
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ended:
-		return nil
-	}
+	return mux, nil
 }
 
 // A Process is one of the app's.
@@ -149,38 +115,7 @@ type Process struct{ URL string }
 // Start starts a process, which ends with the test.
 func Start(t *testing.T, s Setup) *Process {
 	t.Helper()
-	settings, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), processEnv+"="+string(settings), "GORACE=halt_on_error=1 atexit_sleep_ms=0")
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, _ := bufio.NewReader(stdout).ReadString('\n') // empty when it failed, which it will tell
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		kill := time.AfterFunc(servers.Patience, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		if err := cmd.Wait(); err != nil || said.Len() > 0 {
-			t.Errorf("the process by %s: %v\n%s", s.Framework, err, said.String())
-		}
-	})
-	if line == "" {
-		t.Fatalf("the process by %s does not start", s.Framework)
-	}
-	return &Process{strings.TrimSpace(line)}
+	return &Process{process.Start(t, s).URL}
 }
 
 // StartThree starts three processes with the same settings, by Gin, Echo and

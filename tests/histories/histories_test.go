@@ -1,0 +1,146 @@
+// Package histories has clients do things to a session at random, by way of
+// several processes of an app and a network that fails, writes down what they
+// were answered, and asks a checker of linearizability whether that is what one
+// session would have answered: model_test.go says what that is.
+package histories
+
+import (
+	"errors"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/internal/suite"
+	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
+	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
+	"github.com/cloakroom-go/cloakroom/tests/internal/process"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
+	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+)
+
+func TestMain(m *testing.M) {
+	process.Run(newProcess)
+	suite.Main(m)
+}
+
+// together is how many sessions are visited at once.
+const together = 3
+
+// run records histories, as many as are to be, or for as long.
+func run(t *testing.T, f fleet, many int, meanwhile func()) {
+	t.Helper()
+	long := soak.For(t)
+	var (
+		sum   figures
+		mu    sync.Mutex
+		seeds atomic.Uint64
+		all   sync.WaitGroup
+		began = time.Now()
+	)
+	for range together {
+		all.Go(func() {
+			for {
+				seed := seeds.Add(1)
+				if long == 0 && seed > uint64(many) || long > 0 && time.Since(began) > long || t.Failed() {
+					return
+				}
+				figures, err := visit(t, f, seed)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				sum.add(figures)
+				mu.Unlock()
+			}
+		})
+	}
+	over := make(chan struct{})
+	var side sync.WaitGroup
+	if meanwhile != nil {
+		side.Go(func() {
+			for every := time.NewTicker(time.Second); ; {
+				select {
+				case <-over:
+					every.Stop()
+					return
+				case <-every.C:
+					meanwhile()
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(over)
+	side.Wait()
+	t.Logf("%d histories of %d operations in %v: %d changes acknowledged and none lost, %d outcomes unknown, %d refused; the longest took %v",
+		sum.histories, sum.operations, time.Since(began).Round(time.Millisecond), sum.acknowledged, sum.unknowns, sum.failed, sum.longest.Round(time.Millisecond))
+}
+
+func TestMemory(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		all  bool // it has the optional abilities
+	}{{"all abilities", true}, {"five verbs", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			store := flaky{memorystore.New(), new(atomic.Int64), 30}
+			fleet := newMemoryFleet(t, store)
+			if tt.all {
+				fleet = newMemoryFleet(t, flakyAll{store})
+			}
+			run(t, fleet, 60, nil)
+			t.Logf("%d faults of the store", store.faults.Load())
+		})
+	}
+}
+
+func TestValkey(t *testing.T) {
+	t.Parallel()
+	testValkey(t, []string{valkeyenv.Addr(t)})
+}
+
+func TestValkeyCluster(t *testing.T) {
+	t.Parallel()
+	testValkey(t, valkeyenv.ClusterAddrs(t))
+}
+
+func testValkey(t *testing.T, addrs []string) {
+	s := settings{Valkey: addrs, Prefix: valkeyenv.Prefix()}
+	f := newProcessFleet(t, s, faultproxy.New(t), addrs, map[string]bool{"GET": true, "SET": true, "EVALSHA": true, "DEL": true, "PEXPIRE": true}, 30)
+	run(t, f, 24, f.kill)
+	t.Log(f)
+}
+
+func TestMongo(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(mongoenv.URI(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := settings{Mongo: u.String(), Collection: mongoenv.Collection(t, mongoenv.Client(t))}
+	f := newProcessFleet(t, s, faultproxy.NewMongo(t), []string{u.Host}, map[string]bool{"find": true, "insert": true, "update": true, "delete": true}, 60)
+	run(t, f, 12, f.kill)
+	t.Log(f)
+}
+
+// TestTheCheckerFails runs histories on stores that break their contract.
+func TestTheCheckerFails(t *testing.T) {
+	for name, open := range brokenStores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newMemoryFleet(t, open(memorystore.New()))
+			var e *illegal
+			for seed := uint64(1); seed <= 50; seed++ {
+				_, err := visit(t, f, seed)
+				if errors.As(err, &e) {
+					t.Logf("found in history %d", seed)
+					return
+				}
+			}
+			t.Error("not found in 50 histories")
+		})
+	}
+}
