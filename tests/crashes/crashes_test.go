@@ -1,0 +1,415 @@
+// Package crashes kills an app by SIGKILL in the middle of a renewal, a
+// regeneration and a logout, at every call of the store, before it is sent and
+// when it has been answered. Afterwards another process serves the visitor.
+package crashes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
+	"github.com/cloakroom-go/cloakroom/tests/internal/process"
+	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+func TestMain(m *testing.M) {
+	process.Run(newProcess)
+	suite.Main(m)
+}
+
+const (
+	count core.Key[int]    = "count"
+	user  core.Key[string] = "user"
+)
+
+const idle = time.Hour
+
+// settings are what a process is told.
+type settings struct {
+	Valkey     []string // addresses
+	Mongo      string   // a URI
+	Prefix     string
+	Collection string
+
+	Stop  int  // the call of the store at which the process stops for good; 0: none
+	After bool // when the call has been answered
+}
+
+func (s settings) open() (core.Store, error) {
+	if s.Mongo != "" {
+		client, err := mongo.Connect(options.Client().ApplyURI(s.Mongo))
+		if err != nil {
+			return nil, err
+		}
+		return mongostore.New(client.Database(mongoenv.Database).Collection(s.Collection), mongostore.Options{})
+	}
+	client, err := valkey.NewClient(valkeyenv.Lean(valkey.ClientOption{InitAddress: s.Valkey}))
+	if err != nil {
+		return nil, err
+	}
+	return valkeystore.New(client, valkeystore.Options{Prefix: s.Prefix})
+}
+
+// newProcess is what a process serves.
+func newProcess(text json.RawMessage) (http.Handler, error) {
+	var s settings
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, err
+	}
+	store, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	stopped := make(chan string, 1)
+	m, err := core.New(core.Config{
+		Store: wrap(store, &brake{at: s.Stop, after: s.After, stopped: stopped}), Secrets: []string{"one secret for all the processes of a test"},
+		IdleTimeout: idle, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	handle := func(path string, do func(s *core.Session, r *http.Request) error) {
+		mux.Handle(path, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := core.FromContext(r.Context())
+			if err := do(s, r); err != nil {
+				w.WriteHeader(core.HTTPStatus(err))
+				return
+			}
+			_, _ = fmt.Fprintf(w, "%v %d %s", s.Status(), count.Get(s), user.Get(s))
+		})))
+	}
+	handle("/begin", func(s *core.Session, _ *http.Request) error { count.Set(s, 7); user.Set(s, "ann"); return nil })
+	handle("/read", func(*core.Session, *http.Request) error { return nil })
+	handle("/renew", func(s *core.Session, _ *http.Request) error { user.Set(s, "bob"); return s.Renew() })
+	handle("/regenerate", func(s *core.Session, _ *http.Request) error {
+		err := s.Regenerate()
+		user.Set(s, "bob")
+		return err
+	})
+	handle("/destroy", func(s *core.Session, r *http.Request) error { return s.Destroy(r.Context()) })
+	mux.HandleFunc("/-/stopped", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, <-stopped) })
+	return mux, nil
+}
+
+// A brake stops a process at a call of the store.
+type brake struct {
+	at, calls int // requests come one after the other
+	after     bool
+	stopped   chan<- string
+}
+
+func (b *brake) call(verb string, do func() error) error {
+	b.calls++
+	if b.calls != b.at {
+		return do()
+	}
+	if b.after {
+		if err := do(); err != nil {
+			panic(fmt.Sprintf("%s: %v", verb, err))
+		}
+	}
+	b.stopped <- verb
+	select {}
+}
+
+// wrap returns the store with a brake, and with the abilities that it has.
+func wrap(store core.Store, b *brake) core.Store {
+	s := braked{store, b}
+	if _, ok := store.(core.Replacer); ok {
+		return brakedReplacer{s}
+	}
+	return s
+}
+
+type braked struct {
+	core.Store
+	brake *brake
+}
+
+func (s braked) Load(ctx context.Context, id string) (rec core.Record, err error) {
+	err = s.brake.call("load", func() (err error) { rec, err = s.Store.Load(ctx, id); return err })
+	return rec, err
+}
+
+func (s braked) Create(ctx context.Context, rec core.Record) error {
+	return s.brake.call("create", func() error { return s.Store.Create(ctx, rec) })
+}
+
+func (s braked) Update(ctx context.Context, old, next core.Record) error {
+	return s.brake.call("update", func() error { return s.Store.Update(ctx, old, next) })
+}
+
+func (s braked) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	return s.Store.Touch(ctx, id, ttl) // beside the others, and no part of what is done
+}
+
+func (s braked) Delete(ctx context.Context, id string) error {
+	return s.brake.call("delete", func() error { return s.Store.Delete(ctx, id) })
+}
+
+type brakedReplacer struct{ braked }
+
+func (s brakedReplacer) Replace(ctx context.Context, old, retired, next core.Record) error {
+	b := s.brake
+	if b.at == b.calls+1 && b.after { // where records live apart, this is no call
+		err := s.Store.(core.Replacer).Replace(ctx, old, retired, next)
+		if err != nil {
+			return err
+		}
+		return b.call("replace", func() error { return nil })
+	}
+	return b.call("replace", func() error { return s.Store.(core.Replacer).Replace(ctx, old, retired, next) })
+}
+
+// A browser is a visitor's.
+type browser struct{ cookie string }
+
+// ask sends a request. An error says that there was no answer.
+func (b *browser) ask(url string) (status int, body string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), servers.Patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	if b.cookie != "" {
+		r.Header.Set("Cookie", b.cookie)
+	}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, "", err
+	}
+	if set := res.Header.Get("Set-Cookie"); set != "" {
+		b.cookie, _, _ = strings.Cut(set, ";")
+		if strings.Contains(set, "Max-Age=0") {
+			b.cookie = ""
+		}
+	}
+	return res.StatusCode, string(text), nil
+}
+
+// expect asks for what must be answered.
+func (b *browser) expect(t *testing.T, url, want string) {
+	t.Helper()
+	if status, body, err := b.ask(url); err != nil || status != http.StatusOK || body != want {
+		t.Errorf("%s: %d %q, %v; want 200 %q", url, status, body, err, want)
+	}
+}
+
+// A place is a store, and how to look into it past the processes.
+type place struct {
+	settings
+	store interface {
+		core.Store
+		core.Lister
+		core.Clearer
+	}
+	lives func(t *testing.T) []time.Duration // that the records have yet
+}
+
+func TestValkey(t *testing.T) {
+	t.Parallel()
+	crash(t, valkeyPlace(t, []string{valkeyenv.Addr(t)}))
+}
+
+func TestValkeyCluster(t *testing.T) {
+	t.Parallel()
+	crash(t, valkeyPlace(t, valkeyenv.ClusterAddrs(t)))
+}
+
+func valkeyPlace(t *testing.T, addrs []string) *place {
+	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: addrs})
+	p := &place{settings: settings{Valkey: addrs, Prefix: valkeyenv.Prefix()}}
+	p.store = valkeyenv.Store(t, client, valkeystore.Options{Prefix: p.Prefix})
+	p.lives = func(t *testing.T) (all []time.Duration) {
+		for rec, err := range p.store.All(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ms, err := client.Do(t.Context(), client.B().Pttl().Key(p.Prefix+rec.ID).Build()).AsInt64()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, time.Duration(ms)*time.Millisecond)
+		}
+		return all
+	}
+	return p
+}
+
+func TestMongo(t *testing.T) {
+	t.Parallel()
+	client := mongoenv.Client(t)
+	p := &place{settings: settings{Mongo: mongoenv.URI(t), Collection: mongoenv.Collection(t, client)}}
+	p.store = mongoenv.Store(t, client, mongostore.Options{Collection: p.Collection})
+	p.lives = func(t *testing.T) (all []time.Duration) {
+		cursor, err := client.Database(mongoenv.Database).Collection(p.Collection).Find(t.Context(), bson.D{})
+		var docs []struct{ Expires time.Time }
+		if err == nil {
+			err = cursor.All(t.Context(), &docs)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range docs {
+			all = append(all, time.Until(d.Expires))
+		}
+		return all
+	}
+	crash(t, p)
+}
+
+// stored counts the records.
+func (p *place) stored(t *testing.T) (live, retired int) {
+	t.Helper()
+	for rec, err := range p.store.All(t.Context()) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case strings.Contains(string(rec.Data), `"retired":`):
+			retired++
+		default:
+			live++
+		}
+	}
+	return live, retired
+}
+
+const intact = "loaded 7 ann"
+
+// crash kills a process at every call of every verb.
+func crash(t *testing.T, p *place) {
+	well := process.Start(t, p.settings)
+	points, orphans, undone := 0, 0, 0
+	for _, verb := range []string{"renew", "regenerate", "destroy"} {
+		for stop, more := 1, true; more; stop++ {
+			for _, after := range []bool{false, true} {
+				s := p.settings
+				s.Stop, s.After = stop, after
+				at, orphan, done := p.crashAt(t, well, verb, s)
+				if at == "" { // it came to its end
+					more = false
+					continue
+				}
+				points++
+				if orphan {
+					orphans++
+				}
+				if !done {
+					undone++
+				}
+			}
+		}
+	}
+	t.Logf("killed at %d points: %d times it had not been done, %d records were left whose id nobody has, no session was lost and none was doubled", points, undone, orphans)
+	if points < 8 {
+		t.Errorf("killed at %d points only", points)
+	}
+}
+
+// crashAt kills a process at a call, and tells at which, whether it left a
+// record whose id nobody has, and whether the verb was done.
+func (p *place) crashAt(t *testing.T, well *process.Process, verb string, s settings) (at string, orphan, done bool) {
+	t.Helper()
+	if err := p.store.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := new(browser)
+	b.expect(t, well.URL+"/begin", "new 7 ann")
+	victim := process.Start(t, s)
+	answered := make(chan error, 1)
+	asked := *b
+	go func() {
+		status, body, err := asked.ask(victim.URL + "/" + verb)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("status %s %q", strconv.Itoa(status), body)
+		}
+		answered <- err
+	}()
+	stopped := make(chan string, 1)
+	go func() {
+		_, verb, _ := new(browser).ask(victim.URL + "/-/stopped")
+		stopped <- verb
+	}()
+	select {
+	case at = <-stopped:
+	case err := <-answered:
+		if err != nil {
+			t.Errorf("%s: %v", verb, err)
+		}
+		victim.Kill(t) // when it had answered: what it acknowledged is so
+		<-stopped
+		b.expect(t, well.URL+"/read", "unknown or expired 0 ")
+		asked.expect(t, well.URL+"/read", map[string]string{"renew": "loaded 7 bob", "regenerate": "loaded 0 bob", "destroy": "new 0 "}[verb])
+		return "", false, true
+	}
+	victim.Kill(t)
+	if err := <-answered; err == nil {
+		t.Fatalf("%s was answered by a process that had stopped", verb)
+	}
+
+	live, retired := p.stored(t)
+	status, body, err := b.ask(well.URL + "/read")
+	works := err == nil && status == http.StatusOK && body == intact
+	done = !works
+	switch {
+	case works && verb == "destroy":
+		if live != 1 || retired != 0 {
+			t.Errorf("%d sessions and %d retired ones are stored, want the one that was not destroyed", live, retired)
+		}
+	case works: // and the next one may be there, whose id nobody has
+		if orphan = live == 2; live > 2 || retired != 0 {
+			t.Errorf("%d sessions and %d retired ones are stored, want the old one, and the next one at most", live, retired)
+		}
+	case err != nil || status != http.StatusOK || body != "unknown or expired 0 ":
+		t.Errorf("after a crash at %s the visitor is answered %d %q, %v; want the session, whole, or none", at, status, body, err)
+	case verb == "destroy":
+		if live != 0 || retired != 0 {
+			t.Errorf("%d sessions and %d retired ones are stored after a logout", live, retired)
+		}
+	default:
+		orphan = true
+		if live != 1 || retired != 1 {
+			t.Errorf("%d sessions and %d retired ones are stored, want the next one and the old id", live, retired)
+		}
+	}
+	for _, life := range p.lives(t) { // whatever is left ends by itself
+		if life <= 0 || life > idle {
+			t.Errorf("a record lives for another %v, want at most %v", life, idle)
+		}
+	}
+	if works { // nothing stands in the way of doing it again
+		old := *b
+		if status, _, err := b.ask(well.URL + "/" + verb); err != nil || status != http.StatusOK {
+			t.Errorf("%s after the crash: %d, %v", verb, status, err)
+		}
+		old.expect(t, well.URL+"/read", "unknown or expired 0 ")
+		b.expect(t, well.URL+"/read", map[string]string{"renew": "loaded 7 bob", "regenerate": "loaded 0 bob", "destroy": "new 0 "}[verb])
+	}
+	t.Logf("%s, killed %s %s: done %v, orphan %v", verb, map[bool]string{true: "after", false: "before"}[s.After], at, done, orphan)
+	return at, orphan, done
+}
