@@ -161,8 +161,8 @@ func (s *Session) create(ctx context.Context) error {
 	if s.renewal != keepID { // there is nothing to renew
 		s.id, s.nextID, s.renewal = s.nextID, "", keepID
 	}
-	tried := ErrInvalidID
-	for range maxCreates {
+	wait := firstRetry
+	for creates := 0; creates < maxCreates; {
 		if s.id == "" {
 			id, err := x.m.generateID(x.r)
 			if err != nil {
@@ -178,11 +178,15 @@ func (s *Session) create(ctx context.Context) error {
 			return err
 		}
 		err = x.m.create(ctx, next, s.shown)
-		if errors.Is(err, ErrExists) || errors.Is(err, errLate) {
-			s.id, tried = "", because(err)
+		switch {
+		case errors.Is(err, ErrExists):
+			s.id = ""
+			creates++
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, errLate) && pause(ctx, &wait):
+			s.id = ""
+			continue
+		case err != nil:
 			return err
 		}
 		s.created = true
@@ -190,7 +194,7 @@ func (s *Session) create(ctx context.Context) error {
 		s.adopt(next, EventCreated)
 		return nil
 	}
-	return tried
+	return ErrInvalidID
 }
 
 // issued notes that a record was stored under an id that was free: should it be
@@ -202,12 +206,15 @@ func (m *Manager) issued(next *document) {
 	}
 }
 
-// because returns what to say when the last id that was tried could not be used.
-func because(err error) error {
-	if errors.Is(err, errLate) {
-		return err
+// pause waits for longer each time, and tells whether there is time left.
+func pause(ctx context.Context, wait *time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(*wait):
 	}
-	return ErrInvalidID
+	*wait = min(2**wait, lastRetry)
+	return true
 }
 
 // write stores the changes, on top of whatever other requests stored by now.
@@ -272,7 +279,7 @@ func (s *Session) replace(ctx context.Context) error {
 		return err
 	}
 	defer x.m.turns.leave(oldKey, turn)
-	tried := ErrInvalidID
+	wait := firstRetry
 	for creates := 0; creates < maxCreates; {
 		if err := s.changes.firstError(); err != nil {
 			return err
@@ -304,9 +311,11 @@ func (s *Session) replace(ctx context.Context) error {
 			x.m.issued(next)
 			s.adopt(next, EventRenewed)
 			return nil
-		case errors.Is(err, ErrExists), errors.Is(err, errLate):
-			s.nextID, tried = "", because(err)
+		case errors.Is(err, ErrExists):
+			s.nextID = ""
 			creates++
+		case errors.Is(err, errLate) && pause(ctx, &wait):
+			s.nextID = ""
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
 				return s.lost(true)
@@ -319,7 +328,7 @@ func (s *Session) replace(ctx context.Context) error {
 			return err
 		}
 	}
-	return tried
+	return ErrInvalidID
 }
 
 // takeTurn waits until no other commit of this process is at the session, and
