@@ -14,11 +14,12 @@ import (
 
 func newNetwork(t *testing.T, o mongostore.Options) *promises.Network {
 	t.Helper()
-	n := &promises.Network{Proxy: faultproxy.NewMongo(t)}
+	proxy := faultproxy.NewMongo(t)
+	n := &promises.Network{Proxy: proxy}
 	direct := mongoenv.Client(t)
 	o.Collection = mongoenv.Collection(t, direct)
 	n.Direct = mongoenv.Store(t, direct, o)
-	n.Through = mongoenv.Store(t, mongoenv.Client(t, options.Client().SetDialer(n.Proxy)), o)
+	n.Through = mongoenv.Store(t, mongoenv.Client(t, options.Client().SetDialer(proxy)), o)
 	return n
 }
 
@@ -32,29 +33,21 @@ func troubles(t *testing.T) []promises.Trouble {
 	}
 	return []promises.Trouble{
 		{Name: "load", Begin: "/count", Path: "/read", Command: "find", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
+		{Name: "load, in the handler", Begin: "/count", Path: "/reload", Command: "find", Nth: 1, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
 		{Name: "create", Path: "/count", Command: "insert", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
 		{Name: "update", Begin: "/count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
 		{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
 		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "insert", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 2, 0)},
-		{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "update", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 2, 0), After: promises.Left("0", 1, 1)},
+		{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "update", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 2, 0), After: promises.Left("0", 1, 1), Refused: promises.Left("1", 1, 0)},
 		{Name: "delete", Begin: "/count", Path: "/leave", Command: "delete", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: promises.Left("1", 1, 0), After: promises.Left("0", 0, 0)},
 		{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "update", Status: extension, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
 	}
 }
 
-func TestLostConnections(t *testing.T) {
+// TestFaultMatrix does every fault to every command of the store.
+func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
-	newNetwork(t, mongostore.Options{}).LostConnections(t, troubles(t))
-}
-
-func TestSilence(t *testing.T) {
-	t.Parallel()
-	newNetwork(t, mongostore.Options{}).Silence(t, troubles(t))
-}
-
-func TestLate(t *testing.T) {
-	t.Parallel()
-	newNetwork(t, mongostore.Options{}).Late(t, troubles(t))
+	promises.Matrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, mongostore.Options{}) }, troubles(t))
 }
 
 func TestExactlyOnce(t *testing.T) {

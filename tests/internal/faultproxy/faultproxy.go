@@ -5,6 +5,7 @@ package faultproxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"maps"
@@ -20,18 +21,20 @@ type Fault int
 // The faults. Those named Before happen before the server sees the command, and
 // those named After when it has answered.
 const (
-	None        Fault = iota
-	CutBefore         // the connection is closed
-	CutAfter          //
-	ResetBefore       // the connection is reset (RST)
-	ResetAfter        //
-	Truncate          // half of the reply comes, then the connection is closed
-	StallBefore       // the connection stays open, but nothing passes any more
-	StallAfter        //
-	Late              // the connection is closed, and the server sees the command when ReleaseLate is called
+	None          Fault = iota
+	CutBefore           // the connection is closed
+	CutAfter            //
+	ResetBefore         // the connection is reset (RST)
+	ResetAfter          //
+	Truncate            // half of the reply comes, then the connection is closed
+	Garbage             // what comes in place of the reply is not of the protocol
+	StallBefore         // the connection stays open, but nothing passes any more
+	StallAfter          //
+	Late                // the connection is closed, and the server sees the command when ReleaseLate is called
+	RefusedBefore       // the server does not see the command, and an error comes back as if it refused it
 )
 
-var names = [...]string{"none", "cut before", "cut after", "reset before", "reset after", "truncated reply", "stall before", "stall after", "late"}
+var names = [...]string{"none", "cut before", "cut after", "reset before", "reset after", "truncated reply", "garbage", "stall before", "stall after", "late", "refused"}
 
 func (f Fault) String() string { return names[f] }
 
@@ -52,6 +55,8 @@ type protocol interface {
 	unasked(reply []byte) bool
 	// more tells whether further replies to the same command follow.
 	more(reply []byte) bool
+	// refusal returns the reply of a server that refuses a command.
+	refusal(frame []byte) []byte
 }
 
 // A Proxy is what stands between.
@@ -59,6 +64,7 @@ type Proxy struct {
 	tb       testing.TB
 	protocol protocol
 
+	asking    sync.RWMutex // held while before is called
 	mu        sync.Mutex
 	wg        sync.WaitGroup
 	closed    bool
@@ -70,6 +76,7 @@ type Proxy struct {
 	distance  time.Duration
 	late      []*call
 	lost      bool // invalidations are dropped
+	down      bool // no connection is taken
 }
 
 // New returns a proxy for Valkey servers, which is closed when the test is over.
@@ -131,9 +138,12 @@ func (p *Proxy) DialContext(ctx context.Context, network, server string) (net.Co
 	return d.DialContext(ctx, network, p.Addr(server))
 }
 
-// On sets what is asked about each command before it is passed on; nil ends it.
-// It may wait, which delays the command and those behind it.
+// On sets what is asked about each command before it is passed on; nil ends it,
+// and nobody is being asked any more when On returns. It may wait, which delays
+// the command and those behind it.
 func (p *Proxy) On(before func(Command) Fault) {
+	p.asking.Lock()
+	defer p.asking.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.before = before
@@ -198,6 +208,16 @@ func (p *Proxy) Stall() {
 	}
 }
 
+// Down cuts all connections and takes no other, or does so again.
+func (p *Proxy) Down(down bool) {
+	p.mu.Lock()
+	p.down = down
+	p.mu.Unlock()
+	if down {
+		p.Cut()
+	}
+}
+
 // ReleaseLate lets the servers see the commands that are late, and returns when
 // they have answered.
 func (p *Proxy) ReleaseLate() {
@@ -222,8 +242,14 @@ func (p *Proxy) accept(l net.Listener, server string) {
 		if err != nil {
 			return
 		}
-		upstream, err := net.DialTimeout("tcp", server, 5*time.Second)
-		if err != nil {
+		p.mu.Lock()
+		down := p.down
+		p.mu.Unlock()
+		var upstream net.Conn
+		if !down {
+			upstream, err = net.DialTimeout("tcp", server, 5*time.Second)
+		}
+		if down || err != nil {
 			reset(client)
 			_ = client.Close()
 			continue
@@ -317,18 +343,28 @@ func (c *conn) forward() {
 			continue // down the black hole
 		}
 		call := &call{conn: c, command: c.p.protocol.command(frame), frame: frame, sent: time.Now()}
+		c.p.asking.RLock()
 		c.p.mu.Lock()
 		before := c.p.before
 		c.p.mu.Unlock()
 		if before != nil {
 			call.fault = before(call.command)
 		}
+		c.p.asking.RUnlock()
 		switch call.fault {
 		case CutBefore, ResetBefore:
 			c.end(call.fault == ResetBefore)
 			return
 		case StallBefore:
 			c.stall()
+			continue
+		case RefusedBefore:
+			for c.waiting() { // replies come in order
+				time.Sleep(time.Millisecond)
+			}
+			if _, err := c.client.Write(c.p.protocol.refusal(frame)); err != nil {
+				return
+			}
 			continue
 		case Late:
 			c.mu.Lock()
@@ -356,6 +392,18 @@ func (c *conn) forward() {
 			return
 		}
 	}
+}
+
+// waiting tells whether a reply is to come.
+func (c *conn) waiting() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) > 0
 }
 
 // backward passes the replies back.
@@ -412,6 +460,9 @@ func (c *conn) reply(frame *[]byte) bool {
 		c.end(call.fault == ResetAfter)
 	case Truncate:
 		_, _ = c.client.Write((*frame)[:len(*frame)/2]) // it will be closed
+		c.end(false)
+	case Garbage:
+		_, _ = c.client.Write(bytes.Repeat([]byte{0xff, '\r', '\n', 0xff}, 8))
 		c.end(false)
 	case StallAfter:
 		c.stall()

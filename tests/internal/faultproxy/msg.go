@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // msg is the protocol of MongoDB: messages OP_MSG, and OP_QUERY to begin with.
@@ -56,6 +58,18 @@ func (msg) unasked([]byte) bool { return false }
 
 func (msg) more(reply []byte) bool {
 	return op(reply) == opMsg && reply[header]&moreToCome != 0
+}
+
+func (msg) refusal(command []byte) []byte {
+	body, err := bson.Marshal(bson.D{{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: "not authorized"}, {Key: "code", Value: 13}, {Key: "codeName", Value: "Unauthorized"}})
+	if err != nil {
+		panic(err)
+	}
+	m := make([]byte, header+4+1, header+4+1+len(body))
+	binary.LittleEndian.PutUint32(m, uint32(cap(m)))
+	copy(m[8:], command[4:8]) // the id that it answers
+	binary.LittleEndian.PutUint32(m[12:], opMsg)
+	return append(m, body...)
 }
 
 func op(message []byte) uint32 { return binary.LittleEndian.Uint32(message[12:]) }

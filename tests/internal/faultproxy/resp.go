@@ -13,6 +13,9 @@ type resp struct{}
 
 func (resp) unasked(reply []byte) bool { return reply[0] == '>' }
 func (resp) more([]byte) bool          { return false }
+func (resp) refusal([]byte) []byte {
+	return []byte("-OOM command not allowed when used memory > 'maxmemory'.\r\n")
+}
 
 func (resp) read(r *bufio.Reader) ([]byte, error) { return appendFrame(nil, r) }
 

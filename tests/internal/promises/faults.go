@@ -3,7 +3,6 @@ package promises
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,21 +16,31 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
-	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // A Network is what stands between an app and its server, and goes wrong. Its
 // subtests share the server, so they run one after the other.
 type Network struct {
-	Proxy   *faultproxy.Proxy
+	Proxy   Proxy
 	Through core.Store // what the app uses, by way of Proxy
 	Direct  Store      // the same sessions, past it
 
 	t   *testing.T
 	url string
 
+	struck strike
+
 	mu   sync.Mutex
 	errs []error // that requests failed with
+}
+
+// A Proxy is what makes it go wrong: a faultproxy.Proxy, or what does the same to
+// the calls of a store in memory.
+type Proxy interface {
+	On(before func(faultproxy.Command) faultproxy.Fault)
+	Cut()
+	Down(down bool)
+	ReleaseLate()
 }
 
 const silence = 500 * time.Millisecond // how long the app waits for a server that says nothing
@@ -54,6 +63,11 @@ func (n *Network) serve(t *testing.T, timeout time.Duration) {
 		return Serve(frameworks.All()[0], ManagerOn(t, cfg), At("/leave", func(c *adaptertest.Context) error {
 			_ = c.Get().Destroy(c.Request.Context()) // the response fails by itself if that fails
 			return Say(c, "bye")
+		}), At("/reload", func(c *adaptertest.Context) error {
+			if err := c.Get().Reload(c.Request.Context()); err != nil {
+				return fail(c, err)
+			}
+			return Say(c, count.Get(c.Get()))
 		}))
 	}
 	mux.Handle("/", app())
@@ -63,10 +77,7 @@ func (n *Network) serve(t *testing.T, timeout time.Duration) {
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	n.url = srv.URL
-	b := NewBrowser() // what a store does once, such as loading a script, is done now
-	for _, path := range []string{"/count", "/login", "/large", "/count"} {
-		b.Must(t, n.url+path)
-	}
+	n.visitor("/count /login /large /count") // what a store does once, such as loading a script, is done now
 	if err := n.Direct.Clear(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +131,7 @@ type Trouble struct {
 	// and gets through, the answer is 200 and nothing is stored.
 	Again         bool
 	Before, After State
+	Refused       State // where that leaves something else than Before
 }
 
 // A State is what is left of a session.
@@ -148,168 +160,6 @@ func (n *Network) visitor(paths string) (b *Browser) {
 		return true
 	})
 	return b
-}
-
-// strike makes the fault happen to the request.
-func (n *Network) strike(tr Trouble, fault faultproxy.Fault) (*Browser, Answer, time.Duration) {
-	n.t.Helper()
-	for range 5 {
-		if b, a, took, struck := n.tryToStrike(tr, fault); struck {
-			return b, a, took
-		}
-		// A connection that the last fault has spoiled can make a request fail
-		// before it sends the command.
-	}
-	n.t.Fatalf("%s: no %s was sent", tr.Path, tr.Command)
-	panic("not reached")
-}
-
-func (n *Network) tryToStrike(tr Trouble, fault faultproxy.Fault) (b *Browser, a Answer, took time.Duration, struck bool) {
-	n.t.Helper()
-	b = n.visitor(tr.Begin)
-	seen := 0
-	var mu sync.Mutex
-	n.Proxy.On(func(c faultproxy.Command) faultproxy.Fault {
-		mu.Lock()
-		defer mu.Unlock()
-		if c.Name() != tr.Command {
-			return faultproxy.None
-		}
-		seen++
-		if seen != tr.Nth+1 {
-			return faultproxy.None
-		}
-		struck = true
-		return fault
-	})
-	start := time.Now()
-	a = b.Get(n.url + tr.Path)
-	took = time.Since(start)
-	n.Proxy.On(nil)
-	mu.Lock()
-	defer mu.Unlock()
-	return b, a, took, struck
-}
-
-// LostConnections loses the connection before and after the server applied a
-// command. The request is answered as if nothing had happened, exactly once.
-func (n *Network) LostConnections(t *testing.T, troubles []Trouble) {
-	n.serve(t, 5*time.Second)
-	for _, tr := range troubles {
-		for _, fault := range []faultproxy.Fault{
-			faultproxy.CutBefore, faultproxy.CutAfter, faultproxy.ResetBefore, faultproxy.ResetAfter, faultproxy.Truncate,
-		} {
-			t.Run(fmt.Sprintf("%s, %v", tr.Name, fault), func(t *testing.T) {
-				n.t = t
-				b, a, took := n.strike(tr, fault)
-				if a.Err != nil || a.Status != tr.Status {
-					t.Fatalf("%s: %v (%v), want %d", tr.Path, a, n.last(), tr.Status)
-				}
-				if took > 4*time.Second {
-					t.Errorf("%s took %v", tr.Path, took)
-				}
-				n.expect(b, tr)
-				t.Logf("%v after %v", a, took.Round(100*time.Microsecond))
-			})
-		}
-	}
-}
-
-// expect checks what is left when the trouble is over.
-func (n *Network) expect(b *Browser, tr Trouble) {
-	n.t.Helper()
-	b.Expect(n.t, n.url+"/me", tr.Me)
-	b.Expect(n.t, n.url+"/read", tr.Count)
-	if live, retired := n.stored(); live != tr.Live || retired != tr.Retired {
-		n.t.Errorf("%d sessions and %d retired ones are stored, want %d and %d", live, retired, tr.Live, tr.Retired)
-	}
-}
-
-// Silence lets nothing pass any more on the connection, before and after the
-// server applied a command, until the time for the store is over.
-func (n *Network) Silence(t *testing.T, troubles []Trouble) {
-	n.serve(t, silence)
-	for _, tr := range troubles {
-		for _, fault := range []faultproxy.Fault{faultproxy.StallBefore, faultproxy.StallAfter} {
-			t.Run(fmt.Sprintf("%s, %v", tr.Name, fault), func(t *testing.T) {
-				n.t = t
-				b, a, took := n.strike(tr, fault)
-				want := tr.Before
-				if fault == faultproxy.StallAfter {
-					want = tr.After
-				}
-				if tr.Again && a.Err == nil && a.Status == http.StatusOK {
-					want = State{"0", 0, 0}
-				} else if !a.Refused(http.StatusServiceUnavailable) {
-					t.Errorf("%s: %v (%v), want 503, no cookie", tr.Path, a, n.last())
-				}
-				// The load and the commit have that time each.
-				if took < silence/2 || took > 2*silence+servers.Patience/6 {
-					t.Errorf("%s took %v, want about %v", tr.Path, took, silence)
-				}
-				if err := n.last(); tr.Write && !errors.Is(err, core.ErrUnknownOutcome) {
-					t.Errorf("%s failed with %v, want ErrUnknownOutcome", tr.Path, err)
-				}
-				live, retired := n.stored()
-				n.Proxy.Cut() // what hangs
-				Eventually(t, "the app is well again", func() bool {
-					a := b.As().Get(n.url + "/read")
-					return a.Says(want.Count)
-				})
-				if live != want.Live || retired != want.Retired {
-					t.Errorf("%d sessions and %d retired ones are stored, want %d and %d", live, retired, want.Live, want.Retired)
-				}
-				t.Logf("%v after %v", a, took.Round(time.Millisecond))
-			})
-		}
-	}
-}
-
-// Late has the server see a command when its sender has given the connection up,
-// looked at what is stored, and sent the command again.
-func (n *Network) Late(t *testing.T, troubles []Trouble) {
-	n.serve(t, 5*time.Second)
-	for _, tr := range troubles {
-		if !tr.Write && !tr.Again {
-			continue
-		}
-		t.Run(tr.Name, func(t *testing.T) {
-			n.t = t
-			b := n.visitor(tr.Begin)
-			var (
-				mu   sync.Mutex
-				seen int
-			)
-			n.Proxy.On(func(c faultproxy.Command) faultproxy.Fault {
-				if c.Name() != tr.Command {
-					return faultproxy.None
-				}
-				mu.Lock()
-				seen++
-				nth := seen - tr.Nth
-				mu.Unlock()
-				switch nth {
-				case 1:
-					return faultproxy.Late
-				case 2:
-					n.Proxy.ReleaseLate()
-				}
-				return faultproxy.None
-			})
-			a := b.Get(n.url + tr.Path)
-			n.Proxy.On(nil)
-			if a.Err != nil || a.Status != tr.Status {
-				t.Fatalf("%s: %v (%v), want %d", tr.Path, a, n.last(), tr.Status)
-			}
-			if seen < 2+tr.Nth {
-				t.Fatalf("%s was not sent again", tr.Command)
-			}
-			if tr.Creates {
-				tr.Live++
-			}
-			n.expect(b, tr)
-		})
-	}
 }
 
 // ExactlyOnce increments over a network that loses a connection every twenty

@@ -1,0 +1,266 @@
+package promises
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+// A fault is what a column of the matrix does to a command.
+type fault struct {
+	name string
+	kind kind
+	wire faultproxy.Fault
+}
+
+// A kind is what a fault means to the request.
+type kind int
+
+const (
+	lost    kind = iota // the connection: what is not known is found out, and done
+	slow                // nothing but that
+	healing             // nobody can be reached for a while that is shorter than the time for the store
+	late                // the sender has given up, and the server sees the command all the same
+	silent              // nothing is heard until the time for the store is over
+	down                // nobody can be reached until then
+	refused             // by the server
+)
+
+var faults = []fault{
+	{"cut before", lost, faultproxy.CutBefore},
+	{"cut after", lost, faultproxy.CutAfter},
+	{"reset before", lost, faultproxy.ResetBefore},
+	{"reset after", lost, faultproxy.ResetAfter},
+	{"truncated reply", lost, faultproxy.Truncate},
+	{"garbage", lost, faultproxy.Garbage},
+	{"slow", slow, faultproxy.None},
+	{"down, heals", healing, faultproxy.CutBefore},
+	{"late", late, faultproxy.Late},
+	{"refused", refused, faultproxy.RefusedBefore},
+	{"hole before", silent, faultproxy.StallBefore},
+	{"hole after", silent, faultproxy.StallAfter},
+	{"down", down, faultproxy.CutBefore},
+}
+
+const (
+	ample   = 5 * time.Second        // for the store, where it is to get over a fault
+	delay   = 100 * time.Millisecond // of what is slow
+	healsIn = 250 * time.Millisecond
+)
+
+// Matrix does every fault to every command, each command on a network of its own,
+// and checks for each of them what the client is answered, what is stored, and how
+// long it took. It prints what came of it.
+func Matrix(t *testing.T, open func(t *testing.T) *Network, troubles []Trouble) {
+	var (
+		mu    sync.Mutex
+		cells = make(map[string]string)
+	)
+	t.Run("of", func(t *testing.T) {
+		for _, tr := range troubles {
+			t.Run(tr.Name, func(t *testing.T) {
+				t.Parallel()
+				n := open(t)
+				n.Proxy.On(n.ask)
+				row := func(timeout time.Duration, of func(kind) bool) {
+					n.serve(t, timeout)
+					for _, f := range faults {
+						if !of(f.kind) || f.kind == late && !tr.Write && !tr.Again {
+							continue
+						}
+						t.Run(f.name, func(t *testing.T) {
+							n.t = t
+							cell := n.cell(tr, f)
+							mu.Lock()
+							defer mu.Unlock()
+							cells[tr.Name+", "+f.name] = cell
+						})
+					}
+				}
+				row(ample, func(k kind) bool { return k != silent && k != down })
+				row(silence, func(k kind) bool { return k == silent || k == down })
+			})
+		}
+	})
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-26s", "")
+	for _, f := range faults {
+		fmt.Fprintf(&table, " %-15s", f.name)
+	}
+	for _, tr := range troubles {
+		fmt.Fprintf(&table, "\n%-26s", tr.Name)
+		for _, f := range faults {
+			fmt.Fprintf(&table, " %-15s", cells[tr.Name+", "+f.name])
+		}
+	}
+	t.Logf("%d faults of %d commands, %d in all: the answer, and when\n%s", len(faults), len(troubles), len(cells), table.String())
+}
+
+// cell makes a fault happen to a command.
+func (n *Network) cell(tr Trouble, f fault) string {
+	n.t.Helper()
+	for range 5 {
+		b, a, took, struck := n.strike(tr, f)
+		if !struck {
+			// A connection that the last fault has spoiled can make a request
+			// fail before it sends the command.
+			continue
+		}
+		switch gaveUp := a.Refused(http.StatusServiceUnavailable); {
+		case f.kind >= silent:
+			n.failed(tr, f, b, a, took)
+		case gaveUp && (f.kind == healing || tr.Again && f.kind != slow):
+			// Nobody could be reached in time; a logout is tried twice.
+			n.failed(tr, f, b, a, took)
+		default:
+			n.succeeded(tr, f, b, a, took)
+		}
+		return fmt.Sprintf("%d %6.1f ms", a.Status, float64(took.Microseconds())/1000)
+	}
+	n.t.Fatalf("%s: no %s was sent", tr.Path, tr.Command)
+	return ""
+}
+
+// A strike is a fault that is to happen to a command, or has happened.
+type strike struct {
+	mu   sync.Mutex
+	of   *Trouble // nil: none
+	f    fault
+	seen int // commands of that name
+	heal sync.WaitGroup
+}
+
+// ask decides what happens to a command.
+func (n *Network) ask(c faultproxy.Command) faultproxy.Fault {
+	s := &n.struck
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil || c.Name() != s.of.Command {
+		return faultproxy.None
+	}
+	s.seen++
+	switch nth := s.seen - s.of.Nth; {
+	case nth == 2 && s.f.kind == late:
+		n.Proxy.ReleaseLate()
+		return faultproxy.None
+	case nth != 1:
+		return faultproxy.None
+	}
+	switch s.f.kind {
+	case slow:
+		time.Sleep(delay)
+	case healing, down:
+		n.Proxy.Down(true)
+		if s.f.kind == healing {
+			s.heal.Go(func() {
+				time.Sleep(healsIn)
+				n.Proxy.Down(false)
+			})
+		}
+	}
+	return s.f.wire
+}
+
+// strike sends the request, and tells whether the fault happened.
+func (n *Network) strike(tr Trouble, f fault) (b *Browser, a Answer, took time.Duration, struck bool) {
+	n.t.Helper()
+	b = n.visitor(tr.Begin)
+	s := &n.struck
+	s.mu.Lock()
+	s.of, s.f, s.seen = &tr, f, 0
+	s.mu.Unlock()
+	start := time.Now()
+	a = b.Get(n.url + tr.Path)
+	took = time.Since(start)
+	s.mu.Lock()
+	s.of, struck = nil, s.seen > tr.Nth
+	s.mu.Unlock()
+	s.heal.Wait()
+	n.Proxy.Down(false)
+	n.Proxy.ReleaseLate()
+	return b, a, took, struck
+}
+
+// succeeded checks that the request was answered as if nothing had happened,
+// exactly once. Where the store cannot find out what became of it, such as of an
+// extension, the answer is 503.
+func (n *Network) succeeded(tr Trouble, f fault, b *Browser, a Answer, took time.Duration) {
+	n.t.Helper()
+	status, least := tr.Status, time.Duration(0)
+	if f.kind == slow {
+		status, least = http.StatusOK, delay
+	}
+	if f.kind == healing && a.Status == http.StatusOK { // the client waited for that
+		status = http.StatusOK
+	}
+	if a.Err != nil || a.Status != status {
+		n.t.Errorf("%s: %v (%v), want %d", tr.Path, a, n.last(), status)
+		return
+	}
+	if took < least || took > ample-time.Second {
+		n.t.Errorf("%s took %v, want %v to %v", tr.Path, took, least, ample-time.Second)
+	}
+	if f.kind == late && tr.Creates {
+		tr.Live++ // nobody has its id
+	}
+	b.Expect(n.t, n.url+"/me", tr.Me)
+	b.Expect(n.t, n.url+"/read", tr.Count)
+	n.holds(State{tr.Count, tr.Live, tr.Retired})
+}
+
+// failed checks that the answer is 503, within the time for the store, and that
+// what is stored is one of two things.
+func (n *Network) failed(tr Trouble, f fault, b *Browser, a Answer, took time.Duration) {
+	n.t.Helper()
+	want := tr.Before
+	switch f.wire {
+	case faultproxy.StallAfter, faultproxy.CutAfter, faultproxy.ResetAfter, faultproxy.Truncate, faultproxy.Garbage, faultproxy.Late:
+		want = tr.After
+	case faultproxy.RefusedBefore:
+		if tr.Refused != (State{}) {
+			want = tr.Refused
+		}
+	}
+	if tr.Again && a.Err == nil && a.Status == http.StatusOK {
+		want = State{"0", 0, 0}
+	} else if !a.Refused(http.StatusServiceUnavailable) {
+		n.t.Errorf("%s: %v (%v), want 503, no cookie", tr.Path, a, n.last())
+	}
+	least, most := time.Duration(0), ample
+	switch f.kind {
+	case silent: // the load and the commit have that time each
+		least, most = silence/2, 2*silence
+	case down:
+		most = 2 * silence
+	case refused:
+		most = time.Second // at once
+	}
+	if took < least || took > most+servers.Patience/6 {
+		n.t.Errorf("%s took %v, want %v to %v", tr.Path, took, least, most)
+	}
+	switch err := n.last(); {
+	case f.kind == silent && tr.Write && !errors.Is(err, core.ErrUnknownOutcome):
+		n.t.Errorf("%s failed with %v, want ErrUnknownOutcome", tr.Path, err)
+	case f.kind == refused && errors.Is(err, core.ErrUnknownOutcome):
+		n.t.Errorf("%s failed with %v, want what the server says", tr.Path, err)
+	}
+	n.holds(want)
+	n.Proxy.Cut() // what hangs
+	Eventually(n.t, "the app is well again", func() bool { return b.As().Get(n.url + "/read").Says(want.Count) })
+}
+
+// holds checks what is stored.
+func (n *Network) holds(want State) {
+	n.t.Helper()
+	if live, retired := n.stored(); live != want.Live || retired != want.Retired {
+		n.t.Errorf("%d sessions and %d retired ones are stored, want %d and %d", live, retired, want.Live, want.Retired)
+	}
+}
