@@ -11,9 +11,10 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 export PORT ?= 8080
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
+SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak-memory bench bench-gate check rehearse
+.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,9 @@ fuzz: ## run every fuzz test for FUZZTIME=30s; FUZZ=Cookie runs those with that 
 
 timing: ## look for a difference in time between forged signatures that are wrong at the first and at the last character
 	@cd tests && go run ./constanttime
+
+soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m of histories on each store
+	@TESTSERVERS="valkey cluster programs mongo mongod" scripts/servers.sh run scripts/soak.sh $(SOAK)
 
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'

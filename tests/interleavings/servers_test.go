@@ -43,7 +43,7 @@ func TestOnServers(t *testing.T) {
 			inner := tt.open(t)
 			few, all := 1, []setting{{tt.kinds[0], 2, recent}}
 			if soak.For(t) > 0 {
-				few, all = 100, nil
+				few, all = 20, nil
 				for _, s := range every() {
 					if slices.Contains(tt.kinds, s.kind) && s.timing != due {
 						all = append(all, s)

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Usage: scripts/soak.sh FOR
+#
+# Runs the long forms of the tests of the guarantees, such as FOR=10m of histories
+# on each store, and prints their figures. The short forms are in make test, with
+# the race detector; here time counts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export SOAK=$1
+
+run() { # run PACKAGE [TEST]: its figures, without what only says that it went well
+	go test -count=1 -timeout 0 -v -run "${2:-.}" "./tests/$1" |
+		grep -vE '^=== |^ *--- (PASS|SKIP)|^PASS$|allowed:|: killed |: found in|performed as' | sed 's/^ *[a-z_]*\.go:[0-9]*: //'
+}
+
+failed=()
+for what in "interleavings" "histories" "crashes" "memory" "valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses)$" \
+	"mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses)$" "valkeytopology ^Test(Crash|Hang|Sentinel|LogoutsThroughFailover)$"; do
+	read -r package tests <<<"$what"
+	echo "=== $package"
+	run "$package" "$tests" || failed+=("$package")
+done
+if ((${#failed[@]})); then
+	echo "FAILED: ${failed[*]}" >&2
+	exit 1
+fi
