@@ -31,7 +31,7 @@ func (s *Session) modified() bool {
 
 // idle tells that store has nothing to do.
 func (s *Session) idle() bool {
-	return s.x.touching == nil && !s.modified() && !s.forced && !s.unfinished && !s.reentered.Load() &&
+	return s.x.touching == nil && s.x.listing == nil && !s.modified() && !s.forced && !s.unfinished && !s.reentered.Load() &&
 		!s.x.m.cfg.Resave && !s.x.m.cfg.SaveUninitialized
 }
 
@@ -39,11 +39,14 @@ func (s *Session) idle() bool {
 // did not change.
 func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 	x := s.x
+	ctx, end := x.m.begin(ctx, OpCommit)
+	defer func() { end(err) }()
 	defer func() {
 		if errors.Is(err, ErrUnknownOutcome) {
 			s.unknown = err // what may have been stored must not be done again
 		}
 	}()
+	defer x.awaitListing(ctx)
 	switch {
 	case s.reentered.Load():
 		return ErrReentered
@@ -124,10 +127,14 @@ func (s *Session) lost(wanted bool) error {
 func (s *Session) adopt(d *document, kind EventKind) {
 	s.changed = s.changed || s.modified()
 	s.base, s.key = d, d.record.ID
+	signedIn := s.login != nil
 	s.discard()
 	s.saved = true
 	s.x.m.touched.put(s.key, s.x.m.cfg.Now(), s.lifespan(d))
-	s.x.m.notify(s.x.ctx.Context, Event{Kind: kind})
+	s.notify(kind)
+	if signedIn {
+		s.notify(EventSignedIn)
+	}
 }
 
 // rebase puts the changes of this request on top of a newer record.
@@ -158,6 +165,9 @@ func (x *Exchange) canIssue(id string, arrival bool) error {
 // create stores a new session.
 func (s *Session) create(ctx context.Context) error {
 	x := s.x
+	if s.login != nil && x.m.lists != nil {
+		return s.enter(ctx)
+	}
 	if s.renewal != keepID { // there is nothing to renew
 		s.id, s.nextID, s.renewal = s.nextID, "", keepID
 	}
@@ -224,6 +234,9 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 		return err
 	}
 	defer s.x.m.turns.leave(s.key, turn)
+	if err := s.keepListed(ctx); err != nil {
+		return err
+	}
 	for {
 		if err := s.changes.firstError(); err != nil {
 			return err
@@ -274,6 +287,9 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 // while the old one still works.
 func (s *Session) replace(ctx context.Context) error {
 	x, oldKey := s.x, s.key
+	if x.m.lists != nil && s.user() != "" {
+		return s.enter(ctx)
+	}
 	turn, err := s.takeTurn(ctx)
 	if err != nil {
 		return err
@@ -390,10 +406,11 @@ func (s *Session) destroy(ctx context.Context) error {
 		}
 		m.retired.put(s.key, m.cfg.Now(), lifespan{})
 	}
+	event := s.event(EventDestroyed)
 	s.unfinished, s.destroyed = false, true
 	s.discard()
 	s.changes.cleared = true // nothing is left to be read
-	m.notify(s.x.ctx.Context, Event{Kind: EventDestroyed})
+	m.notify(s.x.ctx.Context, event)
 	return nil
 }
 
@@ -409,9 +426,9 @@ func (s *Session) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	how, nextID := s.renewal, s.nextID
+	how, nextID, login := s.renewal, s.nextID, s.login
 	s.discard()
-	s.base, s.renewal, s.nextID = doc, how, nextID
+	s.base, s.renewal, s.nextID, s.login = doc, how, nextID, login
 	s.changes.cleared = how == regenerateID
 	return nil
 }
@@ -432,6 +449,8 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 	}
 	limit := s.x.m.detach(ctx)
 	defer limit.stop()
+	traced, end := s.x.m.begin(limit, OpTake)
+	defer func() { end(err) }()
 	mine := s.changes.get(key)
 	if s.base == nil || s.changes.cleared || mine != nil && mine.absolute { // made by this request: nobody else has it
 		value := s.changes.value(s.base, key)
@@ -439,7 +458,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		return value, nil
 	}
 	seen := s.base
-	turn, err := s.takeTurn(limit)
+	turn, err := s.takeTurn(traced)
 	if err != nil {
 		return nil, err
 	}
@@ -452,7 +471,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 	if s.base != seen && s.base.get(key) == nil && seen.get(key) != nil {
 		// Somebody has taken it, or what this process wrote last is older than
 		// what another one put there.
-		if err := s.replay(limit, nil); errors.Is(err, ErrNotFound) {
+		if err := s.replay(traced, nil); errors.Is(err, ErrNotFound) {
 			return nil, s.lost(true)
 		} else if err != nil {
 			return nil, err
@@ -474,7 +493,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		} else if err != nil {
 			return nil, err
 		}
-		newer, err := s.x.m.update(limit, s.base, next, s.x.cookie.MaxAge)
+		newer, err := s.x.m.update(traced, s.base, next, s.x.cookie.MaxAge)
 		switch {
 		case err == nil:
 			turn.latest = next
@@ -484,7 +503,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 			s.x.m.touched.put(s.key, s.x.m.cfg.Now(), s.lifespan(next))
 			return value, nil
 		case errors.Is(err, ErrConflict):
-			if err := s.replay(limit, newer); errors.Is(err, ErrNotFound) {
+			if err := s.replay(traced, newer); errors.Is(err, ErrNotFound) {
 				return nil, s.lost(true)
 			} else if err != nil {
 				return nil, err
@@ -543,8 +562,9 @@ func (l lifespan) from(now time.Time) time.Duration {
 
 // lifespan returns that of a session with that record: its own max age where it
 // has one, else the idle timeout.
-func (s *Session) lifespan(d *document) lifespan {
-	m := s.x.m
+func (s *Session) lifespan(d *document) lifespan { return s.x.m.lifespan(d) }
+
+func (m *Manager) lifespan(d *document) lifespan {
 	l := lifespan{m.cfg.IdleTimeout, m.deadline(d.meta.created)}
 	if d.age.own && d.age.max > 0 {
 		l.idle = d.age.max
@@ -585,6 +605,9 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 		if !base.meta.created.IsZero() {
 			next.meta.created = base.meta.created
 		}
+		if s.login != nil && key != s.key {
+			next.meta.created = time.UnixMilli(now.UnixMilli())
+		}
 		if !cookie.set && base.bare {
 			next.meta.age.max = 0 // it stays as it was found
 		} else if found := findMember(base.text, base.index(), cookieMember); !cookie.set && isObject(found) {
@@ -595,6 +618,10 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 	if life <= 0 {
 		return nil, ErrSessionGone
 	}
+	if err := s.checkUserKey(base, key); err != nil {
+		return nil, err
+	}
+	next.meta.user = s.userMember(base, next, key)
 	text, keys := encode(base, &s.changes, next.meta, cookie)
 	switch {
 	case len(text) > x.m.cfg.MaxBytes:

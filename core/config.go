@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -144,6 +145,24 @@ type Config struct {
 	// seals, all open. Each is a secret of at least 32 bytes. Records that are
 	// not sealed are not read any more: turning this on ends all sessions.
 	SealKeys []string
+
+	// MaxSessionsPerUser limits how many sessions a user may have at once: it
+	// counts those of [Session.SignIn]. However many sign in together, it is not
+	// exceeded. The store has to be a [UserIndexer]. The default, 0, is no limit;
+	// no user has more than 1000.
+	MaxSessionsPerUser int
+
+	// AtUserLimit is what SignIn does when that limit is reached. The default is
+	// DropLeastRecentlyUsed.
+	AtUserLimit AtUserLimit
+
+	// UserKey is the key under which an Express app on the same store keeps who
+	// signed in, as a string or a whole number: such as "userId", or with dots
+	// between the members of objects "passport.user". It then says whose session
+	// it is: [Session.SignIn] sets it, handlers cannot change it, and sessions
+	// that the Express app made are listed once a request came here with them.
+	// That costs two round trips beside the handler, once for each session.
+	UserKey string
 
 	// ShareWithExpress is for a store that an Express app with express-session
 	// uses at the same time: this one setting, the same secrets, and the options
@@ -295,6 +314,21 @@ func (c Config) validate() error {
 	}
 	if c.MaxKeys < 0 {
 		return &ConfigError{"MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)}
+	}
+	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxListed {
+		return &ConfigError{"MaxSessionsPerUser", fmt.Sprintf("is %d: leave it 0 for no limit, or set one of up to %d", c.MaxSessionsPerUser, maxListed)}
+	}
+	if _, ok := c.Store.(UserIndexer); !ok && c.MaxSessionsPerUser > 0 {
+		return &ConfigError{"MaxSessionsPerUser", "is set, but the store does not keep lists of users' sessions: use one that is a UserIndexer"}
+	}
+	if c.AtUserLimit < DropLeastRecentlyUsed || c.AtUserLimit > RefuseNew {
+		return &ConfigError{"AtUserLimit", fmt.Sprintf("is %d: use DropLeastRecentlyUsed, DropOldest or RefuseNew", c.AtUserLimit)}
+	}
+	if c.UserKey != "" {
+		path := strings.Split(c.UserKey, ".")
+		if slices.Contains(path, "") || isReserved(path[0]) || path[0] == "__proto__" || !utf8.ValidString(c.UserKey) {
+			return &ConfigError{"UserKey", fmt.Sprintf("%q is no key of a session: use one such as \"userId\" or \"passport.user\"", c.UserKey)}
+		}
 	}
 	for i, key := range c.SealKeys {
 		if len(key) < minSealKey {

@@ -21,17 +21,28 @@
 // # What a handler does with a session
 //
 // A [Key] reads and changes one value; its Update is never lost, however many
-// requests change the session at the same time. [Session.Renew] belongs into
-// every login and [Session.Destroy] into every logout. Changes are stored just
+// requests change the session at the same time. [Session.SignIn] belongs into
+// every login and [Session.SignOut] into every logout; who is signed in is
+// [Session.User]. Changes are stored just
 // before the first byte of the response leaves; where that fails, the client
 // gets an error page and not the handler's answer. Anonymous visitors whose
 // session is only read cost nothing and leave nothing.
+//
+// # What a user wants to know
+//
+// Where the store is a [UserIndexer], as those of Cloakroom are,
+// [Manager.Sessions] lists the devices of a user, [Manager.Revoke],
+// [Manager.RevokeOthers] and [Manager.RevokeUser] end them, and
+// Config.MaxSessionsPerUser limits them. [Session.RequireFresh] asks for another
+// login before what is sensitive.
 //
 // # What an operator sets
 //
 // A [Config] needs a store and a secret. Everything else has the recommended
 // setting as its zero value. Behind a proxy that ends TLS set
-// Config.TrustedProxies, or the cookie lacks the Secure attribute.
+// Config.TrustedProxies, or the cookie lacks the Secure attribute. An [Observer]
+// is told what happens: [LogObserver] writes an audit log, and package otelsession
+// metrics and spans.
 //
 // # What it is made of
 //

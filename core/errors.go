@@ -152,8 +152,8 @@ func (e *StoreError) Unwrap() error { return e.Err }
 const statusClientClosedRequest = 499
 
 // HTTPStatus returns the status code that an error of this package deserves:
-// 409 for a session that ended meanwhile, 503 for a store that failed or was too
-// slow, 500 for what the application has to mend, and 499 where the client went
+// 409 for a session that ended meanwhile, 401 and 403 for who has to sign in or
+// may not, 503 for a store that failed or was too slow, 500 for what the application has to mend, and 499 where the client went
 // away before its session was loaded.
 func HTTPStatus(err error) int {
 	var (
@@ -164,12 +164,16 @@ func HTTPStatus(err error) int {
 	switch {
 	case errors.Is(err, ErrSessionGone):
 		return http.StatusConflict
+	case errors.Is(err, ErrTooManySessions):
+		return http.StatusForbidden
+	case errors.Is(err, ErrNotFresh):
+		return http.StatusUnauthorized
 	case errors.As(err, &store): // also one that says that a call was cancelled: by whom is another matter
 		return http.StatusServiceUnavailable
 	case errors.As(err, &key), errors.As(err, &cfg),
 		errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys), errors.Is(err, ErrCookieTooLarge),
 		errors.Is(err, ErrReentered), errors.Is(err, ErrInsecure), errors.Is(err, ErrInvalidID),
-		errors.Is(err, ErrNoSession), errors.Is(err, errPanicked):
+		errors.Is(err, ErrNoSession), errors.Is(err, ErrInvalidUser), errors.Is(err, errPanicked):
 		return http.StatusInternalServerError
 	case errors.Is(err, context.Canceled):
 		return statusClientClosedRequest

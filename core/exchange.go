@@ -44,6 +44,7 @@ type Exchange struct {
 	ready    atomic.Bool  // loaded without an error
 	accessed atomic.Bool  // the handler asked for the session
 	touching chan touched // the extension that runs beside the handler
+	listing  chan touched // what keeps the session in the list of its user, likewise
 
 	// These are guarded by session.mu, or are used before the handler runs.
 	err      error       // the response is the error page
@@ -219,11 +220,12 @@ type candidate struct {
 // load finds the session of the request: that of the first cookie that is
 // genuine and known to the store, because a stale duplicate must not hide a
 // good one. An id that the store does not know is never used again.
-func (x *Exchange) load(ctx context.Context) error {
+func (x *Exchange) load(ctx context.Context) (err error) {
 	var (
 		s     = &x.session
 		found [maxLookups]candidate
 		n     int
+		event = Event{Kind: EventUnknown} // unless one is found
 	)
 	n, s.hadAny = x.candidates(&found)
 	if n == 0 {
@@ -234,6 +236,8 @@ func (x *Exchange) load(ctx context.Context) error {
 		return nil
 	}
 	s.status = StatusUnknown
+	ctx, end := x.m.begin(ctx, OpLoad)
+	defer func() { end(err) }()
 	now := time.Now()
 	limit := x.limitLoad(ctx, now)
 	defer limit.stop()
@@ -259,7 +263,12 @@ func (x *Exchange) load(ctx context.Context) error {
 		}
 		doc, err := x.m.load(limit, key, x.cookie.MaxAge)
 		switch {
-		case errors.Is(err, ErrNotFound), errors.Is(err, ErrUndecodable):
+		case errors.Is(err, ErrNotFound):
+			if last.ended(now) && !x.m.retired.within(key, now, x.m.cfg.IdleTimeout) {
+				event = Event{Kind: EventExpired, Cause: CauseIdle, Handle: handleOf(key)}
+			}
+			continue
+		case errors.Is(err, ErrUndecodable):
 			continue
 		case err != nil:
 			return err
@@ -270,10 +279,11 @@ func (x *Exchange) load(ctx context.Context) error {
 			s.retired = s.retired || now.Sub(doc.meta.retired) < retiredLife
 			continue
 		case x.m.isExpired(doc):
-			x.m.notify(x.ctx.Context, Event{Kind: EventExpired})
+			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: x.m.userOf(doc), Handle: x.m.handleIn(doc)}
 			continue
 		}
 		s.found(c.id, key, doc)
+		x.listLoaded(now)
 		s.rotated, s.retired = c.outdated, false
 		if ahead != nil && i == 0 {
 			ahead <- s.lifespan(doc)
@@ -282,7 +292,7 @@ func (x *Exchange) load(ctx context.Context) error {
 		}
 		return nil
 	}
-	x.m.notify(x.ctx.Context, Event{Kind: EventUnknown})
+	x.m.notify(x.ctx.Context, event)
 	return nil
 }
 
@@ -336,7 +346,7 @@ func (x *Exchange) touchAhead(key string, last recentSlot, now time.Time) (loade
 		return nil
 	}
 	told := make(chan lifespan, 1)
-	x.beside(func() error {
+	x.touching = beside(func() error {
 		limit := x.m.detach(x.ctx.Context)
 		defer limit.stop()
 		err := x.m.storeFailed(limit, "touch", x.m.cfg.Store.Touch(limit, key, last.life.from(now)))
@@ -355,7 +365,7 @@ func (x *Exchange) touchLoaded(last recentSlot, now time.Time) {
 	if !x.isDue(last, life, now) {
 		return
 	}
-	x.beside(func() error {
+	x.touching = beside(func() error {
 		limit := x.m.detach(x.ctx.Context)
 		defer limit.stop()
 		return x.touch(limit, key, life, lifespan{}, now)
@@ -396,9 +406,8 @@ func (x *Exchange) touch(ctx context.Context, key string, life, sent lifespan, l
 }
 
 // beside runs an extension beside the handler. The commit waits for it.
-func (x *Exchange) beside(extend func() error) {
+func beside(extend func() error) chan touched {
 	done := make(chan touched, 1) // buffered: a handler that panics waits for nothing
-	x.touching = done
 	go func() {
 		result := touched{panicked: true}
 		defer func() {
@@ -409,6 +418,7 @@ func (x *Exchange) beside(extend func() error) {
 		}()
 		result = touched{err: extend()}
 	}()
+	return done
 }
 
 // A touched is what became of an extension.
@@ -500,7 +510,7 @@ func (x *Exchange) resetHeaders(h http.Header) {
 	if x.isLoaded() {
 		x.session.mu.Lock()
 		defer x.session.mu.Unlock()
-		if x.session.created || x.session.destroyed {
+		if x.session.created || x.session.destroyed || x.session.signedOut {
 			x.session.discard()
 			x.setHeaders(h)
 		}
@@ -652,6 +662,8 @@ func (x *Exchange) setCookie() string {
 		if !s.hadAny {
 			return ""
 		}
+		return x.attributes().setCookie(m.cfg.Name, "", -1, time.Time{})
+	case s.base == nil && s.signedOut && s.hadAny:
 		return x.attributes().setCookie(m.cfg.Name, "", -1, time.Time{})
 	case s.base == nil, !s.created && !rolling && !s.changed && !s.rotated:
 		return ""

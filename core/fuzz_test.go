@@ -213,8 +213,9 @@ func FuzzParse(f *testing.F) {
 			var m struct {
 				Created int64
 				Token   string
+				User    json.RawMessage
 			}
-			if err := json.Unmarshal(raw, &m); err != nil || m.Created != plain.created.UnixMilli() || m.Token != string(plain.token[:]) {
+			if err := json.Unmarshal(raw, &m); err != nil || m.Created != plain.created.UnixMilli() || m.Token != string(plain.token[:]) || !bytes.Equal(m.User, plain.user) {
 				t.Errorf("%q is read as %+v, want %+v (%v)", raw, plain, m, err)
 			}
 		}
@@ -533,6 +534,7 @@ func FuzzCookiePath(f *testing.F) {
 func FuzzMeta(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"created":1763715600000,"token":"3q2-796tvu8"}`, `{"created":1,"maxAge":5000,"ownMaxAge":true,"retired":1763715600000,"user":"u","later":{"a":[1]}}`,
+		`{"created":1763715600000,"token":"3q2-796tvu8","user":{"name":"ada","by":["pwd"]}}`, `{"created":1,"user":{"a":{}},"user":null}`,
 		`{"created":-1}`, `{"created":1e3}`, `{"created":999999999999999999}`, `{"maxAge":"1"}`, `{"maxAge":1e400}`, `[]`, `{"token":"\u0041\ud800"}`,
 	} {
 		f.Add([]byte(seed))
@@ -545,7 +547,7 @@ func FuzzMeta(f *testing.F) {
 		m.token = newToken() // as in each write
 		m.age.max = m.age.max.Truncate(time.Millisecond)
 		again := parseMeta(m.append(nil))
-		if !again.present || !again.created.Equal(m.created) || again.token != m.token || again.age.own != m.age.own || !near(again.age.max, m.age.max) || again.retired != m.retired || !bytes.Equal(again.rest, m.rest) {
+		if !again.present || !again.created.Equal(m.created) || again.token != m.token || again.age.own != m.age.own || !near(again.age.max, m.age.max) || again.retired != m.retired || !bytes.Equal(again.user, m.user) || !bytes.Equal(again.rest, m.rest) {
 			t.Errorf("%q: %+v is written as %q and read as %+v", raw, m, m.append(nil), again)
 		}
 		if json.Valid(raw) && !json.Valid(m.append(nil)) {

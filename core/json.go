@@ -263,8 +263,8 @@ func decodePlain(raw []byte, v any) bool {
 			return true
 		}
 	case *int:
-		if n, ok := parseInt(raw); ok {
-			*v = n
+		if n, ok := parseInt(raw); ok && int64(int(n)) == n {
+			*v = int(n)
 			return true
 		}
 	case *bool:
@@ -278,20 +278,20 @@ func decodePlain(raw []byte, v any) bool {
 }
 
 // parseInt reads a plain decimal number of up to 18 digits.
-func parseInt(raw []byte) (int, bool) {
+func parseInt(raw []byte) (int64, bool) {
 	digits := raw
 	if len(raw) > 0 && raw[0] == '-' {
 		digits = raw[1:]
 	}
-	if len(digits) == 0 || len(digits) > 18 || digits[0] == '0' && len(digits) > 1 || strconv.IntSize < 64 {
+	if len(digits) == 0 || len(digits) > 18 || digits[0] == '0' && len(digits) > 1 {
 		return 0, false
 	}
-	n := 0
+	n := int64(0)
 	for _, c := range digits {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = n*10 + int(c-'0')
+		n = n*10 + int64(c-'0')
 	}
 	if len(digits) < len(raw) {
 		n = -n

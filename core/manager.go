@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ const (
 	rememberTouched  = 1 << 14
 	rememberRetired  = 1 << 12
 	rememberReported = 1 << 10
+	rememberRelisted = 1 << 12
 )
 
 // A Manager finds, stores and ends sessions by its [Config]. Make one with
@@ -32,6 +34,10 @@ type Manager struct {
 	// What the store can do beyond the five verbs.
 	replacer     Replacer
 	updateLoader UpdateLoader
+	lists        *userLists // nil where the store has none
+
+	userPath []string // Config.UserKey, taken apart
+	tracer   Tracer   // Config.Observer, if it is one
 
 	parser    parser
 	deadlines deadlines
@@ -39,6 +45,7 @@ type Manager struct {
 	touched   *recent // when this process last extended a session
 	retired   *recent // sessions that this process ended or renewed
 	reported  *recent // records that were reported as undecodable
+	relisted  *recent // when this process last put a session into a list again
 	hints     hints
 }
 
@@ -60,6 +67,11 @@ func New(cfg Config) (*Manager, error) {
 		touched:    newRecent(rememberTouched),
 		retired:    newRecent(rememberRetired),
 		reported:   newRecent(rememberReported),
+		relisted:   newRecent(rememberRelisted),
+	}
+	m.tracer, _ = m.cfg.Observer.(Tracer)
+	if m.cfg.UserKey != "" {
+		m.userPath = strings.Split(m.cfg.UserKey, ".")
 	}
 	m.deadlines.slack = m.cfg.StoreTimeout / slackFraction
 	m.replacer, _ = m.cfg.Store.(Replacer)
@@ -67,6 +79,9 @@ func New(cfg Config) (*Manager, error) {
 	var err error
 	if m.sealKeys, err = newSealKeys(m.cfg.SealKeys); err != nil {
 		return nil, &ConfigError{"SealKeys", "cannot be used: " + err.Error()}
+	}
+	if indexer, ok := m.cfg.Store.(UserIndexer); ok {
+		m.lists = newUserLists(m, indexer)
 	}
 	if m.cfg.ShareWithExpress && m.cfg.AbsoluteTimeout > 0 {
 		m.cfg.Logger.Warn("cloakroom: Config.AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress")
@@ -190,12 +205,19 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	}
 }
 
-// Clear ends all sessions. The error matches [errors.ErrUnsupported] where the
+// Clear ends all sessions, and removes the lists of whose they were. The error matches [errors.ErrUnsupported] where the
 // store cannot.
 func (m *Manager) Clear(ctx context.Context) error {
 	clearer, ok := m.cfg.Store.(Clearer)
 	if !ok {
 		return fmt.Errorf("cloakroom: store cannot clear: %w", errors.ErrUnsupported)
+	}
+	if m.lists != nil { // first, so that who signs in meanwhile is listed
+		if index, ok := m.lists.m.cfg.Store.(Clearer); ok {
+			if err := m.storeFailed(ctx, "clear", index.Clear(ctx)); err != nil {
+				return err
+			}
+		}
 	}
 	return m.storeFailed(ctx, "clear", clearer.Clear(ctx))
 }
@@ -230,25 +252,28 @@ func (m *Manager) Ping(ctx context.Context) error {
 // no secret and may be shown to an operator or an auditor: they print as one
 // line for each setting, and as JSON with durations such as "24h0m0s".
 type Settings struct {
-	Name              string
-	Cookie            Cookie
-	CookiePerRequest  bool // Config.CookieFor is set: Cookie is not what counts
-	Secrets           int  // how many
-	AAL               int  // whose time limits are kept; 0: none
-	IdleTimeout       time.Duration
-	AbsoluteTimeout   time.Duration // 0: none
-	TouchInterval     time.Duration // a session may end up to that much before IdleTimeout, never after
-	StoreTimeout      time.Duration
-	MaxBytes, MaxKeys int
-	HashIDs           bool
-	Sealed            bool
-	ShareWithExpress  bool
-	Rolling           bool
-	Resave            bool
-	SaveUninitialized bool
-	Lazy              bool
-	TrustedProxies    int // how many prefixes
-	TrustUnixSocket   bool
+	Name               string
+	Cookie             Cookie
+	CookiePerRequest   bool // Config.CookieFor is set: Cookie is not what counts
+	Secrets            int  // how many
+	AAL                int  // whose time limits are kept; 0: none
+	IdleTimeout        time.Duration
+	AbsoluteTimeout    time.Duration // 0: none
+	TouchInterval      time.Duration // a session may end up to that much before IdleTimeout, never after
+	StoreTimeout       time.Duration
+	MaxBytes, MaxKeys  int
+	HashIDs            bool
+	Sealed             bool
+	ShareWithExpress   bool
+	Rolling            bool
+	Resave             bool
+	SaveUninitialized  bool
+	Lazy               bool
+	MaxSessionsPerUser int // 0: no limit but 1000
+	AtUserLimit        AtUserLimit
+	UserKey            string
+	TrustedProxies     int // how many prefixes
+	TrustUnixSocket    bool
 }
 
 // Policy returns the settings in force.
@@ -262,6 +287,7 @@ func (m *Manager) Policy() Settings {
 		MaxBytes: c.MaxBytes, MaxKeys: c.MaxKeys,
 		HashIDs: c.HashIDs, Sealed: len(m.sealKeys) > 0, ShareWithExpress: c.ShareWithExpress,
 		Rolling: c.Rolling, Resave: c.Resave, SaveUninitialized: c.SaveUninitialized, Lazy: c.Lazy,
+		MaxSessionsPerUser: c.MaxSessionsPerUser, AtUserLimit: c.AtUserLimit, UserKey: c.UserKey,
 		TrustedProxies: len(c.TrustedProxies), TrustUnixSocket: c.TrustUnixSocket,
 	}
 }

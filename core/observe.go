@@ -1,6 +1,9 @@
 package core
 
-import "context"
+import (
+	"context"
+	"log/slog"
+)
 
 // An EventKind names what happened to a session.
 type EventKind string
@@ -9,9 +12,12 @@ type EventKind string
 const (
 	EventCreated     EventKind = "created"      // a session was stored for the first time
 	EventSaved       EventKind = "saved"        // changes were stored
-	EventRenewed     EventKind = "renewed"      // a session got a new id (Renew, Regenerate)
-	EventDestroyed   EventKind = "destroyed"    // Destroy was called and done
-	EventExpired     EventKind = "expired"      // the absolute timeout had passed
+	EventRenewed     EventKind = "renewed"      // a session got a new id (Renew, Regenerate, SignIn)
+	EventSignedIn    EventKind = "signed-in"    // it became the session of User; it follows created or renewed
+	EventDestroyed   EventKind = "destroyed"    // Destroy or SignOut was called and done
+	EventRevoked     EventKind = "revoked"      // it was ended by somebody else: see By and Cause
+	EventLimit       EventKind = "limit"        // Config.MaxSessionsPerUser was reached when User signed in
+	EventExpired     EventKind = "expired"      // somebody came back after the idle or the absolute timeout: see Cause
 	EventUnknown     EventKind = "unknown"      // a signed cookie whose session does not exist (any more)
 	EventForged      EventKind = "forged"       // a cookie with our name that no secret verifies
 	EventUndecodable EventKind = "undecodable"  // a record that cannot be read
@@ -21,10 +27,28 @@ const (
 	EventStoreError  EventKind = "store-failed" // the store failed
 )
 
+// A Cause says more about what happened.
+type Cause string
+
+// The causes of [EventExpired] and [EventRevoked].
+const (
+	CauseIdle       Cause = "idle"       // expired: no activity for as long as the idle timeout, or the session's max age
+	CauseAbsolute   Cause = "absolute"   // expired: the absolute timeout had passed
+	CauseOne        Cause = "one"        // revoked by Manager.Revoke
+	CauseOthers     Cause = "others"     // revoked by Manager.RevokeOthers
+	CauseUser       Cause = "user"       // revoked by Manager.RevokeUser
+	CauseLimit      Cause = "limit"      // revoked for a newer session, at Config.MaxSessionsPerUser
+	CauseUnfinished Cause = "unfinished" // revoked before, by a call that failed or a process that died halfway
+)
+
 // An Event tells an [Observer] what happened. It carries no id and no data.
 type Event struct {
-	Kind EventKind
-	Err  error // for EventStoreError, and for EventDropped where the store is why
+	Kind   EventKind
+	Err    error  // for EventStoreError, and for EventDropped where the store is why
+	User   string // whose session it is, where that is known
+	Handle string // which one it is: see Session.Handle
+	By     string // for EventRevoked: whose request did it, or what WithActor says; empty where that is unknown
+	Cause  Cause
 }
 
 // An Observer is told what happens to sessions, for metrics and audit logs. It
@@ -32,4 +56,147 @@ type Event struct {
 // be quick. It must not use the session. A panic in it is the request's.
 type Observer interface {
 	Observe(ctx context.Context, e Event)
+}
+
+// An Operation is what a request waits for, because of its session.
+type Operation string
+
+// The operations.
+const (
+	OpLoad    Operation = "load"    // find the session of a request that has a cookie
+	OpCommit  Operation = "commit"  // store what the request did
+	OpDestroy Operation = "destroy" // Destroy and SignOut
+	OpTake    Operation = "take"    // Key.Take
+	OpList    Operation = "list"    // Manager.Sessions
+	OpRevoke  Operation = "revoke"  // Manager.Revoke, RevokeUser and RevokeOthers
+)
+
+// A Tracer is an [Observer] that is also told when an operation begins and ends.
+// The context that Start returns is the one that the store gets, so that the
+// spans of a driver stand below it. End is called once, with the error of the
+// operation or nil. What costs no call of the store is no operation.
+type Tracer interface {
+	Observer
+	Start(ctx context.Context, op Operation) (_ context.Context, end func(error))
+}
+
+// Observers returns an Observer that tells all of these. It is a [Tracer] if one
+// of them is.
+func Observers(all ...Observer) Observer {
+	var tracers []Tracer
+	for _, o := range all {
+		if t, ok := o.(Tracer); ok {
+			tracers = append(tracers, t)
+		}
+	}
+	if len(tracers) == 0 {
+		return observers(all)
+	}
+	return tracingObservers{all, tracers}
+}
+
+type observers []Observer
+
+func (all observers) Observe(ctx context.Context, e Event) {
+	for _, o := range all {
+		o.Observe(ctx, e)
+	}
+}
+
+type tracingObservers struct {
+	observers
+	tracers []Tracer
+}
+
+func (o tracingObservers) Start(ctx context.Context, op Operation) (context.Context, func(error)) {
+	ends := make([]func(error), len(o.tracers))
+	for i, t := range o.tracers {
+		ctx, ends[i] = t.Start(ctx, op)
+	}
+	return ctx, func(err error) {
+		for i := len(ends) - 1; i >= 0; i-- {
+			ends[i](err)
+		}
+	}
+}
+
+// LogObserver returns an [Observer] that writes an audit log: a line for each
+// event, with the attributes "event", "user", "session" (the handle), "by",
+// "cause" and "error", as far as they are known. What an administrator should see
+// is at level Warn, what is done all day at Info, what only tells about load at
+// Debug.
+func LogObserver(logger *slog.Logger) Observer { return logObserver{logger} }
+
+type logObserver struct{ logger *slog.Logger }
+
+func (o logObserver) Observe(ctx context.Context, e Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case EventSaved, EventReplayed:
+		level = slog.LevelDebug
+	case EventForged, EventUndecodable, EventLimit, EventDropped:
+		level = slog.LevelWarn
+	case EventStoreError:
+		level = slog.LevelError
+	}
+	if !o.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 1, 6)
+	attrs[0] = slog.String("event", string(e.Kind))
+	for _, a := range [...]slog.Attr{
+		slog.String("user", e.User), slog.String("session", e.Handle), slog.String("by", e.By), slog.String("cause", string(e.Cause)),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("error", e.Err))
+	}
+	o.logger.LogAttrs(ctx, level, "session "+string(e.Kind), attrs...)
+}
+
+type actorKey struct{}
+
+// WithActor returns a context that says who acts, for [Event].By: an operator or a
+// job, where sessions are revoked outside of a request, or in one whose session is
+// not that of the app's user.
+func WithActor(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// actor returns who acts: what WithActor says, or the user of the session of the
+// request that ctx belongs to.
+func (m *Manager) actor(ctx context.Context) string {
+	if actor, ok := ctx.Value(actorKey{}).(string); ok {
+		return actor
+	}
+	if x := exchangeOf(ctx).of(m); x != nil && x.ready.Load() {
+		return x.session.User()
+	}
+	return ""
+}
+
+// event returns an event about the session as it is stored.
+func (s *Session) event(kind EventKind) Event {
+	e := Event{Kind: kind}
+	if m := s.x.m; m.cfg.Observer != nil && s.base != nil {
+		e.User, e.Handle = m.userOf(s.base), m.handleIn(s.base)
+	}
+	return e
+}
+
+func (s *Session) notify(kind EventKind) {
+	if s.x.m.cfg.Observer != nil {
+		s.x.m.notify(s.x.ctx.Context, s.event(kind))
+	}
+}
+
+// begin tells the Tracer, if there is one, that an operation begins.
+func (m *Manager) begin(ctx context.Context, op Operation) (_ context.Context, end func(error)) {
+	if m.tracer == nil {
+		return ctx, func(error) {}
+	}
+	return m.tracer.Start(ctx, op)
 }

@@ -25,7 +25,7 @@ func (s Settings) String() string {
 			}
 		}
 		switch {
-		case name == "AAL" && s.AAL == 0:
+		case name == "AAL" && s.AAL == 0, name == "MaxSessionsPerUser" && s.MaxSessionsPerUser == 0, name == "UserKey" && s.UserKey == "":
 			text = "none"
 		case name == "TouchInterval" && s.TouchInterval == 0:
 			text = "every request"

@@ -60,6 +60,13 @@ func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 		{"touch interval as long as the idle timeout of the level", "TouchInterval", func(c *core.Config) { c.AAL, c.TouchInterval = 3, 15*time.Minute }},
 		{"negative MaxBytes", "MaxBytes", func(c *core.Config) { c.MaxBytes = -1 }},
 		{"negative MaxKeys", "MaxKeys", func(c *core.Config) { c.MaxKeys = -1 }},
+		{"a negative limit for users", "MaxSessionsPerUser", func(c *core.Config) { c.Store, c.MaxSessionsPerUser = newUserStore(), -1 }},
+		{"a limit for users above all others", "MaxSessionsPerUser", func(c *core.Config) { c.Store, c.MaxSessionsPerUser = newUserStore(), 1001 }},
+		{"a limit for users without lists of them", "MaxSessionsPerUser", func(c *core.Config) { c.MaxSessionsPerUser = 1 }},
+		{"an unknown behaviour at that limit", "AtUserLimit", func(c *core.Config) { c.AtUserLimit = 3 }},
+		{"a user key that is reserved", "UserKey", func(c *core.Config) { c.UserKey = "__cloakroom.user" }},
+		{"a user key with an empty part", "UserKey", func(c *core.Config) { c.UserKey = "passport." }},
+		{"a user key that is not UTF-8", "UserKey", func(c *core.Config) { c.UserKey = "us\xffer" }},
 		{"a short seal key", "SealKeys", func(c *core.Config) { c.SealKeys = []string{strings.Repeat("k", 31)} }},
 		{"hashed ids shared with Express", "HashIDs", func(c *core.Config) { c.HashIDs, c.ShareWithExpress = true, true }},
 		{"sealed records shared with Express", "SealKeys", func(c *core.Config) {
@@ -235,11 +242,13 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 			c.CookieFor = func(*http.Request) core.Cookie { return core.Cookie{} }
 			c.StoreTimeout, c.MaxBytes, c.MaxKeys = time.Second, 10, 2
 			c.Cookie.Domain = ".example.com"
+			c.Store, c.MaxSessionsPerUser, c.AtUserLimit, c.UserKey = newUserStore(), 5, core.RefuseNew, "passport.user"
 		}, func(s *core.Settings) {
 			s.Secrets, s.HashIDs, s.Sealed, s.Rolling, s.Resave, s.SaveUninitialized, s.Lazy = 2, true, true, true, true, true, true
 			s.TrustedProxies, s.TrustUnixSocket, s.CookiePerRequest = 1, true, true
 			s.StoreTimeout, s.MaxBytes, s.MaxKeys = time.Second, 10, 2
 			s.Cookie.Domain = "example.com"
+			s.MaxSessionsPerUser, s.AtUserLimit, s.UserKey = 5, core.RefuseNew, "passport.user"
 		}},
 	}
 	for _, tt := range tests {
@@ -287,6 +296,9 @@ Rolling: false
 Resave: false
 SaveUninitialized: false
 Lazy: false
+MaxSessionsPerUser: none
+AtUserLimit: drop the least recently used
+UserKey: none
 TrustedProxies: 0
 TrustUnixSocket: false
 `
@@ -296,7 +308,7 @@ TrustUnixSocket: false
 	encoded, err := json.Marshal(m.Policy())
 	const wantJSON = `{"Name":"sid","Cookie":{"Path":"/","Domain":"","MaxAge":"0s","Partitioned":false,"Priority":"","SameSite":"Lax","Secure":"auto","ScriptAccess":false},` +
 		`"CookiePerRequest":false,"Secrets":1,"AAL":2,"IdleTimeout":"1h0m0s","AbsoluteTimeout":"24h0m0s","TouchInterval":"1m0s","StoreTimeout":"5s","MaxBytes":1048576,"MaxKeys":1000,` +
-		`"HashIDs":false,"Sealed":true,"ShareWithExpress":false,"Rolling":false,"Resave":false,"SaveUninitialized":false,"Lazy":false,"TrustedProxies":0,"TrustUnixSocket":false}`
+		`"HashIDs":false,"Sealed":true,"ShareWithExpress":false,"Rolling":false,"Resave":false,"SaveUninitialized":false,"Lazy":false,"MaxSessionsPerUser":0,"AtUserLimit":"drop the least recently used","UserKey":"","TrustedProxies":0,"TrustUnixSocket":false}`
 	if err != nil || string(encoded) != wantJSON {
 		t.Errorf("got  %s, %v\nwant %s", encoded, err, wantJSON)
 	}

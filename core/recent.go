@@ -90,6 +90,12 @@ func (r *recent) within(id string, now time.Time, d time.Duration) bool {
 	return r.last(id).within(now, d)
 }
 
+// ended tells whether the session that was extended then must have ended since, for
+// lack of activity.
+func (s recentSlot) ended(now time.Time) bool {
+	return s.life.idle > 0 && now.Sub(s.at) >= s.life.from(s.at)
+}
+
 func (s recentSlot) within(now time.Time, d time.Duration) bool {
 	return !s.at.IsZero() && now.Sub(s.at) < d && now.Sub(s.at) > -d
 }

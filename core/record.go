@@ -64,6 +64,7 @@ type meta struct {
 	token   token     // random, new with every write: no two records are ever equal
 	age     age       // what we last wrote as the cookie's max age
 	retired time.Time // when the session moved on to another id; zero: it did not
+	user    []byte    // the JSON of whose session it is; nil: nobody signed in (see signedIn)
 	rest    []byte    // members that this version does not know, each with a comma before it
 }
 
@@ -174,7 +175,7 @@ func parseMeta(raw []byte) meta {
 		switch string(raw[mem.name:mem.nameEnd]) {
 		case "created":
 			if ms, ok := parseInt(value); ok && ms > 0 {
-				m.created = time.UnixMilli(int64(ms))
+				m.created = time.UnixMilli(ms)
 			}
 		case "token":
 			if len(value) == len(m.token)+2 && value[0] == '"' {
@@ -186,7 +187,12 @@ func parseMeta(raw []byte) meta {
 			m.age.own = string(value) == "true"
 		case "retired":
 			if ms, ok := parseInt(value); ok && ms > 0 {
-				m.retired = time.UnixMilli(int64(ms))
+				m.retired = time.UnixMilli(ms)
+			}
+		case "user":
+			m.user = nil
+			if value[0] == '{' {
+				m.user = value
 			}
 		default:
 			m.rest = append(append(m.rest, ','), raw[mem.name-1:mem.valueEnd]...)
@@ -197,19 +203,31 @@ func parseMeta(raw []byte) meta {
 
 // parsePlainMeta reads what append writes for most sessions.
 func parsePlainMeta(raw []byte) (m meta, ok bool) {
-	const before, between, after = `{"created":`, `,"token":"`, `"}`
-	comma := len(raw) - len(between) - len(m.token) - len(after)
-	if comma <= len(before) || string(raw[:len(before)]) != before ||
-		string(raw[comma:comma+len(between)]) != between || string(raw[len(raw)-len(after):]) != after {
+	const before, between, user = `{"created":`, `,"token":"`, `,"user":`
+	rest, ok := bytes.CutPrefix(raw, []byte(before))
+	comma := bytes.IndexByte(rest, ',')
+	tail := comma + len(between) + len(m.token) + 1
+	if !ok || comma < 0 || len(rest) <= tail || rest[len(rest)-1] != '}' ||
+		string(rest[comma:comma+len(between)]) != between || rest[tail-1] != '"' {
 		return m, false
 	}
-	ms, ok := parseInt(raw[len(before):comma])
-	written := raw[comma+len(between):][:len(m.token)]
+	ms, ok := parseInt(rest[:comma])
+	written := rest[tail-1-len(m.token) : tail-1]
 	if !ok || ms <= 0 || !isPlain(written) {
 		return m, false
 	}
+	if rest = rest[tail:]; len(rest) > 1 {
+		value, ok := bytes.CutPrefix(rest[:len(rest)-1], []byte(user))
+		if !ok || len(value) == 0 || value[0] != '{' {
+			return m, false
+		}
+		if end, ok := skipValue(value, 0); !ok || end != len(value) {
+			return m, false
+		}
+		m.user = value
+	}
 	copy(m.token[:], written)
-	m.present, m.created = true, time.UnixMilli(int64(ms))
+	m.present, m.created = true, time.UnixMilli(ms)
 	return m, true
 }
 
@@ -235,6 +253,9 @@ func (m meta) append(dst []byte) []byte {
 	if m.isRetired() {
 		dst = append(dst, `,"retired":`...)
 		dst = strconv.AppendInt(dst, m.retired.UnixMilli(), 10)
+	}
+	if m.user != nil {
+		dst = append(append(dst, `,"user":`...), m.user...)
 	}
 	dst = append(dst, m.rest...)
 	return append(dst, '}')

@@ -83,6 +83,7 @@ type sessionState struct {
 	changes changes
 
 	renewal  renewal
+	login    *login // SignIn was called
 	nextID   string // after a renewal, once it is known
 	shown    bool   // ID has told an id that is not stored yet
 	rotated  bool   // the cookie was verified by a secret that is not the first
@@ -93,6 +94,7 @@ type sessionState struct {
 	forced   bool   // Touch was called
 
 	destroyed  bool  // by this request
+	signedOut  bool  // by this request: what there is now is another session
 	unfinished bool  // Destroy was called but the store failed
 	discarded  bool  // Discard was called
 	created    bool  // by this request: the browser needs the cookie
@@ -383,6 +385,7 @@ func (s *Session) renew(how renewal) error {
 	}
 	if how == regenerateID {
 		s.changes = changes{cleared: true}
+		s.login = nil
 	}
 	if s.renewal != regenerateID {
 		s.renewal = how
@@ -401,7 +404,7 @@ func (s *Session) Touch() {
 }
 
 // Discard forgets the changes that this request has made and not stored yet,
-// Renew and Regenerate included. Unless others follow, the session is not
+// SignIn, Renew and Regenerate included. Unless others follow, the session is not
 // written and its cookie not set, whatever Config says.
 func (s *Session) Discard() {
 	if !s.lock() {
@@ -414,7 +417,7 @@ func (s *Session) Discard() {
 
 func (s *Session) discard() {
 	s.changes = changes{}
-	s.renewal, s.nextID = keepID, ""
+	s.renewal, s.nextID, s.login = keepID, "", nil
 	s.forced = false
 }
 
@@ -433,9 +436,16 @@ func (s *Session) Destroy(ctx context.Context) error {
 	if s.degraded {
 		return ErrDegraded
 	}
+	return s.destroyTraced(ctx)
+}
+
+func (s *Session) destroyTraced(ctx context.Context) error {
+	ctx, end := s.x.m.begin(ctx, OpDestroy)
 	limit := s.x.m.detach(ctx)
 	defer limit.stop()
-	return s.destroy(limit)
+	err := s.destroy(limit)
+	end(err)
+	return err
 }
 
 // Save stores the changes at once, in place of at the commit, and does what

@@ -23,8 +23,8 @@ type Record struct {
 	Data []byte
 
 	// TTL is the life asked for, counted from the moment when the store applies
-	// the write, by the store's own clock. It is an input only: what Load
-	// returns need not set it. It is always positive; a store whose unit is
+	// the write, by the store's own clock. It is an input only, but for
+	// [UserIndexer]: what Load returns need not set it. It is always positive; a store whose unit is
 	// coarser rounds up, never down to zero, because zero means "at once" or
 	// "never" to many servers.
 	TTL time.Duration
@@ -65,7 +65,8 @@ func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 // error never contains an id or data; drivers' errors often do.
 type Store interface {
 	// Load returns the record of id, with Data as it was given. It returns
-	// [ErrNotFound] when there is none and when it has expired.
+	// [ErrNotFound] when there is none and when it has expired. A store that
+	// keeps what it read in a cache asks the storage where [IsFresh] says so.
 	Load(ctx context.Context, id string) (Record, error)
 
 	// Create stores rec under an id that is not in use. It returns [ErrExists],
@@ -134,8 +135,45 @@ type (
 		Clear(ctx context.Context) error
 	}
 
+	// A UserIndexer keeps the lists of which sessions a user has, beside the
+	// sessions, and tells more about a session than Load does. What
+	// [Manager.Sessions] and all that ends sessions of a user are made of.
+	UserIndexer interface {
+		// UserIndex returns a store for the lists, in the same storage. It makes
+		// no call to the storage, and each call returns the same. A list and a
+		// session may have the same id and have nothing to do with each other; a
+		// Lister, Counter or Clearer of the sessions does not see the lists. A
+		// list is not to be evicted as long as it lives, whatever is done with
+		// sessions where room is short.
+		UserIndex() Store
+
+		// Inspect returns the live records of those ids, in any order and each
+		// once, with TTL as the life that is left to them: never more than what
+		// is true, and less by no more than the store's unit of time and what
+		// the call takes. What was stored before the call, in any process, is
+		// seen: no cache is asked. It is no use of the sessions, for a store
+		// that tells by use which to evict.
+		Inspect(ctx context.Context, ids []string) ([]Record, error)
+	}
+
 	// A Pinger tells whether the storage answers.
 	Pinger interface {
 		Ping(ctx context.Context) error
 	}
 )
+
+type freshKey struct{}
+
+// Fresh returns a context with which sessions are read from the storage, past any
+// cache of the store: for a request that must not see a session which was ended
+// elsewhere a moment ago. Use it in front of the session middleware:
+//
+//	r = r.WithContext(core.Fresh(r.Context()))
+//
+// [Session.RequireFresh] does it by itself.
+func Fresh(ctx context.Context) context.Context {
+	return context.WithValue(ctx, freshKey{}, true)
+}
+
+// IsFresh tells a store that ctx is one of [Fresh].
+func IsFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }

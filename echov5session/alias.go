@@ -21,6 +21,10 @@ type (
 	Session = core.Session
 	// Status is [core.Status]: where a session came from.
 	Status = core.Status
+	// Info is [core.Info]: a session of a user, described.
+	Info = core.Info
+	// AtUserLimit is [core.AtUserLimit]: what Config.MaxSessionsPerUser does.
+	AtUserLimit = core.AtUserLimit
 	// Key is [core.Key]: the name and type of a value.
 	Key[T any] = core.Key[T]
 	// ConfigError is [core.ConfigError].
@@ -43,6 +47,10 @@ const (
 	PriorityLow    = core.PriorityLow
 	PriorityMedium = core.PriorityMedium
 	PriorityHigh   = core.PriorityHigh
+
+	DropLeastRecentlyUsed = core.DropLeastRecentlyUsed
+	DropOldest            = core.DropOldest
+	RefuseNew             = core.RefuseNew
 )
 
 // Values of [Session.Status].
@@ -60,4 +68,10 @@ var (
 	ErrConflict    = core.ErrConflict
 	ErrNoSession   = core.ErrNoSession
 	ErrSessionGone = core.ErrSessionGone
+
+	ErrInvalidUser     = core.ErrInvalidUser
+	ErrNotFound        = core.ErrNotFound
+	ErrNotFresh        = core.ErrNotFresh
+	ErrRevoked         = core.ErrRevoked
+	ErrTooManySessions = core.ErrTooManySessions
 )

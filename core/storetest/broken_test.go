@@ -20,13 +20,15 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 )
 
-// brokenStores are stores that break one rule of the contract each, and the
-// cases that have to notice.
-var brokenStores = []struct {
+type brokenStore struct {
 	name  string
 	open  func(f *full) core.Store
 	fails []string
-}{
+}
+
+// brokenStores are stores that break one rule of the contract each, and the
+// cases that have to notice.
+var brokenStores = []brokenStore{
 	// Load
 	{"Load returns expired records", func(f *full) core.Store {
 		return &broken{full: f, load: func(ctx context.Context, id string) (rec core.Record, err error) {
@@ -1403,10 +1405,11 @@ func ignoresContexts(f *full) core.Store {
 		updateOrLoad: func(ctx context.Context, old, next core.Record) (core.Record, error) {
 			return f.UpdateOrLoad(on(ctx), old, next)
 		},
-		all:   func(ctx context.Context) iter.Seq2[core.Record, error] { return f.All(on(ctx)) },
-		count: func(ctx context.Context) (int, error) { return f.Count(on(ctx)) },
-		clear: func(ctx context.Context) error { return f.Clear(on(ctx)) },
-		ping:  func(ctx context.Context) error { return f.Ping(on(ctx)) },
+		all:     func(ctx context.Context) iter.Seq2[core.Record, error] { return f.All(on(ctx)) },
+		inspect: func(ctx context.Context, ids []string) ([]core.Record, error) { return f.Inspect(on(ctx), ids) },
+		count:   func(ctx context.Context) (int, error) { return f.Count(on(ctx)) },
+		clear:   func(ctx context.Context) error { return f.Clear(on(ctx)) },
+		ping:    func(ctx context.Context) error { return f.Ping(on(ctx)) },
 	}
 }
 
@@ -1478,6 +1481,13 @@ func reusesBytes(f *full) core.Store {
 		},
 		updateOrLoad: func(ctx context.Context, old, next core.Record) (core.Record, error) {
 			return out(f.UpdateOrLoad(ctx, old, next))
+		},
+		inspect: func(ctx context.Context, ids []string) ([]core.Record, error) {
+			recs, err := f.Inspect(ctx, ids)
+			for i := range recs {
+				recs[i], _ = out(recs[i], nil)
+			}
+			return recs, err
 		},
 		all: func(ctx context.Context) iter.Seq2[core.Record, error] {
 			return func(yield func(core.Record, error) bool) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type full struct {
 	skew  time.Duration   // how far the clock is put forward
 	ids   map[string]bool // all ids that were ever in use
 	inner *mapstore.Store
+	lists *full
 }
 
 // lock locks the store and returns the five verbs.
@@ -145,6 +147,26 @@ func (f *full) Clear(ctx context.Context) error {
 
 func (f *full) Ping(ctx context.Context) error { return ctx.Err() }
 
+func (f *full) UserIndex() core.Store {
+	f.lock()
+	defer f.mu.Unlock()
+	if f.lists == nil {
+		f.lists = new(full)
+	}
+	return f.lists
+}
+
+func (f *full) Inspect(ctx context.Context, ids []string) (found []core.Record, err error) {
+	s := f.lock()
+	defer f.mu.Unlock()
+	for _, rec := range s.Records() {
+		if slices.Contains(ids, rec.ID) {
+			found = append(found, rec)
+		}
+	}
+	return found, ctx.Err()
+}
+
 // careful looks at the context at each step of a walk.
 type careful struct{ *full }
 
@@ -175,6 +197,8 @@ type broken struct {
 	count        func(context.Context) (int, error)
 	clear        func(context.Context) error
 	ping         func(context.Context) error
+	inspect      func(context.Context, []string) ([]core.Record, error)
+	userIndex    func() core.Store
 }
 
 func (b *broken) Load(ctx context.Context, id string) (core.Record, error) {
@@ -252,6 +276,20 @@ func (b *broken) Ping(ctx context.Context) error {
 		return b.ping(ctx)
 	}
 	return b.full.Ping(ctx)
+}
+
+func (b *broken) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+	if b.inspect != nil {
+		return b.inspect(ctx, ids)
+	}
+	return b.full.Inspect(ctx, ids)
+}
+
+func (b *broken) UserIndex() core.Store {
+	if b.userIndex != nil {
+		return b.userIndex()
+	}
+	return b.full.UserIndex()
 }
 
 // peek returns the live record of id, with no lock held afterwards: the first

@@ -8,7 +8,8 @@
 // Every case tests a sentence of the contract and nothing else. The optional
 // abilities, such as [core.Replacer], are found by type assertion as core finds
 // them; those that the store does not have are skipped by name, and a line of
-// the log (go test -v) tells which were exercised.
+// the log (go test -v) tells which were exercised. What a [core.UserIndexer] returns
+// as the store of the lists is tested like any store.
 //
 // The cases use the real clock with lives of some 50 ms and wait for a record to
 // be gone by asking, so a store may count in units of up to 10 ms and a slow
@@ -50,7 +51,17 @@ func Run(t *testing.T, open func(t *testing.T) core.Store) {
 		}
 	}
 	t.Logf("storetest: optional abilities exercised: %s; not offered by %T: %s", list(have), probe, list(lack))
+	runGroups(t, probe, groups, open)
+	if indexer, ok := probe.(core.UserIndexer); ok {
+		t.Run("UserIndex", func(t *testing.T) {
+			runGroups(t, indexer.UserIndex(), groupsOfIndex, func(t *testing.T) core.Store {
+				return open(t).(core.UserIndexer).UserIndex()
+			})
+		})
+	}
+}
 
+func runGroups(t *testing.T, probe core.Store, groups []group, open func(t *testing.T) core.Store) {
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			if !g.has(probe) {
@@ -94,7 +105,16 @@ var groups = []group{
 	{"Lister", is[core.Lister], listerCases},
 	{"Counter", is[core.Counter], counterCases},
 	{"Clearer", is[core.Clearer], clearerCases},
+	{"UserIndexer", is[core.UserIndexer], userIndexerCases},
 	{"Pinger", is[core.Pinger], pingerCases},
+}
+
+// groupsOfIndex are what the store of the lists of a UserIndexer is tested with: what
+// core uses it for.
+var groupsOfIndex = []group{
+	{"Store", is[core.Store], storeCases},
+	{"UpdateLoader", is[core.UpdateLoader], updateLoaderCases},
+	{"Clearer", is[core.Clearer], clearerCases},
 }
 
 func is[Ability any](s core.Store) bool {

@@ -1,7 +1,10 @@
 package storetest_test
 
 import (
+	"context"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,10 +27,34 @@ func TestCarefulLister(t *testing.T) {
 	storetest.Run(t, func(*testing.T) core.Store { return careful{new(full)} })
 }
 
+var allBrokenStores = slices.Concat(brokenStores, brokenUserIndexers)
+
+// TestTheStoreOfTheListsIsTestedToo sees to it that Run looks at it.
+func TestTheStoreOfTheListsIsTestedToo(t *testing.T) {
+	var created sync.Map
+	t.Run("", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) core.Store {
+			f := new(full)
+			return &broken{full: f, userIndex: func() core.Store {
+				return &broken{full: f.UserIndex().(*full), create: func(ctx context.Context, rec core.Record) error {
+					name := t.Name()
+					created.Store(name[strings.LastIndex(name, "/")+1:], true)
+					return f.lists.Create(ctx, rec)
+				}}
+			}}
+		})
+	})
+	for _, name := range []string{"CreateThenLoad", "RaceUpdate", "ExpiredUpdate", "UpdateOrLoadConflict", "ClearRemovesAll"} {
+		if _, ok := created.Load(name); !ok {
+			t.Errorf("case %s was not run on the store of the lists", name)
+		}
+	}
+}
+
 // TestBrokenStores proves that a store which breaks a rule fails the cases that
 // are about it.
 func TestBrokenStores(t *testing.T) {
-	for _, b := range brokenStores {
+	for _, b := range allBrokenStores {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			const patience = time.Second // with a store that never gets it right
@@ -71,7 +98,7 @@ func TestCases(t *testing.T) {
 		}
 		cases[name] = false
 	}
-	for _, b := range brokenStores {
+	for _, b := range allBrokenStores {
 		for _, name := range b.fails {
 			if _, ok := cases[name]; !ok {
 				t.Errorf("%s: there is no case %s", b.name, name)

@@ -99,9 +99,10 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // Records returns the live records, for tests that look at what is stored.
 func (s *Store) Records() (all []core.Record) {
 	defer s.lock()()
-	for id := range s.records {
-		if r, ok := s.live(id); ok {
-			all = append(all, core.Record{ID: id, Data: r.data, TTL: r.expires.Sub(s.now())})
+	now := s.now()
+	for id, r := range s.records {
+		if left := r.expires.Sub(now); left > 0 {
+			all = append(all, core.Record{ID: id, Data: r.data, TTL: left})
 		}
 	}
 	return all

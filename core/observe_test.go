@@ -1,0 +1,281 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// A diary is an Observer that remembers in which order things happened.
+type diary struct {
+	mu     sync.Mutex
+	events []core.Event
+	ops    []string
+}
+
+func (d *diary) Observe(_ context.Context, e core.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, e)
+}
+
+// took returns the events since the last time, each with what is known of it.
+func (d *diary) took() (lines []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.events {
+		line := string(e.Kind)
+		for _, part := range [][2]string{{"user", e.User}, {"by", e.By}, {"cause", string(e.Cause)}} {
+			if part[1] != "" {
+				line += " " + part[0] + "=" + part[1]
+			}
+		}
+		lines = append(lines, line)
+	}
+	d.events = nil
+	return lines
+}
+
+// Standards: ASVS-16.3.1
+func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, _ := newUserStage(t, core.Config{
+		Observer: d, IdleTimeout: time.Hour, AbsoluteTimeout: 10 * time.Hour, MaxSessionsPerUser: 2,
+	})
+	expect := func(what string, want ...string) {
+		t.Helper()
+		if got := d.took(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	cookie := st.signIn()
+	expect("a first visit", "created")
+	cookie = st.logIn(cookie, "ada")
+	expect("a login", "renewed user=ada", "signed-in user=ada")
+	cookie = st.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
+	expect("a renewal", "renewed user=ada")
+	st.visit(cookie, func(s *core.Session) { counter.Set(s, 1) })
+	expect("a change", "saved user=ada")
+	other := st.logIn("", "ada")
+	expect("a login without a session", "created user=ada", "signed-in user=ada")
+	st.clock.advance(time.Minute)
+	st.visit(other, nil)
+	third := st.logIn("", "ada")
+	expect("one session too many", "limit user=ada", "revoked user=ada by=ada cause=limit", "created user=ada", "signed-in user=ada")
+	st.visit(cookie, nil)
+	expect("the one that had to go", "unknown")
+	cookie = third
+
+	st.request(cookie, func(_ http.ResponseWriter, r *http.Request) {
+		if err := st.RevokeOthers(r.Context(), core.FromContext(r.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	expect("the others", "revoked user=ada by=ada cause=others")
+	if err := st.Revoke(core.WithActor(t.Context(), "operator:7"), "ada", st.listOf("ada")[0].Handle); err != nil {
+		t.Error(err)
+	}
+	expect("one session, by an operator", "revoked user=ada by=operator:7 cause=one")
+	st.logIn("", "ada")
+	bob := st.logIn("", "bob")
+	d.took()
+	st.request(bob, func(_ http.ResponseWriter, r *http.Request) {
+		if err := st.RevokeUser(r.Context(), "ada"); err != nil {
+			t.Error(err)
+		}
+	})
+	expect("all sessions, by another user", "revoked user=ada by=bob cause=user")
+	if err := st.RevokeUser(t.Context(), "ada"); err != nil {
+		t.Error(err)
+	}
+	expect("of a user who has none")
+	st.visit(bob, func(s *core.Session) { _ = s.SignOut(t.Context()) })
+	expect("a logout", "destroyed user=bob")
+	st.visit(bob, nil)
+	expect("its cookie", "unknown")
+
+	cookie = st.logIn("", "ada")
+	d.took()
+	st.clock.advance(time.Hour)
+	st.visit(cookie, nil)
+	expect("after the idle timeout", "expired cause=idle")
+	st.visit(st.name+"=s%3Aforged.signature", nil)
+	expect("a forged cookie", "forged")
+	st.visit(st.name+"="+core.Sign(stageSecret, "an id that nobody was given"), nil)
+	expect("an id that nobody was given", "unknown")
+}
+
+func TestTheAbsoluteTimeoutIsReportedWithItsUser(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, store := newUserStage(t, core.Config{Observer: d, AbsoluteTimeout: time.Hour})
+	cookie := st.logIn("", "ada")
+	if err := store.sessions.Touch(t.Context(), st.idOf(cookie), 1000*time.Hour); err != nil { // as Express does
+		t.Fatal(err)
+	}
+	d.took()
+	st.clock.advance(time.Hour)
+	st.visit(cookie, nil)
+	if got := d.took(); !slices.Equal(got, []string{"expired user=ada cause=absolute"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestARevocationThatIsFinishedByTheSessionsOwnRequestIsReported(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, store := newUserStage(t, core.Config{Observer: d, IdleTimeout: time.Hour})
+	faulty := &faultyStore{Store: store.sessions}
+	store.Store = faulty
+	cookie := st.logIn("", "ada")
+	faulty.failOnce("delete", outage{err: &core.StoreError{Outcome: core.NotApplied, Class: "down"}})
+	if err := st.RevokeUser(t.Context(), "ada"); err == nil {
+		t.Fatal("RevokeUser succeeded")
+	}
+	d.took()
+	for range 3 { // until it has to be listed again
+		st.clock.advance(50 * time.Minute)
+		st.visit(cookie, nil)
+	}
+	if got := d.took(); !slices.Contains(got, "revoked user=ada cause=unfinished") {
+		t.Errorf("%q", got)
+	}
+	if st.userOf(cookie) != "" {
+		t.Error("the session lives on")
+	}
+}
+
+// Standards: ASVS-16.3.1
+func TestTheAuditLog(t *testing.T) {
+	t.Parallel()
+	var buf bytes.Buffer
+	plain := slog.NewTextHandler(&buf, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch a.Key {
+		case slog.TimeKey:
+			return slog.Attr{}
+		case "session":
+			return slog.String("session", "HANDLE")
+		}
+		return a
+	}})
+	st, store := newUserStage(t, core.Config{Observer: core.LogObserver(slog.New(plain))})
+	cookie := st.logIn("", "ada")
+	st.visit(cookie, func(s *core.Session) { counter.Set(s, 1) }) // at level Debug
+	st.visit(st.name+"=s%3Aforged.signature", nil)
+	if err := st.RevokeUser(core.WithActor(t.Context(), "cron"), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	store.Store = &faultyStore{Store: store.Store, always: &core.StoreError{Store: "test", Verb: "load", Class: "down"}}
+	st.visit(cookie, nil)
+	want := `level=INFO msg="session created" event=created user=ada session=HANDLE
+level=INFO msg="session signed-in" event=signed-in user=ada session=HANDLE
+level=WARN msg="session forged" event=forged
+level=INFO msg="session revoked" event=revoked user=ada session=HANDLE by=cron cause=user
+level=ERROR msg="session store-failed" event=store-failed error="cloakroom: test store: load: down"
+`
+	if got := buf.String(); got != want {
+		t.Errorf("the log is\n%s, want\n%s", got, want)
+	}
+	if strings.Contains(buf.String(), st.idOfNothing(cookie)) {
+		t.Error("it has an id in it")
+	}
+}
+
+// A tracing diary is told of operations, too.
+type tracingDiary struct{ diary }
+
+type depthKey struct{}
+
+func (d *tracingDiary) Start(ctx context.Context, op core.Operation) (context.Context, func(error)) {
+	return context.WithValue(ctx, depthKey{}, op), func(err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		line := string(op)
+		if err != nil {
+			line += fmt.Sprintf(" %d", core.HTTPStatus(err))
+		}
+		d.ops = append(d.ops, line)
+	}
+}
+
+func (d *tracingDiary) tookOps() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ops := strings.Join(d.ops, ", ")
+	d.ops = nil
+	return ops
+}
+
+func TestTheTracerIsToldOfWhatCallsTheStore(t *testing.T) {
+	t.Parallel()
+	d, plain := &tracingDiary{}, &diary{}
+	st, store := newUserStage(t, core.Config{Observer: core.Observers(plain, d), TouchInterval: time.Hour})
+	var under []any
+	store.Store = loadFunc{store.sessions, func(ctx context.Context) { under = append(under, ctx.Value(depthKey{})) }}
+	expect := func(what, want string) {
+		t.Helper()
+		if got := d.tookOps(); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	st.visit("", nil)
+	expect("a visitor who leaves nothing", "")
+	st.visit(st.name+"=s%3Aforged.signature", nil)
+	expect("a forged cookie", "")
+	cookie := st.visit("", func(s *core.Session) { counter.Set(s, 1); ticket.Set(s, "one") }).cookie
+	expect("a first session", "commit")
+	st.visit(cookie, nil)
+	expect("a read", "load")
+	st.visit(cookie, func(s *core.Session) { counter.Set(s, 2) })
+	expect("a change", "load, commit")
+	st.visit(cookie, func(s *core.Session) { _, _, _ = ticket.Take(t.Context(), s) })
+	expect("Take", "load, take")
+	cookie = st.logIn(cookie, "ada")
+	expect("a login", "load, commit")
+	st.visit(cookie, func(s *core.Session) {
+		if err := st.Revoke(t.Context(), "ada", s.Handle()); err != nil {
+			t.Error(err)
+		}
+		counter.Set(s, 3)
+	})
+	expect("a change of what was revoked", "load, revoke, commit 409")
+	st.listOf("ada")
+	expect("Sessions", "list")
+	cookie = st.logIn("", "ada")
+	st.visit(cookie, func(s *core.Session) { _ = s.SignOut(t.Context()) })
+	expect("a logout", "commit, load, destroy")
+	if slices.Contains(under, nil) || len(under) == 0 {
+		t.Errorf("the store was called below %v", under)
+	}
+	if len(plain.took()) == 0 {
+		t.Error("an Observer beside a Tracer is told nothing")
+	}
+
+	store.Store = &faultyStore{Store: store.Store, always: errors.New("down")}
+	st.visit(cookie, nil)
+	expect("an outage", "load 503")
+}
+
+func TestObserversWithoutATracerAreNone(t *testing.T) {
+	t.Parallel()
+	one, two := &diary{}, &diary{}
+	all := core.Observers(one, two)
+	if _, ok := all.(core.Tracer); ok {
+		t.Error("it is a Tracer")
+	}
+	all.Observe(t.Context(), core.Event{Kind: core.EventForged})
+	if len(one.took()) != 1 || len(two.took()) != 1 {
+		t.Error("not all were told")
+	}
+}

@@ -1,0 +1,655 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// newUserStage is a stage whose store keeps lists of users' sessions.
+func newUserStage(t testing.TB, cfg core.Config) (*stage, *userStore) {
+	t.Helper()
+	store := newUserStore()
+	cfg.Store = store
+	st := newStage(t, cfg)
+	store.sessions.Now = st.clock.Now
+	store.index.(*mapstore.Store).Now = st.clock.Now
+	return st, store
+}
+
+// logIn signs a user in from a browser that has a cookie, and returns the one that
+// it has then.
+func (st *stage) logIn(cookie, user string, methods ...string) string {
+	st.t.Helper()
+	a := st.visit(cookie, func(s *core.Session) {
+		if err := s.SignIn(context.Background(), user, methods...); err != nil {
+			st.t.Errorf("SignIn: %v", err)
+		}
+	})
+	if a.status != http.StatusOK || a.cookie == "" || a.cookie == cookie {
+		st.t.Fatalf("sign-in: status %d, the cookie is another: %v", a.status, a.cookie != cookie)
+	}
+	return a.cookie
+}
+
+// userOf returns who is signed in with a cookie.
+func (st *stage) userOf(cookie string) (user string) {
+	st.t.Helper()
+	st.visit(cookie, func(s *core.Session) { user = s.User() })
+	return user
+}
+
+// listOf returns the sessions of a user.
+func (st *stage) listOf(user string) []core.Info {
+	st.t.Helper()
+	all, err := walk(st.Sessions(context.Background(), user))
+	if err != nil {
+		st.t.Fatalf("Sessions: %v", err)
+	}
+	return all
+}
+
+// Standards: ASVS-7.2.4, NIST-5.1-issue
+func TestSignInGivesANewIDAndKeepsTheDataOfTheVisitor(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		begin func(st *stage) string
+		keeps bool
+	}{
+		{"a visitor without a session", func(*stage) string { return "" }, false},
+		{"a visitor with a session", func(st *stage) string {
+			return st.visit("", func(s *core.Session) { counter.Set(s, 7) }).cookie
+		}, true},
+		{"the same user again", func(st *stage) string {
+			cookie := st.logIn("", "ada")
+			st.visit(cookie, func(s *core.Session) { counter.Set(s, 7) })
+			return cookie
+		}, true},
+		{"another user", func(st *stage) string {
+			cookie := st.logIn("", "bob")
+			st.visit(cookie, func(s *core.Session) { counter.Set(s, 7) })
+			return cookie
+		}, false},
+	}
+	for _, listed := range []bool{true, false} {
+		for _, tt := range tests {
+			t.Run(fmt.Sprintf("%s, listed %v", tt.name, listed), func(t *testing.T) {
+				t.Parallel()
+				st := newStage(t, core.Config{})
+				if listed {
+					st, _ = newUserStage(t, core.Config{})
+				}
+				before := tt.begin(st)
+				a := st.visit(before, func(s *core.Session) {
+					counter.Set(s, 1)
+					if err := s.SignIn(t.Context(), "ada"); err != nil {
+						t.Fatal(err)
+					}
+					colour.Set(s, "red")
+					if s.User() != "ada" {
+						t.Errorf("User is %q before the commit", s.User())
+					}
+				})
+				if before != "" && st.userOf(before) != "" {
+					t.Error("the old id still leads to a session")
+				}
+				st.visit(a.cookie, func(s *core.Session) {
+					if s.User() != "ada" || colour.Get(s) != "red" {
+						t.Errorf("user %q, colour %q", s.User(), colour.Get(s))
+					}
+					want := 1 // set before SignIn, which belongs to what there was
+					if !tt.keeps && before != "" {
+						want = 0
+					}
+					if got := counter.Get(s); got != want {
+						t.Errorf("counter is %d, want %d", got, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Standards: NIST-5.2-timeouts
+func TestSignInRecordsWhenAndHow(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{AbsoluteTimeout: 10 * time.Hour, IdleTimeout: 5 * time.Hour})
+	cookie := st.visit("", func(s *core.Session) {
+		if s.User() != "" || !s.AuthenticatedAt().IsZero() || s.AuthenticatedBy() != nil {
+			t.Errorf("a visitor is %q, signed in at %v", s.User(), s.AuthenticatedAt())
+		}
+		counter.Set(s, 1)
+	}).cookie
+	st.clock.advance(4 * time.Hour)
+	check := func(when string, s *core.Session, at time.Time, by ...string) {
+		t.Helper()
+		if !s.AuthenticatedAt().Equal(at) || !slices.Equal(s.AuthenticatedBy(), by) || s.User() != "ada" {
+			t.Errorf("%s: %q signed in at %v by %v, want %v by %v", when, s.User(), s.AuthenticatedAt(), s.AuthenticatedBy(), at, by)
+		}
+	}
+	first := st.clock.Now()
+	cookie = st.visit(cookie, func(s *core.Session) {
+		if err := s.SignIn(t.Context(), "ada", "password"); err != nil {
+			t.Fatal(err)
+		}
+		check("before the commit", s, first, "password")
+	}).cookie
+	st.clock.advance(4 * time.Hour)
+	cookie = st.visit(cookie, func(s *core.Session) {
+		check("hours later", s, first, "password")
+		counter.Set(s, 2)
+		_ = s.Renew()
+	}).cookie
+	st.visit(cookie, func(s *core.Session) {
+		check("after a renewal", s, first, "password")
+		if !s.CreatedAt().Equal(first) {
+			t.Errorf("the session counts from %v, want the sign-in at %v", s.CreatedAt(), first)
+		}
+	})
+	st.clock.advance(time.Hour)
+	second := st.clock.Now()
+	cookie = st.logIn(cookie, "ada", "password", "totp")
+	st.clock.advance(4 * time.Hour)
+	st.visit(cookie, func(s *core.Session) { check("after signing in again", s, second, "password", "totp") })
+	st.clock.advance(4 * time.Hour)
+	st.visit(cookie, func(s *core.Session) {
+		check("beyond the absolute timeout of the first sign-in", s, second, "password", "totp")
+	})
+	st.clock.advance(2 * time.Hour)
+	if st.userOf(cookie) != "" {
+		t.Error("the session outlived the absolute timeout, counted from the sign-in")
+	}
+}
+
+func TestSignInActsAtTheCommit(t *testing.T) {
+	t.Parallel()
+	for name, undo := range map[string]func(s *core.Session){
+		"Discard":    (*core.Session).Discard,
+		"Regenerate": func(s *core.Session) { _ = s.Regenerate() },
+		"a panic":    func(*core.Session) { panic(http.ErrAbortHandler) },
+		"Destroy":    func(s *core.Session) { _ = s.Destroy(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st, _ := newUserStage(t, core.Config{})
+			cookie := st.visit("", func(s *core.Session) { counter.Set(s, 1) }).cookie
+			a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+				defer func() { _ = recover() }()
+				st.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					s := st.FromContext(r.Context())
+					if err := s.SignIn(r.Context(), "ada"); err != nil {
+						t.Errorf("SignIn: %v", err)
+					}
+					undo(s)
+				})).ServeHTTP(w, r)
+			})
+			if a.cookie != "" && st.userOf(a.cookie) != "" || st.userOf(cookie) != "" {
+				t.Error("somebody is signed in")
+			}
+			if all := st.listOf("ada"); len(all) != 0 {
+				t.Errorf("%d sessions are listed", len(all))
+			}
+		})
+	}
+	t.Run("nothing is stored before", func(t *testing.T) {
+		t.Parallel()
+		st, store := newUserStage(t, core.Config{})
+		s, err := st.Load(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SignIn(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(store.sessions.Records()); n != 0 {
+			t.Errorf("%d records", n)
+		}
+	})
+}
+
+func TestSignInRefusesNamesThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for name, try := range map[string]func(s *core.Session) error{
+		"an empty name":        func(s *core.Session) error { return s.SignIn(context.Background(), "") },
+		"a name of 256 bytes":  func(s *core.Session) error { return s.SignIn(context.Background(), strings.Repeat("a", 256)) },
+		"a name that is bytes": func(s *core.Session) error { return s.SignIn(context.Background(), "a\xff") },
+		"an empty method":      func(s *core.Session) error { return s.SignIn(context.Background(), "ada", "") },
+		"a long method": func(s *core.Session) error {
+			return s.SignIn(context.Background(), "ada", strings.Repeat("m", 65))
+		},
+		"nine methods": func(s *core.Session) error {
+			return s.SignIn(context.Background(), "ada", slices.Repeat([]string{"pwd"}, 9)...)
+		},
+	} {
+		st, _ := newUserStage(t, core.Config{})
+		a := st.visit("", func(s *core.Session) {
+			if err := try(s); !errors.Is(err, core.ErrInvalidUser) || core.HTTPStatus(err) != http.StatusInternalServerError {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if a.setCookie != "" {
+			t.Errorf("%s: there is a session", name)
+		}
+	}
+	st, _ := newUserStage(t, core.Config{})
+	for _, name := range []string{"a", strings.Repeat("ü", 127), "a\x00b\"\\<\u2028>"} {
+		if got := st.userOf(st.logIn("", name)); got != name {
+			t.Errorf("%q is read as %q", name, got)
+		}
+		if all := st.listOf(name); len(all) != 1 {
+			t.Errorf("%q has %d sessions", name, len(all))
+		}
+	}
+}
+
+func TestSignInNeedsTheHeaders(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{})
+	st.request("", func(w http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		_, _ = w.Write([]byte("begun"))
+		if err := s.SignIn(r.Context(), "ada"); !errors.Is(err, core.ErrCommitted) {
+			t.Errorf("SignIn after the first byte: %v", err)
+		}
+		if s.User() != "" {
+			t.Errorf("the user is %q", s.User())
+		}
+	})
+	st.visit("", func(s *core.Session) {
+		_ = s.Destroy(context.Background())
+		if err := s.SignIn(context.Background(), "ada"); !errors.Is(err, core.ErrSessionGone) {
+			t.Errorf("SignIn after Destroy: %v", err)
+		}
+	})
+	a := st.visit("", func(s *core.Session) {
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.SignIn(gone, "ada"); !errors.Is(err, context.Canceled) || s.User() != "" {
+			t.Errorf("SignIn of a visitor who hung up: %v, user %q", err, s.User())
+		}
+	})
+	if a.setCookie != "" {
+		t.Error("a visitor who hung up has a session")
+	}
+	id := st.idOf(st.logIn("", "bob"))
+	err := st.Edit(t.Context(), id, func(s *core.Session) error { return s.SignIn(t.Context(), "ada") })
+	if !errors.Is(err, core.ErrCommitted) {
+		t.Errorf("SignIn in Edit: %v", err)
+	}
+}
+
+// Standards: ASVS-7.4.1, NIST-5.1-logout, WSTG-SESS-06
+func TestSignOutEndsTheSessionAndLeavesAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{})
+	cookie := st.logIn("", "ada")
+	a := st.visit(cookie, func(s *core.Session) {
+		counter.Set(s, 1)
+		if err := s.SignOut(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if st.stored(st.idOfNothing(cookie)) != "" {
+			t.Error("the session is stored after SignOut")
+		}
+		if s.User() != "" || s.Has("counter") || !s.AuthenticatedAt().IsZero() {
+			t.Error("something is left of it")
+		}
+	})
+	if a.cookie != "" || !strings.Contains(a.setCookie, "Max-Age=0") {
+		t.Errorf("Set-Cookie is %q, want a deletion", a.setCookie)
+	}
+	if st.userOf(cookie) != "" {
+		t.Error("the old cookie still leads to the session")
+	}
+
+	cookie = st.logIn("", "ada")
+	a = st.visit(cookie, func(s *core.Session) {
+		if err := s.SignOut(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.Flash("info", "Goodbye!")
+	})
+	if a.cookie == "" || a.cookie == cookie {
+		t.Fatal("the message has no session of its own")
+	}
+	st.visit(a.cookie, func(s *core.Session) {
+		if got := s.Flashes("info"); len(got) != 1 || s.User() != "" {
+			t.Errorf("messages %q, user %q", got, s.User())
+		}
+	})
+	if st.userOf(cookie) != "" {
+		t.Error("the old cookie still leads to the session")
+	}
+	if all := st.listOf("ada"); len(all) != 0 {
+		t.Errorf("%d sessions are listed after SignOut", len(all))
+	}
+}
+
+// idOfNothing returns the id that a cookie carries.
+func (st *stage) idOfNothing(cookie string) string {
+	_, value, _ := strings.Cut(cookie, "=")
+	id, _, ok := core.Verify([]string{stageSecret}, value)
+	if !ok {
+		st.t.Fatal("the cookie is not genuine")
+	}
+	return id
+}
+
+func TestSignOutThatFailsIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	down := errors.New("down")
+	st := newStage(t, core.Config{})
+	cookie := st.logIn("", "ada")
+	st.store.failWith("delete", down)
+	a := st.visit(cookie, func(s *core.Session) {
+		if err := s.SignOut(t.Context()); !errors.Is(err, down) {
+			t.Errorf("SignOut: %v", err)
+		}
+	})
+	if a.status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", a.status)
+	}
+	a = st.visit(cookie, func(s *core.Session) {
+		if err := s.SignOut(t.Context()); err == nil {
+			t.Error("SignOut succeeded")
+		}
+		st.store.failWith("delete", nil)
+	})
+	if a.status != http.StatusOK || a.cookie != "" {
+		t.Errorf("status %d, Set-Cookie %q; want the logout done at the commit", a.status, a.setCookie)
+	}
+	if st.userOf(cookie) != "" {
+		t.Error("the session lives")
+	}
+}
+
+func TestSignOutDeletesTheCookieOnErrorPages(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{})
+	cookie := st.logIn("", "ada")
+	a := st.visit(cookie, func(s *core.Session) {
+		_ = s.SignOut(t.Context())
+		s.Set("cookie", 1) // which makes the commit fail
+	})
+	if a.status != http.StatusInternalServerError || !strings.Contains(a.setCookie, "Max-Age=0") {
+		t.Errorf("status %d, Set-Cookie %q", a.status, a.setCookie)
+	}
+}
+
+// Standards: ASVS-7.5.1, ASVS-7.5.3
+func TestRequireFresh(t *testing.T) {
+	t.Parallel()
+	const most = 10 * time.Minute
+	for _, tt := range []struct {
+		name  string
+		begin func(st *stage) string
+		then  func(st *stage)
+		want  error
+	}{
+		{"nobody", func(st *stage) string { return st.signIn() }, nil, core.ErrNotFresh},
+		{"a moment before", nil, func(st *stage) { st.clock.advance(most - 1) }, nil},
+		{"as long ago as it may not be", nil, func(st *stage) { st.clock.advance(most) }, core.ErrNotFresh},
+		{"longer ago", nil, func(st *stage) { st.clock.advance(most + 1) }, core.ErrNotFresh},
+		{"by a clock that is ahead a little", nil, func(st *stage) { st.clock.advance(-time.Minute) }, nil},
+		{"by a clock that is far ahead", nil, func(st *stage) { st.clock.advance(-time.Minute - 1) }, core.ErrNotFresh},
+		{"renewed since", func(st *stage) string {
+			cookie := st.logIn("", "ada")
+			st.clock.advance(most)
+			return st.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
+		}, nil, core.ErrNotFresh},
+	} {
+		st, _ := newUserStage(t, core.Config{})
+		begin := tt.begin
+		if begin == nil {
+			begin = func(st *stage) string { return st.logIn("", "ada") }
+		}
+		cookie := begin(st)
+		if tt.then != nil {
+			tt.then(st)
+		}
+		st.visit(cookie, func(s *core.Session) {
+			if err := s.RequireFresh(t.Context(), most); !errors.Is(err, tt.want) {
+				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+			}
+		})
+	}
+	if got := core.HTTPStatus(core.ErrNotFresh); got != http.StatusUnauthorized {
+		t.Errorf("the status is %d", got)
+	}
+}
+
+func TestRequireFreshAsksTheStorageItself(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{})
+	var fresh []bool
+	store.Store = loadFunc{store.sessions, func(ctx context.Context) { fresh = append(fresh, core.IsFresh(ctx)) }}
+	cookie := st.logIn("", "ada")
+	fresh = nil
+	st.visit(cookie, func(s *core.Session) {
+		if err := s.RequireFresh(t.Context(), time.Hour); err != nil {
+			t.Error(err)
+		}
+		if err := st.RevokeUser(t.Context(), "ada"); err != nil {
+			t.Error(err)
+		}
+		if err := s.RequireFresh(t.Context(), time.Hour); !errors.Is(err, core.ErrSessionGone) {
+			t.Errorf("after a revocation: %v", err)
+		}
+	})
+	if want := []bool{false, true, true}; !slices.Equal(fresh, want) {
+		t.Errorf("reads past the cache: %v, want %v", fresh, want)
+	}
+	st.visit("", func(s *core.Session) {
+		_ = s.SignIn(t.Context(), "ada")
+		if err := s.RequireFresh(t.Context(), time.Second); err != nil {
+			t.Errorf("right after SignIn: %v", err)
+		}
+	})
+}
+
+// A loadFunc is a store that tells of each Load.
+type loadFunc struct {
+	core.Store
+	tell func(context.Context)
+}
+
+func (s loadFunc) Load(ctx context.Context, id string) (core.Record, error) {
+	s.tell(ctx)
+	return s.Store.Load(ctx, id)
+}
+
+func TestTheHandleIsPublicAndStays(t *testing.T) {
+	t.Parallel()
+	for _, hashed := range []bool{false, true} {
+		st, _ := newUserStage(t, core.Config{HashIDs: hashed})
+		handle := func(cookie string) (h string) {
+			st.visit(cookie, func(s *core.Session) { h = s.Handle() })
+			return h
+		}
+		if got := handle(""); got != "" {
+			t.Errorf("a session that is not stored has the handle %q", got)
+		}
+		anonymous := st.signIn()
+		first := handle(anonymous)
+		ada := st.logIn(anonymous, "ada")
+		again := st.logIn(ada, "ada")
+		if handle(again) != first || first == "" {
+			t.Errorf("the handle was %q and is %q", first, handle(again))
+		}
+		renewed := st.visit(again, func(s *core.Session) { _ = s.Renew() }).cookie
+		if handle(renewed) != first {
+			t.Error("Renew changed the handle")
+		}
+		bob := st.logIn(renewed, "bob")
+		if handle(bob) == first || handle(bob) == "" {
+			t.Error("the session of another user has the handle of the one before it")
+		}
+		if strings.Contains(st.idOf(bob), handle(bob)) || len(handle(bob)) >= len(st.idOf(bob)) {
+			t.Error("the handle tells the id")
+		}
+		forged := st.name + "=" + core.Sign(stageSecret, handle(bob))
+		if st.userOf(forged) != "" {
+			t.Error("the handle leads to the session")
+		}
+	}
+}
+
+func TestExpressSaysWhoseSessionItIs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		key, record, user string
+	}{
+		{"userId", `{"cookie":{},"userId":42}`, "42"},
+		{"userId", `{"cookie":{},"userId":"ada"}`, "ada"},
+		{"passport.user", `{"cookie":{},"passport":{"user":"ada"}}`, "ada"},
+		{"passport.user", `{"cookie":{},"passport":{"user":7,"x":{}}}`, "7"},
+		{"passport.user", `{"cookie":{},"passport":{}}`, ""},
+		{"passport.user", `{"cookie":{}}`, ""},
+		{"passport.user", `{"cookie":{},"passport":"ada"}`, ""},
+		{"userId", `{"cookie":{},"userId":1.5}`, ""},
+		{"userId", `{"cookie":{},"userId":null}`, ""},
+		{"userId", `{"cookie":{},"userId":{"id":1}}`, ""},
+		{"userId", `{"cookie":{},"userId":""}`, ""},
+	} {
+		st, store := newUserStage(t, core.Config{UserKey: tt.key, ShareWithExpress: true})
+		rec := core.Record{ID: "made by Express", Data: []byte(tt.record), TTL: time.Hour}
+		if err := store.sessions.Create(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		cookie := st.put2(rec.ID)
+		st.visit(cookie, func(s *core.Session) {
+			if s.User() != tt.user || !s.AuthenticatedAt().IsZero() {
+				t.Errorf("%s: user %q at %v, want %q", tt.record, s.User(), s.AuthenticatedAt(), tt.user)
+			}
+		})
+		if tt.user == "" {
+			continue
+		}
+		// It was seen, so it is listed, and can be ended.
+		all := st.listOf(tt.user)
+		if len(all) != 1 || !all[0].CreatedAt.IsZero() || all[0].Device != "" {
+			t.Errorf("%s: listed as %+v", tt.record, all)
+			continue
+		}
+		if err := st.Revoke(t.Context(), tt.user, all[0].Handle); err != nil {
+			t.Errorf("%s: Revoke: %v", tt.record, err)
+		}
+		if st.userOf(cookie) != "" {
+			t.Errorf("%s: it lives on", tt.record)
+		}
+	}
+}
+
+// put2 returns the cookie for an id.
+func (st *stage) put2(id string) string { return "connect.sid=" + core.Sign(stageSecret, id) }
+
+func TestWithUserKeySignInTellsExpress(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		key    string
+		before string
+		number bool // the handler sets the key as a number
+		want   string
+	}{
+		{"userId", `{"cookie":{}}`, false, `"userId":"42"`},
+		{"userId", `{"cookie":{},"userId":42}`, false, `"userId":42`},
+		{"userId", `{"cookie":{}}`, true, `"userId":42`},
+		{"passport.user", `{"cookie":{}}`, false, `"passport":{"user":"42"}`},
+		{"passport.user", `{"cookie":{},"passport":{"kept":1}}`, false, `"passport":{"kept":1,"user":"42"}`},
+		{"passport.user", `{"cookie":{},"passport":{"kept":1,"user":41}}`, false, `"passport":{"user":"42"}`},
+	} {
+		st, store := newUserStage(t, core.Config{UserKey: tt.key, ShareWithExpress: true})
+		rec := core.Record{ID: "made by Express", Data: []byte(tt.before), TTL: time.Hour}
+		if err := store.sessions.Create(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		st.name = "connect.sid"
+		a := st.visit(st.put2(rec.ID), func(s *core.Session) {
+			if err := s.SignIn(t.Context(), "42"); err != nil {
+				t.Fatal(err)
+			}
+			if tt.number {
+				s.Set("userId", 42)
+			}
+		})
+		stored, err := store.sessions.Load(t.Context(), st.idOf(a.cookie))
+		if err != nil || !strings.Contains(string(stored.Data), tt.want) {
+			t.Errorf("%s: stored %s, %v; want %s", tt.before, stored.Data, err, tt.want)
+		}
+		if st.userOf(a.cookie) != "42" {
+			t.Errorf("%s: the user is %q", tt.before, st.userOf(a.cookie))
+		}
+	}
+}
+
+func TestUserKeyIsSetBySignInAlone(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(s *core.Session){
+		"Set":            func(s *core.Session) { s.Set("userId", "eve") },
+		"Renew and Set":  func(s *core.Session) { _ = s.Renew(); s.Set("userId", "eve") },
+		"Regenerate":     func(s *core.Session) { _ = s.Regenerate(); s.Set("userId", "ada") },
+		"SignIn and Set": func(s *core.Session) { _ = s.SignIn(context.Background(), "ada"); s.Set("userId", "eve") },
+		"SignIn and Delete": func(s *core.Session) {
+			_ = s.SignIn(context.Background(), "ada")
+			s.Delete("userId")
+		},
+		"Update": func(s *core.Session) {
+			core.Key[string]("userId").Update(s, func(string) string { return "eve" })
+		},
+	} {
+		st, _ := newUserStage(t, core.Config{UserKey: "userId"})
+		for _, cookie := range []string{"", st.signIn(), st.logIn("", "ada")} {
+			was := st.userOf(cookie)
+			a := st.visit(cookie, do)
+			if a.status != http.StatusInternalServerError {
+				t.Errorf("%s: status %d, want 500", name, a.status)
+			}
+			if got := st.userOf(cookie); got != was {
+				t.Errorf("%s: the user was %q and is %q", name, was, got)
+			}
+		}
+	}
+	// A logout in Express counts here too, and in a handler.
+	st, _ := newUserStage(t, core.Config{UserKey: "userId"})
+	cookie := st.logIn("", "ada")
+	st.visit(cookie, func(s *core.Session) { s.Delete("userId") })
+	st.visit(cookie, func(s *core.Session) {
+		if s.User() != "" || !s.AuthenticatedAt().IsZero() {
+			t.Errorf("%q is signed in, since %v", s.User(), s.AuthenticatedAt())
+		}
+	})
+	if all := st.listOf("ada"); len(all) != 0 {
+		t.Errorf("%d sessions are listed", len(all))
+	}
+}
+
+// A session that Express made is in the list as soon as it has a new id, and not
+// only when that is used.
+func TestARenewedSessionOfExpressStaysListed(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{UserKey: "userId", Passive: func(*http.Request) bool { return true }})
+	rec := core.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour}
+	if err := store.sessions.Create(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	cookie := st.visit("sid="+core.Sign(stageSecret, rec.ID), func(s *core.Session) { _ = s.Renew() }).cookie
+	st.logIn("", "ada") // which tidies up
+	if all := st.listOf("ada"); len(all) != 2 {
+		t.Errorf("%d sessions are listed, want 2", len(all))
+	}
+	if err := st.RevokeUser(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if st.userOf(cookie) != "" {
+		t.Error("it lives on")
+	}
+}

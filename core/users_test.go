@@ -1,0 +1,879 @@
+package core_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+)
+
+// Standards: ASVS-7.5.2
+func TestSessionsDescribesTheDevicesOfAUser(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{IdleTimeout: 2 * time.Hour, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	agent := strings.Repeat("ü", 99) + "\u200b\u202e\xff" + strings.Repeat("ü", 99)
+	from := func(hop, agent string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("User-Agent", agent)
+			r.Header.Set("X-Forwarded-For", hop)
+		}
+	}
+	logIn := func(edit func(*http.Request), methods ...string) string {
+		return st.request("", func(_ http.ResponseWriter, r *http.Request) {
+			_ = core.FromContext(r.Context()).SignIn(r.Context(), "ada", methods...)
+		}, edit).cookie
+	}
+	start := st.clock.Now()
+	phone := logIn(from("203.0.113.77", "Phone"), "passkey")
+	st.clock.advance(time.Minute)
+	laptop := logIn(from("6.6.6.6, 2001:db8:1234:5678::1", agent), "password", "totp")
+	st.clock.advance(time.Hour)
+	st.visit(phone, nil)
+	st.clock.advance(10 * time.Second)
+	now := st.clock.Now()
+
+	var all []core.Info
+	st.request(laptop, func(_ http.ResponseWriter, r *http.Request) {
+		var err error
+		if all, err = walk(st.Sessions(r.Context(), "ada")); err != nil {
+			t.Error(err)
+		}
+	})
+	if len(all) != 2 {
+		t.Fatalf("%d sessions, want 2", len(all))
+	}
+	handle := func(cookie string) (h string) {
+		st.visit(cookie, func(s *core.Session) { h = s.Handle() })
+		return h
+	}
+	for i, want := range []core.Info{
+		{
+			Handle: handle(laptop), Current: true, CreatedAt: start.Add(time.Minute), LastSeen: now, ExpiresAt: now.Add(2 * time.Hour),
+			Methods: []string{"password", "totp"}, Device: strings.Repeat("ü", 100), Network: netip.MustParsePrefix("2001:db8:1234::/48"),
+		},
+		{
+			Handle: handle(phone), CreatedAt: start, LastSeen: now.Add(-10 * time.Second), ExpiresAt: now.Add(2*time.Hour - 10*time.Second),
+			Methods: []string{"passkey"}, Device: "Phone", Network: netip.MustParsePrefix("203.0.113.0/24"),
+		},
+	} {
+		got := all[i]
+		if !got.CreatedAt.Equal(want.CreatedAt) || !got.LastSeen.Equal(want.LastSeen) || !got.ExpiresAt.Equal(want.ExpiresAt) {
+			t.Errorf("session %d: times %v, want %v", i, got, want)
+		}
+		got.CreatedAt, got.LastSeen, got.ExpiresAt = want.CreatedAt, want.LastSeen, want.ExpiresAt
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("session %d is\n%#v, want\n%#v", i, got, want)
+		}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range []string{phone, laptop} {
+		if strings.Contains(string(text), st.idOf(cookie)) {
+			t.Error("the description has an id in it")
+		}
+	}
+}
+
+func TestTheNetworkIsThatOfTheClient(t *testing.T) {
+	t.Parallel()
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tt := range []struct{ peer, forwarded, want string }{
+		{"198.51.100.9:1234", "", "198.51.100.0/24"},
+		{"198.51.100.9:1234", "1.1.1.1", "198.51.100.0/24"}, // a client says so
+		{"10.1.2.3:1234", "1.1.1.1, 198.51.100.9", "198.51.100.0/24"},
+		{"10.1.2.3:1234", "1.1.1.1, 198.51.100.9, 10.9.9.9", "198.51.100.0/24"},
+		{"10.1.2.3:1234", "10.9.9.9", "10.9.9.0/24"},
+		{"10.1.2.3:1234", "unknown", "10.1.2.0/24"},
+		{"10.1.2.3:1234", "", "10.1.2.0/24"},
+		{"[::ffff:198.51.100.9]:1234", "", "198.51.100.0/24"},
+		{"[fe80::1%eth0]:1234", "", "fe80::/48"},
+		{"@", "198.51.100.9", "invalid Prefix"},
+		{"", "", "invalid Prefix"},
+	} {
+		store := newUserStore()
+		m := process(t, store, func(c *core.Config) { c.TrustedProxies = proxies })
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.RemoteAddr = tt.peer
+		if tt.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", tt.forwarded)
+		}
+		x, err := m.Begin(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := core.FromContext(x.Request().Context()).SignIn(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Finish(http.Header{}); err != nil {
+			t.Fatal(err)
+		}
+		all, err := walk(m.Sessions(t.Context(), "ada"))
+		if err != nil || len(all) != 1 || all[0].Network.String() != tt.want {
+			t.Errorf("%q, %q: %+v, %v; want %s", tt.peer, tt.forwarded, all, err, tt.want)
+		}
+	}
+}
+
+// Standards: ASVS-7.5.2, ASVS-7.4.5
+func TestRevokeChecksTheOwner(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{})
+	ada, bob := st.logIn("", "ada"), st.logIn("", "bob")
+	handle := st.listOf("ada")[0].Handle
+	for user, handle := range map[string]string{"bob": handle, "nobody": handle, "ada": "", "bob ": handle} {
+		if err := st.Revoke(t.Context(), user, handle); !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("Revoke of ada's session by %q: %v, want ErrNotFound", user, err)
+		}
+	}
+	if st.userOf(ada) != "ada" || st.userOf(bob) != "bob" {
+		t.Error("a session ended")
+	}
+	if err := st.Revoke(t.Context(), "ada", handle); err != nil {
+		t.Fatal(err)
+	}
+	if st.userOf(ada) != "" || st.userOf(bob) != "bob" {
+		t.Error("Revoke did not end ada's session, or ended bob's")
+	}
+	if err := st.Revoke(t.Context(), "", "x"); !errors.Is(err, core.ErrInvalidUser) {
+		t.Errorf("Revoke for no user: %v", err)
+	}
+}
+
+func TestRevokeOthersNeedsALivingSessionOfAUser(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{})
+	other := st.logIn("", "ada")
+	st.visit(st.signIn(), func(s *core.Session) {
+		if err := st.RevokeOthers(t.Context(), s); !errors.Is(err, core.ErrNotFresh) {
+			t.Errorf("for a visitor: %v", err)
+		}
+	})
+	mine := st.logIn("", "ada")
+	st.visit(mine, func(s *core.Session) {
+		if err := st.Revoke(t.Context(), "ada", s.Handle()); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.RevokeOthers(t.Context(), s); !errors.Is(err, core.ErrSessionGone) {
+			t.Errorf("for a session that ended: %v", err)
+		}
+	})
+	if st.userOf(other) != "ada" {
+		t.Error("it ended another session all the same")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := st.RevokeUser(ended, "ada"); !errors.Is(err, context.Canceled) || st.userOf(other) != "ada" {
+		t.Errorf("RevokeUser with a context that is done: %v", err)
+	}
+}
+
+func TestWithoutListsTheCallsSaySo(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	st.visit(st.logIn("", "ada"), func(s *core.Session) {
+		_, err := walk(st.Sessions(t.Context(), "ada"))
+		for what, err := range map[string]error{
+			"Sessions": err, "Revoke": st.Revoke(t.Context(), "ada", s.Handle()),
+			"RevokeUser": st.RevokeUser(t.Context(), "ada"), "RevokeOthers": st.RevokeOthers(t.Context(), s),
+		} {
+			if !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("%s: %v, want ErrUnsupported", what, err)
+			}
+		}
+	})
+}
+
+var atUserLimits = []core.AtUserLimit{core.DropLeastRecentlyUsed, core.DropOldest, core.RefuseNew}
+
+// Standards: ASVS-7.1.2, WSTG-SESS-11
+func TestMaxSessionsPerUser(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{1, 3, 10} {
+		for _, at := range atUserLimits {
+			t.Run(fmt.Sprintf("%d, %v", most, at), func(t *testing.T) {
+				t.Parallel()
+				st, _ := newUserStage(t, core.Config{MaxSessionsPerUser: most, AtUserLimit: at})
+				var cookies []string
+				for range most {
+					cookies = append(cookies, st.logIn("", "ada"))
+					st.clock.advance(5 * time.Minute)
+				}
+				bob := st.logIn("", "bob")
+				st.visit(cookies[0], nil) // the oldest is the one used last
+				st.clock.advance(5 * time.Minute)
+
+				before := st.signIn()
+				a := st.visit(before, func(s *core.Session) { _ = s.SignIn(t.Context(), "ada") })
+				victim := -1
+				switch {
+				case at == core.RefuseNew:
+					if a.status != http.StatusForbidden || a.setCookie != "" || st.userOf(before) != "" {
+						t.Errorf("one too many: status %d, Set-Cookie %q", a.status, a.setCookie)
+					}
+					st.visit(before, func(s *core.Session) {
+						if s.Get("user") != "ada" {
+							t.Error("the visitor lost a session to a sign-in that was refused")
+						}
+					})
+				case at == core.DropOldest || most == 1:
+					victim = 0
+				default:
+					victim = 1
+				}
+				for i, cookie := range cookies {
+					if lives := st.userOf(cookie) == "ada"; lives != (i != victim) {
+						t.Errorf("session %d of %d lives: %v", i, most, lives)
+					}
+				}
+				if n := len(st.listOf("ada")); n != most {
+					t.Errorf("%d sessions, want %d", n, most)
+				}
+				if st.userOf(bob) != "bob" {
+					t.Error("a session of another user ended")
+				}
+
+				// Whoever has a session already may sign in again, and who logs out makes room.
+				last := cookies[most-1]
+				if most == 1 && at != core.RefuseNew {
+					last = a.cookie
+				}
+				again := st.logIn(last, "ada")
+				st.visit(again, func(s *core.Session) { _ = s.SignOut(t.Context()) })
+				st.logIn("", "ada")
+				if n := len(st.listOf("ada")); n != most {
+					t.Errorf("%d sessions, want %d", n, most)
+				}
+			})
+		}
+	}
+}
+
+func TestAHandlerCanAnswerARefusalItself(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{MaxSessionsPerUser: 1, AtUserLimit: core.RefuseNew})
+	st.logIn("", "ada")
+	for _, before := range []string{"", st.signIn()} {
+		a := st.request(before, func(w http.ResponseWriter, r *http.Request) {
+			s := core.FromContext(r.Context())
+			counter.Set(s, 1)
+			if err := s.SignIn(r.Context(), "ada"); err != nil {
+				t.Error(err)
+			}
+			if err := s.Save(r.Context()); !errors.Is(err, core.ErrTooManySessions) {
+				t.Errorf("Save: %v, want ErrTooManySessions", err)
+			}
+			if s.User() != "" {
+				t.Errorf("the user is %q", s.User())
+			}
+			fmt.Fprint(w, "You have a session already.")
+		})
+		if a.status != http.StatusOK || a.setCookie != "" {
+			t.Errorf("status %d, Set-Cookie %q", a.status, a.setCookie)
+		}
+	}
+}
+
+// Standards: ASVS-7.1.2
+func TestTheLimitIsNeverExceededByAHundredSignIns(t *testing.T) {
+	t.Parallel()
+	for _, at := range atUserLimits {
+		for _, most := range []int{1, 3, 10} {
+			t.Run(fmt.Sprintf("%d, %v", most, at), func(t *testing.T) {
+				t.Parallel()
+				store := newUserStore()
+				limit := func(c *core.Config) { c.MaxSessionsPerUser, c.AtUserLimit = most, at }
+				managers := []*core.Manager{process(t, store, limit), process(t, store, limit), process(t, store, limit)}
+				var (
+					wg      sync.WaitGroup
+					mu      sync.Mutex
+					cookies []string
+					refused atomic.Int64
+				)
+				for i := range 100 {
+					wg.Go(func() {
+						m := managers[i%len(managers)]
+						s := load(t, m, "")
+						if err := signIn(s); err != nil {
+							t.Error(err)
+						}
+						header, err := m.Commit(context.Background(), s, false)
+						switch {
+						case errors.Is(err, core.ErrTooManySessions) && at == core.RefuseNew:
+							refused.Add(1)
+						case err != nil:
+							t.Error(err)
+						default:
+							mu.Lock()
+							defer mu.Unlock()
+							cookies = append(cookies, browser(t, header, ""))
+						}
+					})
+				}
+				wg.Wait()
+				n := 0
+				for _, cookie := range cookies {
+					if load(t, managers[0], cookie).User() != "" {
+						n++
+					}
+				}
+				if n != most {
+					t.Errorf("%d sessions live, want %d", n, most)
+				}
+				if at == core.RefuseNew && refused.Load() != int64(100-most) {
+					t.Errorf("%d were refused", refused.Load())
+				}
+			})
+		}
+	}
+}
+
+// A session that is used for months stays in the list of its user, also when only
+// requests that read use it.
+func TestASessionIsListedForAsLongAsItLives(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		idle  time.Duration
+		every time.Duration
+		do    func(s *core.Session, visit int)
+	}{
+		{"by reads", time.Hour, 50 * time.Minute, func(*core.Session, int) {}},
+		{"by writes", time.Hour, 50 * time.Minute, func(s *core.Session, _ int) { counter.Update(s, func(n int) int { return n + 1 }) }},
+		{"by reads, days apart", 72 * time.Hour, 71 * time.Hour, func(*core.Session, int) {}},
+		{"with a life that a handler makes longer", time.Hour, 50 * time.Minute, func(s *core.Session, visit int) {
+			if visit == 10 {
+				_ = s.SetMaxAge(30 * 24 * time.Hour)
+			}
+		}},
+		{"with a life that a handler makes longer, and a long pause", time.Hour, 29 * 24 * time.Hour, func(s *core.Session, visit int) {
+			_ = s.SetMaxAge(30 * 24 * time.Hour)
+		}},
+	} {
+		for _, processes := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, %d processes", tt.name, processes), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					store := newUserStore()
+					idle := func(c *core.Config) { c.IdleTimeout = tt.idle }
+					ms := []*core.Manager{process(t, store, idle), process(t, store, idle)}[:processes]
+					s := load(t, ms[0], "")
+					_ = signIn(s)
+					tt.do(s, 0)
+					cookie := commit(t, ms[0], s, "")
+					for i := range 150 {
+						time.Sleep(tt.every)
+						m := ms[i%processes]
+						s := load(t, m, cookie)
+						if s.User() != "ada" {
+							t.Fatalf("the session ended at visit %d", i)
+						}
+						tt.do(s, i)
+						commit(t, m, s, cookie)
+						if all, err := walk(m.Sessions(t.Context(), "ada")); len(all) != 1 || err != nil {
+							t.Fatalf("visit %d: %d sessions are listed, %v", i, len(all), err)
+						}
+					}
+					time.Sleep(tt.every)
+					if err := ms[0].RevokeUser(t.Context(), "ada"); err != nil {
+						t.Fatal(err)
+					}
+					if load(t, ms[0], cookie).User() != "" {
+						t.Error("the session lives on")
+					}
+					time.Sleep(100 * 24 * time.Hour)
+					if n := len(store.index.(*mapstore.Store).Records()); n != 0 {
+						t.Errorf("%d lists are left long after", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Nothing is written to the list by requests of a session that is as old as most.
+func TestTheListIsWrittenAtTheSignInAlone(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{IdleTimeout: 24 * time.Hour})
+	index := observed(store.index)
+	store.index = index
+	m := process(t, store, func(c *core.Config) { c.IdleTimeout, c.Now = 24*time.Hour, st.clock.Now })
+	s := load(t, m, "")
+	_ = signIn(s)
+	cookie := commit(t, m, s, "")
+	if got := index.verbs(); got != "load create" {
+		t.Errorf("the sign-in: %s", got)
+	}
+	for i := range 40 {
+		st.clock.advance(time.Hour)
+		s := load(t, m, cookie)
+		if i%2 == 0 {
+			counter.Set(s, i)
+		}
+		commit(t, m, s, cookie)
+	}
+	if got := index.verbs(); got != "" {
+		t.Errorf("requests in the next 40 hours: %s", got)
+	}
+	s = load(t, m, cookie)
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, m, s, cookie)
+	if got := index.verbs(); got != "" {
+		t.Errorf("the logout: %s", got)
+	}
+}
+
+// observed is a store that writes down what it is asked.
+func observed(store core.Store) *stageStore {
+	return &stageStore{Store: store, ids: map[string]bool{}, data: map[string]bool{}, touching: make(chan struct{}, 100)}
+}
+
+func TestWithAnAbsoluteTimeoutTheListIsNeverWrittenAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newUserStore()
+		index := observed(store.index)
+		store.index = index
+		m := process(t, store, func(c *core.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 1000*time.Hour })
+		s := load(t, m, "")
+		_ = signIn(s)
+		_ = s.SetMaxAge(200 * 24 * time.Hour) // cut to the absolute timeout
+		cookie := commit(t, m, s, "")
+		index.took()
+		for range 19 {
+			time.Sleep(50 * time.Hour)
+			commit(t, m, load(t, m, cookie), cookie)
+		}
+		if got := index.verbs(); got != "" {
+			t.Errorf("the list was asked to %s", got)
+		}
+		time.Sleep(50*time.Hour - 1)
+		if all, err := walk(m.Sessions(t.Context(), "ada")); len(all) != 1 || err != nil {
+			t.Errorf("%d sessions are listed at the end, %v", len(all), err)
+		}
+	})
+}
+
+func TestALostListHeals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newUserStore()
+		m := process(t, store, func(c *core.Config) { c.IdleTimeout = time.Hour })
+		s := load(t, m, "")
+		_ = signIn(s)
+		cookie := commit(t, m, s, "")
+		handle := load(t, m, cookie).Handle()
+		for _, rec := range store.index.(*mapstore.Store).Records() {
+			_ = store.index.Delete(t.Context(), rec.ID)
+		}
+		for range 3 {
+			time.Sleep(50 * time.Minute)
+			commit(t, m, load(t, m, cookie), cookie)
+		}
+		all, err := walk(m.Sessions(t.Context(), "ada"))
+		if err != nil || len(all) != 1 || all[0].Handle != handle {
+			t.Fatalf("listed: %+v, %v", all, err)
+		}
+		if err := m.Revoke(t.Context(), "ada", handle); err != nil {
+			t.Fatal(err)
+		}
+		if load(t, m, cookie).User() != "" {
+			t.Error("the session lives on")
+		}
+	})
+}
+
+func TestTheListStaysSmall(t *testing.T) {
+	t.Parallel()
+	size := func(store *userStore) int {
+		n := 0
+		for _, rec := range store.index.(*mapstore.Store).Records() {
+			n += len(rec.Data)
+		}
+		return n
+	}
+	for name, again := range map[string]func(t *testing.T, m *core.Manager, cookie string) string{
+		"renewed again and again": func(t *testing.T, m *core.Manager, cookie string) string {
+			s := load(t, m, cookie)
+			_ = s.Renew()
+			return commit(t, m, s, cookie)
+		},
+		"signed in again and again": func(t *testing.T, m *core.Manager, cookie string) string {
+			s := load(t, m, cookie)
+			_ = signIn(s)
+			return commit(t, m, s, cookie)
+		},
+		"logged out and in again and again": func(t *testing.T, m *core.Manager, cookie string) string {
+			s := load(t, m, cookie)
+			_ = s.SignOut(t.Context())
+			_ = signIn(s)
+			return commit(t, m, s, cookie)
+		},
+		"revoked again and again": func(t *testing.T, m *core.Manager, _ string) string {
+			if err := m.RevokeUser(t.Context(), "ada"); err != nil {
+				t.Error(err)
+			}
+			s := load(t, m, "")
+			_ = signIn(s)
+			return commit(t, m, s, "")
+		},
+	} {
+		store := newUserStore()
+		m := process(t, store)
+		cookie := ada(t, m)
+		for range 300 {
+			cookie = again(t, m, cookie)
+		}
+		if n := size(store); n > 16_000 {
+			t.Errorf("%s: the list has %d bytes", name, n)
+		}
+		if all, err := walk(m.Sessions(t.Context(), "ada")); len(all) != 1 || err != nil {
+			t.Errorf("%s: %d sessions are listed, %v", name, len(all), err)
+		}
+	}
+}
+
+func TestNoUserHasMoreThanAThousandSessions(t *testing.T) {
+	t.Parallel()
+	store := newUserStore()
+	m := process(t, store)
+	ada(t, m)
+	// The others are copies, which is quicker.
+	session, index := store.sessions.Records()[0], store.index.(*mapstore.Store)
+	list := index.Records()[0]
+	before, rest, _ := strings.Cut(string(list.Data), `{"key":"`+session.ID+`"`)
+	entry, after, _ := strings.Cut(rest, "}")
+	text := before + `{"key":"` + session.ID + `"` + entry + "}"
+	for i := range 999 {
+		id := fmt.Sprintf("copy number %d", i)
+		if err := store.Create(t.Context(), core.Record{ID: id, Data: session.Data, TTL: session.TTL}); err != nil {
+			t.Fatal(err)
+		}
+		text += fmt.Sprintf(`,{"key":%q,"handle":%q,"until":%d}`, id, id, time.Now().Add(time.Hour).UnixMilli())
+	}
+	if err := index.Update(t.Context(), list, core.Record{ID: list.ID, Data: []byte(text + after), TTL: list.TTL}); err != nil {
+		t.Fatal(err)
+	}
+	s := load(t, m, "")
+	_ = signIn(s)
+	if err := s.Save(t.Context()); !errors.Is(err, core.ErrTooManySessions) {
+		t.Errorf("the next one: %v", err)
+	}
+	if all, err := walk(m.Sessions(t.Context(), "ada")); len(all) != 1000 || err != nil {
+		t.Errorf("%d sessions are listed, %v", len(all), err)
+	}
+	if err := m.RevokeUser(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(store.sessions.Records()); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+}
+
+func TestListsAreAsSecretAsSessions(t *testing.T) {
+	t.Parallel()
+	store := newUserStore()
+	index := observed(store.index)
+	store.index = index
+	m := process(t, store, func(c *core.Config) { c.HashIDs, c.SealKeys = true, []string{strings.Repeat("k", 32)} })
+	s := load(t, m, "")
+	_ = s.SignIn(t.Context(), "ada-of-the-users")
+	cookie := commit(t, m, s, "")
+	if all, err := walk(m.Sessions(t.Context(), "ada-of-the-users")); len(all) != 1 || err != nil {
+		t.Errorf("%d sessions are listed, %v", len(all), err)
+	}
+	for _, call := range index.took() {
+		for _, secret := range []string{"ada-of-the-users", s.ID(), load(t, m, cookie).Handle(), `"sessions"`} {
+			if strings.Contains(call.data+call.id, secret) {
+				t.Errorf("%s: the store saw %q", call.verb, secret)
+			}
+		}
+	}
+}
+
+func TestALoginIntoAnotherCookieNameIsAnotherUser(t *testing.T) {
+	t.Parallel()
+	store := newUserStore()
+	site := process(t, store)
+	admin := process(t, store, func(c *core.Config) { c.Name = "admin" })
+	s := load(t, site, "")
+	_ = signIn(s)
+	commit(t, site, s, "")
+	if all, err := walk(admin.Sessions(t.Context(), "ada")); len(all) != 0 || err != nil {
+		t.Errorf("%d sessions are listed under another cookie's name, %v", len(all), err)
+	}
+}
+
+// What a login waits for.
+func TestHowManyTripsASignInWaitsFor(t *testing.T) {
+	t.Parallel()
+	refuse := func(c *core.Config) { c.MaxSessionsPerUser, c.AtUserLimit = 2, core.RefuseNew }
+	for _, tt := range []struct {
+		name   string
+		change func(*core.Config)
+		begin  func(t *testing.T, m *core.Manager) string
+		do     func(m *core.Manager, s *core.Session) error
+		trips  int
+	}{
+		{"a sign-in without a session", nil, nil, nil, 2},
+		{"a sign-in with a session", nil, anonymous, nil, 3},
+		{"a sign-in again", nil, ada, nil, 3},
+		{"a sign-in, after work that takes a trip", nil, anonymous, func(_ *core.Manager, s *core.Session) error {
+			err := signIn(s)
+			time.Sleep(trip)
+			return err
+		}, 4},
+		{"a sign-in that may be refused", refuse, anonymous, nil, 4},
+		{"a renewal of a user's session", nil, ada, func(_ *core.Manager, s *core.Session) error { return s.Renew() }, 3},
+		{"a read of a user's session", nil, ada, func(*core.Manager, *core.Session) error { return nil }, 1},
+		{"a change of a user's session", nil, ada, func(_ *core.Manager, s *core.Session) error { counter.Set(s, 2); return nil }, 2},
+		{"a logout", nil, ada, func(_ *core.Manager, s *core.Session) error { return s.SignOut(context.Background()) }, 2},
+		{"RequireFresh", nil, ada, func(_ *core.Manager, s *core.Session) error { return s.RequireFresh(context.Background(), time.Hour) }, 2},
+		{"Sessions", nil, ada, func(m *core.Manager, _ *core.Session) error {
+			_, err := walk(m.Sessions(context.Background(), "ada"))
+			return err
+		}, 3},
+		{"RevokeUser", nil, ada, func(m *core.Manager, _ *core.Session) error { return m.RevokeUser(context.Background(), "ada") }, 5},
+		{"Revoke", nil, ada, func(m *core.Manager, s *core.Session) error { return m.Revoke(context.Background(), "ada", s.Handle()) }, 5},
+		{"RevokeOthers", nil, ada, func(m *core.Manager, s *core.Session) error { return m.RevokeOthers(context.Background(), s) }, 6},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				near := newUserStore()
+				far := &distantUserStore{distantStore{near}, near}
+				change := tt.change
+				if change == nil {
+					change = func(*core.Config) {}
+				}
+				m := process(t, far, change)
+				for range 1 + len(tt.name)%2 { // with other sessions of the user, or without
+					other := process(t, near, change)
+					if tt.name[0] == 'R' {
+						ada(t, other)
+					}
+				}
+				cookie := ""
+				if tt.begin != nil {
+					cookie = tt.begin(t, m)
+				}
+				do := tt.do
+				if do == nil {
+					do = func(_ *core.Manager, s *core.Session) error { return signIn(s) }
+				}
+				start := time.Now()
+				s := load(t, m, cookie)
+				if err := do(m, s); err != nil {
+					t.Fatal(err)
+				}
+				commit(t, m, s, cookie)
+				if took := time.Since(start); took != time.Duration(tt.trips)*trip {
+					t.Errorf("it waited %v, want %d trips of %v", took, tt.trips, trip)
+				}
+			})
+		})
+	}
+}
+
+func anonymous(t *testing.T, m *core.Manager) string {
+	return visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+}
+
+func ada(t *testing.T, m *core.Manager) string {
+	s := load(t, m, "")
+	if err := signIn(s); err != nil {
+		t.Fatal(err)
+	}
+	return commit(t, m, s, "")
+}
+
+type distantUserStore struct {
+	distantStore
+	near *userStore
+}
+
+func (s *distantUserStore) UserIndex() core.Store { return distantStore{s.near.index} }
+
+func (s *distantUserStore) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return s.near.Inspect(ctx, ids)
+}
+
+// Where the store does not tell whether the list was changed, that is found out.
+func TestAnUnknownOutcomeOfTheListIsSettled(t *testing.T) {
+	for _, o := range outages {
+		for _, verb := range []string{"create", "update"} {
+			t.Run(fmt.Sprintf("%s, %+v", verb, o), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					store := newUserStore()
+					faulty := &faultyStore{Store: store.index}
+					store.index = faulty
+					m := process(t, store)
+					listed := 0
+					if verb == "update" {
+						ada(t, m)
+						listed++
+					}
+					cookie := anonymous(t, m)
+					s := load(t, m, cookie)
+					_ = signIn(s)
+					faulty.failOnce(verb, o)
+					header, err := m.Commit(context.Background(), s, false)
+					if isNotApplied(o.err) != (err != nil) {
+						t.Fatalf("Commit: %v", err)
+					}
+					if err == nil {
+						cookie = browser(t, header, cookie)
+						if load(t, m, cookie).User() != "ada" {
+							t.Error("nobody is signed in")
+						}
+						listed++
+					}
+					if all, err := walk(m.Sessions(t.Context(), "ada")); len(all) != listed || err != nil {
+						t.Errorf("%d sessions are listed, want %d: %v", len(all), listed, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAStoreOfListsThatIsDownIsAnOutage(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{})
+	faulty := &faultyStore{Store: store.index}
+	store.index = faulty
+	m := process(t, store, func(c *core.Config) { c.Now = st.clock.Now })
+	cookie := ada(t, m)
+	faulty.down(errors.New("down"))
+	s := load(t, m, cookie)
+	if s.User() != "ada" {
+		t.Error("a request that reads depends on the lists")
+	}
+	counter.Set(s, 1)
+	commit(t, m, s, cookie)
+	s = load(t, m, "")
+	_ = signIn(s)
+	header, err := m.Commit(t.Context(), s, false)
+	if core.HTTPStatus(err) != http.StatusServiceUnavailable || header != "" {
+		t.Errorf("a sign-in: %v, Set-Cookie %q", err, header)
+	}
+	if n := len(store.sessions.Records()); n != 1 {
+		t.Errorf("%d sessions are stored, want the one from before", n)
+	}
+	if err := m.RevokeUser(t.Context(), "ada"); core.HTTPStatus(err) != http.StatusServiceUnavailable {
+		t.Errorf("RevokeUser: %v", err)
+	}
+	if _, err := walk(m.Sessions(t.Context(), "ada")); core.HTTPStatus(err) != http.StatusServiceUnavailable {
+		t.Errorf("Sessions: %v", err)
+	}
+	faulty.heal()
+	if err := m.RevokeUser(t.Context(), "ada"); err != nil || load(t, m, cookie).User() != "" {
+		t.Errorf("RevokeUser, when the lists are back: %v", err)
+	}
+}
+
+func TestAListThatCannotBeReadIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	for _, damage := range []string{"", "[]", "{}", `{"sessions":1,"__cloakroom":{}}`, `{"__sealed":"x"}`} {
+		store := newUserStore()
+		m := process(t, store)
+		ada(t, m)
+		index := store.index.(*mapstore.Store)
+		rec := index.Records()[0]
+		if err := index.Update(t.Context(), rec, core.Record{ID: rec.ID, Data: []byte(damage), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.RevokeUser(t.Context(), "ada"); err == nil {
+			t.Errorf("%q: RevokeUser claims that it ended the sessions", damage)
+		}
+		cookie := ada(t, m)
+		if err := m.RevokeUser(t.Context(), "ada"); err != nil || load(t, m, cookie).User() != "" {
+			t.Errorf("%q: after the next sign-in: %v", damage, err)
+		}
+	}
+}
+
+func TestClearEndsTheListsToo(t *testing.T) {
+	t.Parallel()
+	store := &clearingUserStore{newUserStore()}
+	m := process(t, store)
+	cookie := ada(t, m)
+	if err := m.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if load(t, m, cookie).User() != "" || len(store.sessions.Records()) != 0 || len(store.index.(*mapstore.Store).Records()) != 0 {
+		t.Error("something is left")
+	}
+	ada(t, m)
+	if all, err := walk(m.Sessions(t.Context(), "ada")); len(all) != 1 || err != nil {
+		t.Errorf("%d sessions are listed after the next sign-in, %v", len(all), err)
+	}
+}
+
+type clearingUserStore struct{ *userStore }
+
+func (s *clearingUserStore) Clear(ctx context.Context) error {
+	return clearing{s.sessions}.Clear(ctx)
+}
+
+func (s *clearingUserStore) UserIndex() core.Store {
+	return clearing{s.index.(*mapstore.Store)}
+}
+
+type clearing struct{ *mapstore.Store }
+
+func (s clearing) Clear(ctx context.Context) error {
+	for _, rec := range s.Records() {
+		if err := s.Delete(ctx, rec.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A walk that is given up halfway asks for no more than it has to.
+func TestAWalkOfSessionsCanBeLeft(t *testing.T) {
+	t.Parallel()
+	store := newUserStore()
+	m := process(t, store)
+	for range 120 {
+		ada(t, m)
+	}
+	seen := map[string]bool{}
+	for info, err := range m.Sessions(t.Context(), "ada") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[info.Handle] = true
+		if len(seen) == 60 {
+			break
+		}
+	}
+	all, err := walk(m.Sessions(t.Context(), "ada"))
+	if err != nil || len(all) != 120 {
+		t.Errorf("%d sessions, %v", len(all), err)
+	}
+	if !slices.IsSortedFunc(all, func(a, b core.Info) int { return b.CreatedAt.Compare(a.CreatedAt) }) {
+		t.Error("they are not in the order of signing in")
+	}
+}
