@@ -15,7 +15,8 @@ type Options struct {
 
 	// MaxBytes is how many bytes the sessions take at most. A session counts as
 	// the length of its id, the length of its data and 160 bytes, which is
-	// about what the store itself needs for it. Garbage that the runtime has
+	// about what the store itself needs for it. So does the list of the sessions
+	// of each user who signed in, which is never evicted. Garbage that the runtime has
 	// not collected yet comes on top: allow the process twice as much. The
 	// default, 0, is no limit.
 	MaxBytes int64

@@ -32,7 +32,9 @@ type Store struct {
 	seed    maphash.Seed
 	shards  *[256]shard   // a pointer, so that no verb of package fmt follows it
 	uses    atomic.Uint64 // orders what was used, across shards
-	quota   quota
+	quota   *quota        // of the sessions and the lists
+	lists   *Store        // the lists of users' sessions; nil in the store of these
+	owner   *Store        // in that, the store of the sessions
 	closed  atomic.Bool
 	sweeper sweeper
 }
@@ -44,6 +46,7 @@ var _ interface {
 	core.Lister
 	core.Counter
 	core.Clearer
+	core.UserIndexer
 	core.Pinger
 } = (*Store)(nil)
 
@@ -59,7 +62,14 @@ func NewWith(o Options) (*Store, error) {
 }
 
 func newStore(o Options) *Store {
+	s := newPart(o, new(quota))
+	s.lists = s.newLists()
+	return s
+}
+
+func newPart(o Options, q *quota) *Store {
 	s := &Store{
+		quota:   q,
 		limited: o.MaxSessions > 0 || o.MaxBytes > 0,
 		opts:    o.withDefaults(),
 		start:   time.Now(),
@@ -279,6 +289,9 @@ func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.stopSweeping()
 	s.clear()
+	if s.lists != nil {
+		return s.lists.Close()
+	}
 	return nil
 }
 
@@ -396,7 +409,10 @@ func (s *Store) take(sessions int, bytes int64) bool {
 	if !s.limited {
 		return true
 	}
-	q := &s.quota
+	if s.owner != nil {
+		sessions = 0
+	}
+	q := s.quota
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if sessions > 0 && q.sessions+sessions > s.opts.MaxSessions || bytes > 0 && q.bytes+bytes > s.opts.MaxBytes {
@@ -428,21 +444,26 @@ func (s *Store) inRoom(verb string, bytes int64, try func() error) error {
 // makeRoom removes some expired sessions or, where there are none, the one that
 // was used least recently, if it may. It tells whether it removed any.
 func (s *Store) makeRoom() bool {
+	if s.owner != nil {
+		return s.owner.makeRoom()
+	}
 	var (
-		now     = s.now()
 		coldest *shard
 		used    uint64 = math.MaxUint64
 	)
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		dropped := s.dropExpired(sh, now, batch)
-		if e := sh.coldest(); e != nil && e.used < used {
-			coldest, used = sh, e.used
-		}
-		sh.mu.Unlock()
-		if dropped > 0 {
-			return true
+	for _, part := range []*Store{s.lists, s} {
+		now := part.now()
+		for i := range part.shards {
+			sh := &part.shards[i]
+			sh.mu.Lock()
+			dropped := part.dropExpired(sh, now, batch)
+			if e := sh.coldest(); e != nil && e.used < used {
+				coldest, used = sh, e.used
+			}
+			sh.mu.Unlock()
+			if dropped > 0 {
+				return true
+			}
 		}
 	}
 	if coldest == nil {

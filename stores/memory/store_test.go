@@ -686,3 +686,79 @@ func TestLoadedBytesHaveNoRoom(t *testing.T) {
 		s.Update(t.Context(), rec, next)
 	}
 }
+
+func TestListsCountAndAreNotEvicted(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		at   memorystore.AtLimit
+	}{{"RefuseNew", memorystore.RefuseNew}, {"EvictLeastRecentlyUsed", memorystore.EvictLeastRecentlyUsed}} {
+		t.Run(tt.name, func(t *testing.T) {
+			const size = 100 + memorystore.Overhead
+			s := open(t, memorystore.Options{MaxSessions: 3, MaxBytes: 5 * size, AtLimit: tt.at})
+			lists, ctx := s.UserIndex(), t.Context()
+			of := func(id string) core.Record {
+				return core.Record{ID: id, Data: bytes.Repeat([]byte("x"), 100-len(id)), TTL: time.Hour}
+			}
+			for _, id := range []string{"a", "b", "c"} {
+				if err := s.Create(ctx, of(id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, id := range []string{"A", "B"} { // three sessions are the most, but these are none
+				if err := lists.Create(ctx, of(id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := lists.Create(ctx, of("C"))
+			if tt.at == memorystore.RefuseNew {
+				isFull(t, "create", err)
+			} else if _, gone := s.Load(ctx, "a"); err != nil || !errors.Is(gone, core.ErrNotFound) {
+				t.Errorf("a list beyond the limit: %v, and the least recently used session: %v", err, gone)
+			}
+			for i := range 10 {
+				_ = s.Create(ctx, of(fmt.Sprint("more", i)))
+			}
+			for _, id := range []string{"A", "B"} {
+				if _, err := lists.Load(ctx, id); err != nil {
+					t.Errorf("a list is gone: %v", err)
+				}
+			}
+			if err := s.Check(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestExpiredListsMakeRoomForSessions(t *testing.T) {
+	var clock clock
+	s := open(t, memorystore.Options{MaxBytes: 2 * (100 + memorystore.Overhead), Now: clock.Now})
+	ctx := t.Context()
+	data := bytes.Repeat([]byte("x"), 99)
+	for _, id := range []string{"A", "B"} {
+		if err := s.UserIndex().Create(ctx, core.Record{ID: id, Data: data, TTL: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	isFull(t, "create", s.Create(ctx, core.Record{ID: "a", Data: data, TTL: time.Hour}))
+	clock.Advance(time.Minute)
+	for _, id := range []string{"a", "b"} {
+		if err := s.Create(ctx, core.Record{ID: id, Data: data, TTL: time.Hour}); err != nil {
+			t.Errorf("Create: %v", err)
+		}
+	}
+}
+
+func TestCloseEndsTheListsToo(t *testing.T) {
+	s := memorystore.New()
+	lists := s.UserIndex()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lists.Load(t.Context(), "a"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Load of a list after Close: %v", err)
+	}
+	if _, err := s.Inspect(t.Context(), nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Inspect after Close: %v", err)
+	}
+}
