@@ -13,7 +13,7 @@
 #   valkey    VALKEY_ADDR            Valkey 9, without a password
 #   tls       VALKEY_TLS_ADDR        Valkey 9 that demands TLS (VALKEY_TLS_CA is the file with its certificate) and
 #                                    a user: VALKEY_TLS_USERNAME, VALKEY_TLS_PASSWORD. That user may do what the
-#                                    store needs, with keys that begin with sess:, and nothing else
+#                                    store needs, with keys that begin with sess: or user-sess:, and nothing else
 #   cluster   VALKEY_CLUSTER_ADDRS   three primaries with a replica each
 #   old       VALKEY_OLD_ADDR        a server that does not know SET with IFEQ: Redis 7.0, or Valkey 8.0 in a container
 #   programs  VALKEY_SERVER          for tests that start servers of their own, and VALKEY_CLI, VALKEY_OLD_SERVER
@@ -249,7 +249,7 @@ demands() { # what a server needs that demands TLS and a user
 	fi
 	cat >"$DIR/tls/users.acl" <<-A
 		user default off
-		user $TLS_USER on >$TLS_PASSWORD resetkeys ~sess:* resetchannels -@all $TLS_COMMANDS
+		user $TLS_USER on >$TLS_PASSWORD resetkeys ~sess:* ~user-sess:* resetchannels -@all $TLS_COMMANDS
 	A
 	chmod 644 "$DIR/tls"/*
 }

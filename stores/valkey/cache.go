@@ -1,7 +1,6 @@
 package valkeystore
 
 import (
-	"context"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -11,19 +10,6 @@ import (
 // connection like any other, so for a moment the client would still serve what
 // this process has just overwritten. Therefore what it wrote is read from the
 // server until nothing older can be in the cache.
-
-type freshKey struct{}
-
-// Fresh returns a context with which sessions are read from the server, past
-// the cache of Options.CacheTTL: for a request that must not see a session that
-// was ended elsewhere a moment ago. Use it in front of the session middleware:
-//
-//	r = r.WithContext(valkeystore.Fresh(r.Context()))
-func Fresh(ctx context.Context) context.Context {
-	return context.WithValue(ctx, freshKey{}, true)
-}
-
-func isFresh(ctx context.Context) bool { return ctx.Value(freshKey{}) != nil }
 
 // writes remembers which keys this process wrote, for as long as the cache may
 // have something older.

@@ -11,15 +11,17 @@
 // [Open] makes the client from a URL, for who needs it for nothing else.
 //
 // A session is a string under "sess:" and its id, as connect-redis keeps it, so
-// that an Express app can use the same sessions at the same time. Expiry is the
+// that an Express app can use the same sessions at the same time. The list of a
+// user's sessions is a string as well, under "user-sess:" and a hash. Expiry is the
 // server's own, relative to its clock.
 //
 // # What a request costs
 //
 // A request that only reads is one GET, and once per Config.TouchInterval a
 // PEXPIRE, sent together with it where this process has seen the session
-// before. One that changes the session waits for two
-// round trips, GET and SET, and a login for two, in a cluster for three. With
+// before. One that changes the session waits for two round trips, GET and SET. A
+// Renew waits for two, in a cluster for three; a SignIn, and a Renew of a user's
+// session, for three. With
 // Options.CacheTTL reads cost none. Requests without a cookie that store nothing
 // cost none.
 //

@@ -3,6 +3,7 @@ package valkeystore
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -16,6 +17,11 @@ type Options struct {
 	// sessions.
 	Prefix string
 
+	// UserPrefix is what the keys of the lists begin with that say which sessions
+	// a user has. The default is "user-" and Prefix: "user-sess:". It must not
+	// begin with Prefix: whoever walks the sessions would take the lists for some.
+	UserPrefix string
+
 	// CacheTTL turns on client-side caching: a session that was read is kept in
 	// the client, and the server tells when it changes (CLIENT TRACKING). Reads
 	// then cost no round trip. What another process did is seen when that
@@ -23,7 +29,7 @@ type Options struct {
 	// CacheTTL at the latest, also when the message is lost: so CacheTTL is
 	// for how long a session that was ended elsewhere may still be served. A
 	// process always sees what it wrote itself, and a write never overwrites
-	// what it has not seen. [Fresh] reads past the cache.
+	// what it has not seen. [core.Fresh] reads past the cache.
 	//
 	// The default, 0, is no caching.
 	CacheTTL time.Duration
@@ -41,7 +47,8 @@ type Options struct {
 
 	// WaitReplicas is how many replicas must confirm that a session was deleted
 	// (WAIT), so that a failover does not bring it back. Where fewer do within
-	// the time for the commit, Destroy fails. The default is 0.
+	// the time for the commit, Destroy fails, and so does what revokes the
+	// sessions of a user. The default is 0.
 	WaitReplicas int
 }
 
@@ -63,6 +70,9 @@ func (o Options) withDefaults() Options {
 	if o.Prefix == "" {
 		o.Prefix = "sess:"
 	}
+	if o.UserPrefix == "" {
+		o.UserPrefix = "user-" + o.Prefix
+	}
 	if o.DigestFrom == 0 {
 		o.DigestFrom = 16 << 10
 	}
@@ -70,7 +80,10 @@ func (o Options) withDefaults() Options {
 }
 
 func (o Options) check() error {
+	full := o.withDefaults()
 	switch {
+	case strings.HasPrefix(full.UserPrefix, full.Prefix):
+		return fmt.Errorf("valkeystore: Options.UserPrefix (%q) begins with Options.Prefix (%q): set another one, such as %q", full.UserPrefix, full.Prefix, "list:"+full.Prefix)
 	case o.CacheTTL < 0:
 		return fmt.Errorf("valkeystore: Options.CacheTTL is %v, want 0 (no caching) or more", o.CacheTTL)
 	case o.Scripts < ScriptsAuto || o.Scripts > ScriptsNever:
@@ -97,6 +110,9 @@ func New(client valkey.Client, o Options) (*Store, error) {
 	if o.CacheTTL > 0 {
 		s.own = newWrites(o.CacheTTL)
 	}
+	lists := s.opts
+	lists.Prefix, lists.CacheTTL = lists.UserPrefix, 0
+	s.lists = &Store{client: client, opts: lists}
 	return s, nil
 }
 

@@ -24,6 +24,7 @@ type Store struct {
 	owned  bool         // Close closes the client
 	noIFEQ atomic.Int64 // when the server last said that it does not know IFEQ, in Unix ns; 0: it did not
 	own    *writes      // with CacheTTL: what this process wrote
+	lists  *Store       // the lists of users' sessions; nil in the store of these
 }
 
 var _ interface {
@@ -33,6 +34,7 @@ var _ interface {
 	core.Lister
 	core.Counter
 	core.Clearer
+	core.UserIndexer
 	core.Pinger
 } = (*Store)(nil)
 
@@ -51,7 +53,7 @@ func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
 	)
 	// A read is sent again by the client when its connection breaks; Pin keeps
 	// the command from being reused while the broken one may still look at it.
-	if s.own != nil && !isFresh(ctx) && !s.own.recently(key) {
+	if s.own != nil && !core.IsFresh(ctx) && !s.own.recently(key) {
 		result = s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache().Pin(), s.opts.CacheTTL)
 	} else {
 		result = s.client.Do(ctx, s.client.B().Get().Key(key).Build().Pin())

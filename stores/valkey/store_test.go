@@ -75,8 +75,10 @@ func open(t testing.TB, client valkey.Client, o valkeystore.Options) *valkeystor
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Clear(context.Background()); err != nil {
-			t.Errorf("clear: %v", err)
+		for _, part := range []core.Store{s, s.UserIndex()} {
+			if err := part.(core.Clearer).Clear(context.Background()); err != nil {
+				t.Errorf("clear: %v", err)
+			}
 		}
 	})
 	return s
@@ -246,7 +248,7 @@ func TestTheCacheSparesReadsAndFreshBypassesIt(t *testing.T) {
 	if err := writer.Update(ctx, rec, next); err != nil {
 		t.Fatal(err)
 	}
-	if got := load(valkeystore.Fresh(ctx)); got != string(next.Data) {
+	if got := load(core.Fresh(ctx)); got != string(next.Data) {
 		t.Errorf("a fresh read returned %s, want what another process wrote", got)
 	}
 	for start := time.Now(); load(ctx) != string(next.Data); {
@@ -457,5 +459,55 @@ func TestAllSeesEachSessionOnceAndNobodyElses(t *testing.T) {
 				t.Errorf("Clear left %d, %v of the other store's sessions, want 150", n, err)
 			}
 		})
+	}
+}
+
+func TestListsAreOutOfTheWayOfTheSessions(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	for _, tt := range []struct {
+		prefix, users string
+		want          string // what the keys of the lists begin with; empty: refused
+	}{
+		{"sess:", "", "user-sess:"},
+		{"{app}sess:", "", "user-{app}sess:"},
+		{"sess:", "lists:", "lists:"},
+		{"sess:", "sess:users:", ""},
+		{"u", "", ""},
+		{"user-", "", ""},
+		{"user-", "lists:", "lists:"},
+	} {
+		s, err := valkeystore.New(client, valkeystore.Options{Prefix: tt.prefix, UserPrefix: tt.users})
+		if tt.want == "" {
+			if err == nil || !strings.Contains(err.Error(), "UserPrefix") {
+				t.Errorf("%q, %q: %v, want an error about UserPrefix", tt.prefix, tt.users, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q, %q: %v", tt.prefix, tt.users, err)
+			continue
+		}
+		rec := record(rand.Text(), "list")
+		if err := s.UserIndex().Create(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		n, err := client.Do(t.Context(), client.B().Del().Key(tt.want+rec.ID).Build()).AsInt64()
+		if n != 1 || err != nil {
+			t.Errorf("%q, %q: there is no %s..., %v", tt.prefix, tt.users, tt.want, err)
+		}
+	}
+}
+
+// connect-redis sets an expiry with every session; others may not.
+func TestInspectOfAKeyWithoutAnExpiry(t *testing.T) {
+	client := dial(t, "VALKEY_ADDR")
+	s := open(t, client, valkeystore.Options{})
+	id := rand.Text()
+	if err := client.Do(t.Context(), client.B().Set().Key(s.Prefix()+id).Value("{}").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Inspect(t.Context(), []string{id})
+	if err != nil || len(found) != 1 || found[0].TTL < 24*time.Hour {
+		t.Errorf("Inspect returned %v, %v; want one that lives long", found, err)
 	}
 }

@@ -159,7 +159,7 @@ func countCommands(t *testing.T, cluster bool) {
 			m := promises.NewMetered(t, fw, valkeyenv.Store(t, l.client, options))
 			for range 10 * len(l.servers) { // has the scripts loaded, once for a process and server
 				b := promises.NewBrowser()
-				for _, path := range []string{"/count", "/login", "/large", "/count"} {
+				for _, path := range []string{"/count", "/login", "/large", "/count", "/signin", "/signin-again"} {
 					b.Must(t, m.URL+path)
 				}
 			}
@@ -178,6 +178,17 @@ func countCommands(t *testing.T, cluster bool) {
 				{What: "login", Begin: "/count", Path: "/login", Wire: renewal, Inside: renewed},
 				{What: "new id, empty", Begin: "/count", Path: "/regenerate", Wire: renewal, Inside: renewed},
 				{What: "logout", Begin: "/count", Path: "/logout", Wire: tally{"GET": 1, "DEL": 1}},
+				{What: "sign-in without a session", Path: "/signin", Wire: tally{"GET": 1, "SET": 2}},
+				{What: "sign-in", Begin: "/count", Path: "/signin", Wire: tally{"GET": 2, "SET": 3}},
+				{What: "sign-in again", Begin: "/signin", Path: "/signin-again", Wire: tally{"GET": 2, "SET": 3}},
+				{What: "new id of a user's session", Begin: "/signin", Path: "/login", Wire: tally{"GET": 2, "SET": 3}},
+				{What: "reads, of a user", Begin: "/signin", Path: "/read", Wire: tally{"GET": 1}},
+				{What: "reads, of a user, due", Begin: "/signin", Due: true, Path: "/read", Wire: tally{"GET": 1, "PEXPIRE": 1}},
+				{What: "changes, of a user", Begin: "/signin", Path: "/count", Wire: tally{"GET": 1, "SET": 1}},
+				{What: "logout of a user", Begin: "/signin", Path: "/signout", Wire: tally{"GET": 1, "DEL": 1}},
+				{What: "RequireFresh", Begin: "/signin", Path: "/spend", Wire: tally{"GET": 2}},
+				{What: "lists the user's sessions", Begin: "/signin", Path: "/devices", Wire: tally{"GET": 3, "PTTL": 1}},
+				{What: "ends the user's sessions", Begin: "/signin", Path: "/revoke-user", Wire: tally{"GET": 2, "SET": 2, "DEL": 1}},
 			} {
 				l.check(t, m, c)
 			}

@@ -42,6 +42,29 @@ func TestThreeProcesses(t *testing.T) {
 	}
 }
 
+// TestUsersOfThreeProcesses does the same for the sessions of a user.
+//
+// Standards: ASVS-7.1.2, ASVS-7.4.2, ASVS-7.4.3, WSTG-SESS-11
+func TestUsersOfThreeProcesses(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		addrs   func(testing.TB) []string
+		private bool
+		cache   time.Duration
+	}{
+		{"standalone", func(tb testing.TB) []string { return []string{valkeyenv.Addr(tb)} }, false, 0},
+		{"cluster, hashed and sealed", valkeyenv.ClusterAddrs, true, 0},
+		{"caching", func(tb testing.TB) []string { return []string{valkeyenv.Addr(tb)} }, false, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := settings{Prefix: valkeyenv.Prefix(), CacheTTL: tt.cache, Addrs: tt.addrs(t)}
+			client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: s.Addrs})
+			valkeyenv.Store(t, client, valkeystore.Options{Prefix: s.Prefix}) // which cleans up
+			promises.Users(t, promises.Setup{Store: s, Private: tt.private}, tt.cache > 0)
+		})
+	}
+}
+
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := servers.Start(t, "--appendonly", "yes", "--appendfsync", "always")

@@ -16,7 +16,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 )
 
-func TestMain(m *testing.M) { promises.Main(m, open, valkeystore.Fresh) }
+func TestMain(m *testing.M) { promises.Main(m, open, core.Fresh) }
 
 // A settings is how a process opens its store.
 type settings struct {

@@ -21,7 +21,8 @@ import (
 var (
 	always      = []string{"+get", "+set", "+del", "+pexpire", "+ping"}
 	withScripts = []string{"+eval", "+evalsha"}
-	withCache   = []string{"+client|tracking", "+multi", "+exec", "+pttl"}
+	withUsers   = []string{"+pttl"}                               // SignIn and all that goes with it
+	withCache   = []string{"+client|tracking", "+multi", "+exec"} // and withUsers
 	withWait    = []string{"+wait"}
 	forLists    = []string{"+scan", "+unlink"}
 	withCluster = []string{"+cluster|shards"} // and +cluster|slots where the servers are older than Valkey 8
@@ -48,10 +49,10 @@ func TestACL(t *testing.T) {
 		needed []string
 		quiet  []string
 	}{
-		{"default", valkeystore.Options{}, slices.Concat(always, withScripts, forLists), quiet},
-		{"ScriptsNever", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, slices.Concat(always, forLists), quiet},
-		{"CacheTTL", valkeystore.Options{CacheTTL: time.Minute}, slices.Concat(always, withScripts, withCache, forLists), slices.Concat(quiet, forTracking)},
-		{"WaitReplicas", valkeystore.Options{WaitReplicas: 1}, slices.Concat(always, withScripts, withWait, forLists), slices.Concat(quiet, quietWithWait)},
+		{"default", valkeystore.Options{}, slices.Concat(always, withScripts, withUsers, forLists), quiet},
+		{"ScriptsNever", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, slices.Concat(always, withUsers, forLists), quiet},
+		{"CacheTTL", valkeystore.Options{CacheTTL: time.Minute}, slices.Concat(always, withScripts, withUsers, withCache, forLists), slices.Concat(quiet, forTracking)},
+		{"WaitReplicas", valkeystore.Options{WaitReplicas: 1}, slices.Concat(always, withScripts, withUsers, withWait, forLists), slices.Concat(quiet, quietWithWait)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := servers.StartTLS(t)
@@ -60,7 +61,7 @@ func TestACL(t *testing.T) {
 			}
 			user := func(may []string) valkey.ClientOption {
 				name := strings.ToLower(rand.Text())
-				server.Must(append([]string{"ACL", "SETUSER", name, "on", ">password", "resetkeys", "~sess:*", "resetchannels", "-@all"}, may...)...)
+				server.Must(append([]string{"ACL", "SETUSER", name, "on", ">password", "resetkeys", "~sess:*", "~user-sess:*", "resetchannels", "-@all"}, may...)...)
 				o := server.Option()
 				o.Username, o.Password, o.DisableCache = name, "password", tt.opts.CacheTTL == 0
 				return o
@@ -104,12 +105,12 @@ func TestClusterACL(t *testing.T) {
 		o := cluster.Option()
 		o.Username, o.Password, o.DisableCache = strings.ToLower(rand.Text()), "password", true
 		for _, s := range cluster.Servers {
-			s.Must(append([]string{"ACL", "SETUSER", o.Username, "on", ">password", "resetkeys", "~sess:*", "resetchannels", "-@all"}, may...)...)
+			s.Must(append([]string{"ACL", "SETUSER", o.Username, "on", ">password", "resetkeys", "~sess:*", "~user-sess:*", "resetchannels", "-@all"}, may...)...)
 			s.Must("ACL", "LOG", "RESET")
 		}
 		return o
 	}
-	needed := slices.Concat(always, withScripts, forLists, withCluster)
+	needed := slices.Concat(always, withScripts, withUsers, forLists, withCluster)
 	c := client(t, user(slices.Concat(needed, onFirstUse, quiet)...))
 	storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{}) })
 	for _, s := range cluster.Servers {
@@ -143,9 +144,10 @@ func works(t *testing.T, server *servers.Server, o valkey.ClientOption, opts val
 		verbs["create"](t, s), verbs["update"](t, s), verbs["load"](t, s),
 		verbs["load"](t, newStore(t, c, opts)), // one that did not write what it reads
 		verbs["touch"](t, s), verbs["delete"](t, s),
-		verbs["create"](t, s), verbs["list"](t, s), verbs["count"](t, s), verbs["clear"](t, s),
+		verbs["create"](t, s), verbs["inspect"](t, s), verbs["list"](t, s), verbs["count"](t, s), verbs["clear"](t, s),
 		s.Create(t.Context(), large("a")), s.Update(t.Context(), large("a"), large("b")),
 		verbs["delete"](t, s), verbs["create"](t, s),
+		s.UserIndex().Create(t.Context(), large("c")), s.UserIndex().Update(t.Context(), large("c"), large("d")),
 	}
 	if err := verbs["replace"](t, s); !errors.Is(err, errors.ErrUnsupported) {
 		errs = append(errs, err)

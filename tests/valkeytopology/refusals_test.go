@@ -56,6 +56,10 @@ var verbs = map[string]func(t *testing.T, s *valkeystore.Store) error{
 		return nil
 	},
 	"clear": func(t *testing.T, s *valkeystore.Store) error { return s.Clear(t.Context()) },
+	"inspect": func(t *testing.T, s *valkeystore.Store) error {
+		_, err := s.Inspect(t.Context(), []string{secretID})
+		return err
+	},
 }
 
 // refused checks that each of the verbs is refused, with that in the error.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
+	"github.com/cloakroom-go/cloakroom/core"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -73,7 +74,9 @@ func Clear(tb testing.TB, client valkey.Client, prefix string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := store.Clear(ctx); err != nil {
-		tb.Errorf("Clear: %v", err)
+	for _, part := range []core.Store{store, store.UserIndex()} {
+		if err := part.(core.Clearer).Clear(ctx); err != nil {
+			tb.Errorf("Clear: %v", err)
+		}
 	}
 }

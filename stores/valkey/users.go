@@ -1,0 +1,63 @@
+package valkeystore
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// UserIndex implements [core.UserIndexer]: a store with Options.UserPrefix, on the
+// same client and without a cache.
+func (s *Store) UserIndex() core.Store { return s.lists }
+
+// Inspect implements [core.UserIndexer]. It is a GET and a PTTL for each session,
+// sent together.
+func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+	if err := refuse(ctx, "inspect"); err != nil {
+		return nil, err
+	}
+	var (
+		asked    = make([]string, 0, len(ids))
+		seen     = make(map[string]bool, len(ids))
+		commands = make(valkey.Commands, 0, 2*len(ids))
+	)
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		key := s.opts.Prefix + id
+		asked = append(asked, id)
+		// The life is asked for last: what it says is true of the content, or of a newer one.
+		commands = append(commands, s.client.B().Get().Key(key).Build().Pin(), s.client.B().Pttl().Key(key).Build().Pin())
+	}
+	if len(commands) == 0 {
+		return nil, nil
+	}
+	found := make([]core.Record, 0, len(asked))
+	results := s.client.DoMulti(ctx, commands...)
+	for i, id := range asked {
+		data, err := results[2*i].AsBytes()
+		if valkey.IsValkeyNil(err) {
+			continue
+		}
+		if err != nil {
+			return nil, failure(ctx, "inspect", err)
+		}
+		left, err := results[2*i+1].AsInt64()
+		switch {
+		case err != nil:
+			return nil, failure(ctx, "inspect", err)
+		case left == -2, left == 0: // gone, or as good as
+			continue
+		case left < 0: // somebody else's, without an end
+			left = math.MaxInt64 / int64(time.Millisecond)
+		}
+		found = append(found, core.Record{ID: id, Data: data, TTL: time.Duration(left) * time.Millisecond})
+	}
+	return found, nil
+}
