@@ -24,7 +24,9 @@
 //
 // A request that only reads is one FindOne, and once per Config.TouchInterval an
 // UpdateOne. One that changes the session is a FindOne and an UpdateOne, and a
-// login that renews the id a FindOne, an InsertOne and an UpdateOne. Requests
+// new id a FindOne, an InsertOne and an UpdateOne. A SignIn waits for three round
+// trips, too: its list, in the collection with "_users" behind the name, is read
+// and changed beside the others. Requests
 // without a cookie that store nothing cost none.
 //
 // # What it relies on

@@ -12,14 +12,22 @@ import (
 )
 
 // EnsureIndexes creates the index by which the server removes what has expired:
-// on expires, with expireAfterSeconds 0, as connect-mongo does. It changes
-// nothing where there is one. The error of an index on expires with other
-// options says what to do about it.
+// on expires, with expireAfterSeconds 0, as connect-mongo does; and the same on the
+// collection for the lists of users' sessions. It changes nothing where there is
+// one. The error of an index on expires with other options says what to do about
+// it.
 //
 // It is for a deployment or the start of an app, by a user who may create
 // indexes. A store works without it, only that expired sessions then stay in the
 // collection.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
+	if err := s.ensureIndex(ctx); err != nil {
+		return err
+	}
+	return s.lists.ensureIndex(ctx)
+}
+
+func (s *Store) ensureIndex(ctx context.Context) error {
 	const verb = "ensure indexes"
 	if err := refuse(ctx, verb); err != nil {
 		return err

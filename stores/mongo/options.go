@@ -94,13 +94,18 @@ func New(collection *mongo.Collection, o Options) (*Store, error) {
 	if collection == nil {
 		return nil, errors.New("mongostore: collection is nil: make one with client.Database(name).Collection(name)")
 	}
-	o = o.withDefaults()
+	s := newStore(collection, o.withDefaults())
+	s.lists = s.newLists(collection)
+	return s, nil
+}
+
+func newStore(collection *mongo.Collection, o Options) *Store {
 	primary := options.Collection().SetReadPreference(readpref.Primary()).SetWriteConcern(o.WriteConcern)
 	return &Store{
 		coll:   collection.Clone(primary.SetReadConcern(o.ReadConcern)),
 		newest: collection.Clone(primary.SetReadConcern(readconcern.Local())),
 		opts:   o,
-	}, nil
+	}
 }
 
 // connectTimeout is shorter than the driver's 30 seconds: connections that were

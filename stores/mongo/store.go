@@ -21,7 +21,8 @@ type Store struct {
 	coll   *mongo.Collection
 	newest *mongo.Collection // reads what the primary has, confirmed by others or not: see UpdateOrLoad
 	opts   Options
-	owned  bool // Close disconnects the client
+	lists  *Store // the lists of users' sessions; nil in the store of these
+	owned  bool   // Close disconnects the client
 }
 
 var _ interface {
@@ -30,6 +31,7 @@ var _ interface {
 	core.Lister
 	core.Counter
 	core.Clearer
+	core.UserIndexer
 	core.Pinger
 } = (*Store)(nil)
 

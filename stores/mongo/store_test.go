@@ -61,8 +61,10 @@ func collection(t testing.TB, client *mongo.Client) *mongo.Collection {
 	t.Helper()
 	name := rand.Text()
 	t.Cleanup(func() {
-		if err := dial(t).Database(database).Collection(name).Drop(context.Background()); err != nil {
-			t.Errorf("drop: %v", err)
+		for _, name := range []string{name, name + "_users"} {
+			if err := dial(t).Database(database).Collection(name).Drop(context.Background()); err != nil {
+				t.Errorf("drop: %v", err)
+			}
 		}
 	})
 	return client.Database(database).Collection(name)

@@ -64,6 +64,16 @@ func TestCommandCounts(t *testing.T) {
 					{What: "login", Begin: "/count", Path: "/login", Wire: tally{"find": 1, "insert": 1, "update": 1}},
 					{What: "new id, empty", Begin: "/count", Path: "/regenerate", Wire: tally{"find": 1, "insert": 1, "update": 1}},
 					{What: "logout", Begin: "/count", Path: "/logout", Wire: tally{"find": 1, "delete": 1}},
+					{What: "sign-in without a session", Path: "/signin", Wire: tally{"find": 1, "insert": 2}},
+					{What: "sign-in", Begin: "/count", Path: "/signin", Wire: tally{"find": 2, "insert": 2, "update": 1}},
+					{What: "sign-in again", Begin: "/signin", Path: "/signin-again", Wire: tally{"find": 2, "insert": 1, "update": 2}},
+					{What: "new id of a user's session", Begin: "/signin", Path: "/login", Wire: tally{"find": 2, "insert": 1, "update": 2}},
+					{What: "reads, of a user", Begin: "/signin", Path: "/read", Wire: tally{"find": 1}},
+					{What: "changes, of a user", Begin: "/signin", Path: "/count", Wire: tally{"find": 1, "update": 1}},
+					{What: "logout of a user", Begin: "/signin", Path: "/signout", Wire: tally{"find": 1, "delete": 1}},
+					{What: "RequireFresh", Begin: "/signin", Path: "/spend", Wire: tally{"find": 2}},
+					{What: "lists the user's sessions", Begin: "/signin", Path: "/devices", Wire: tally{"find": 3}},
+					{What: "ends the user's sessions", Begin: "/signin", Path: "/revoke-user", Wire: tally{"find": 2, "update": 2, "delete": 1}},
 				} {
 					var before tally
 					m.Visit(t, c, func() { before = l.count() })

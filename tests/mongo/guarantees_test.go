@@ -30,6 +30,19 @@ func TestThreeProcesses(t *testing.T) {
 	}
 }
 
+// TestUsersOfThreeProcesses does the same for the sessions of a user.
+//
+// Standards: ASVS-7.1.2, ASVS-7.4.2, ASVS-7.4.3, WSTG-SESS-11
+func TestUsersOfThreeProcesses(t *testing.T) {
+	for _, form := range forms {
+		t.Run(form.name, func(t *testing.T) {
+			client := mongoenv.Client(t)
+			s := settings{URI: mongoenv.URI(t), Collection: mongoenv.Collection(t, client), Objects: form.objects}
+			promises.Users(t, promises.Setup{Store: s, Private: !form.objects}, false)
+		})
+	}
+}
+
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := servers.StartMongo(t)

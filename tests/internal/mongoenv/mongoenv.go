@@ -50,8 +50,10 @@ func Collection(tb testing.TB, client *mongo.Client) string {
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), servers.Patience)
 		defer cancel()
-		if err := client.Database(Database).Collection(name).Drop(ctx); err != nil {
-			tb.Errorf("Drop: %v", err)
+		for _, name := range []string{name, name + "_users"} {
+			if err := client.Database(Database).Collection(name).Drop(ctx); err != nil {
+				tb.Errorf("Drop: %v", err)
+			}
 		}
 	})
 	return name
