@@ -15,10 +15,7 @@ import (
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
-const (
-	views echosession.Key[int]    = "views"
-	user  echosession.Key[string] = "user"
-)
+const views echosession.Key[int] = "views"
 
 func main() {
 	e := echo.New()
@@ -34,21 +31,20 @@ func main() {
 	})
 	e.POST("/login", func(c echo.Context) error {
 		s := echosession.Get(c)
-		if err := s.Renew(); err != nil { // a new id: the old one may be known to others
+		if err := s.SignIn(c.Request().Context(), c.FormValue("user")); err != nil { // under a new id: the old one may be known to others
 			return err
 		}
-		user.Set(s, c.FormValue("user"))
-		return c.String(http.StatusOK, fmt.Sprintf("Hello, %s!\n", user.Get(s)))
+		return c.String(http.StatusOK, fmt.Sprintf("Hello, %s!\n", s.User()))
 	})
 	e.GET("/me", func(c echo.Context) error {
-		name := user.Get(echosession.Get(c))
+		name := echosession.Get(c).User()
 		if name == "" {
 			return c.String(http.StatusUnauthorized, "Log in first.\n")
 		}
 		return c.String(http.StatusOK, fmt.Sprintf("You are %s.\n", name))
 	})
 	e.POST("/logout", func(c echo.Context) error {
-		if err := echosession.Get(c).Destroy(c.Request().Context()); err != nil {
+		if err := echosession.Get(c).SignOut(c.Request().Context()); err != nil {
 			return err
 		}
 		return c.String(http.StatusOK, "Goodbye!\n")

@@ -14,10 +14,7 @@ import (
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
-const (
-	views ginsession.Key[int]    = "views"
-	user  ginsession.Key[string] = "user"
-)
+const views ginsession.Key[int] = "views"
 
 func main() {
 	r := gin.Default()
@@ -33,15 +30,14 @@ func main() {
 	})
 	r.POST("/login", func(c *gin.Context) {
 		s := ginsession.Get(c)
-		if err := s.Renew(); err != nil { // a new id: the old one may be known to others
-			_ = c.AbortWithError(http.StatusInternalServerError, err)
+		if err := s.SignIn(c, c.PostForm("user")); err != nil { // under a new id: the old one may be known to others
+			_ = c.AbortWithError(http.StatusBadRequest, err)
 			return
 		}
-		user.Set(s, c.PostForm("user"))
-		c.String(http.StatusOK, "Hello, %s!\n", user.Get(s))
+		c.String(http.StatusOK, "Hello, %s!\n", s.User())
 	})
 	r.GET("/me", func(c *gin.Context) {
-		name := user.Get(ginsession.Get(c))
+		name := ginsession.Get(c).User()
 		if name == "" {
 			c.String(http.StatusUnauthorized, "Log in first.\n")
 			return
@@ -49,7 +45,7 @@ func main() {
 		c.String(http.StatusOK, "You are %s.\n", name)
 	})
 	r.POST("/logout", func(c *gin.Context) {
-		if err := ginsession.Get(c).Destroy(c); err != nil {
+		if err := ginsession.Get(c).SignOut(c); err != nil {
 			_ = c.AbortWithError(http.StatusServiceUnavailable, err)
 			return
 		}

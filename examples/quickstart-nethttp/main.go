@@ -13,10 +13,7 @@ import (
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
-const (
-	views core.Key[int]    = "views"
-	user  core.Key[string] = "user"
-)
+const views core.Key[int] = "views"
 
 func main() {
 	sessions, err := core.New(core.Config{
@@ -35,15 +32,14 @@ func main() {
 	})
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
-		if err := s.Renew(); err != nil { // a new id: the old one may be known to others
-			http.Error(w, "Login failed.", http.StatusInternalServerError)
+		if err := s.SignIn(r.Context(), r.PostFormValue("user")); err != nil { // under a new id: the old one may be known to others
+			http.Error(w, "Login failed.", http.StatusBadRequest)
 			return
 		}
-		user.Set(s, r.PostFormValue("user"))
-		fmt.Fprintf(w, "Hello, %s!\n", user.Get(s))
+		fmt.Fprintf(w, "Hello, %s!\n", s.User())
 	})
 	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
-		name := user.Get(core.FromContext(r.Context()))
+		name := core.FromContext(r.Context()).User()
 		if name == "" {
 			http.Error(w, "Log in first.", http.StatusUnauthorized)
 			return
@@ -51,7 +47,7 @@ func main() {
 		fmt.Fprintf(w, "You are %s.\n", name)
 	})
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
-		if err := core.FromContext(r.Context()).Destroy(r.Context()); err != nil {
+		if err := core.FromContext(r.Context()).SignOut(r.Context()); err != nil {
 			http.Error(w, "Logout failed. Try again.", http.StatusServiceUnavailable)
 			return
 		}

@@ -186,26 +186,42 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	if err := next.Renew(); err != nil {
 		t.Fatal(err)
 	}
+	user := must(plain.Load(t.Context(), ""))
+	user.Set("key", data)
+	if err := user.SignIn(t.Context(), "ada", "password"); err != nil {
+		t.Fatal(err)
+	}
+	must(plain.Commit(t.Context(), user, true))
+	if err := next.SignIn(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	var info core.Info
+	for i, err := range plain.Sessions(t.Context(), "ada") {
+		info = must(i, err)
+	}
 	down := &core.StoreError{Store: "memory", Verb: "load", Class: "timeout", Err: context.DeadlineExceeded}
 	keyErr := wrong(t, s)
 
 	secrets := map[string][]string{
 		"the secret": forms(secret), "the seal key": forms(sealKey), "the data": forms(data), "a change": forms(changed),
-		"the id": forms(s.ID()), "the next id": forms(next.ID()), "the id of the plain session": forms(other.ID()), "the cookie": forms(cookie.Value),
+		"the id": forms(s.ID()), "the next id": forms(next.ID()), "the id of the plain session": forms(other.ID()), "the id of the user's session": forms(user.ID()), "the cookie": forms(cookie.Value),
 	}
 	return map[string][]any{
+		"core.Cause":            {core.CauseUser},
 		"core.Config":           {cfg},
 		"core.ConfigError":      {configError(t)},
 		"core.Cookie":           {m.Policy().Cookie},
 		"core.Event":            {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
 		"core.EventKind":        {core.EventSaved},
 		"core.Exchange":         {x, x.Request().Context()},
+		"core.Info":             {info},
 		"core.Key":              {core.Key[string]("key")},
 		"core.KeyError":         {keyErr},
 		"core.Manager":          {m, plain},
+		"core.Operation":        {core.OpLoad},
 		"core.Priority":         {core.PriorityHigh},
 		"core.Record":           {rec},
-		"core.Session":          {s, next, other, *s}, //nolint:govet // who copies one must not print it either
+		"core.Session":          {s, next, other, user, *s}, //nolint:govet // who copies one must not print it either
 		"core.Settings":         {m.Policy()},
 		"core.StoreError":       {down},
 		"core.Writer":           {x.Writer(httptest.NewRecorder(), nil)},

@@ -37,7 +37,9 @@ var harmless = map[string]map[string]string{
 		"name": "of a setting", "text": "of a setting", "raw": "of a setting", "value": "of a setting", "b": "a buffer",
 		"result.value": "a panic of the store or the app, that goes on", "v": "a panic of the handler, that goes on",
 		"loadPanic{x, err}": "prints its error", "err.Error()": "of crypto/hkdf about lengths",
-		"x": "an Exchange, of which nothing is printed",
+		"x":         "an Exchange, of which nothing is printed",
+		"c.UserKey": "a key's name", "path[0]": "a key's name", "f.panicked": "a panic of the store, that goes on", "p": "a panic of the store or the app, that goes on",
+		"e.Kind": "a constant", "e.Cause": "a constant", "e.Handle": "public", "e.User": "a name, which is what an audit log is for", "e.By": "a name, likewise", "attrs": "of these",
 	},
 	"ginsession":    {"err": "of core.New"},
 	"echosession":   {"err": "of core", "handlerErr": "of the app"},
@@ -46,6 +48,7 @@ var harmless = map[string]map[string]string{
 	"stores/valkey": {
 		"verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a StoreError by failure", "result.Error()": "made to a StoreError by failure",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "core.ErrStoreFull": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "refusals[word]": "constants",
+		"full.Prefix": "of Options", "full.UserPrefix": "of Options",
 	},
 	"stores/mongo": {
 		"verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or of encoding constants", "p.Mode().String()": "a read preference",

@@ -3,6 +3,7 @@ package promises
 import (
 	"maps"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -65,10 +66,11 @@ type Metered struct {
 func NewMetered(t *testing.T, fw frameworks.Named, store core.Store, more ...adaptertest.Route) *Metered {
 	t.Helper()
 	m := new(Metered)
-	srv := httptest.NewServer(Serve(fw, ManagerOn(t, core.Config{
+	manager := ManagerOn(t, core.Config{
 		Store: store,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(m.passed.Load())) },
-	}), more...))
+	})
+	srv := httptest.NewServer(Serve(fw, manager, append(more, userRoutes(manager)...)...))
 	t.Cleanup(srv.Close)
 	m.URL = srv.URL
 	return m
@@ -99,6 +101,13 @@ func (m *Metered) Visit(t *testing.T, c Cost, ready func()) {
 	ask(c.Path)
 }
 
+// A roundTrip is how many a request waits for.
+type roundTrip struct {
+	what, begin, path string
+	due               bool // an extension is
+	trips             int
+}
+
 // RoundTrips measures what a request waits for, on a network that takes its
 // time: how many times a command has to go there and back, login for a new id.
 func RoundTrips(t *testing.T, store core.Store, proxy *faultproxy.Proxy, login int) {
@@ -111,14 +120,10 @@ func RoundTrips(t *testing.T, store core.Store, proxy *faultproxy.Proxy, login i
 				return Say(c, n)
 			}))
 			b := NewBrowser()
-			for _, path := range []string{"/count", "/login", "/large", "/count"} { // what a store does once
+			for _, path := range []string{"/count", "/login", "/large", "/count", "/signin", "/signin"} { // what a store does once
 				b.Must(t, m.URL+path)
 			}
-			for _, tt := range []struct {
-				what, begin, path string
-				due               bool // an extension is
-				trips             int
-			}{
+			for _, tt := range slices.Concat(userTrips, []roundTrip{
 				{"anonymous", "", "/read", false, 0},
 				{"first visit", "", "/count", false, 1},
 				{"reads", "/count", "/read", false, 1},
@@ -127,7 +132,7 @@ func RoundTrips(t *testing.T, store core.Store, proxy *faultproxy.Proxy, login i
 				{"logout", "/count", "/logout", false, 2},
 				{"works for a trip, extension is due", "/count", "/slow-read", true, 2}, // the load, and its own
 				{"works for no time, extension is due", "/count", "/read", true, 1},     // both at once
-			} {
+			}) {
 				fastest := time.Hour
 				for range 4 { // the machine may be busy
 					b := NewBrowser()

@@ -42,6 +42,9 @@ type Setup struct {
 	Store        any // how it is opened: can be JSON
 	StoreTimeout time.Duration
 	Private      bool // HashIDs and SealKeys are set
+
+	MaxSessionsPerUser int
+	AtUserLimit        core.AtUserLimit
 }
 
 // events counts what core tells.
@@ -70,7 +73,8 @@ func newProcess(settings json.RawMessage, open func(json.RawMessage) (core.Store
 	seen := &events{n: make(map[core.EventKind]int)}
 	cfg := core.Config{
 		Store: store, Secrets: secrets, StoreTimeout: s.StoreTimeout, Observer: seen,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger:             slog.New(slog.DiscardHandler),
+		MaxSessionsPerUser: s.MaxSessionsPerUser, AtUserLimit: s.AtUserLimit,
 	}
 	if s.Private {
 		cfg.HashIDs, cfg.SealKeys = true, []string{"one key for all the processes of a test"}
@@ -86,12 +90,12 @@ func newProcess(settings json.RawMessage, open func(json.RawMessage) (core.Store
 		}
 	}
 	held := newGate()
-	app := Serve(fw, m, At("/hold-write", func(c *adaptertest.Context) error {
+	app := Serve(fw, m, append(userRoutes(m), At("/hold-write", func(c *adaptertest.Context) error {
 		sess := c.Get()
 		held.pass()
 		count.Update(sess, next)
 		return Say(c, "stored")
-	}))
+	}))...)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/-/held", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, held.waiting()) })
 	mux.HandleFunc("/-/release", func(http.ResponseWriter, *http.Request) { held.release() })
