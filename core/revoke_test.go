@@ -303,6 +303,8 @@ func TestARevocationThatDiedHalfwayIsFinished(t *testing.T) {
 
 // A process that dies in the middle of a sign-in or a renewal leaves nothing that
 // a later revocation would miss.
+//
+// Standards: ASVS-7.4.5
 func TestRevokeUserFindsWhatADeadProcessLeft(t *testing.T) {
 	for name, do := range map[string]func(s *core.Session) error{"signing in": signIn, "renewing": renew} {
 		for after := range 7 {

@@ -57,7 +57,7 @@ func (st *stage) listOf(user string) []core.Info {
 	return all
 }
 
-// Standards: ASVS-7.2.4, NIST-5.1-issue
+// Standards: ASVS-7.2.4, NIST-5.1-issue, WSTG-SESS-03
 func TestSignInGivesANewIDAndKeepsTheDataOfTheVisitor(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -119,7 +119,7 @@ func TestSignInGivesANewIDAndKeepsTheDataOfTheVisitor(t *testing.T) {
 	}
 }
 
-// Standards: NIST-5.2-timeouts
+// Standards: ASVS-7.5.3, NIST-5.1-level, NIST-5.2-timeouts
 func TestSignInRecordsWhenAndHow(t *testing.T) {
 	t.Parallel()
 	st, _ := newUserStage(t, core.Config{AbsoluteTimeout: 10 * time.Hour, IdleTimeout: 5 * time.Hour})
@@ -427,6 +427,7 @@ func TestRequireFresh(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-8.3.2
 func TestRequireFreshAsksTheStorageItself(t *testing.T) {
 	t.Parallel()
 	st, store := newUserStage(t, core.Config{})
@@ -467,6 +468,7 @@ func (s loadFunc) Load(ctx context.Context, id string) (core.Record, error) {
 	return s.Store.Load(ctx, id)
 }
 
+// Standards: ASVS-7.5.2
 func TestTheHandleIsPublicAndStays(t *testing.T) {
 	t.Parallel()
 	for _, hashed := range []bool{false, true} {

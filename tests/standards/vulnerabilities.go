@@ -20,8 +20,8 @@ type vulnerability struct {
 var vulnerabilities = []vulnerability{
 	{"T-01", "an id that the client made up becomes a session", "CVE-2024-38513 (Fiber), CVE-2018-1000519 (aiohttp-session)", []string{"adaptertest: an unknown id with a good signature is not adopted", "adaptertest: the id of an ended session is not used again", "FuzzCookieHeader"}, ""},
 	{"T-02", "a new session, or a renewed one, overwrites one with the same id", "tower-sessions 0.12.0 and 0.12.1", []string{"TestACollisionOfIDsNeverOverwrites", "storetest: CreateTwice", "storetest: ReplaceExists", "storetest: RaceCreate"}, ""},
-	{"T-03", "login does not change the id", "CVE-2022-25896 (passport), CVE-2023-29019 (fastify-passport), CVE-2023-22479 (KubePi)", []string{"TestNoIDIsOfUseAfterAnyChangeOfRights", "adaptertest: login changes the id and keeps the data"}, ""},
-	{"T-04", "a second login, or more rights for the same user, keeps the id", "CVE-2018-11385 and CVE-2023-46733 (Symfony)", []string{"TestNoIDIsOfUseAfterAnyChangeOfRights"}, ""},
+	{"T-03", "login does not change the id", "CVE-2022-25896 (passport), CVE-2023-29019 (fastify-passport), CVE-2023-22479 (KubePi)", []string{"TestNoIDIsOfUseAfterAnyChangeOfRights", "adaptertest: login changes the id and keeps the data", "TestSignInGivesANewIDAndKeepsTheDataOfTheVisitor"}, ""},
+	{"T-04", "a second login, or more rights for the same user, keeps the id", "CVE-2018-11385 and CVE-2023-46733 (Symfony)", []string{"TestNoIDIsOfUseAfterAnyChangeOfRights", "TestSignInGivesANewIDAndKeepsTheDataOfTheVisitor"}, ""},
 	{"T-05", "another host of the site sets the cookie", "CVE-2024-28197 (Zitadel)", []string{"adaptertest: a __Host- cookie", "adaptertest: names that browsers or parsers may take for a __Host- cookie's are others", "TestNewRefusesWhatCannotWorkAndNamesTheField"}, ""},
 	{"T-06", "a cookie of one app, or tenant, is good in another", "CVE-2022-46170 (CodeIgniter), CVE-2023-47127 (TYPO3)", []string{"TestACookieOfOneAppIsWorthNothingInAnother", "storetest: CountOwnRecordsOnly"}, ""},
 	{"T-07", "the value of one cookie is good as another cookie", "Laravel, July 2020", []string{"TestACookieOfOneAppIsWorthNothingInAnother", "TestASealedRecordOpensOnlyAsItWasSealed"}, ""},
@@ -39,9 +39,9 @@ var vulnerabilities = []vulnerability{
 	{"T-20", "a listener that fails stops the logout", "CVE-2021-34428 (Jetty)", []string{"TestALogoutIsDoneWhateverItsHooksDo"}, ""},
 	{"T-21", "a revocation that could not be stored is reported as done", "CVE-2020-15223 (fosite)", []string{"TestAFailedDestroyIsTriedAgainAtTheCommit", "TestARevocationThatDiedHalfwayIsFinished", "adaptertest: logout fails: the response fails, and the session lives"}, ""},
 	{"T-22", "the cookie is deleted with other attributes than it was set with", "CVE-2026-34454 (oauth2-proxy)", []string{"adaptertest: every attribute of the cookie, and its deletion with the same ones", "adaptertest: the deletion has the same attributes on error pages"}, ""},
-	{"T-23", "a cache serves a session that has ended", "better-auth", []string{"TestCaching", "TestTheCacheSparesReadsAndFreshBypassesIt"}, ""},
-	{"T-24", "one user ends the sessions of another by their number", "CVE-2017-18878 (Mattermost)", nil, "Sessions have no public number."},
-	{"T-25", "what is listed can be used as a token", "CVE-2016-11072 (Mattermost), CVE-2024-39683 (Zitadel)", []string{"TestHashIDsKeepsTheIDsOutOfTheStore", "TestNoVerbPrintsASecret"}, ""},
+	{"T-23", "a cache serves a session that has ended", "better-auth", []string{"TestCaching", "TestTheCacheSparesReadsAndFreshBypassesIt", "TestRequireFreshAsksTheStorageItself"}, ""},
+	{"T-24", "one user ends the sessions of another by their number", "CVE-2017-18878 (Mattermost)", []string{"TestRevokeChecksTheOwner"}, ""},
+	{"T-25", "what is listed can be used as a token", "CVE-2016-11072 (Mattermost), CVE-2024-39683 (Zitadel)", []string{"TestHashIDsKeepsTheIDsOutOfTheStore", "TestNoVerbPrintsASecret", "TestTheHandleIsPublicAndStays", "TestSessionsDescribesTheDevicesOfAUser"}, ""},
 	{"T-26", "what is good for one use is used twice at the same time", "CVE-2020-15222 (fosite), CVE-2026-45720 (Omni)", []string{"TestTakeGivesAValueToExactlyOne", "adaptertest: Take gives a value to exactly one of many requests"}, ""},
 
 	{"T-30", "the id is the key in the store, for who can measure or read it", "CVE-2019-16782 (rack), CVE-2019-25025 (activerecord-session_store), CVE-2026-53603 (nebula-mesh)", []string{"TestHashIDsKeepsTheIDsOutOfTheStore"}, ""},
@@ -71,6 +71,6 @@ var vulnerabilities = []vulnerability{
 	{"T-58", "the id is the name of a file", "CVE-2019-16354 and CVE-2024-55885 (beego), CVE-2025-61686 (React Router)", []string{"storetest: IDDots", "storetest: IDSlashes", "storetest: IDNUL"}, ""},
 	{"T-59", "objects that are used again show the session of another user", "CVE-2026-24894 (FrankenPHP)", []string{"adaptertest: each visitor has a session of their own", "adaptertest: G10: many visitors and many requests of each at once"}, ""},
 	{"T-60", "a page token of the client is used as it comes", "CVE-2026-33503 (Kratos)", nil, "No page token is given to clients: `Manager.All` is an iterator."},
-	{"T-61", "the level of a login is computed wrongly", "CVE-2024-45042 (Kratos)", nil, "Cloakroom knows no levels of login; `Config.AAL` is about time limits alone."},
-	{"T-62", "another user gets the session that is there", "CVE-2014-0482 (Django)", []string{"TestNoIDIsOfUseAfterAnyChangeOfRights", "adaptertest: Regenerate gives a new id and an empty session"}, ""},
+	{"T-61", "the level of a login is computed wrongly", "CVE-2024-45042 (Kratos)", []string{"TestSignInRecordsWhenAndHow", "TestRequireFresh"}, ""},
+	{"T-62", "another user gets the session that is there", "CVE-2014-0482 (Django)", []string{"TestSignInGivesANewIDAndKeepsTheDataOfTheVisitor"}, ""},
 }
