@@ -169,6 +169,9 @@ func (b *bench) run(count int) (took, cpu time.Duration, err error) {
 
 // calibrate chooses the size of a slice so that it takes about that long.
 func (b *bench) calibrate(slice time.Duration) error {
+	if err := b.warmUp(); err != nil {
+		return err
+	}
 	b.count = b.parallel
 	for {
 		took, err := b.slice(b.count)
@@ -183,9 +186,22 @@ func (b *bench) calibrate(slice time.Duration) error {
 	}
 }
 
+// warmUp lets those who visit a server come a few times. Else what happens once a
+// minute, such as an extension, would happen in each slice.
+func (b *bench) warmUp() error {
+	if b.parallel != clients || b.workload.path == pathLogin {
+		return nil
+	}
+	_, err := b.slice(3 * b.parallel)
+	return err
+}
+
 // measure adds one slice.
 func (b *bench) measure() error {
 	runtime.GC() // nobody pays for what another one left behind
+	if err := b.warmUp(); err != nil {
+		return err
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	took, cpu, err := b.run(b.count)

@@ -125,9 +125,6 @@ func (r *results) page() string {
 	for _, why := range r.left {
 		p.say("**Left out: %s.**\n", why)
 	}
-	if s := r.serial.spread(); s > 0.1 {
-		p.say("**The machine was busy with other things: rounds differ by ±%.0f%%, where ±3%% is usual.**\n", 100*s)
-	}
 	p.row("measured with", "")
 	p.say("|---|---|")
 	for _, f := range slices.Concat(r.machine, libraries()) {
@@ -197,17 +194,20 @@ func (b *bench) times(cpu bool) []time.Duration {
 }
 
 // spread is the median of the spreads.
-func (t *table) spread() float64 {
+func (t *table) spread(cpu bool) float64 {
 	var all []float64
 	for _, benches := range t.benches {
 		for _, b := range benches {
-			all = append(all, spread(b.cpu))
+			all = append(all, spread(b.times(cpu)))
 		}
 	}
 	return median(all)
 }
 
 func (t *table) say(p *page, cpu bool) {
+	if s := t.spread(cpu); s > 0.1 {
+		p.say("**The machine was busy with other things: rounds differ by ±%.0f%%, where a few percent are usual.**\n", 100*s)
+	}
 	head := func(title string) {
 		cells := []string{title}
 		for _, w := range workloads {
@@ -260,7 +260,7 @@ func (t *table) say(p *page, cpu bool) {
 	})
 	if cpu || t.parallel == clients {
 		head("allocations")
-		rows(func(subject) bool { return false }, func(_ subject, b *bench) string { return strconv.Itoa(median(b.allocs)) })
+		rows(func(subject) bool { return false }, func(_ subject, b *bench) string { return strconv.Itoa(slices.Min(b.allocs)) })
 	}
 	if t.parallel == clients {
 		head("processor time of the process, ns")
@@ -363,6 +363,8 @@ func (r *results) sayMillion(p *page) {
 // times writes a ratio with as many digits as are worth reading.
 func times(x float64) string {
 	switch {
+	case x < 0.095:
+		return fmt.Sprintf("%.3f", x)
 	case x < 0.95:
 		return fmt.Sprintf("%.2f", x)
 	case x < 9.95:
