@@ -256,6 +256,9 @@ func (t *table) say(p *page, cpu bool) {
 				best = faster
 			}
 		}
+		if best == 0 { // there is no other
+			return ""
+		}
 		return times(best)
 	})
 	if cpu || t.parallel == clients {
