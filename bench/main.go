@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -71,10 +72,9 @@ func run(ctx context.Context) error {
 		o.rounds, o.slice = 3, 5*time.Millisecond
 		o.httpRounds, o.httpSlice = 2, 200*time.Millisecond
 		o.many, o.sweeps = 50_000, 1
-		if o.out == "" {
-			o.out = filepath.Join(os.TempDir(), "cloakroom-bench")
-		}
+		o.out = cmp.Or(o.out, filepath.Join(os.TempDir(), "cloakroom-bench"))
 	}
+	o.out = cmp.Or(o.out, ".")
 
 	r, err := measure(ctx, s, o)
 	if err != nil {
@@ -109,10 +109,12 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 	if r.machine, err = describe(ctx, s); err != nil {
 		return nil, err
 	}
+	cores := runtime.GOMAXPROCS(1) // else the collector keeps the others busy for as long as they are idle
 	if r.serial, err = inProcess(ctx, s, o, 1, noStore, memory, cookie); err != nil {
 		return nil, err
 	}
-	if r.parallel, err = inProcess(ctx, s, o, runtime.GOMAXPROCS(0), noStore, memory, cookie); err != nil {
+	runtime.GOMAXPROCS(cores)
+	if r.parallel, err = inProcess(ctx, s, o, cores, noStore, memory, cookie); err != nil {
 		return nil, err
 	}
 	if s.valkey == "" {

@@ -144,6 +144,15 @@ func (k *kept) raised() time.Duration {
 	return median(raised)
 }
 
+// before is the readers' p99.9 while nothing is swept: the median of all runs.
+func (k *kept) before() time.Duration {
+	var all []time.Duration
+	for _, w := range k.Before {
+		all = append(all, w.P999)
+	}
+	return median(all)
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // server returns what was measured over HTTP, with sessions in Valkey, or nil.
