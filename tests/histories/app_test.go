@@ -124,8 +124,8 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, core.ErrUnknownOutcome), r.URL.Path == "/destroy": // which is tried twice
 		unknown = true
 	case !errors.As(err, &failure), failure.Verb == "load":
-	case failure.Verb == "touch": // what was taken is, whatever else fails
-		unknown = r.URL.Path == "/take"
+	case failure.Verb == "touch": // what these stored at once is, whatever else fails
+		unknown = r.URL.Path == "/take" || r.URL.Path == "/increment"
 	default:
 		unknown = failure.Outcome == core.Unknown
 	}
