@@ -79,6 +79,8 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 		defer func() { _ = x.awaitTouch(ctx) }()
 	} else if err := x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
 		return s.lost(wanted)
+	} else if err != nil && s.saved && !wanted {
+		return nil // nothing is lost: what was written has its whole life
 	} else if err != nil && !wanted && x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
 		return nil // nothing is lost but some of the session's life
 	} else if err != nil {

@@ -967,6 +967,45 @@ func TestAFailedExtensionFollowsTheStoreErrorPolicy(t *testing.T) {
 	}
 }
 
+// A hangingStore never answers a Touch.
+type hangingStore struct{ core.Store }
+
+func (hangingStore) Touch(ctx context.Context, _ string, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestWhatSaveWroteNeedsNoExtension(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		save func(s *core.Session) error
+		want bool // whether it is right
+	}{
+		{"saved", func(s *core.Session) error { colour.Set(s, "red"); return s.Save(context.Background()) }, true},
+		{"taken", func(s *core.Session) error { _, _, err := colour.Take(context.Background(), s); return err }, true},
+		{"changed", func(s *core.Session) error { colour.Set(s, "red"); return nil }, true},
+		{"only read", func(*core.Session) error { return nil }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := new(mapstore.Store)
+				cookie := visitor(t, process(t, store), func(s *core.Session) { colour.Set(s, "white") })
+				m := process(t, hangingStore{store}, func(c *core.Config) {
+					c.TouchInterval = core.EveryRequest
+					c.StoreTimeout = time.Second
+				})
+				s := load(t, m, cookie)
+				if err := tt.save(s); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.Commit(context.Background(), s, false); (err == nil) != tt.want {
+					t.Errorf("Commit returned %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestSaveReloadAndCheck(t *testing.T) {
 	ctx := context.Background()
 	setup := func(t *testing.T) (*core.Manager, string, *core.Session) {

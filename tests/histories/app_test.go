@@ -123,9 +123,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		unknown = r.Context().Value(doubtKey{}).(*doubt).Load()
 	case errors.Is(err, core.ErrUnknownOutcome), r.URL.Path == "/destroy": // which is tried twice
 		unknown = true
-	case !errors.As(err, &failure), failure.Verb == "load":
-	case failure.Verb == "touch": // what these stored at once is, whatever else fails
-		unknown = r.URL.Path == "/take" || r.URL.Path == "/increment"
+	case !errors.As(err, &failure), failure.Verb == "load", failure.Verb == "touch":
 	default:
 		unknown = failure.Outcome == core.Unknown
 	}
