@@ -21,7 +21,8 @@ type change struct {
 	key      string
 	value    json.RawMessage // what the key holds now; nil: there is no such key any more
 	absolute bool            // the value does not depend on the stored one
-	funcs    []updateFunc    // otherwise: how it follows from it
+	first    updateFunc      // otherwise: how it follows from it
+	then     []updateFunc    // and from what first made of it
 	err      error           // why it could not be made: the commit fails with it
 
 	written bool // used by encode
@@ -29,12 +30,11 @@ type change struct {
 
 // changes are what a request does to a session.
 type changes struct {
-	cleared bool // of all that was stored nothing is kept
 	list    []change
 	index   map[string]int // into list, from a size on where it pays
-
-	age    age // valid if ageSet
-	ageSet bool
+	age     age            // valid if ageSet
+	ageSet  bool
+	cleared bool // of all that was stored nothing is kept
 }
 
 const indexFrom = 16
@@ -57,10 +57,15 @@ func (ch *changes) get(key string) *change {
 
 // find returns the change of the key that is the name of a member, or nil.
 func (ch *changes) find(text []byte, m member) *change {
-	if len(ch.list) == 0 {
-		return nil
+	if ch.index != nil {
+		return ch.get(memberName(text, m))
 	}
-	return ch.get(memberName(text, m))
+	for i := range ch.list {
+		if memberIs(text, m, ch.list[i].key) {
+			return &ch.list[i]
+		}
+	}
+	return nil
 }
 
 // at returns the change of a key, made if there was none.
@@ -115,7 +120,7 @@ func (ch *changes) update(base *document, key string, fn updateFunc, call caller
 	c := ch.get(key)
 	if c != nil && c.err != nil { // the first error is the one to report, unless a newer record mends it
 		if !c.absolute {
-			c.funcs = append(c.funcs, fn)
+			c.follow(fn)
 		}
 		return
 	}
@@ -129,7 +134,7 @@ func (ch *changes) update(base *document, key string, fn updateFunc, call caller
 		c.value = before
 	}
 	if !c.absolute {
-		c.funcs = append(c.funcs, fn)
+		c.follow(fn)
 	}
 }
 
@@ -140,15 +145,28 @@ func (ch *changes) rebase(base *document, call caller) {
 		if c.absolute {
 			continue
 		}
-		c.value, c.err = base.get(c.key), nil
-		for _, fn := range c.funcs {
-			after, err := call(fn, c.value)
-			if err != nil {
-				c.err = err
+		before := base.get(c.key)
+		if c.value, c.err = call(c.first, before); c.err != nil {
+			c.value = before
+		}
+		for _, fn := range c.then {
+			if c.err != nil {
 				break
 			}
-			c.value = after
+			var after json.RawMessage
+			if after, c.err = call(fn, c.value); c.err == nil {
+				c.value = after
+			}
 		}
+	}
+}
+
+// follow notes a further function that the value follows from.
+func (c *change) follow(fn updateFunc) {
+	if c.first == nil {
+		c.first = fn
+	} else {
+		c.then = append(c.then, fn)
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *Session) modified() bool {
 
 // idle tells that store has nothing to do.
 func (s *Session) idle() bool {
-	return s.x.touching == nil && s.x.listing == nil && !s.modified() && !s.forced && !s.unfinished && !s.reentered.Load() &&
+	return s.touching == nil && s.listing == nil && !s.modified() && !s.forced && !s.unfinished && !s.reentered.Load() &&
 		!s.x.m.cfg.Resave && !s.x.m.cfg.SaveUninitialized
 }
 
@@ -46,7 +46,7 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 			s.unknown = err // what may have been stored must not be done again
 		}
 	}()
-	defer x.awaitListing(ctx)
+	defer s.awaitListing(ctx)
 	switch {
 	case s.reentered.Load():
 		return ErrReentered
@@ -76,8 +76,8 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 	}
 	if wanted && s.renewal == keepID && !s.changes.ageSet {
 		// What is written gets the same life, and tells whether the session is gone.
-		defer func() { _ = x.awaitTouch(ctx) }()
-	} else if err := x.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
+		defer func() { _ = s.awaitTouch(ctx) }()
+	} else if err := s.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
 		return s.lost(wanted)
 	} else if err != nil && s.saved && !wanted {
 		return nil // nothing is lost: what was written has its whole life
@@ -440,7 +440,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 	if !s.lock() {
 		return nil, ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	switch {
 	case s.degraded:
 		return nil, ErrDegraded
@@ -519,19 +519,19 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 }
 
 // awaitTouch waits for the extension that runs beside the handler.
-func (x *Exchange) awaitTouch(ctx context.Context) error {
-	if x.touching == nil {
+func (s *Session) awaitTouch(ctx context.Context) error {
+	if s.touching == nil {
 		return nil
 	}
 	select {
-	case result := <-x.touching:
-		x.touching = nil
+	case result := <-s.touching:
+		s.touching = nil
 		if result.panicked {
 			panic(result.value)
 		}
 		return result.err
 	case <-ctx.Done():
-		return x.m.storeFailed(ctx, "touch", ctx.Err())
+		return s.x.m.storeFailed(ctx, "touch", ctx.Err())
 	}
 }
 
@@ -578,11 +578,11 @@ func (m *Manager) lifespan(d *document) lifespan {
 }
 
 // deadline returns when the absolute timeout of a session ends, zero for never.
-func (m *Manager) deadline(created time.Time) time.Time {
-	if m.cfg.AbsoluteTimeout == 0 || created.IsZero() {
+func (m *Manager) deadline(created unixMilli) time.Time {
+	if m.cfg.AbsoluteTimeout == 0 || created == 0 {
 		return time.Time{}
 	}
-	return created.Add(m.cfg.AbsoluteTimeout)
+	return created.time().Add(m.cfg.AbsoluteTimeout)
 }
 
 // isExpired tells whether the absolute timeout of a session has passed. Its
@@ -598,17 +598,17 @@ func (m *Manager) isLive(d *document) bool { return !d.meta.isRetired() && !m.is
 // stored under key. ErrSessionGone says that its absolute timeout has passed.
 func (s *Session) encode(base *document, key string) (*document, error) {
 	x, now := s.x, s.x.m.cfg.Now()
-	next := &document{meta: meta{present: true, created: time.UnixMilli(now.UnixMilli()), token: newToken()}}
+	next := &document{meta: meta{present: true, created: toMillis(now), token: newToken()}}
 	cookie := cookieWriter{attributes: x.attributes(), age: s.currentAge(), set: s.changes.ageSet, now: now}
 	next.age = cookie.age
 	next.meta.age = cookie.age
 	if base != nil {
 		next.meta.rest = base.meta.rest
-		if !base.meta.created.IsZero() {
+		if base.meta.created != 0 {
 			next.meta.created = base.meta.created
 		}
 		if s.login != nil && key != s.key {
-			next.meta.created = time.UnixMilli(now.UnixMilli())
+			next.meta.created = toMillis(now)
 		}
 		if !cookie.set && base.bare {
 			next.meta.age.max = 0 // it stays as it was found
@@ -640,7 +640,7 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 // moves on to another id.
 func (s *Session) retire() *document {
 	cookie := cookieWriter{attributes: s.x.attributes(), now: s.x.m.cfg.Now()}
-	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: s.x.m.cfg.Now()}}
+	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: toMillis(s.x.m.cfg.Now())}}
 	d.text = retiredText(d.meta, cookie)
 	d.record = Record{ID: s.key, Data: s.x.m.seal(s.key, d.text), TTL: retiredLife}
 	return d

@@ -29,35 +29,31 @@ type Exchange struct {
 	r       *http.Request // nil outside of net/http
 	ctx     exchangeContext
 	cookie  *Cookie
-	outer   *Exchange // of another Manager, around this one
-	inner   *Exchange // of another Manager, inside of this one
-	session Session
-	state   sessionState // of session
+	outer   *Exchange               // of another Manager, around this one
+	inner   *Exchange               // of another Manager, inside of this one
+	session atomic.Pointer[Session] // nil until there is one or somebody asks for it: see demand
 	writer  Writer
 
 	cookieValue string // in place of r
 	secure      *bool  // in place of r
 
-	loading  sync.Mutex // guards loaded and loadErr
-	loadErr  error
-	loaded   bool
-	ready    atomic.Bool  // loaded without an error
-	accessed atomic.Bool  // the handler asked for the session
-	touching chan touched // the extension that runs beside the handler
-	listing  chan touched // what keeps the session in the list of its user, likewise
+	loading sync.Mutex // guards loaded and loadErr
+	loadErr error
+	loaded  bool
 
-	// These are guarded by session.mu, or are used before the handler runs.
-	err      error       // the response is the error page
-	before   http.Header // what keepHeaders was called with; nil for none
-	emitted  string      // the Set-Cookie that was set so far
-	vary     [1]string   // the header, where it is not there yet
-	mounts   int32       // how many times the middleware is around the handler
 	skipped  skipped     // why this request has no session
 	kept     bool        // keepHeaders was called
-	hijacked bool
+	hijacked bool        // guarded by mu
+	mounts   int32       // how many times the middleware is around the handler
+	before   http.Header // what keepHeaders was called with; nil for none
 
-	out   atomic.Bool // the headers are out
-	ended atomic.Bool // the handler returned
+	mu  sync.Mutex // guards the session, and hijacked and err
+	err error      // the response is the error page
+
+	ready    atomic.Bool // loaded without an error
+	accessed atomic.Bool // the handler asked for the session
+	out      atomic.Bool // the headers are out
+	ended    atomic.Bool // the handler returned
 }
 
 // exchangeContext is the context that carries an Exchange: a part of it, so that
@@ -88,9 +84,25 @@ func (x *Exchange) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Exchange
 func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 	x := &Exchange{m: m, r: r, cookie: &m.cfg.Cookie, mounts: 1}
 	x.ctx = exchangeContext{ctx, x}
-	x.state.x = x
-	x.session.sessionState = &x.state
 	return x
+}
+
+// demand returns the session, and makes an empty one where there is none yet:
+// most requests of visitors without a session never do.
+func (x *Exchange) demand() *Session {
+	if s := x.session.Load(); s != nil {
+		return s
+	}
+	made := new(struct {
+		Session
+		state sessionState
+	})
+	made.state.x = x
+	made.Session.sessionState = &made.state
+	if x.session.CompareAndSwap(nil, &made.Session) {
+		return &made.Session
+	}
+	return x.session.Load() // another goroutine was first
 }
 
 // Begin finds the session of a request. Where the store fails, it returns the
@@ -192,7 +204,7 @@ func (x *Exchange) ensureLoaded() error {
 	} else if err != nil { // the store is to blame
 		x.m.cfg.Logger.ErrorContext(ctx, "cloakroom: session could not be loaded", slog.Any("error", err))
 		if x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
-			x.session.degraded = true
+			x.demand().degraded = true
 			err = nil
 		}
 	}
@@ -222,14 +234,16 @@ type candidate struct {
 // good one. An id that the store does not know is never used again.
 func (x *Exchange) load(ctx context.Context) (err error) {
 	var (
-		s     = &x.session
 		found [maxLookups]candidate
-		n     int
 		event = Event{Kind: EventUnknown} // unless one is found
 	)
-	n, s.hadAny = x.candidates(&found)
-	if n == 0 {
-		if s.hadAny {
+	n, hadAny := x.candidates(&found)
+	if !hadAny && !x.m.cfg.SaveUninitialized {
+		return nil
+	}
+	s := x.demand()
+	if s.hadAny = hadAny; n == 0 {
+		if hadAny {
 			s.status = StatusInvalid
 			x.m.notify(x.ctx.Context, Event{Kind: EventForged})
 		}
@@ -239,19 +253,19 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 	ctx, end := x.m.begin(ctx, OpLoad)
 	defer func() { end(err) }()
 	now := time.Now()
-	limit := x.limitLoad(ctx, now)
+	limit := s.limitLoad(ctx, now)
 	defer limit.stop()
 	if x.m.otherClock {
 		now = x.m.cfg.Now()
 	}
 	first := x.m.storeKey(found[0].id)
 	last := x.m.touched.last(first)
-	ahead := x.touchAhead(first, last, now)
+	ahead := s.touchAhead(first, last, now)
 	if ahead != nil {
 		defer func() {
 			close(ahead)
 			if s.base == nil {
-				x.touching = nil
+				s.touching = nil
 			}
 		}()
 	}
@@ -276,19 +290,19 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 			if ahead != nil && i == 0 {
 				ahead <- lifespan{idle: retiredLife}
 			}
-			s.retired = s.retired || now.Sub(doc.meta.retired) < retiredLife
+			s.retired = s.retired || now.Sub(doc.meta.retired.time()) < retiredLife
 			continue
 		case x.m.isExpired(doc):
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: x.m.userOf(doc), Handle: x.m.handleIn(doc)}
 			continue
 		}
 		s.found(c.id, key, doc)
-		x.listLoaded(now)
+		s.listLoaded(now)
 		s.rotated, s.retired = c.outdated, false
 		if ahead != nil && i == 0 {
 			ahead <- s.lifespan(doc)
 		} else {
-			x.touchLoaded(last, now)
+			s.touchLoaded(last, now)
 		}
 		return nil
 	}
@@ -299,11 +313,12 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 // limitLoad returns the context for the load. That of an HTTP request goes on
 // when its client hangs up: it is over in a moment, and a context that listened
 // to both would cost more than the rest of the load.
-func (x *Exchange) limitLoad(ctx context.Context, now time.Time) *timeLimit {
-	if _, ok := ctx.Deadline(); ok || x.r == nil {
-		return x.m.limit(ctx)
+func (s *Session) limitLoad(ctx context.Context, now time.Time) *timeLimit {
+	s.limit.parent, s.limit.until = ctx, now.Add(s.x.m.cfg.StoreTimeout)
+	if _, ok := ctx.Deadline(); !ok && s.x.r != nil {
+		s.limit.detached = &s.x.m.deadlines
 	}
-	return x.m.detachFrom(ctx, now)
+	return &s.limit
 }
 
 // found makes s the session of a record.
@@ -341,12 +356,13 @@ func (x *Exchange) candidates(found *[maxLookups]candidate) (n int, hadAny bool)
 // process noted of the session last, and has to be told the life that the
 // session has; nothing, when there is none. It returns nil where no extension is
 // due.
-func (x *Exchange) touchAhead(key string, last recentSlot, now time.Time) (loaded chan<- lifespan) {
+func (s *Session) touchAhead(key string, last recentSlot, now time.Time) (loaded chan<- lifespan) {
+	x := s.x
 	if last.life.idle == 0 || !x.isDue(last, last.life, now) {
 		return nil
 	}
 	told := make(chan lifespan, 1)
-	x.touching = beside(func() error {
+	s.touching = beside(func() error {
 		limit := x.m.detach(x.ctx.Context)
 		defer limit.stop()
 		err := x.m.storeFailed(limit, "touch", x.m.cfg.Store.Touch(limit, key, last.life.from(now)))
@@ -360,12 +376,12 @@ func (x *Exchange) touchAhead(key string, last recentSlot, now time.Time) (loade
 }
 
 // touchLoaded extends the life of the session that was loaded, where that is due.
-func (x *Exchange) touchLoaded(last recentSlot, now time.Time) {
-	key, life := x.session.key, x.session.lifespan(x.session.base)
+func (s *Session) touchLoaded(last recentSlot, now time.Time) {
+	x, key, life := s.x, s.key, s.lifespan(s.base)
 	if !x.isDue(last, life, now) {
 		return
 	}
-	x.touching = beside(func() error {
+	s.touching = beside(func() error {
 		limit := x.m.detach(x.ctx.Context)
 		defer limit.stop()
 		return x.touch(limit, key, life, lifespan{}, now)
@@ -461,17 +477,17 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 		return nil
 	}
 	loaded := x.isLoaded()
-	s := &x.session
-	if !s.lock() {
+	s, ok := x.lock()
+	if !ok {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer x.mu.Unlock()
 	if x.err != nil {
 		return x.err
 	}
-	if !loaded { // nobody asked for it, or whoever did was told
+	if !loaded || s == nil { // nobody asked for it, or whoever did was told
 		if x.accessed.Load() {
-			x.addVary(h)
+			addVary(h, new([1]string))
 		}
 		return nil
 	}
@@ -485,8 +501,18 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 		x.m.cfg.Logger.ErrorContext(x.ctx.Context, "cloakroom: session could not be saved", slog.Any("error", err))
 		return err
 	}
-	x.setHeaders(h)
+	s.setHeaders(h)
 	return nil
+}
+
+// lock takes the lock as [Session.lock] does, and returns the session, if there
+// is one.
+func (x *Exchange) lock() (s *Session, ok bool) {
+	if s = x.session.Load(); s != nil {
+		return s, s.lock()
+	}
+	x.mu.Lock()
+	return x.session.Load(), true
 }
 
 // firstByte commits because the response begins.
@@ -503,16 +529,16 @@ func (x *Exchange) resetHeaders(h http.Header) {
 	clear(h)
 	maps.Copy(h, x.before.Clone())
 	for in := x.inner; in != nil; in = in.inner {
-		if in.emitted != "" {
-			h.Add("Set-Cookie", in.emitted)
+		if s := in.session.Load(); s != nil && s.emitted != "" {
+			h.Add("Set-Cookie", s.emitted)
 		}
 	}
-	if x.isLoaded() {
-		x.session.mu.Lock()
-		defer x.session.mu.Unlock()
-		if x.session.created || x.session.destroyed || x.session.signedOut {
-			x.session.discard()
-			x.setHeaders(h)
+	if s := x.session.Load(); s != nil && x.isLoaded() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if s.created || s.destroyed || s.signedOut {
+			s.discard()
+			s.setHeaders(h)
 		}
 	}
 	h.Set("Cache-Control", "no-store")
@@ -521,8 +547,8 @@ func (x *Exchange) resetHeaders(h http.Header) {
 // hijack notes that the connection was taken over: nothing is saved any more but
 // by Save.
 func (x *Exchange) hijack() {
-	x.session.mu.Lock()
-	defer x.session.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.hijacked = true
 }
 
@@ -546,18 +572,18 @@ func (x *Exchange) Finish(h http.Header) error {
 
 // end stops the session from taking changes. Those made before are stored yet.
 func (x *Exchange) end() {
-	x.session.mu.Lock()
-	defer x.session.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.ended.Store(true)
 }
 
 // saveLate stores what was changed after the headers were out.
 func (x *Exchange) saveLate() {
-	s := &x.session
-	if !x.isLoaded() || !s.lock() {
+	s := x.session.Load()
+	if s == nil || !x.isLoaded() || !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer x.mu.Unlock()
 	if x.hijacked || x.err != nil || !s.modified() && !s.forced {
 		return
 	}
@@ -602,13 +628,19 @@ func (x *Exchange) Panicked(w *Writer, v any) {
 func (x *Exchange) abandon(h http.Header) {
 	x.loading.Lock() // another goroutine of the request may be at it
 	defer x.loading.Unlock()
-	s := &x.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.discard()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.ended.Store(true)
-	if !x.out.Load() && x.err == nil {
-		x.setHeaders(h)
+	s := x.session.Load()
+	if s != nil {
+		s.discard()
+	}
+	switch {
+	case x.out.Load() || x.err != nil:
+	case s != nil:
+		s.setHeaders(h)
+	case x.accessed.Load():
+		addVary(h, new([1]string))
 	}
 }
 
@@ -623,18 +655,18 @@ func (p *loadPanic) Error() string { return p.err.Error() }
 
 // poison makes the response the error page, whatever is written.
 func (x *Exchange) poison(err error) {
-	x.session.mu.Lock()
-	defer x.session.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.err == nil {
 		x.err = err
 	}
 }
 
 // setHeaders sets what the browser and the caches have to be told.
-func (x *Exchange) setHeaders(h http.Header) {
-	cookie := x.setCookie()
-	if x.emitted != "" && x.emitted != cookie { // of an earlier commit of this request
-		h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(v string) bool { return v == x.emitted })
+func (s *Session) setHeaders(h http.Header) {
+	cookie := s.setCookie()
+	if s.emitted != "" && s.emitted != cookie { // of an earlier commit of this request
+		h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(v string) bool { return v == s.emitted })
 	}
 	if cookie != "" {
 		if !slices.Contains(h["Set-Cookie"], cookie) {
@@ -642,9 +674,9 @@ func (x *Exchange) setHeaders(h http.Header) {
 		}
 		h["Cache-Control"] = []string{privateCache(h["Cache-Control"])}
 	}
-	x.emitted = cookie
-	if cookie != "" || x.accessed.Load() {
-		x.addVary(h)
+	s.emitted = cookie
+	if cookie != "" || s.x.accessed.Load() {
+		addVary(h, &s.vary)
 	}
 }
 
@@ -652,8 +684,8 @@ func (x *Exchange) setHeaders(h http.Header) {
 // decides as express-session does, but for what the session's state forbids: a
 // session that ended under the request sets and deletes nothing, because the
 // browser may have a newer cookie by now.
-func (x *Exchange) setCookie() string {
-	s, m := &x.session, x.m
+func (s *Session) setCookie() string {
+	x, m := s.x, s.x.m
 	rolling := m.cfg.Rolling && (m.cfg.Passive == nil || !m.cfg.Passive(x.r))
 	switch {
 	case s.degraded, s.gone, s.retired:
@@ -719,12 +751,13 @@ func (x *Exchange) needsHTTPS() bool {
 	return true
 }
 
-// addVary adds Vary: Cookie, unless that is said already.
-func (x *Exchange) addVary(h http.Header) {
+// addVary adds Vary: Cookie, unless that is said already. room is for the header,
+// where it is not there yet.
+func addVary(h http.Header, room *[1]string) {
 	lines := h["Vary"]
 	if len(lines) == 0 {
-		x.vary[0] = "Cookie"
-		h["Vary"] = x.vary[:1:1]
+		room[0] = "Cookie"
+		h["Vary"] = room[:1:1]
 		return
 	}
 	for _, line := range lines {

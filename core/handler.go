@@ -116,7 +116,7 @@ func loadFrom(x *Exchange) (*Session, error) {
 	if err := x.ensureLoaded(); err != nil {
 		return nil, err
 	}
-	return &x.session, nil
+	return x.demand(), nil
 }
 
 func lookup(x *Exchange) (*Session, bool) {

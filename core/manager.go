@@ -125,7 +125,7 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 	if err := x.ensureLoaded(); err != nil {
 		return nil, err
 	}
-	return &x.session, nil
+	return x.demand(), nil
 }
 
 // Commit stores what was done to a session that Load returned, and returns the
@@ -165,9 +165,10 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 	if err != nil {
 		return err
 	}
-	x.session.found(id, key, doc)
+	s := x.demand()
+	s.found(id, key, doc)
 	defer x.ended.Store(true)
-	if err := fn(&x.session); err != nil {
+	if err := fn(s); err != nil {
 		return err
 	}
 	return x.commit(ctx, http.Header{})
@@ -197,8 +198,9 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 			x.loaded = true
 			x.out.Store(true)
 			x.ended.Store(true)
-			x.session.found(rec.ID, rec.ID, doc)
-			if !yield(&x.session, nil) {
+			s := x.demand()
+			s.found(rec.ID, rec.ID, doc)
+			if !yield(s, nil) {
 				return
 			}
 		}

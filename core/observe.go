@@ -173,7 +173,9 @@ func (m *Manager) actor(ctx context.Context) string {
 		return actor
 	}
 	if x := exchangeOf(ctx).of(m); x != nil && x.ready.Load() {
-		return x.session.User()
+		if s := x.session.Load(); s != nil {
+			return s.User()
+		}
 	}
 	return ""
 }

@@ -60,12 +60,30 @@ func (d *document) index() []member {
 // A meta is the member __cloakroom.
 type meta struct {
 	present bool
-	created time.Time // zero for a session that Express made and nobody changed here yet
 	token   token     // random, new with every write: no two records are ever equal
+	created unixMilli // zero for a session that Express made and nobody changed here yet
+	retired unixMilli // when the session moved on to another id; zero: it did not
 	age     age       // what we last wrote as the cookie's max age
-	retired time.Time // when the session moved on to another id; zero: it did not
 	user    []byte    // the JSON of whose session it is; nil: nobody signed in (see signedIn)
 	rest    []byte    // members that this version does not know, each with a comma before it
+}
+
+// A unixMilli is a time as records have it: in milliseconds since 1970, zero for
+// none.
+type unixMilli int64
+
+func toMillis(t time.Time) unixMilli {
+	if t.IsZero() {
+		return 0
+	}
+	return unixMilli(t.UnixMilli())
+}
+
+func (u unixMilli) time() time.Time {
+	if u == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(u))
 }
 
 // A token is that of one write, as text. One that cannot be read is zero, which
@@ -175,7 +193,7 @@ func parseMeta(raw []byte) meta {
 		switch string(raw[mem.name:mem.nameEnd]) {
 		case "created":
 			if ms, ok := parseInt(value); ok && ms > 0 {
-				m.created = time.UnixMilli(ms)
+				m.created = unixMilli(ms)
 			}
 		case "token":
 			if len(value) == len(m.token)+2 && value[0] == '"' {
@@ -187,7 +205,7 @@ func parseMeta(raw []byte) meta {
 			m.age.own = string(value) == "true"
 		case "retired":
 			if ms, ok := parseInt(value); ok && ms > 0 {
-				m.retired = time.UnixMilli(ms)
+				m.retired = unixMilli(ms)
 			}
 		case "user":
 			m.user = nil
@@ -227,18 +245,18 @@ func parsePlainMeta(raw []byte) (m meta, ok bool) {
 		m.user = value
 	}
 	copy(m.token[:], written)
-	m.present, m.created = true, time.UnixMilli(ms)
+	m.present, m.created = true, unixMilli(ms)
 	return m, true
 }
 
-func (m meta) isRetired() bool { return !m.retired.IsZero() }
+func (m meta) isRetired() bool { return m.retired != 0 }
 
 // append appends the JSON of m.
 func (m meta) append(dst []byte) []byte {
 	dst = append(dst, '{')
-	if !m.created.IsZero() {
+	if m.created != 0 {
 		dst = append(dst, `"created":`...)
-		dst = strconv.AppendInt(dst, m.created.UnixMilli(), 10)
+		dst = strconv.AppendInt(dst, int64(m.created), 10)
 		dst = append(dst, ',')
 	}
 	dst = append(dst, `"token":`...)
@@ -252,7 +270,7 @@ func (m meta) append(dst []byte) []byte {
 	}
 	if m.isRetired() {
 		dst = append(dst, `,"retired":`...)
-		dst = strconv.AppendInt(dst, m.retired.UnixMilli(), 10)
+		dst = strconv.AppendInt(dst, int64(m.retired), 10)
 	}
 	if m.user != nil {
 		dst = append(append(dst, `,"user":`...), m.user...)
@@ -333,12 +351,15 @@ func (d *document) get(key string) []byte {
 // session) and the changes on top of it, and the number of the app's keys.
 // Nothing of base is written to.
 func encode(base *document, ch *changes, next meta, cookie cookieWriter) (text []byte, keys int) {
-	size := 256
+	size := 256 // for the members of ours
+	if base != nil {
+		size = len(base.text)
+		if !base.meta.present {
+			size += 64
+		}
+	}
 	for i := range ch.list {
 		size += len(ch.list[i].key) + len(ch.list[i].value) + 8
-	}
-	if base != nil {
-		size += len(base.text)
 	}
 	out := append(make([]byte, 0, size), '{')
 	comma := func() {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -68,11 +67,10 @@ type Session struct {
 	*sessionState // a pointer, so that no verb of package fmt follows it
 }
 
-// sessionState is what a Session is made of. It is a part of the Exchange.
+// sessionState is what a Session is made of. Exchange.mu guards it.
 type sessionState struct {
 	x *Exchange
 
-	mu        sync.Mutex
 	inFunc    atomic.Bool // a function given to Update runs
 	reentered atomic.Bool // and used the session
 
@@ -81,6 +79,12 @@ type sessionState struct {
 	key     string    // what the store calls it
 	base    *document // what the store has, as far as we know; nil for a session that is not stored
 	changes changes
+
+	limit    timeLimit    // of the load
+	touching chan touched // the extension that runs beside the handler
+	listing  chan touched // what keeps the session in the list of its user, likewise
+	emitted  string       // the Set-Cookie that was set so far
+	vary     [1]string    // the header, where it is not there yet
 
 	renewal  renewal
 	login    *login // SignIn was called
@@ -108,14 +112,14 @@ type sessionState struct {
 // it is inside a function given to Update: that is not a deadlock but an error,
 // which the commit reports.
 func (s *Session) lock() bool {
-	if s.mu.TryLock() {
+	if s.x.mu.TryLock() {
 		return true
 	}
 	if s.inFunc.Load() && calledByUpdate() {
 		s.reentered.Store(true)
 		return false
 	}
-	s.mu.Lock()
+	s.x.mu.Lock()
 	return true
 }
 
@@ -178,7 +182,7 @@ func (s *Session) ID() string {
 	if !s.lock() {
 		return ""
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.renewal != keepID {
 		s.shown = true
 		if s.nextID == "" {
@@ -204,11 +208,11 @@ func (s *Session) CreatedAt() time.Time {
 	if !s.lock() {
 		return time.Time{}
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.base == nil || s.renewal == regenerateID {
 		return time.Time{}
 	}
-	return s.base.meta.created
+	return s.base.meta.created.time()
 }
 
 // Get returns the value of key as encoding/json decodes it into an any, or nil
@@ -233,7 +237,7 @@ func (s *Session) raw(key string) json.RawMessage {
 	if !s.lock() {
 		return nil
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	return s.changes.value(s.base, key)
 }
 
@@ -242,7 +246,7 @@ func (s *Session) Keys() iter.Seq[string] {
 	if !s.lock() {
 		return func(func(string) bool) {}
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	return slices.Values(s.keys())
 }
 
@@ -280,7 +284,7 @@ func (s *Session) Set(key string, v any) {
 	if !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if !s.mutable() {
 		return
 	}
@@ -296,7 +300,7 @@ func (s *Session) Delete(key string) {
 	if !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.mutable() && !isReserved(key) {
 		s.changes.set(key, nil)
 	}
@@ -308,7 +312,7 @@ func (s *Session) Clear() {
 	if !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.mutable() {
 		s.changes.clear()
 	}
@@ -319,7 +323,7 @@ func (s *Session) update(key string, fn updateFunc) {
 	if !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if !s.mutable() {
 		return
 	}
@@ -344,7 +348,7 @@ func (s *Session) SetMaxAge(d time.Duration) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.x.headersOut() {
 		return ErrCommitted
 	}
@@ -376,7 +380,7 @@ func (s *Session) renew(how renewal) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.x.headersOut() {
 		return ErrCommitted
 	}
@@ -399,7 +403,7 @@ func (s *Session) Touch() {
 	if !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	s.forced = s.mutable()
 }
 
@@ -410,7 +414,7 @@ func (s *Session) Discard() {
 	if !s.lock() {
 		return
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	s.discard()
 	s.discarded = true
 }
@@ -432,7 +436,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.degraded {
 		return ErrDegraded
 	}
@@ -459,7 +463,7 @@ func (s *Session) Save(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	limit := s.x.m.detach(ctx)
 	defer limit.stop()
 	return s.store(limit, true)
@@ -472,7 +476,7 @@ func (s *Session) Reload(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	limit := s.x.m.limit(ctx)
 	defer limit.stop()
 	return s.reload(limit)
@@ -486,7 +490,7 @@ func (s *Session) Check(ctx context.Context) error {
 		return ErrReentered
 	}
 	key, known := s.key, s.base != nil && !s.destroyed && !s.gone
-	s.mu.Unlock()
+	s.x.mu.Unlock()
 	if !known {
 		return ErrSessionGone
 	}

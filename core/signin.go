@@ -87,7 +87,7 @@ func (s *Session) SignIn(ctx context.Context, user string, methods ...string) er
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.x.headersOut() {
 		return ErrCommitted
 	}
@@ -127,7 +127,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.degraded {
 		return ErrDegraded
 	}
@@ -138,7 +138,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	s.id, s.key, s.base = "", "", nil
 	s.created, s.saved, s.changed, s.rotated = false, false, false, false
 	s.changes = changes{}
-	s.x.touching, s.x.listing = nil, nil // of the session that ended
+	s.touching, s.listing = nil, nil // of the session that ended
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (s *Session) User() string {
 	if !s.lock() {
 		return ""
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	return s.user()
 }
 
@@ -171,7 +171,7 @@ func (s *Session) AuthenticatedAt() time.Time {
 	if !s.lock() {
 		return time.Time{}
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	at, _ := s.authenticated()
 	return at
 }
@@ -181,7 +181,7 @@ func (s *Session) AuthenticatedBy() []string {
 	if !s.lock() {
 		return nil
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	_, by := s.authenticated()
 	return by
 }
@@ -198,7 +198,7 @@ func (s *Session) authenticated() (at time.Time, by []string) {
 	if in.Name != user {
 		return at, nil
 	}
-	return s.base.meta.created, in.By
+	return s.base.meta.created.time(), in.By
 }
 
 // RequireFresh tells whether the user signed in less than maxAge ago, and whether
@@ -212,7 +212,7 @@ func (s *Session) RequireFresh(ctx context.Context, maxAge time.Duration) error 
 	}
 	at, _ := s.authenticated()
 	pending := s.login != nil
-	s.mu.Unlock()
+	s.x.mu.Unlock()
 	if age := s.x.m.cfg.Now().Sub(at); at.IsZero() || age >= maxAge || age < -clockSkew {
 		return ErrNotFresh
 	}
@@ -230,7 +230,7 @@ func (s *Session) Handle() string {
 	if !s.lock() {
 		return ""
 	}
-	defer s.mu.Unlock()
+	defer s.x.mu.Unlock()
 	if s.base == nil {
 		return ""
 	}

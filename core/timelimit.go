@@ -29,11 +29,8 @@ func (m *Manager) limit(ctx context.Context) *timeLimit {
 // detach returns a context that ends after Config.StoreTimeout, whatever becomes
 // of ctx: for a commit, because a client that hangs up cannot stop its own
 // logout. It may end a little earlier, see deadlines.
-func (m *Manager) detach(ctx context.Context) *timeLimit { return m.detachFrom(ctx, time.Now()) }
-
-// detachFrom is detach for who has asked for the time already.
-func (m *Manager) detachFrom(ctx context.Context, now time.Time) *timeLimit {
-	return &timeLimit{parent: ctx, detached: &m.deadlines, until: now.Add(m.cfg.StoreTimeout)}
+func (m *Manager) detach(ctx context.Context) *timeLimit {
+	return &timeLimit{parent: ctx, detached: &m.deadlines, until: time.Now().Add(m.cfg.StoreTimeout)}
 }
 
 // deadlines are the timers of all detached timeLimits of a Manager: those whose

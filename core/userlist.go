@@ -360,7 +360,7 @@ func (u *userLists) edit(ctx context.Context, key string, list *userList, change
 // encode makes the document of a list.
 func (u *userLists) encode(key string, l *userList) error {
 	now := u.m.cfg.Now()
-	meta := meta{present: true, created: now, token: newToken()}
+	meta := meta{present: true, created: toMillis(now), token: newToken()}
 	if l.doc != nil {
 		meta.created = l.doc.meta.created
 	}
@@ -542,7 +542,7 @@ func (m *Manager) look(ctx context.Context, user string, sessions []listEntry) (
 			}
 			// Its life was given to it when it was last seen. Where the absolute
 			// timeout cut it short, it may have been seen later than that.
-			seen := later(now.Add(rec.TTL-m.lifespan(doc).idle), doc.meta.created)
+			seen := later(now.Add(rec.TTL-m.lifespan(doc).idle), doc.meta.created.time())
 			if seen.After(now) {
 				seen = now
 			}
@@ -617,7 +617,7 @@ func (m *Manager) keepListed(ctx context.Context, doc *document, life lifespan) 
 		if i >= 0 {
 			revoked = l.Sessions[i].State != live
 		} else {
-			revoked = !doc.meta.created.IsZero() && doc.meta.created.Add(time.Millisecond).UnixNano() < l.Revoked
+			revoked = doc.meta.created != 0 && doc.meta.created.time().Add(time.Millisecond).UnixNano() < l.Revoked
 		}
 		if revoked {
 			return false, nil
@@ -666,13 +666,13 @@ func (m *Manager) isListDue(doc *document, life lifespan, now time.Time) bool {
 
 // listLoaded puts the session that was loaded into the list of its user, beside
 // the handler, where that is due.
-func (x *Exchange) listLoaded(now time.Time) {
-	doc := x.session.base
+func (s *Session) listLoaded(now time.Time) {
+	x, doc := s.x, s.base
 	life := x.m.lifespan(doc)
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
-	x.listing = beside(func() error {
+	s.listing = beside(func() error {
 		limit := x.m.detach(x.ctx.Context)
 		defer limit.stop()
 		return x.m.keepListed(limit, doc, life)
@@ -680,17 +680,17 @@ func (x *Exchange) listLoaded(now time.Time) {
 }
 
 // awaitListing waits for that. Where it failed, a later request does it.
-func (x *Exchange) awaitListing(ctx context.Context) {
-	if x.listing == nil {
+func (s *Session) awaitListing(ctx context.Context) {
+	if s.listing == nil {
 		return
 	}
 	select {
-	case result := <-x.listing:
-		if x.listing = nil; result.panicked {
+	case result := <-s.listing:
+		if s.listing = nil; result.panicked {
 			panic(result.value)
 		}
 		if result.err != nil {
-			x.m.cfg.Logger.WarnContext(ctx, "cloakroom: a session could not be put into the list of its user; the next request tries again", slog.Any("error", result.err))
+			s.x.m.cfg.Logger.WarnContext(ctx, "cloakroom: a session could not be put into the list of its user; the next request tries again", slog.Any("error", result.err))
 		}
 	case <-ctx.Done():
 	}

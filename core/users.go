@@ -121,13 +121,17 @@ type current struct {
 
 func (m *Manager) current(ctx context.Context) (c current) {
 	x := exchangeOf(ctx).of(m)
-	if x == nil || !x.ready.Load() || !x.session.lock() {
+	if x == nil || !x.ready.Load() {
 		return c
 	}
-	defer x.session.mu.Unlock()
-	if base := x.session.base; base != nil {
+	s := x.session.Load()
+	if s == nil || !s.lock() {
+		return c
+	}
+	defer x.mu.Unlock()
+	if base := s.base; base != nil {
 		c.handle = m.handleIn(base)
-		if x.touching != nil {
+		if s.touching != nil {
 			c.extending = m.lifespan(base)
 		}
 	}
@@ -141,7 +145,7 @@ func (m *Manager) info(e listEntry, r looked, c current) Info {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.from(now))
 	}
 	if in, ok := r.doc.signedIn(); ok && in.Name == m.userOf(r.doc) {
-		i.CreatedAt, i.Methods, i.Device = r.doc.meta.created, in.By, in.Device
+		i.CreatedAt, i.Methods, i.Device = r.doc.meta.created.time(), in.By, in.Device
 		i.Network, _ = netip.ParsePrefix(in.Net) // the zero value, which is not valid, for none
 	}
 	return i
@@ -217,7 +221,7 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) error {
 	if mine {
 		entry = listEntry{Key: key, Handle: m.handleIn(s.base), Until: m.lifespan(s.base).listed(m.cfg.Now())}
 	}
-	s.mu.Unlock()
+	s.x.mu.Unlock()
 	if user == "" {
 		return ErrNotFresh
 	}
@@ -245,8 +249,8 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) error {
 		return l.revoke(func(e listEntry) bool { return !mine || e.Handle != entry.Handle }), nil
 	})
 	if err == nil && login != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		s.x.mu.Lock()
+		defer s.x.mu.Unlock()
 		login.since, login.at = list, at // for it, this was before
 	}
 	return err
