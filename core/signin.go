@@ -266,7 +266,7 @@ func (m *Manager) userOf(d *document) string {
 // userName returns the name of who signed in.
 func (d *document) userName() (name string) {
 	raw := d.ofUser("name")
-	if !decodePlain(raw, &name) {
+	if raw != nil && !decodePlain(raw, &name) {
 		_ = json.Unmarshal(raw, &name) // somebody else's: no name
 	}
 	return name
