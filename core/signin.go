@@ -298,20 +298,21 @@ func (d *document) signedIn() (in signedIn, ok bool) {
 // userMember returns the member for the record that takes the place of base, nil
 // for none. SignIn counts where the record gets a key of its own.
 func (s *Session) userMember(base, next *document, key string) []byte {
+	signsIn := s.login != nil && key != s.key
+	if !signsIn && (base == nil || base.meta.user == nil) {
+		return nil
+	}
 	var (
 		m    = s.x.m
 		now  = m.cfg.Now()
 		life = s.lifespan(next)
 		in   signedIn
 	)
-	switch {
-	case s.login != nil && key != s.key:
+	if signsIn {
 		if in = s.login.signedIn; in.Handle == "" {
 			in.Handle = handleOf(key)
 		}
-	case base == nil || base.meta.user == nil:
-		return nil
-	default:
+	} else {
 		var ok bool
 		if in, ok = base.signedIn(); !ok || !life.outlives(in.Until, now) {
 			return base.meta.user
