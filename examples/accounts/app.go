@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// settings are what the flags say.
+type settings struct {
+	idle, fresh, bar time.Duration
+	admin, secret    string
+	https            bool
+	now              func() time.Time // for tests; nil means time.Now
+}
+
+// An app is all of the program but the framework.
+type app struct {
+	sessions *core.Manager
+	users    users
+	stats    *stats
+	fresh    time.Duration
+}
+
+func newApp(store core.Store, s settings) (*app, error) {
+	a := &app{users: &memoryUsers{admin: normalEmail(s.admin)}, stats: newStats(s.bar), fresh: s.fresh}
+	cfg := core.Config{
+		Store:              store,
+		Secrets:            []string{s.secret},
+		IdleTimeout:        s.idle,
+		AbsoluteTimeout:    90 * 24 * time.Hour,
+		MaxSessionsPerUser: 10, // who logs in on an eleventh device is logged out where it is longest ago
+
+		// The stylesheet needs no session, and a page that asks how long the session
+		// has left must not make it longer.
+		Skip:    func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/static/") },
+		Passive: func(r *http.Request) bool { return r.URL.Path == "/session/left" },
+
+		ErrorHandler: a.fail,
+		Observer:     core.Observers(a.stats, core.LogObserver(slog.Default())),
+		Now:          s.now,
+	}
+	if s.https { // a cookie that no other host of the domain and no plain HTTP can set
+		cfg.Name, cfg.Cookie.Secure = "__Host-sid", core.SecureAlways
+	}
+	var err error
+	a.sessions, err = core.New(cfg)
+	return a, err
+}
+
+// A route is a page or a form. gin.go and echo.go mount all of them.
+type route struct {
+	method, path string
+	may          access
+	handle       func(http.ResponseWriter, *request) error
+}
+
+// access is who may ask for a route.
+type access int
+
+const (
+	anyone access = iota
+	members
+	admins
+)
+
+func (a *app) routes() []route {
+	return []route{
+		{"GET", "/", anyone, a.shop},
+		{"GET", "/cart", anyone, a.cart},
+		{"POST", "/cart", anyone, a.addToCart},
+		{"POST", "/cart/remove", anyone, a.removeFromCart},
+
+		{"GET", "/signup", anyone, a.signupForm},
+		{"POST", "/signup", anyone, a.signup},
+		{"GET", "/login", anyone, a.loginForm},
+		{"POST", "/login", anyone, a.login},
+		{"POST", "/logout", anyone, a.logout},
+
+		{"GET", "/profile", members, a.profile},
+		{"GET", "/password", members, a.passwordForm},
+		{"POST", "/password", members, a.changePassword},
+		{"GET", "/devices", members, a.devices},
+		{"POST", "/devices/end", members, a.endDevice},
+		{"POST", "/devices/end-others", members, a.endOtherDevices},
+		{"GET", "/session/left", members, a.timeLeft},
+
+		{"GET", "/admin", admins, a.admin},
+		{"POST", "/admin/end-user", admins, a.endUser},
+	}
+}
+
+// A request is what a handler gets.
+type request struct {
+	*http.Request
+	session *core.Session
+	user    *user    // who is logged in; nil for nobody
+	notes   []notice // what the page has to say beside the session's flash messages
+}
+
+// serve handles a request for a route. The framework shows the error, by fail.
+func (a *app) serve(route route, w http.ResponseWriter, r *http.Request) error {
+	req, err := a.request(r)
+	switch {
+	case err != nil:
+		return err
+	case route.may >= members && req.user == nil:
+		return errLogIn
+	case route.may == admins && !req.user.Admin:
+		return errAdminsOnly
+	}
+	return route.handle(w, req)
+}
+
+func (a *app) request(r *http.Request) (*request, error) {
+	req := &request{Request: r, session: core.FromContext(r.Context())}
+	id := req.session.User()
+	if id == "" {
+		return req, nil
+	}
+	switch u, err := a.users.ByID(r.Context(), id); {
+	case err == nil:
+		req.user = &u
+	case errors.Is(err, errNoUser): // the account was closed
+		return req, req.session.SignOut(r.Context())
+	default:
+		return nil, err
+	}
+	return req, nil
+}
+
+// protect is around everything: it refuses forms that other sites post, and bodies
+// that are too long, and tells browsers to be strict.
+func (a *app) protect(next http.Handler) http.Handler {
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errCrossOrigin) }))
+	next = http.MaxBytesHandler(csrf.Handler(next), 64<<10)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A problem is an error that is shown as it is.
+type problem struct {
+	Status      int
+	Title, Text string
+}
+
+func (p *problem) Error() string { return p.Title }
+
+var (
+	errLogIn       = &problem{http.StatusUnauthorized, "Log in first", "This page is for you alone, so we have to know that it is you."}
+	errAdminsOnly  = &problem{http.StatusForbidden, "Staff only", "This page is for who runs the shop."}
+	errCrossOrigin = &problem{http.StatusForbidden, "That came from elsewhere", "Another site tried to send this form in your name. Nothing was done."}
+	errNotFound    = &problem{http.StatusNotFound, "Nothing hangs here", "There is no such page. The link may be old or mistyped."}
+	errMethod      = &problem{http.StatusMethodNotAllowed, "Not that way", "This address does not take what your browser sent."}
+	errBroken      = &problem{http.StatusInternalServerError, "That went wrong", "It is our fault, and we have taken a note. Please try again later."}
+
+	problemEnded  = &problem{http.StatusConflict, "Your session has ended", "It ended while you sent this, so it was not done. Log in and try again."}
+	problemOutage = &problem{http.StatusServiceUnavailable, "We cannot reach our storage", "Nothing was lost: you are still logged in, and your cart is as you left it. Please try again in a moment."}
+)
+
+// problemOf returns the page for an error: those of Cloakroom have a status.
+func problemOf(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	switch core.HTTPStatus(err) {
+	case http.StatusConflict, http.StatusUnauthorized:
+		return problemEnded
+	case http.StatusInternalServerError:
+		return errBroken
+	}
+	return problemOutage
+}
+
+// fail shows an error: what a handler returned, or why a session could not be
+// loaded or saved.
+func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Status >= 500 {
+		slog.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		w.Header().Set("Retry-After", "5")
+	}
+	page := page{Title: p.Title, Data: map[string]any{"Problem": p, "Back": "/", "Next": "/"}}
+	if r.Method == http.MethodGet {
+		page.Data = map[string]any{"Problem": p, "Back": r.URL.RequestURI(), "Next": r.URL.Path}
+	}
+	// The header says who is logged in, if that can be told.
+	if s, ok := core.Lookup(r.Context()); ok && p.Status < 500 && p != problemEnded {
+		if u, err := a.users.ByID(r.Context(), s.User()); err == nil {
+			page.User = &u
+		}
+		page.Known, page.InCart = true, inCart(s)
+	}
+	if err := write(w, p.Status, "error", page); err != nil {
+		http.Error(w, p.Title, p.Status)
+	}
+}
+
+// A page is what the templates get.
+type page struct {
+	Name, Title string
+	Known       bool  // whether there is a session; an error page may be without one
+	User        *user // nil for nobody
+	InCart      int
+	Notices     []notice
+	Data        any
+}
+
+// A notice is a line above the page. Its kind is "info" or "error".
+type notice struct{ Kind, Text string }
+
+// render writes a page, with the messages that were left for it.
+func (a *app) render(w http.ResponseWriter, r *request, status int, name, title string, data any) error {
+	notices := r.notes
+	for _, kind := range []string{"info", "error"} {
+		for _, text := range r.session.Flashes(kind) {
+			notices = append(notices, notice{kind, text})
+		}
+	}
+	return write(w, status, name, page{
+		Name: name, Title: title, Known: true, User: r.user, InCart: inCart(r.session), Notices: notices, Data: data,
+	})
+}
+
+// redirect ends the handling of a form: the browser asks for another page, which
+// shows the message.
+func (r *request) redirect(w http.ResponseWriter, to, kind, message string) error {
+	if message != "" {
+		r.session.Flash(kind, message)
+	}
+	http.Redirect(w, r.Request, to, http.StatusSeeOther)
+	return nil
+}
+
+//go:embed templates static
+var files embed.FS
+
+var templates = func() map[string]*template.Template {
+	all := make(map[string]*template.Template)
+	for _, name := range []string{"shop", "cart", "signup", "login", "profile", "devices", "admin", "error"} {
+		all[name] = template.Must(template.New("layout.html").Funcs(template.FuncMap{
+			"ago": ago, "price": price, "device": device, "query": url.QueryEscape,
+		}).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))
+	}
+	return all
+}()
+
+func write(w http.ResponseWriter, status int, name string, p page) error {
+	var b bytes.Buffer // so that an error leaves no half page
+	if err := templates[name].Execute(&b, p); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store") // the back button shows nothing after a logout
+	w.WriteHeader(status)
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// static serves the stylesheet and the script.
+func static() http.Handler {
+	fs := http.FileServerFS(files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache") // ask whether it is new
+		fs.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,103 @@
+// Command accounts is a small shop with accounts: sign up, log in, a cart, a list
+// of the devices that are logged in, and a page for who runs it. It shows what
+// Cloakroom does for an app, on Gin or Echo and on any of the stores:
+//
+//	go run ./accounts -framework echo -store valkey://127.0.0.1:6379
+//
+// Read it in this order: app.go sets the sessions up, gin.go and echo.go mount
+// them, pages.go uses them.
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// frameworks are the routers that the same app can be mounted on.
+var frameworks = map[string]func(*app) http.Handler{
+	"gin":  newGin,
+	"echo": newEcho,
+}
+
+func main() {
+	log.SetFlags(log.Ltime)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		log.Fatal("accounts: ", err)
+	}
+}
+
+func run(ctx context.Context) error {
+	var (
+		addr      = flag.String("addr", "127.0.0.1:8080", "where to listen; port 0 takes any that is free")
+		framework = flag.String("framework", "gin", "gin or echo")
+		storeURL  = flag.String("store", "memory", "memory, valkey://host:port, valkeys:// (TLS), redis://, rediss:// or mongodb://host:port/database")
+		cert      = flag.String("cert", "", "certificate for HTTPS, a PEM file")
+		key       = flag.String("key", "", "its private key, a PEM file")
+		s         settings
+	)
+	flag.DurationVar(&s.idle, "idle", 24*time.Hour, "a session ends after so long without activity")
+	flag.DurationVar(&s.fresh, "fresh", 10*time.Minute, "how recent a log-in has to be to change the password")
+	flag.DurationVar(&s.bar, "bar", time.Minute, "what a bar of the operator's charts stands for")
+	flag.StringVar(&s.admin, "admin", "", "email of the user who sees /admin; without it, whoever signs up first")
+	flag.Parse()
+
+	mount, ok := frameworks[*framework]
+	if !ok {
+		return fmt.Errorf("-framework is %q: use gin or echo", *framework)
+	}
+	store, closeStore, err := openStore(ctx, *storeURL)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+
+	// A random secret ends all sessions with the process. An app that is deployed
+	// has one of its own, the same on every instance.
+	s.secret = cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())
+	s.https = *cert != ""
+	a, err := newApp(store, s)
+	if err != nil {
+		return err
+	}
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: a.protect(mount(a)), ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	if s.https {
+		fmt.Printf("https://%s\n", listener.Addr())
+		go func() { ended <- server.ServeTLS(listener, *cert, *key) }()
+	} else {
+		fmt.Printf("http://%s\n", listener.Addr())
+		go func() { ended <- server.Serve(listener) }()
+	}
+	log.Printf("%s, sessions in %s; Ctrl-C ends it", *framework, nameOf(*storeURL))
+
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	// Requests that are under way get the time to store their sessions.
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(limit); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}

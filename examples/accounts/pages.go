@@ -1,0 +1,404 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+// The shop: a cart is the visitor's, also before a login.
+
+type product struct {
+	ID, Name, About string
+	Cents           int
+}
+
+var products = []product{
+	{"coat", "Wool coat", "Heavy, warm, and with a loop to hang it by.", 24900},
+	{"jacket", "Rain jacket", "Taped seams and a hood that stays up.", 12900},
+	{"hat", "Felt hat", "Keeps its shape on any peg.", 5900},
+	{"scarf", "Long scarf", "Merino, two metres of it.", 4500},
+	{"umbrella", "Umbrella", "Opens with one hand, withstands a gale.", 3900},
+	{"bag", "Weekend bag", "Waxed canvas, one strap, no wheels.", 8900},
+}
+
+// cartOf holds how many of which product are in the cart.
+const cartOf core.Key[map[string]int] = "cart"
+
+func inCart(s *core.Session) (n int) {
+	for _, count := range cartOf.Get(s) {
+		n += count
+	}
+	return n
+}
+
+func (a *app) shop(w http.ResponseWriter, r *request) error {
+	return a.render(w, r, http.StatusOK, "shop", "Coats and what goes with them", products)
+}
+
+func (a *app) addToCart(w http.ResponseWriter, r *request) error {
+	item := r.PostFormValue("item")
+	i := slices.IndexFunc(products, func(p product) bool { return p.ID == item })
+	if i < 0 {
+		return errNotFound
+	}
+	// Update loses nothing, also where two tabs add something at the same time.
+	cartOf.Update(r.session, func(cart map[string]int) map[string]int {
+		if cart == nil {
+			cart = make(map[string]int)
+		}
+		cart[item] = min(cart[item]+1, 99)
+		return cart
+	})
+	return r.redirect(w, "/", "info", "Added "+products[i].Name+" to your cart.")
+}
+
+func (a *app) removeFromCart(w http.ResponseWriter, r *request) error {
+	item := r.PostFormValue("item")
+	cartOf.Update(r.session, func(cart map[string]int) map[string]int {
+		delete(cart, item)
+		return cart
+	})
+	return r.redirect(w, "/cart", "info", "Removed.")
+}
+
+func (a *app) cart(w http.ResponseWriter, r *request) error {
+	type line struct {
+		product
+		Count, Sum int
+	}
+	var (
+		lines []line
+		total int
+		cart  = cartOf.Get(r.session)
+	)
+	for _, p := range products {
+		if n := cart[p.ID]; n > 0 {
+			lines = append(lines, line{p, n, n * p.Cents})
+			total += n * p.Cents
+		}
+	}
+	return a.render(w, r, http.StatusOK, "cart", "Your cart", map[string]any{"Lines": lines, "Total": total})
+}
+
+// Accounts: signing up, logging in and out.
+
+const (
+	rememberFor = 30 * 24 * time.Hour
+	minPassword = 8
+)
+
+// A form is what was typed, to be shown again when something is wrong with it.
+type form struct {
+	Email, Name, Next string
+	Again             bool // the same user logs in once more, to show that it is still them
+}
+
+func (a *app) signupForm(w http.ResponseWriter, r *request) error {
+	return a.render(w, r, http.StatusOK, "signup", "Sign up", form{Next: nextPage(r.URL.Query())})
+}
+
+func (a *app) signup(w http.ResponseWriter, r *request) error {
+	f := form{Email: normalEmail(r.PostFormValue("email")), Name: strings.TrimSpace(r.PostFormValue("name")), Next: nextPage(r.PostForm)}
+	password := r.PostFormValue("password")
+	refuse := func(why string) error {
+		r.notes = append(r.notes, notice{"error", why})
+		return a.render(w, r, http.StatusUnprocessableEntity, "signup", "Sign up", f)
+	}
+	if address, err := mail.ParseAddress(f.Email); err != nil || address.Address != f.Email || len(f.Email) > 254 {
+		return refuse("That is no email address.")
+	}
+	if f.Name == "" || len(f.Name) > 100 || !utf8.ValidString(f.Name) {
+		return refuse("Tell us a name, of up to 100 letters.")
+	}
+	if why := badPassword(password); why != "" {
+		return refuse(why)
+	}
+	u, err := a.users.Add(r.Context(), user{Email: f.Email, Name: f.Name, Password: hashPassword(password)})
+	if errors.Is(err, errTaken) {
+		return refuse("There is an account with that email already. Log in instead?")
+	}
+	if err != nil {
+		return err
+	}
+	return a.welcome(w, r, u, false, f.Next, "Welcome, "+u.Name+"! Your account is ready.")
+}
+
+func (a *app) loginForm(w http.ResponseWriter, r *request) error {
+	f := form{Next: nextPage(r.URL.Query())}
+	if r.user != nil {
+		f.Again, f.Email = true, r.user.Email
+	}
+	return a.render(w, r, http.StatusOK, "login", "Log in", f)
+}
+
+// login is what it comes down to. An app that can be reached from everywhere also
+// slows down who guesses passwords.
+func (a *app) login(w http.ResponseWriter, r *request) error {
+	f := form{Email: normalEmail(r.PostFormValue("email")), Next: nextPage(r.PostForm), Again: r.user != nil}
+	u, err := a.users.ByEmail(r.Context(), f.Email)
+	if err != nil && !errors.Is(err, errNoUser) {
+		return err
+	}
+	password := r.PostFormValue("password")
+	if !checkPassword(password, cmp.Or(u.Password, nobodysPassword())) || err != nil {
+		r.notes = append(r.notes, notice{"error", "That email and password do not go together."})
+		return a.render(w, r, http.StatusUnauthorized, "login", "Log in", f)
+	}
+	return a.welcome(w, r, u, r.PostFormValue("remember") != "", f.Next, "Hello, "+u.Name+".")
+}
+
+// welcome makes the session that of the user: under a new id, with the cart that
+// the visitor has filled so far.
+func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, next, greeting string) error {
+	if err := r.session.SignIn(r.Context(), u.ID, "password"); err != nil {
+		return err
+	}
+	var life time.Duration // that of the browser, and the idle timeout
+	if remember {
+		life = rememberFor
+	}
+	if err := r.session.SetMaxAge(life); err != nil {
+		return err
+	}
+	return r.redirect(w, next, "info", greeting)
+}
+
+func (a *app) logout(w http.ResponseWriter, r *request) error {
+	if err := r.session.SignOut(r.Context()); err != nil {
+		return err
+	}
+	return r.redirect(w, "/", "info", "You are logged out.")
+}
+
+// nextPage returns where a form leads to: a page of this site and no other.
+func nextPage(v url.Values) string {
+	switch next := v.Get("next"); next {
+	case "/cart", "/profile", "/password", "/devices", "/admin":
+		return next
+	}
+	return "/"
+}
+
+func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+func badPassword(password string) string {
+	if utf8.RuneCountInString(password) < minPassword {
+		return fmt.Sprintf("A password has at least %d characters. A few words make a good one.", minPassword)
+	}
+	return ""
+}
+
+// The profile: who is logged in, and the password.
+
+func (a *app) profile(w http.ResponseWriter, r *request) error {
+	return a.showProfile(w, r, http.StatusOK)
+}
+
+func (a *app) showProfile(w http.ResponseWriter, r *request, status int) error {
+	return a.render(w, r, status, "profile", "Your profile", map[string]any{
+		"At": r.session.AuthenticatedAt(), "By": strings.Join(r.session.AuthenticatedBy(), " and "),
+	})
+}
+
+// passwordForm is where a login that was asked for by changePassword leads to.
+func (a *app) passwordForm(w http.ResponseWriter, r *request) error {
+	return r.redirect(w, "/profile#password", "", "")
+}
+
+func (a *app) changePassword(w http.ResponseWriter, r *request) error {
+	err := r.session.RequireFresh(r.Context(), a.fresh)
+	if errors.Is(err, core.ErrNotFresh) {
+		return r.redirect(w, "/login?next=/password", "info", "You have been logged in for a while. Log in again, and you can change your password.")
+	}
+	if err != nil {
+		return err
+	}
+	refuse := func(why string) error {
+		r.notes = append(r.notes, notice{"error", why})
+		return a.showProfile(w, r, http.StatusUnprocessableEntity)
+	}
+	current, next := r.PostFormValue("current"), r.PostFormValue("new")
+	if !checkPassword(current, r.user.Password) {
+		return refuse("That is not your current password.")
+	}
+	if why := badPassword(next); why != "" {
+		return refuse(why)
+	}
+	if err := a.users.SetPassword(r.Context(), r.user.ID, hashPassword(next)); err != nil {
+		return err
+	}
+	// Whoever knew the old password is out: this session gets a new id, and all
+	// others end.
+	if err := r.session.Renew(); err != nil {
+		return err
+	}
+	if err := a.sessions.RevokeOthers(r.Context(), r.session); err != nil {
+		return err
+	}
+	return r.redirect(w, "/profile", "info", "Your password is changed, and all your other devices are logged out.")
+}
+
+// Devices: the sessions of a user.
+
+func (a *app) devices(w http.ResponseWriter, r *request) error {
+	var all []core.Info
+	for info, err := range a.sessions.Sessions(r.Context(), r.user.ID) {
+		if err != nil {
+			return err
+		}
+		all = append(all, info)
+	}
+	return a.render(w, r, http.StatusOK, "devices", "Your devices", all)
+}
+
+func (a *app) endDevice(w http.ResponseWriter, r *request) error {
+	handle := r.PostFormValue("handle")
+	if handle == r.session.Handle() {
+		return a.logout(w, r)
+	}
+	err := a.sessions.Revoke(r.Context(), r.user.ID, handle) // one of this user's: another one's is not found
+	if errors.Is(err, core.ErrNotFound) {
+		return r.redirect(w, "/devices", "info", "That device was logged out already.")
+	}
+	if err != nil {
+		return err
+	}
+	return r.redirect(w, "/devices", "info", "That device is logged out.")
+}
+
+func (a *app) endOtherDevices(w http.ResponseWriter, r *request) error {
+	if err := a.sessions.RevokeOthers(r.Context(), r.session); err != nil {
+		return err
+	}
+	return r.redirect(w, "/devices", "info", "You are logged out everywhere else.")
+}
+
+// timeLeft tells the page in how many seconds the session ends. Asking does not
+// extend it: see Config.Passive.
+func (a *app) timeLeft(w http.ResponseWriter, r *request) error {
+	for info, err := range a.sessions.Sessions(r.Context(), r.user.ID) {
+		if err != nil {
+			return err
+		}
+		if info.Current {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", "no-store")
+			return json.NewEncoder(w).Encode(map[string]int{"seconds": int(time.Until(info.ExpiresAt).Seconds())})
+		}
+	}
+	return errLogIn // it ended a moment ago
+}
+
+// The operator's page.
+
+func (a *app) admin(w http.ResponseWriter, r *request) error {
+	live, err := a.sessions.Count(r.Context())
+	if err != nil {
+		return err
+	}
+	accounts, err := a.users.All(r.Context())
+	if err != nil {
+		return err
+	}
+	type account struct {
+		user
+		Devices int
+	}
+	const shown = 20
+	var rows []account
+	names := make(map[string]string)
+	slices.Reverse(accounts)
+	for i, u := range accounts {
+		names[u.ID] = u.Name
+		if i >= shown {
+			continue
+		}
+		row := account{user: u}
+		for _, err := range a.sessions.Sessions(r.Context(), u.ID) {
+			if err != nil {
+				return err
+			}
+			row.Devices++
+		}
+		rows = append(rows, row)
+	}
+	return a.render(w, r, http.StatusOK, "admin", "Operations", map[string]any{
+		"Live": live, "Accounts": rows, "More": len(accounts) - len(rows), "Stats": a.stats.report(), "Names": names,
+	})
+}
+
+// endUser logs a user out everywhere: an account that was taken over, for instance.
+func (a *app) endUser(w http.ResponseWriter, r *request) error {
+	u, err := a.users.ByEmail(r.Context(), normalEmail(r.PostFormValue("email")))
+	if errors.Is(err, errNoUser) {
+		return r.redirect(w, "/admin", "error", "Nobody has that email.")
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.sessions.RevokeUser(r.Context(), u.ID); err != nil {
+		return err
+	}
+	if u.ID == r.user.ID { // this very session has ended too
+		return r.redirect(w, "/login", "", "")
+	}
+	return r.redirect(w, "/admin", "info", u.Name+" is logged out everywhere.")
+}
+
+// What the templates call.
+
+func price(cents int) string { return fmt.Sprintf("€ %d.%02d", cents/100, cents%100) }
+
+// ago tells how long ago something was, in words.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return count(int(d.Minutes()), "minute") + " ago"
+	case d < 24*time.Hour:
+		return count(int(d.Hours()), "hour") + " ago"
+	default:
+		return count(int(d.Hours()/24), "day") + " ago"
+	}
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// device names the browser and the system that a User-Agent header tells of. The
+// order matters: each of them claims to be the ones below too.
+func device(agent string) string {
+	find := func(names ...string) string { // pairs of what to look for and what to call it
+		for i := 0; i < len(names); i += 2 {
+			if strings.Contains(agent, names[i]) {
+				return names[i+1]
+			}
+		}
+		return ""
+	}
+	browser := find("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS", "Firefox", "Chrom", "Chrome", "CriOS", "Chrome", "Safari/", "Safari", "curl/", "curl")
+	system := find("iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "Windows", "Windows", "CrOS", "ChromeOS", "Mac OS X", "macOS", "Linux", "Linux")
+	switch {
+	case browser == "":
+		return cmp.Or(system, "Unknown device")
+	case system == "":
+		return browser
+	}
+	return browser + " on " + system
+}

@@ -1,0 +1,51 @@
+// The pages work without this. It shows how long the session lives if its user
+// does nothing, as the server says, and tells when it is over.
+const countdown = document.querySelector("#countdown")
+let end // when the session ends, by this device's clock
+
+async function ask() {
+  // This is no activity: the answer does not make the session live longer.
+  const answer = await fetch("/session/left", { cache: "no-store" }).catch(() => null)
+  if (answer?.status === 401) return over()
+  if (answer?.ok) end = Date.now() + 1000 * (await answer.json()).seconds
+  show()
+}
+
+function show() {
+  if (end === undefined) return
+  const left = Math.max(0, Math.round((end - Date.now()) / 1000))
+  countdown.querySelector("strong").textContent = words(left)
+  countdown.classList.toggle("soon", left <= 60)
+  countdown.hidden = false
+}
+
+function words(left) {
+  const days = Math.floor(left / 86400)
+  if (days > 1) return `${days} days`
+  const two = (n) => String(n).padStart(2, "0")
+  const hours = Math.floor(left / 3600), minutes = Math.floor(left / 60) % 60, seconds = left % 60
+  return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`
+}
+
+function over() {
+  clearInterval(ticking)
+  countdown.hidden = true
+  document.body.classList.add("over") // what the page shows is not for whoever comes by now
+  const dialog = document.querySelector("#ended")
+  dialog.addEventListener("cancel", (e) => e.preventDefault())
+  if (!dialog.open) dialog.showModal()
+}
+
+let ticking
+if (countdown) {
+  ask()
+  ticking = setInterval(() => {
+    // Another tab may have been active meanwhile, so that only the server knows.
+    if (end !== undefined && Date.now() >= end) ask()
+    else show()
+  }, 1000)
+  document.addEventListener("visibilitychange", () => document.hidden || ask())
+}
+
+// A page that the browser kept and shows again may be of a session that has ended.
+addEventListener("pageshow", (e) => e.persisted && location.reload())
