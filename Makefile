@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start the example app; PORT=8080 chooses the port
-	@cd examples && go run ./demo
+	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
 test: ## run all tests of all modules, with the race detector
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; set -x; scripts/servers.sh run go test $$race -count=1 work

@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -207,27 +208,89 @@ func tampered(cookie string) string {
 	return cookie[:i] + string(c) + cookie[i+1:]
 }
 
-func TestTheDemo(t *testing.T) {
+// What the app does is tested in its own folder. Here it runs as a process, on each
+// framework and store.
+func TestTheAccountsApp(t *testing.T) {
 	t.Parallel()
-	v := newVisitor(t, start(t, "demo"))
-	expect := func(got string, wants ...string) {
-		t.Helper()
-		for _, want := range wants {
-			if !strings.Contains(got, want) {
-				t.Errorf("the page does not say %q:\n%s", want, got)
-			}
+	binary := filepath.Join(t.TempDir(), "accounts")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./accounts").CombinedOutput(); err != nil {
+		t.Fatalf("go build ./accounts: %v\n%s", err, out)
+	}
+	for _, store := range []struct{ name, variable, url string }{
+		{"memory", "", "memory"},
+		{"Valkey", "VALKEY_ADDR", "valkey://" + os.Getenv("VALKEY_ADDR") + "/5"},
+		{"MongoDB", "MONGODB_URI", strings.TrimSuffix(os.Getenv("MONGODB_URI"), "/") + "/cloakroom_accounts"},
+	} {
+		for _, framework := range []string{"gin", "echo"} {
+			t.Run(store.name+" "+framework, func(t *testing.T) {
+				if store.variable != "" && os.Getenv(store.variable) == "" {
+					if os.Getenv("CI") != "" {
+						t.Fatalf("%s is not set", store.variable)
+					}
+					t.Skipf("%s is not set", store.variable)
+				}
+				cmd := exec.Command(binary, "-addr", "127.0.0.1:0", "-framework", framework, "-store", store.url)
+				cmd.Env = append(os.Environ(), "SESSION_SECRET=")
+				stdout, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				ended := false
+				defer func() {
+					if !ended {
+						_ = cmd.Process.Kill()
+						_ = cmd.Wait()
+					}
+				}()
+				base, err := bufio.NewReader(stdout).ReadString('\n')
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				v := newVisitor(t, strings.TrimSpace(base))
+				expect := func(got, status, text string) {
+					t.Helper()
+					if !strings.HasPrefix(got, status) || !strings.Contains(got, text) {
+						t.Fatalf("want %s and %q; got %s", status, text, got)
+					}
+				}
+				got, _ := v.do("POST", "/cart", url.Values{"item": {"coat"}})
+				expect(got, "200", "Added Wool coat")
+				got, _ = v.do("POST", "/signup", url.Values{"name": {"Ann"}, "email": {"ann@example.com"}, "password": {"correct horse"}})
+				expect(got, "200", "Welcome, Ann")
+				got, _ = v.do("GET", "/devices", nil)
+				expect(got, "200", "This device")
+				got, _ = v.do("GET", "/admin", nil)
+				expect(got, "200", "signed-in")
+				got, _ = v.do("GET", "/cart", nil)
+				expect(got, "200", "Wool coat")
+				loggedIn := v.cookie()
+				got, _ = v.do("POST", "/logout", url.Values{})
+				expect(got, "200", "You are logged out")
+				got, _ = v.withCookie(loggedIn).do("GET", "/profile", nil)
+				expect(got, "401", "Log in first")
+
+				if err := cmd.Process.Signal(os.Interrupt); err != nil {
+					t.Fatal(err)
+				}
+				ended = true
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("an interrupt ends it with %v", err)
+				}
+			})
 		}
 	}
-	got, _ := v.do("GET", "/", nil)
-	expect(got, "200 ", `<p class="views">1</p>`, "Log in")
-	got, _ = v.do("POST", "/login", url.Values{"user": {"<b>bob</b>"}})
-	expect(got, `<p class="views">2</p>`, "&lt;b&gt;bob&lt;/b&gt;", "with a new session id")
-	got, _ = v.do("GET", "/", nil)
-	if strings.Contains(got, "with a new session id") {
-		t.Error("the message is shown twice")
+	for _, c := range []struct{ flag, value, says string }{
+		{"-framework", "martini", "use gin or echo"},
+		{"-store", "sqlite://x", "use memory, valkey://host:port or mongodb://host:port"},
+		{"-idle", "-1s", "IdleTimeout"},
+	} {
+		out, err := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0", c.flag, c.value).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.says) {
+			t.Errorf("%s %s: %v, %s", c.flag, c.value, err, out)
+		}
 	}
-	got, _ = v.do("POST", "/login", url.Values{"user": {"  "}})
-	expect(got, "Tell me a name")
-	got, _ = v.do("POST", "/logout", nil)
-	expect(got, `<p class="views">1</p>`, "You are logged out")
 }

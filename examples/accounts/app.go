@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,7 +19,7 @@ type settings struct {
 	idle, fresh, bar time.Duration
 	admin, secret    string
 	https            bool
-	now              func() time.Time // for tests; nil means time.Now
+	now              func() time.Time // nil means time.Now; tests have a clock of their own
 }
 
 // An app is all of the program but the framework.
@@ -28,10 +28,14 @@ type app struct {
 	users    users
 	stats    *stats
 	fresh    time.Duration
+	now      func() time.Time
 }
 
 func newApp(store core.Store, s settings) (*app, error) {
-	a := &app{users: &memoryUsers{admin: normalEmail(s.admin)}, stats: newStats(s.bar), fresh: s.fresh}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	a := &app{users: &memoryUsers{admin: normalEmail(s.admin)}, stats: newStats(s.bar), fresh: s.fresh, now: s.now}
 	cfg := core.Config{
 		Store:              store,
 		Secrets:            []string{s.secret},
@@ -44,7 +48,7 @@ func newApp(store core.Store, s settings) (*app, error) {
 		Skip:    func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/static/") },
 		Passive: func(r *http.Request) bool { return r.URL.Path == "/session/left" },
 
-		ErrorHandler: a.fail,
+		ErrorHandler: a.showProblem,
 		Observer:     core.Observers(a.stats, core.LogObserver(slog.Default())),
 		Now:          s.now,
 	}
@@ -168,6 +172,8 @@ var (
 	errMethod      = &problem{http.StatusMethodNotAllowed, "Not that way", "This address does not take what your browser sent."}
 	errBroken      = &problem{http.StatusInternalServerError, "That went wrong", "It is our fault, and we have taken a note. Please try again later."}
 
+	errHalfDone = &problem{http.StatusServiceUnavailable, "Your password is changed", "But we could not log your other devices out, because our storage cannot be reached. Please do that on the page of your devices, in a moment."}
+
 	problemEnded  = &problem{http.StatusConflict, "Your session has ended", "It ended while you sent this, so it was not done. Log in and try again."}
 	problemOutage = &problem{http.StatusServiceUnavailable, "We cannot reach our storage", "Nothing was lost: you are still logged in, and your cart is as you left it. Please try again in a moment."}
 )
@@ -187,18 +193,29 @@ func problemOf(err error) *problem {
 	return problemOutage
 }
 
-// fail shows an error: what a handler returned, or why a session could not be
-// loaded or saved.
+// fail notes and shows what a handler returned.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if problemOf(err).Status >= 500 {
+		slog.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	a.showProblem(w, r, err)
+}
+
+// showProblem shows an error. It is also Config.ErrorHandler, for sessions that
+// could not be loaded or saved, which Cloakroom has noted already.
+func (a *app) showProblem(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return // whoever hung up needs no error page
+	}
 	p := problemOf(err)
 	if p.Status >= 500 {
-		slog.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		w.Header().Set("Retry-After", "5")
 	}
-	page := page{Title: p.Title, Data: map[string]any{"Problem": p, "Back": "/", "Next": "/"}}
+	again, next := "/", "/"
 	if r.Method == http.MethodGet {
-		page.Data = map[string]any{"Problem": p, "Back": r.URL.RequestURI(), "Next": r.URL.Path}
+		again, next = "", r.URL.Path // "" is the page itself
 	}
+	page := page{Title: p.Title, Data: map[string]any{"Problem": p, "Again": again, "Next": next}}
 	// The header says who is logged in, if that can be told.
 	if s, ok := core.Lookup(r.Context()); ok && p.Status < 500 && p != problemEnded {
 		if u, err := a.users.ByID(r.Context(), s.User()); err == nil {
@@ -207,7 +224,7 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 		page.Known, page.InCart = true, inCart(s)
 	}
 	if err := write(w, p.Status, "error", page); err != nil {
-		http.Error(w, p.Title, p.Status)
+		http.Error(w, p.Title, http.StatusInternalServerError)
 	}
 }
 
@@ -254,7 +271,7 @@ var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
 	for _, name := range []string{"shop", "cart", "signup", "login", "profile", "devices", "admin", "error"} {
 		all[name] = template.Must(template.New("layout.html").Funcs(template.FuncMap{
-			"ago": ago, "price": price, "device": device, "query": url.QueryEscape,
+			"ago": ago, "price": price, "device": device,
 		}).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))
 	}
 	return all
@@ -263,14 +280,14 @@ var templates = func() map[string]*template.Template {
 func write(w http.ResponseWriter, status int, name string, p page) error {
 	var b bytes.Buffer // so that an error leaves no half page
 	if err := templates[name].Execute(&b, p); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store") // the back button shows nothing after a logout
 	w.WriteHeader(status)
-	_, err := b.WriteTo(w)
-	return err
+	_, _ = b.WriteTo(w) // where the session cannot be stored, Config.ErrorHandler answers instead
+	return nil
 }
 
 // static serves the stylesheet and the script.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -14,7 +15,9 @@ import (
 func newEcho(a *app) http.Handler {
 	e := echo.New()
 	e.Use(
-		middleware.Recover(),
+		middleware.RecoverWithConfig(middleware.RecoverConfig{
+			LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return fmt.Errorf("%w: panic: %w", errBroken, err) },
+		}),
 		echosession.Use(a.sessions), // a handler has its session by echosession.Get(c), or core.FromContext
 	)
 	for _, route := range a.routes() {

@@ -244,7 +244,7 @@ func (a *app) changePassword(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if err := a.sessions.RevokeOthers(r.Context(), r.session); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errHalfDone, err)
 	}
 	return r.redirect(w, "/profile", "info", "Your password is changed, and all your other devices are logged out.")
 }
@@ -294,7 +294,7 @@ func (a *app) timeLeft(w http.ResponseWriter, r *request) error {
 		if info.Current {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Cache-Control", "no-store")
-			return json.NewEncoder(w).Encode(map[string]int{"seconds": int(time.Until(info.ExpiresAt).Seconds())})
+			return json.NewEncoder(w).Encode(map[string]int{"seconds": int(info.ExpiresAt.Sub(a.now()).Seconds())})
 		}
 	}
 	return errLogIn // it ended a moment ago

@@ -17,12 +17,12 @@ type stats struct {
 	width time.Duration // of a bar
 	mu    sync.Mutex
 	bars  [barCount]bar // a ring: the bar of a moment is at its number modulo barCount
-	log   []logged      // the last events, the newest first
+	last  []logged      // the last events, the newest first
 }
 
 const (
 	barCount  = 60
-	logLength = 12
+	lastCount = 12
 )
 
 // A bar is what happened in a minute, or whatever the width is.
@@ -70,8 +70,8 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 		s.now().conflicts++
 	}
 	if e.Kind != core.EventSaved && e.Kind != core.EventReplayed {
-		s.log = slices.Insert(s.log, 0, logged{e, time.Now()})
-		s.log = s.log[:min(len(s.log), logLength)]
+		s.last = slices.Insert(s.last, 0, logged{e, time.Now()})
+		s.last = s.last[:min(len(s.last), lastCount)]
 	}
 }
 
@@ -96,7 +96,7 @@ type report struct {
 	SignIns, Conflicts int
 	Span               string
 	Charts             []chart
-	Log                []logged
+	Events             []logged
 }
 
 // A chart is an SVG of barCount bars, chartHeight high.
@@ -126,10 +126,10 @@ func (s *stats) report() report {
 			bars[i] = b
 		}
 	}
-	log := slices.Clone(s.log)
+	events := slices.Clone(s.last)
 	s.mu.Unlock()
 
-	r := report{Span: span(barCount * s.width), Log: log}
+	r := report{Span: span(barCount * s.width), Events: events}
 	var load, commit timing
 	for _, b := range bars {
 		r.SignIns += b.signIns
@@ -152,7 +152,7 @@ func (s *stats) countChart(title string, bars []bar, of func(bar) int) chart {
 	for _, b := range bars {
 		most, sum = max(most, of(b)), sum+of(b)
 	}
-	c := chart{Title: title, Summary: fmt.Sprintf("%d, at most %d in %s", sum, most, span(s.width))}
+	c := chart{Title: title, Summary: fmt.Sprintf("%d in all, peak %d", sum, most)}
 	if sum == 0 {
 		c.Summary = "none"
 	}
@@ -194,11 +194,9 @@ func millis(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
 
+// span names what all the bars stand for.
 func span(d time.Duration) string {
-	switch {
-	case d%time.Hour == 0:
-		return count(int(d/time.Hour), "hour")
-	case d%time.Minute == 0:
+	if d%time.Minute == 0 && d > time.Minute {
 		return count(int(d/time.Minute), "minute")
 	}
 	return count(int(d/time.Second), "second")

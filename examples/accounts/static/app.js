@@ -20,20 +20,20 @@ function show() {
 }
 
 function words(left) {
-  const days = Math.floor(left / 86400)
-  if (days > 1) return `${days} days`
   const two = (n) => String(n).padStart(2, "0")
   const hours = Math.floor(left / 3600), minutes = Math.floor(left / 60) % 60, seconds = left % 60
+  if (hours > 48) return `${Math.floor(hours / 24)} days and ${hours % 24} hours`
   return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`
 }
 
 function over() {
+  const dialog = document.querySelector("#ended")
+  if (dialog.open) return
   clearInterval(ticking)
   countdown.hidden = true
   document.body.classList.add("over") // what the page shows is not for whoever comes by now
-  const dialog = document.querySelector("#ended")
-  dialog.addEventListener("cancel", (e) => e.preventDefault())
-  if (!dialog.open) dialog.showModal()
+  dialog.addEventListener("close", () => location.reload()) // Escape shows what there is to see without a session
+  dialog.showModal()
 }
 
 let ticking
