@@ -62,7 +62,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer func() {
+		if err := closeStore(context.WithoutCancel(ctx)); err != nil {
+			log.Print(err)
+		}
+	}()
 
 	// A random secret ends all sessions with the process. An app that is deployed
 	// has one of its own, the same on every instance.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/mail"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -105,11 +104,11 @@ type form struct {
 }
 
 func (a *app) signupForm(w http.ResponseWriter, r *request) error {
-	return a.render(w, r, http.StatusOK, "signup", "Sign up", form{Next: nextPage(r.URL.Query())})
+	return a.render(w, r, http.StatusOK, "signup", "Sign up", form{Next: nextPage(r)})
 }
 
 func (a *app) signup(w http.ResponseWriter, r *request) error {
-	f := form{Email: normalEmail(r.PostFormValue("email")), Name: strings.TrimSpace(r.PostFormValue("name")), Next: nextPage(r.PostForm)}
+	f := form{Email: normalEmail(r.PostFormValue("email")), Name: strings.TrimSpace(r.PostFormValue("name")), Next: nextPage(r)}
 	password := r.PostFormValue("password")
 	refuse := func(why string) error {
 		r.notes = append(r.notes, notice{"error", why})
@@ -135,7 +134,7 @@ func (a *app) signup(w http.ResponseWriter, r *request) error {
 }
 
 func (a *app) loginForm(w http.ResponseWriter, r *request) error {
-	f := form{Next: nextPage(r.URL.Query())}
+	f := form{Next: nextPage(r)}
 	if r.user != nil {
 		f.Again, f.Email = true, r.user.Email
 	}
@@ -145,7 +144,7 @@ func (a *app) loginForm(w http.ResponseWriter, r *request) error {
 // login is what it comes down to. An app that can be reached from everywhere also
 // slows down who guesses passwords.
 func (a *app) login(w http.ResponseWriter, r *request) error {
-	f := form{Email: normalEmail(r.PostFormValue("email")), Next: nextPage(r.PostForm), Again: r.user != nil}
+	f := form{Email: normalEmail(r.PostFormValue("email")), Next: nextPage(r), Again: r.user != nil}
 	u, err := a.users.ByEmail(r.Context(), f.Email)
 	if err != nil && !errors.Is(err, errNoUser) {
 		return err
@@ -164,11 +163,14 @@ func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, 
 	if err := r.session.SignIn(r.Context(), u.ID, "password"); err != nil {
 		return err
 	}
-	var life time.Duration // that of the browser, and the idle timeout
-	if remember {
-		life = rememberFor
+	var err error
+	switch again := r.user != nil && r.user.ID == u.ID; {
+	case remember:
+		err = r.session.SetMaxAge(rememberFor)
+	case !again: // who is only asked once more stays remembered
+		err = r.session.SetMaxAge(0)
 	}
-	if err := r.session.SetMaxAge(life); err != nil {
+	if err != nil {
 		return err
 	}
 	return r.redirect(w, next, "info", greeting)
@@ -182,8 +184,8 @@ func (a *app) logout(w http.ResponseWriter, r *request) error {
 }
 
 // nextPage returns where a form leads to: a page of this site and no other.
-func nextPage(v url.Values) string {
-	switch next := v.Get("next"); next {
+func nextPage(r *request) string {
+	switch next := r.FormValue("next"); next {
 	case "/cart", "/profile", "/password", "/devices", "/admin":
 		return next
 	}

@@ -49,8 +49,8 @@ type logged struct {
 
 func newStats(width time.Duration) *stats { return &stats{width: max(width, time.Second)} }
 
-// now returns the bar of this moment. mu is held.
-func (s *stats) now() *bar {
+// current returns the bar of this moment. mu is held.
+func (s *stats) current() *bar {
 	number := time.Now().UnixNano() / int64(s.width)
 	b := &s.bars[number%barCount]
 	if b.number != number {
@@ -65,9 +65,9 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 	defer s.mu.Unlock()
 	switch e.Kind {
 	case core.EventSignedIn:
-		s.now().signIns++
+		s.current().signIns++
 	case core.EventReplayed: // another request was faster, and nothing was lost
-		s.now().conflicts++
+		s.current().conflicts++
 	}
 	if e.Kind != core.EventSaved && e.Kind != core.EventReplayed {
 		s.last = slices.Insert(s.last, 0, logged{e, time.Now()})
@@ -84,9 +84,9 @@ func (s *stats) Start(ctx context.Context, op core.Operation) (context.Context, 
 		defer s.mu.Unlock()
 		switch op {
 		case core.OpLoad:
-			s.now().load.add(took)
+			s.current().load.add(took)
 		case core.OpCommit:
-			s.now().commit.add(took)
+			s.current().commit.add(took)
 		}
 	}
 }
@@ -118,7 +118,7 @@ const (
 
 func (s *stats) report() report {
 	s.mu.Lock()
-	last := s.now().number
+	last := s.current().number
 	bars := make([]bar, barCount) // the oldest first
 	for i := range bars {
 		number := last - barCount + 1 + int64(i)
@@ -141,8 +141,8 @@ func (s *stats) report() report {
 	r.Charts = []chart{
 		s.countChart("Sign-ins", bars, func(b bar) int { return b.signIns }),
 		s.countChart("Conflicts", bars, func(b bar) int { return b.conflicts }),
-		s.timeChart("Load", bars, load, func(b bar) timing { return b.load }),
-		s.timeChart("Commit", bars, commit, func(b bar) timing { return b.commit }),
+		s.timeChart("Load time", bars, load, func(b bar) timing { return b.load }),
+		s.timeChart("Commit time", bars, commit, func(b bar) timing { return b.commit }),
 	}
 	return r
 }

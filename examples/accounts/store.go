@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"strings"
 	"time"
 
@@ -15,29 +14,25 @@ import (
 
 // openStore returns the store that a URL names, and what closes it. Whatever the
 // store is, the rest of the app is the same.
-func openStore(ctx context.Context, url string) (core.Store, func(), error) {
+func openStore(ctx context.Context, url string) (store core.Store, done func(context.Context) error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	switch scheme := nameOf(url); scheme {
 	case "memory":
 		store := memorystore.New()
-		return store, func() { _ = store.Close() }, nil
+		return store, func(context.Context) error { return store.Close() }, nil
 	case "valkey", "valkeys", "redis", "rediss":
 		store, err := valkeystore.Open(ctx, url, valkeystore.Options{})
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, store.Close, nil
+		return store, func(context.Context) error { store.Close(); return nil }, nil
 	case "mongodb", "mongodb+srv":
 		store, err := mongostore.Open(ctx, url, mongostore.Options{})
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, func() {
-			if err := store.Close(context.Background()); err != nil {
-				log.Print(err)
-			}
-		}, nil
+		return store, store.Close, nil
 	default:
 		return nil, nil, fmt.Errorf("-store is of the kind %q: use memory, valkey://host:port or mongodb://host:port", scheme)
 	}
