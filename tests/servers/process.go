@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A Process is the process of a private server.
+// A Process is the process of a private server. What it says stands in Dir/log.
 type Process struct {
 	Addr string
 	Dir  string
@@ -24,6 +24,22 @@ type Process struct {
 	process *exec.Cmd
 	exited  chan struct{} // closed when process has ended
 	paused  bool
+}
+
+// Run starts a program that is to listen at an address, and returns when it does.
+// It is told to end, by SIGTERM, when the test is over.
+func Run(tb testing.TB, addr string, command ...string) *Process {
+	tb.Helper()
+	s := &Process{Addr: addr, Dir: tempDir(tb), tb: tb, command: command, last: syscall.SIGTERM}
+	s.answers = func() error {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	s.run()
+	return s
 }
 
 // run starts the process, to be ended when the test is over.

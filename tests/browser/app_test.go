@@ -1,0 +1,224 @@
+package browser
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/internal/suite"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+// buildFlags are those of the program: it looks for data races where the tests do.
+var buildFlags []string
+
+// program is examples/accounts, built by the first test that needs it.
+var program built
+
+type built struct {
+	once      sync.Once
+	dir, path string
+	err       error
+}
+
+func (b *built) need(t *testing.T) string {
+	t.Helper()
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "cloakroom-accounts-*"); b.err != nil { //nolint:usetesting // all tests use it
+			return
+		}
+		b.path = filepath.Join(b.dir, "accounts")
+		cmd := exec.Command("go", append(append([]string{"build", "-o", b.path}, buildFlags...), "./accounts")...)
+		cmd.Dir = filepath.Join("..", "..", "examples")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return b.path
+}
+
+func (b *built) remove() error {
+	if b.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(b.dir)
+}
+
+// An app is a process of examples/accounts.
+type app struct {
+	t   *testing.T
+	URL string
+	*servers.Process
+}
+
+// admin is the email address of the user who is an admin in every app.
+const admin = "admin@example.com"
+
+// start starts the app with more flags. It ends with the test.
+func start(t *testing.T, flags ...string) *app {
+	t.Helper()
+	chromium.need(t) // before anything else, since it may skip the test
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(servers.FreePort(t)))
+	a := &app{t: t, URL: "http://" + addr}
+	command := append([]string{program.need(t), "-addr", addr, "-admin", admin}, flags...)
+	a.Process = servers.Run(t, addr, command...)
+	t.Cleanup(a.end)
+	return a
+}
+
+// startTLS is start with the certificate, for a host name that is not the
+// loopback address to the browser.
+func startTLS(t *testing.T, flags ...string) *app {
+	t.Helper()
+	c := certificate()
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, text := range map[string][]byte{cert: c.cert, key: c.key} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := start(t, append(flags, "-cert", cert, "-key", key)...)
+	_, port, _ := net.SplitHostPort(a.Addr)
+	a.URL = "https://" + net.JoinHostPort("shop.test", port)
+	return a
+}
+
+// end ends the app and looks at what it said.
+func (a *app) end() {
+	a.Stop()
+	text, err := os.ReadFile(filepath.Join(a.Dir, "log"))
+	if err != nil {
+		a.t.Error(err)
+	}
+	if strings.Contains(string(text), "DATA RACE") {
+		a.t.Errorf("the app has a data race:\n%s", text)
+	}
+	for line := range strings.Lines(string(text)) {
+		if suite.Suspicious(line) {
+			a.t.Errorf("a line of the app's log looks as if it had an id, a cookie or a record in it:\n%s", line)
+		}
+	}
+}
+
+// everywhere runs a test on both frameworks, with each of the stores.
+func everywhere(t *testing.T, test func(t *testing.T, a *app)) {
+	t.Parallel()
+	for _, framework := range []string{"gin", "echo"} {
+		for _, store := range []string{"memory", "valkey"} {
+			t.Run(framework+" "+store, func(t *testing.T) {
+				t.Parallel()
+				chromium.need(t)
+				url := store
+				if store == "valkey" {
+					url = "valkey://" + servers.Start(t).Addr
+				}
+				test(t, start(t, "-framework", framework, "-store", url))
+			})
+		}
+	}
+}
+
+// A user of the app.
+type user struct{ email, name, password string }
+
+// someone is a user whom nobody knows yet.
+func someone() user {
+	return user{strings.ToLower(rand.Text()[:8]) + "@example.com", "Ann Example", "correct horse battery staple"}
+}
+
+// signUp makes the account, by the form, and leaves the tab signed in.
+func (a *app) signUp(b *tab, u user) {
+	b.t.Helper()
+	b.open(a.URL + "/signup")
+	b.fill("#signup-form [name=name]", u.name)
+	b.fill("#signup-form [name=email]", u.email)
+	b.fill("#signup-form [name=password]", u.password)
+	b.click("#signup-form [type=submit]")
+	b.mustBe(u)
+}
+
+// logIn fills in the form for the login and sends it.
+func (a *app) logIn(b *tab, u user) {
+	b.t.Helper()
+	b.open(a.URL + "/login")
+	b.logIn(u)
+	b.mustBe(u)
+}
+
+// logIn is for a tab that shows the form.
+func (b *tab) logIn(u user) {
+	b.t.Helper()
+	b.fill("#login-form [name=email]", u.email)
+	b.fill("#login-form [name=password]", u.password)
+	b.click("#login-form [type=submit]")
+}
+
+// mustBe fails the test unless the page is for a user who is signed in.
+func (b *tab) mustBe(u user) {
+	b.t.Helper()
+	if got := b.text("#user"); got != u.name {
+		b.fatalf("signed in as %q, want %q", got, u.name)
+	}
+}
+
+// mustBeOut opens a page that is behind the login, and fails the test unless it
+// asks for one.
+func (a *app) mustBeOut(b *tab) {
+	b.t.Helper()
+	b.open(a.URL + "/devices")
+	b.mustBeOut()
+}
+
+func (b *tab) mustBeOut() {
+	b.t.Helper()
+	if b.has("#user") || b.has("#devices li") || !b.has("#login-form") && b.attr("#error", "data-status") != "401" {
+		b.fatalf("not signed out")
+	}
+}
+
+// A certified is a certificate for the names of the tests, which Chromium is told
+// to trust.
+type certified struct {
+	cert, key []byte // PEM
+	pin       string // of its key
+}
+
+var certificate = sync.OnceValue(func() certified {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "cloakroom test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: []string{"shop.test", "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err2 := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	keyDER, err3 := x509.MarshalPKCS8PrivateKey(key)
+	parsed, err4 := x509.ParseCertificate(der)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
+		panic(err)
+	}
+	return certified{
+		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+		pin:  pin(parsed),
+	}
+})

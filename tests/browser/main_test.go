@@ -1,0 +1,34 @@
+// Package browser uses examples/accounts as people do: in a real browser.
+//
+// The browser is the Chromium that CHROMIUM names, or one on the PATH;
+// scripts/chromium.sh, which make test calls, finds or fetches one. Without a
+// browser the tests are skipped, and fail where CI is set. One process of it
+// serves all tests: what the tests call a browser is a profile of its own there,
+// with its own cookies.
+//
+// The pictures in docs/images are of these pages. To take them anew:
+//
+//	cd tests && go test ./browser -run TestPictures -update
+package browser
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/cloakroom-go/cloakroom/internal/suite"
+)
+
+var update = flag.Bool("update", false, "write the pictures in docs/images")
+
+func TestMain(m *testing.M) {
+	os.Exit(suite.Run(m, func(code int) int {
+		for _, err := range []error{chromium.close(), program.remove()} {
+			if err != nil {
+				println("FAIL:", err.Error())
+				code = max(code, 1)
+			}
+		}
+		return code
+	}))
+}
