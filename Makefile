@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
+.PHONY: help run test browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,12 @@ run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
 test: ## run all tests of all modules, with the race detector
-	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; set -x; scripts/servers.sh run go test $$race -count=1 work
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); set -x; \
+		CHROMIUM=$$chromium scripts/servers.sh run go test $$race -count=1 work
+
+browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
+	@race=$$(scripts/race-flag.sh); chromium=$$(scripts/chromium.sh); \
+		CHROMIUM=$$chromium TESTSERVERS="programs mongo" scripts/servers.sh run sh -c "cd tests/browser && set -x && go test $$race -count=1 . $(PICTURES)"
 
 # Without a package as argument, go test shows what the tests print.
 interop: ## run the tests beside the real express-session; needs Node.js and npm
