@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,8 +10,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,7 +156,7 @@ func (a *app) signUp(b *tab, u user) {
 	b.fill("#signup-form [name=name]", u.name)
 	b.fill("#signup-form [name=email]", u.email)
 	b.fill("#signup-form [name=password]", u.password)
-	b.click("#signup-form [type=submit]")
+	b.click("#signup-form button")
 	b.mustBe(u)
 }
 
@@ -169,7 +173,7 @@ func (b *tab) logIn(u user) {
 	b.t.Helper()
 	b.fill("#login-form [name=email]", u.email)
 	b.fill("#login-form [name=password]", u.password)
-	b.click("#login-form [type=submit]")
+	b.click("#login-form button")
 }
 
 // mustBe fails the test unless the page is for a user who is signed in.
@@ -192,6 +196,80 @@ func (b *tab) mustBeOut() {
 	b.t.Helper()
 	if b.has("#user") || b.has("#devices li") || !b.has("#login-form") && b.attr("#error", "data-status") != "401" {
 		b.fatalf("not signed out")
+	}
+}
+
+// cookieOf returns the cookie that a browser has, as it sends it.
+func (a *app) cookieOf(b *browser) string {
+	b.t.Helper()
+	c := b.cookie(a.URL)
+	return c.Name + "=" + c.Value
+}
+
+// An answer is what the app answers to who is no browser.
+type answer struct {
+	status int
+	header http.Header
+	text   string
+	cookie string // that it sets, as it is sent; "" for none
+}
+
+// send sends a request with that cookie, and a form if there is one. It follows no
+// redirect.
+func (a *app) send(t *testing.T, method, path, cookie string, form url.Values) answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), servers.Patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, a.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := answer{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	for _, c := range resp.Cookies() {
+		if c.MaxAge >= 0 {
+			got.cookie = c.Name + "=" + c.Value
+		}
+	}
+	return got
+}
+
+func (a *app) get(t *testing.T, path, cookie string) answer {
+	t.Helper()
+	return a.send(t, http.MethodGet, path, cookie, nil)
+}
+
+// enter signs up or logs in, by a form that is sent without a browser, and returns
+// the cookie.
+func (a *app) enter(t *testing.T, form, cookie string, u user) string {
+	t.Helper()
+	got := a.send(t, http.MethodPost, form, cookie, url.Values{"email": {u.email}, "name": {u.name}, "password": {u.password}})
+	if got.status != http.StatusSeeOther || got.cookie == "" {
+		t.Fatalf("%s: %d\n%.500s", form, got.status, got.text)
+	}
+	return got.cookie
+}
+
+// mustKnow fails the test unless the app takes the cookie for the user's, or for
+// nobody's.
+func (a *app) mustKnow(t *testing.T, cookie string, want bool) {
+	t.Helper()
+	if got := a.get(t, "/devices", cookie); (got.status == http.StatusOK) != want || !want && got.status != http.StatusUnauthorized {
+		t.Errorf("a page behind the login: %d; the cookie should be of use: %v", got.status, want)
 	}
 }
 
