@@ -14,6 +14,8 @@ package browser
 import (
 	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/cloakroom-go/cloakroom/internal/suite"
@@ -22,6 +24,12 @@ import (
 var update = flag.Bool("update", false, "write the pictures in docs/images")
 
 func TestMain(m *testing.M) {
+	// They wait for the browser most of the time, and for timeouts: more of them run
+	// at once than there are processors, if nothing else is asked for.
+	flag.Parse()
+	if at := flag.Lookup("test.parallel"); at.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = at.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0)))
+	}
 	os.Exit(suite.Run(m, func(code int) int {
 		for _, err := range []error{chromium.close(), program.remove()} {
 			if err != nil {
