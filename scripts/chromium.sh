@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Usage: CHROMIUM=$(scripts/chromium.sh) go test ./tests/browser
+#        scripts/chromium.sh find
 #
 # Prints the path of a Chromium for the tests: what CHROMIUM names, or what the
 # PATH has; else, on Debian, one from Debian's packages, which are unpacked below
 # TESTSERVERS_DIR (see scripts/servers.sh; up to 560 MB) and run there, without root and
 # without a change to the system. Where none can be had, it prints nothing and says
-# so on stderr, and the tests are skipped. Where CI is set that is a failure.
+# so on stderr, and the tests are skipped. Where CI is set that is a failure. With
+# find it looks, and fetches nothing.
 set -euo pipefail
 umask 022
 
@@ -56,6 +58,7 @@ for name in ${CHROMIUM:+"$CHROMIUM"} chromium chromium-browser google-chrome chr
 	! command -v "$name" || exit 0
 done
 
+[[ ${1:-} != find ]] || exit 1
 reason='there is no program of that name, and this is not Debian'
 if [[ $(uname -s) == Linux ]] && grep -qs '^ID=debian$' /etc/os-release; then
 	echo "chromium.sh: unpacking Debian's Chromium" >&2
