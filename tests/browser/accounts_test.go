@@ -117,6 +117,7 @@ func (b *tab) wantInCart(n int) {
 	}
 }
 
+// Standards: ASVS-7.5.2
 func TestTwoBrowsersAndOneUser(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		ann := someone()
@@ -182,6 +183,7 @@ func handleOf(t *testing.T, a *app, b *browser) string {
 	return handle
 }
 
+// Standards: ASVS-7.4.3
 func TestChangeOfPasswordLogsOthersOut(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		ann := someone()
@@ -214,6 +216,7 @@ func (b *tab) changePassword(current, next string) {
 	b.click("form[action='/password'] button")
 }
 
+// Standards: ASVS-7.5.1
 func TestChangeOfPasswordNeedsARecentLogin(t *testing.T) {
 	t.Parallel()
 	for _, framework := range []string{"gin", "echo"} {
@@ -240,6 +243,7 @@ func TestChangeOfPasswordNeedsARecentLogin(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-14.3.2
 func TestBackButtonAfterLogout(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		b, ann := newBrowser(t), someone()
@@ -257,6 +261,7 @@ func TestBackButtonAfterLogout(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-3.3.2, ASVS-3.3.4, ASVS-7.6.2
 func TestCookieAsTheBrowserSeesIt(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		b, ann := newBrowser(t), someone()
@@ -303,6 +308,7 @@ func attributes(c *network.Cookie) network.Cookie {
 	return shown
 }
 
+// Standards: NIST-5.1-restart, NIST-5.1-remember
 func TestRememberedAfterARestartOfTheBrowser(t *testing.T) {
 	t.Parallel()
 	chromium.need(t)
@@ -332,6 +338,8 @@ func TestRememberedAfterARestartOfTheBrowser(t *testing.T) {
 
 // Two names of the loopback address are two sites to a browser. Its cookies know
 // no ports, so that a server beside the app sees what the app would be sent.
+//
+// Standards: ASVS-3.5.1, NIST-5.1-csrf
 func TestOtherSites(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		var mu sync.Mutex
@@ -392,6 +400,7 @@ func otherSite(t *testing.T, html string) string {
 	return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 }
 
+// Standards: ASVS-3.3.1, ASVS-3.3.3, NIST-5.1.1-secure
 func TestHostCookieOverTLS(t *testing.T) {
 	t.Parallel()
 	for _, framework := range []string{"gin", "echo"} {
@@ -420,6 +429,7 @@ func TestHostCookieOverTLS(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.3.1, NIST-5.2-timeouts
 func TestIdleTimeoutUnderAnOpenPage(t *testing.T) {
 	t.Parallel()
 	for _, store := range []string{"memory", "valkey"} {
@@ -501,6 +511,7 @@ func TestCountdownOfALongSession(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-16.5.2
 func TestStoreStopsAndStartsUnderAnOpenPage(t *testing.T) {
 	t.Parallel()
 	for _, framework := range []string{"gin", "echo"} {
@@ -576,6 +587,7 @@ func TestErrorPages(t *testing.T) {
 	})
 }
 
+// Standards: ASVS-7.4.5
 func TestOperatorsPage(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		boss := someone()
@@ -585,9 +597,9 @@ func TestOperatorsPage(t *testing.T) {
 		a.signUp(other.tab, ann)
 		a.logIn(newBrowser(t).tab, ann)
 		b.open(a.URL + "/admin")
-		for id, want := range map[string]string{"#stat-sessions": "3", "#stat-signins": "3", "#stat-conflicts": "0"} {
-			if got := b.text(id); !strings.Contains(got, want) {
-				t.Errorf("%s says %q, want %s", id, got, want)
+		for what, want := range map[string]string{"sessions": "3", "signins": "3", "conflicts": "0"} { //nolint:misspell // an id of the page
+			if got := b.text("#stat-" + what); !strings.Contains(got, want) {
+				t.Errorf("%s: %q, want %s", what, got, want)
 			}
 		}
 		if b.count(".chart") == 0 || !b.shows(".chart") {

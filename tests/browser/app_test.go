@@ -255,9 +255,9 @@ func (a *app) get(t *testing.T, path, cookie string) answer {
 
 // enter signs up or logs in, by a form that is sent without a browser, and returns
 // the cookie.
-func (a *app) enter(t *testing.T, form, cookie string, u user) string {
+func (a *app) enter(t *testing.T, form string, u user) string {
 	t.Helper()
-	got := a.send(t, http.MethodPost, form, cookie, url.Values{"email": {u.email}, "name": {u.name}, "password": {u.password}})
+	got := a.send(t, http.MethodPost, form, "", url.Values{"email": {u.email}, "name": {u.name}, "password": {u.password}})
 	if got.status != http.StatusSeeOther || got.cookie == "" {
 		t.Fatalf("%s: %d\n%.500s", form, got.status, got.text)
 	}

@@ -144,7 +144,7 @@ type browser struct {
 // test is over.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	return &browser{newTab(t, chromium.need(t), chromedp.WithNewBrowserContext())}
+	return &browser{newTab(chromium.need(t), t, chromedp.WithNewBrowserContext())}
 }
 
 // A tab shows one page. Whatever does not happen within servers.Patience fails
@@ -155,7 +155,7 @@ type tab struct {
 	pages int // that were left
 }
 
-func newTab(t *testing.T, parent context.Context, options ...chromedp.ContextOption) *tab {
+func newTab(parent context.Context, t *testing.T, options ...chromedp.ContextOption) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent, options...)
 	t.Cleanup(cancel)
@@ -176,7 +176,7 @@ func newTab(t *testing.T, parent context.Context, options ...chromedp.ContextOpt
 // newTab opens another tab.
 func (b *browser) newTab() *tab {
 	b.t.Helper()
-	return newTab(b.t, b.ctx)
+	return newTab(b.ctx, b.t)
 }
 
 // do runs an action of the browser.
@@ -194,7 +194,7 @@ func do[T any](b *tab, what string, action chromedp.Action[T]) T {
 // call sends a command of the DevTools protocol.
 func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	b.t.Helper()
-	return do(b, string(command.Method), func(ctx context.Context, t *chromedp.Target) (R, error) {
+	return do(b, command.Method, func(ctx context.Context, t *chromedp.Target) (R, error) {
 		return cdp.Call(ctx, t, command, params)
 	})
 }

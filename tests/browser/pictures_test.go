@@ -73,7 +73,7 @@ func TestPictures(t *testing.T) {
 		others = append(others, user{strings.ToLower(name) + "@example.com", name, boss.password})
 	}
 	for _, u := range others {
-		a.enter(t, "/signup", "", u)
+		a.enter(t, "/signup", u)
 	}
 	b := newBrowser(t)
 	a.signUp(b.tab, boss)
@@ -92,7 +92,7 @@ func TestPictures(t *testing.T) {
 			continue
 		}
 		if n%max(3, int(14-5*wave)) == 0 || cookies == nil {
-			cookies = append(cookies, a.enter(t, "/login", "", others[n%len(others)]))
+			cookies = append(cookies, a.enter(t, "/login", others[n%len(others)]))
 		}
 		cookie := cookies[max(0, len(cookies)-1-rand.IntN(5))]
 		clicks := 1

@@ -44,7 +44,7 @@ func TestWSTGSess01Schema(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "gin")
 	ann := someone()
-	first := a.enter(t, "/signup", "", ann)
+	first := a.enter(t, "/signup", ann)
 	shape := regexp.MustCompile(`^s:([A-Za-z0-9_-]{32})\.([A-Za-z0-9+/]{43})$`) // 192 bits, and a signature of 256
 	var ids [][]byte
 	seen := make(map[string]bool)
@@ -106,13 +106,13 @@ func TestWSTGSess02CookieAttributes(t *testing.T) {
 	}
 }
 
-// Standards: WSTG-SESS-03
+// Standards: WSTG-SESS-03, ASVS-7.2.4
 func TestWSTGSess03Fixation(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "gin")
 	ann, mallory := someone(), someone()
-	a.enter(t, "/signup", "", ann)
-	theirs := a.enter(t, "/signup", "", mallory)
+	a.enter(t, "/signup", ann)
+	theirs := a.enter(t, "/signup", mallory)
 	visitors := a.send(t, http.MethodPost, "/cart", "", url.Values{"item": {"coat"}}).cookie
 
 	for what, planted := range map[string]string{
@@ -216,7 +216,7 @@ func TestWSTGSess04ExposedVariables(t *testing.T) {
 	}
 }
 
-// Standards: WSTG-SESS-05
+// Standards: WSTG-SESS-05, ASVS-3.5.1
 func TestWSTGSess05CrossSiteRequestForgery(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "gin")
@@ -225,7 +225,7 @@ func TestWSTGSess05CrossSiteRequestForgery(t *testing.T) {
 	b, other := newBrowser(t), newBrowser(t)
 	a.signUp(b.tab, boss)
 	a.logIn(other.tab, boss)
-	known := a.enter(t, "/signup", "", ann)
+	known := a.enter(t, "/signup", ann)
 	handle := handleOf(t, a, other)
 
 	forms := []struct {
@@ -281,7 +281,7 @@ func TestWSTGSess05CrossSiteRequestForgery(t *testing.T) {
 	a.mustKnow(t, known, true)
 }
 
-// Standards: WSTG-SESS-06
+// Standards: WSTG-SESS-06, ASVS-7.4.1, ASVS-7.4.4
 func TestWSTGSess06Logout(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "echo")
@@ -338,7 +338,7 @@ func TestWSTGSess08Puzzling(t *testing.T) {
 	a := start(t, "-framework", "echo")
 	boss := someone()
 	boss.email = admin
-	a.enter(t, "/signup", "", boss)
+	a.enter(t, "/signup", boss)
 	guess := boss
 	guess.password = "a guess at the password"
 
@@ -383,7 +383,7 @@ func TestWSTGSess08Puzzling(t *testing.T) {
 // Who sees the network sees no cookie: it goes over TLS alone, also where an
 // address of plain HTTP is followed.
 //
-// Standards: WSTG-SESS-09
+// Standards: WSTG-SESS-09, NIST-5.1-channel
 func TestWSTGSess09Hijacking(t *testing.T) {
 	t.Parallel()
 	a := startTLS(t, "-framework", "gin")
@@ -464,7 +464,7 @@ func TestWSTGSess11ConcurrentSessions(t *testing.T) {
 	a.signUp(b.tab, ann)
 	var cookies []string
 	for range most {
-		cookies = append(cookies, a.enter(t, "/login", "", ann))
+		cookies = append(cookies, a.enter(t, "/login", ann))
 	}
 	// The first one, which was used least recently, had to go.
 	b.click("a[href='/devices']")
