@@ -184,12 +184,16 @@ func (s settings) open() (core.Store, error) {
 		}
 		return mongostore.New(client.Database(mongoenv.Database).Collection(s.Collection), mongostore.Options{})
 	}
-	client, err := valkey.NewClient(valkeyenv.Lean(valkey.ClientOption{
+	option := valkeyenv.Lean(valkey.ClientOption{
 		InitAddress: s.Valkey,
 		DialCtxFn: func(ctx context.Context, server string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", s.Via[server])
 		},
-	}))
+	})
+	client, err := valkey.NewClient(option)
+	for began := time.Now(); err != nil && time.Since(began) < patience; client, err = valkey.NewClient(option) {
+		time.Sleep(10 * time.Millisecond) // its first connection was one of those that are lost
+	}
 	if err != nil {
 		return nil, err
 	}
