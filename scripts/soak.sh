@@ -10,7 +10,7 @@ export SOAK=$1
 
 run() { # run PACKAGE [TEST]: its figures, without what only says that it went well
 	go test -count=1 -timeout 0 -v -run "${2:-.}" "./tests/$1" |
-		grep -vE '^=== |^ *--- (PASS|SKIP)|^PASS$|allowed:|: killed |: found in|performed as' | sed 's/^ *[a-z_]*\.go:[0-9]*: //'
+		grep -vE '^=== |^ *--- (PASS|SKIP)|^PASS$|allowed:|, killed (before|after)|: found in|performed as' | sed 's/^ *[a-z_]*\.go:[0-9]*: //'
 }
 
 failed=()

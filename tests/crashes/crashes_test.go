@@ -1,17 +1,20 @@
 // Package crashes kills an app by SIGKILL in the middle of a renewal, a
-// regeneration and a logout, at every call of the store, before it is sent and
-// when it has been answered. Afterwards another process serves the visitor.
+// regeneration, a login and a logout, at every call of the store, before it is
+// sent and when it has been answered. Afterwards another process serves the
+// visitor.
 package crashes
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,8 +52,19 @@ type settings struct {
 	Prefix     string
 	Collection string
 
-	Stop  int  // the call of the store at which the process stops for good; 0: none
-	After bool // when the call has been answered
+	point
+}
+
+// A point is where a process stops for good.
+type point struct {
+	Stop  int    // the call of the store, counted; 0: none
+	At    string // or by its name
+	After bool   // when the call has been answered
+
+	// Where two calls are under way at once, the other one by its name: it has
+	// been answered by then, or it is never sent.
+	Beside string
+	Held   bool
 }
 
 func (s settings) open() (core.Store, error) {
@@ -80,7 +94,7 @@ func newProcess(text json.RawMessage) (http.Handler, error) {
 	}
 	stopped := make(chan string, 1)
 	m, err := core.New(core.Config{
-		Store: wrap(store, &brake{at: s.Stop, after: s.After, stopped: stopped}), Secrets: []string{"one secret for all the processes of a test"},
+		Store: wrap(store, &brake{point: s.point, beside: make(chan struct{}), stopped: stopped}), Secrets: []string{"one secret for all the processes of a test"},
 		IdleTimeout: idle, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -105,27 +119,66 @@ func newProcess(text json.RawMessage) (http.Handler, error) {
 		user.Set(s, "bob")
 		return err
 	})
+	handle("/signin", func(s *core.Session, r *http.Request) error {
+		user.Set(s, "bob")
+		return s.SignIn(r.Context(), "bob")
+	})
 	handle("/destroy", func(s *core.Session, r *http.Request) error { return s.Destroy(r.Context()) })
+	mux.HandleFunc("/-/devices", func(w http.ResponseWriter, r *http.Request) {
+		n := 0
+		for _, err := range m.Sessions(r.Context(), "bob") {
+			if err != nil {
+				w.WriteHeader(core.HTTPStatus(err))
+				return
+			}
+			n++
+		}
+		_, _ = fmt.Fprint(w, n)
+	})
 	mux.HandleFunc("/-/stopped", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, <-stopped) })
 	return mux, nil
 }
 
 // A brake stops a process at a call of the store.
 type brake struct {
-	at, calls int // requests come one after the other
-	after     bool
-	stopped   chan<- string
+	point
+	mu      sync.Mutex
+	calls   int
+	beside  chan struct{} // closed when the call of that name has been answered
+	stopped chan<- string
 }
 
 func (b *brake) call(verb string, do func() error) error {
-	b.calls++
-	if b.calls != b.at {
+	if verb == b.Beside {
+		if b.Held {
+			select {}
+		}
+		defer close(b.beside)
 		return do()
 	}
-	if b.after {
+	if !b.here(verb) {
+		return do()
+	}
+	if b.After {
 		if err := do(); err != nil {
 			panic(fmt.Sprintf("%s: %v", verb, err))
 		}
+	}
+	b.stop(verb)
+	return nil
+}
+
+// here tells whether this is the call.
+func (b *brake) here(verb string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls++
+	return b.calls == b.Stop || verb == b.At
+}
+
+func (b *brake) stop(verb string) {
+	if b.Beside != "" && !b.Held {
+		<-b.beside
 	}
 	b.stopped <- verb
 	select {}
@@ -133,29 +186,37 @@ func (b *brake) call(verb string, do func() error) error {
 
 // wrap returns the store with a brake, and with the abilities that it has.
 func wrap(store core.Store, b *brake) core.Store {
-	s := braked{store, b}
+	s := braked{store, b, ""}
+	users := brakedUsers{s, braked{store.(core.UserIndexer).UserIndex(), b, "list "}}
 	if _, ok := store.(core.Replacer); ok {
-		return brakedReplacer{s}
+		return brakedReplacer{users}
 	}
-	return s
+	return users
 }
 
 type braked struct {
 	core.Store
 	brake *brake
+	of    string // what it stores; empty for sessions
 }
 
 func (s braked) Load(ctx context.Context, id string) (rec core.Record, err error) {
-	err = s.brake.call("load", func() (err error) { rec, err = s.Store.Load(ctx, id); return err })
+	_ = s.brake.call(s.of+"load", func() error {
+		rec, err = s.Store.Load(ctx, id)
+		if errors.Is(err, core.ErrNotFound) {
+			return nil // that is an answer, too
+		}
+		return err
+	})
 	return rec, err
 }
 
 func (s braked) Create(ctx context.Context, rec core.Record) error {
-	return s.brake.call("create", func() error { return s.Store.Create(ctx, rec) })
+	return s.brake.call(s.of+"create", func() error { return s.Store.Create(ctx, rec) })
 }
 
 func (s braked) Update(ctx context.Context, old, next core.Record) error {
-	return s.brake.call("update", func() error { return s.Store.Update(ctx, old, next) })
+	return s.brake.call(s.of+"update", func() error { return s.Store.Update(ctx, old, next) })
 }
 
 func (s braked) Touch(ctx context.Context, id string, ttl time.Duration) error {
@@ -163,14 +224,26 @@ func (s braked) Touch(ctx context.Context, id string, ttl time.Duration) error {
 }
 
 func (s braked) Delete(ctx context.Context, id string) error {
-	return s.brake.call("delete", func() error { return s.Store.Delete(ctx, id) })
+	return s.brake.call(s.of+"delete", func() error { return s.Store.Delete(ctx, id) })
 }
 
-type brakedReplacer struct{ braked }
+type brakedUsers struct {
+	braked
+	lists core.Store
+}
+
+func (s brakedUsers) UserIndex() core.Store { return s.lists }
+
+func (s brakedUsers) Inspect(ctx context.Context, ids []string) (found []core.Record, err error) {
+	err = s.brake.call("inspect", func() (err error) { found, err = s.Store.(core.UserIndexer).Inspect(ctx, ids); return err })
+	return found, err
+}
+
+type brakedReplacer struct{ brakedUsers }
 
 func (s brakedReplacer) Replace(ctx context.Context, old, retired, next core.Record) error {
 	b := s.brake
-	if b.at == b.calls+1 && b.after { // where records live apart, this is no call
+	if b.Stop == b.calls+1 && b.After { // where records live apart, this is no call
 		err := s.Store.(core.Replacer).Replace(ctx, old, retired, next)
 		if err != nil {
 			return err
@@ -226,7 +299,7 @@ type place struct {
 	store interface {
 		core.Store
 		core.Lister
-		core.Clearer
+		core.UserIndexer
 	}
 	lives func(t *testing.T) []time.Duration // that the records have yet
 }
@@ -301,45 +374,91 @@ func (p *place) stored(t *testing.T) (live, retired int) {
 
 const intact = "loaded 7 ann"
 
+// points are where a login stops: it makes two calls at once, twice. Whether the
+// user has a list decides what the last but one is.
+func points(listed bool) (all []point) {
+	change := "list create"
+	if listed {
+		change = "list update"
+	}
+	for _, after := range []bool{false, true} {
+		all = append(all, point{At: "load", After: after})
+		for _, two := range [][2]string{{"create", "list load"}, {change, "update"}} {
+			for _, held := range []bool{false, true} {
+				all = append(all, point{At: two[0], Beside: two[1], After: after, Held: held}, point{At: two[1], Beside: two[0], After: after, Held: held})
+			}
+		}
+	}
+	return all
+}
+
+// sums are what came of all crashes.
+type sums struct{ points, undone, orphans int }
+
+func (n *sums) add(orphan, done bool) {
+	n.points++
+	if orphan {
+		n.orphans++
+	}
+	if !done {
+		n.undone++
+	}
+}
+
 // crash kills a process at every call of every verb.
 func crash(t *testing.T, p *place) {
 	well := process.Start(t, p.settings)
-	points, orphans, undone := 0, 0, 0
+	var n sums
 	for _, verb := range []string{"renew", "regenerate", "destroy"} {
 		for stop, more := 1, true; more; stop++ {
 			for _, after := range []bool{false, true} {
-				s := p.settings
-				s.Stop, s.After = stop, after
-				at, orphan, done := p.crashAt(t, well, verb, s)
+				at, orphan, done := p.crashAt(t, well, verb, false, point{Stop: stop, After: after})
 				if at == "" { // it came to its end
 					more = false
 					continue
 				}
-				points++
-				if orphan {
-					orphans++
-				}
-				if !done {
-					undone++
-				}
+				n.add(orphan, done)
 			}
 		}
 	}
-	t.Logf("killed at %d points: %d times it had not been done, %d records were left whose id nobody has, no session was lost and none was doubled", points, undone, orphans)
-	if points < 8 {
-		t.Errorf("killed at %d points only", points)
+	if n.points < 8 {
+		t.Errorf("killed at %d points only", n.points)
 	}
+	for _, listed := range []bool{false, true} {
+		for _, stop := range append(points(listed), point{}) {
+			at, orphan, done := p.crashAt(t, well, "signin", listed, stop)
+			if at != stop.At {
+				t.Errorf("a login stopped at %q, want %q", at, stop.At)
+			}
+			if at != "" {
+				n.add(orphan, done)
+			}
+		}
+	}
+	t.Logf("killed at %d points: %d times it had not been done, %d records were left whose id nobody has, no session was lost and none was doubled", n.points, n.undone, n.orphans)
 }
 
+var doneBody = map[string]string{"renew": "loaded 7 bob", "signin": "loaded 7 bob", "regenerate": "loaded 0 bob", "destroy": "new 0 "}
+
 // crashAt kills a process at a call, and tells at which, whether it left a
-// record whose id nobody has, and whether the verb was done.
-func (p *place) crashAt(t *testing.T, well *process.Process, verb string, s settings) (at string, orphan, done bool) {
+// record whose id nobody has, and whether the verb was done. Where listed is set,
+// bob has another session.
+func (p *place) crashAt(t *testing.T, well *process.Process, verb string, listed bool, stop point) (at string, orphan, done bool) {
 	t.Helper()
-	if err := p.store.Clear(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, part := range []core.Store{p.store, p.store.UserIndex()} {
+		if err := part.(core.Clearer).Clear(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others, other := 0, new(browser)
+	if listed {
+		others = 1
+		other.expect(t, well.URL+"/signin", "new 0 bob")
 	}
 	b := new(browser)
 	b.expect(t, well.URL+"/begin", "new 7 ann")
+	s := p.settings
+	s.point = stop
 	victim := process.Start(t, s)
 	answered := make(chan error, 1)
 	asked := *b
@@ -364,7 +483,8 @@ func (p *place) crashAt(t *testing.T, well *process.Process, verb string, s sett
 		victim.Kill(t) // when it had answered: what it acknowledged is so
 		<-stopped
 		b.expect(t, well.URL+"/read", "unknown or expired 0 ")
-		asked.expect(t, well.URL+"/read", map[string]string{"renew": "loaded 7 bob", "regenerate": "loaded 0 bob", "destroy": "new 0 "}[verb])
+		asked.expect(t, well.URL+"/read", doneBody[verb])
+		p.devices(t, well, verb, others)
 		return "", false, true
 	}
 	victim.Kill(t)
@@ -373,6 +493,7 @@ func (p *place) crashAt(t *testing.T, well *process.Process, verb string, s sett
 	}
 
 	live, retired := p.stored(t)
+	live -= others
 	status, body, err := b.ask(well.URL + "/read")
 	works := err == nil && status == http.StatusOK && body == intact
 	done = !works
@@ -402,14 +523,27 @@ func (p *place) crashAt(t *testing.T, well *process.Process, verb string, s sett
 			t.Errorf("a record lives for another %v, want at most %v", life, idle)
 		}
 	}
+	if listed {
+		other.expect(t, well.URL+"/read", "loaded 0 bob")
+	}
 	if works { // nothing stands in the way of doing it again
 		old := *b
 		if status, _, err := b.ask(well.URL + "/" + verb); err != nil || status != http.StatusOK {
 			t.Errorf("%s after the crash: %d, %v", verb, status, err)
 		}
 		old.expect(t, well.URL+"/read", "unknown or expired 0 ")
-		b.expect(t, well.URL+"/read", map[string]string{"renew": "loaded 7 bob", "regenerate": "loaded 0 bob", "destroy": "new 0 "}[verb])
+		b.expect(t, well.URL+"/read", doneBody[verb])
+		p.devices(t, well, verb, others)
 	}
-	t.Logf("%s, killed %s %s: done %v, orphan %v", verb, map[bool]string{true: "after", false: "before"}[s.After], at, done, orphan)
+	t.Logf("%s, killed %s %s: done %v, orphan %v", verb, map[bool]string{true: "after", false: "before"}[stop.After], at, done, orphan)
 	return at, orphan, done
+}
+
+// devices checks how many sessions bob has by his list: one that a crash left is
+// none of its own.
+func (p *place) devices(t *testing.T, well *process.Process, verb string, others int) {
+	t.Helper()
+	if verb == "signin" {
+		new(browser).expect(t, well.URL+"/-/devices", strconv.Itoa(1+others))
+	}
 }
