@@ -285,6 +285,102 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
+// The law: whatever the list of a user holds, a look at it costs bounded memory and
+// shows sessions of that user alone; a sign-in succeeds, or says that there are too
+// many sessions or that they were revoked; and afterwards all that can be listed can
+// be ended.
+func FuzzUserList(f *testing.F) {
+	const adas, bobs = "the-id-of-the-session-of-ada", "the-id-of-the-session-of-bob"
+	const meta = `"__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8"}}`
+	for _, seed := range []string{
+		`{"sessions":[{"key":"` + adas + `","handle":"h","until":4102444800000}],` + meta,
+		`{"sessions":[{"key":"` + bobs + `","handle":"h","until":4102444800000},{"key":"` + adas + `","handle":"h","until":1}],` + meta,
+		`{"mark":"m","revoked":1763715600000000000,"kept":9223372036854775807,"sessions":[{"key":"` + adas + `","handle":"h","until":9223372036854775807,"state":1}],` + meta,
+		`{"revoked":-9223372036854775808,"kept":-1,"sessions":[{"key":"","handle":"","until":-1,"state":2},{"until":4102444800000,"state":255}],` + meta,
+		`{"sessions":[{},{},{}],` + meta, `{"sessions":null,` + meta, `{"sessions":[],"sessions":7,` + meta, `{"sessions":[{"state":256}],` + meta,
+		`{"sessions":[` + strings.Repeat(`{"key":"`+adas+`","handle":"h","until":4102444800000},`, 40) + `{}],` + meta,
+		`{"sessions":[]}`, `{}`, `[]`, ``, `null`, `{"sessions":`, `{"__cloakroom":{}}`, `{"__sealed":"0123456789abcdef.AAAA"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var (
+			store = newUserStore()
+			ids   = []string{adas, bobs, "the-id-of-another-session"}
+		)
+		m := hostile(t, store, func(c *core.Config) {
+			c.GenerateID = func(*http.Request) (string, error) {
+				id := ids[0]
+				ids = ids[1:]
+				return id, nil
+			}
+		})
+		enter := func(user string) (line string, err error) {
+			s := load(t, m, "")
+			if err := s.SignIn(t.Context(), user, "as "+user); err != nil {
+				t.Fatal(err)
+			}
+			return m.Commit(t.Context(), s, true)
+		}
+		if _, err := enter("ada"); err != nil {
+			t.Fatal(err)
+		}
+		list := store.index.(*mapstore.Store).Records()[0]
+		if err := store.index.Update(t.Context(), list, core.Record{ID: list.ID, Data: data, TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := enter("bob"); err != nil {
+			t.Fatal(err)
+		}
+
+		look := func() error {
+			for info, err := range m.Sessions(t.Context(), "ada") {
+				if err != nil {
+					return err
+				}
+				if !slices.Equal(info.Methods, []string{"as ada"}) {
+					t.Errorf("%q: a session is listed that is not of the user: %+v", data, info)
+				}
+			}
+			return nil
+		}
+		var err error
+		if cost, most := allocated(func() { err = look() }), roughly+1000*len(data); cost > most {
+			t.Errorf("%d bytes of a list cost %d bytes, want at most %d", len(data), cost, most)
+		}
+		readable := err == nil
+		if err != nil && !errors.Is(err, core.ErrUndecodable) && !errors.Is(err, core.ErrUnknownSealKey) {
+			t.Errorf("%q: %v", data, err)
+		}
+		line, err := enter("ada")
+		switch {
+		case err == nil && load(t, m, valueOf(t, line)).User() != "ada":
+			t.Errorf("%q: the sign-in did not make a session", data)
+		case err != nil && (!readable || !errors.Is(err, core.ErrTooManySessions) && !errors.Is(err, core.ErrRevoked)):
+			if !errors.Is(err, core.ErrUnknownSealKey) {
+				t.Errorf("%q: the sign-in fails: %v", data, err)
+			}
+			return
+		}
+		if err := m.RevokeUser(t.Context(), "ada"); err != nil {
+			t.Errorf("%q: RevokeUser: %v", data, err)
+		}
+		if all, err := walk(m.Sessions(t.Context(), "ada")); err != nil || len(all) > 0 || line != "" && load(t, m, valueOf(t, line)).User() != "" {
+			t.Errorf("%q: %d sessions live on, %v", data, len(all), err)
+		}
+	})
+}
+
+// valueOf returns the value of a cookie that is set.
+func valueOf(t *testing.T, line string) string {
+	t.Helper()
+	cookie, err := http.ParseSetCookie(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cookie.Value
+}
+
 // The law: flashes that another program stored are read as encoding/json reads
 // them, each is shown once, and what has another shape fails the commit that
 // would add to it, and nothing else.
