@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -488,6 +489,103 @@ func FuzzForwardedHeaders(f *testing.F) {
 			t.Errorf("%q: %q from %q: secure is %v, want %v", name, value, peer, got, want)
 		}
 	})
+}
+
+// The law: what is kept of where a client is, is the network of the peer, or of the
+// last hop that a trusted peer names and that is none of our proxies; never all of
+// an address.
+func FuzzNetwork(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"198.51.100.7", "192.0.2.1:1"},
+		{"198.51.100.7, 192.0.2.9", "192.0.2.1:1"},
+		{"10.0.0.1,203.0.113.5,192.0.2.9,192.0.2.8", "192.0.2.1:1"},
+		{"198.51.100.7", "203.0.113.9:1"},
+		{"", "[2001:db9::1%eth0]:1"},
+		{"2001:db9:1:2:3:4:5:6", "[2001:db8::1]:1"},
+		{"::ffff:198.51.100.7", "192.0.2.1:1"},
+		{"unknown", "192.0.2.1:1"},
+		{"[2001:db9::1]:80", "192.0.2.1:1"},
+		{",,,", "192.0.2.1:1"},
+		{"x", "@"},
+		{"x", ""},
+		{"1.2.3.4", "[::1%25x]"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	m := &Manager{cfg: Config{
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+		Logger:         slog.New(slog.DiscardHandler),
+	}}
+	f.Fuzz(func(t *testing.T, forwarded, peer string) {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.RemoteAddr = peer
+		alone := m.networkOf(r)
+		r.Header.Set("X-Forwarded-For", forwarded)
+		got := m.networkOf(r)
+		if !m.trusts(peer) && got != alone {
+			t.Errorf("%q is believed from %q: %q, without it %q", forwarded, peer, got, alone)
+		}
+		r.Header["X-Forwarded-For"] = []string{"203.0.113.77, " + forwarded}
+		if last := strings.TrimSpace(forwarded[strings.LastIndexByte(forwarded, ',')+1:]); got != "" && m.networkOf(r) != got && m.trusts(net.JoinHostPort(last, "1")) == false {
+			t.Errorf("what comes before %q changes %q to %q", forwarded, got, m.networkOf(r))
+		}
+		if got == "" {
+			return
+		}
+		prefix, err := netip.ParsePrefix(got)
+		if err != nil || prefix != prefix.Masked() || prefix.Addr().Zone() != "" || prefix.Bits() != map[bool]int{true: 24, false: 48}[prefix.Addr().Is4()] {
+			t.Errorf("%q from %q: the network is %q", forwarded, peer, got)
+		}
+	})
+}
+
+// The law: a name that is put at Config.UserKey is read there again, nothing beside
+// it is lost, and a value that means the same is left as it is.
+func FuzzUserKey(f *testing.F) {
+	for _, seed := range []string{
+		``, `null`, `"ada"`, `7`, `{}`, `{"user":"ada"}`, `{"user":{"id":7,"name":"x"},"a":[1]}`, `{"user":{"id":"ada","id":"bob"}}`, `{"user":[]}`, `[{"user":1}]`,
+		`{"\u0075ser":{"id":"\ud800"}}`, `{"user":{"id":-0}}`, `{"user":{"id":1e3}}`, `{"user":{"id":99999999999999999999}}`,
+	} {
+		f.Add([]byte(seed), "ada", 2)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, user string, depth int) {
+		if !validUser(user) || depth < 0 || depth > 2 || len(raw) > 0 && !json.Valid(raw) {
+			return
+		}
+		path := []string{"user", "id"}[:depth]
+		before := textAt(raw, path)
+		if before != "" && !validUser(before) {
+			t.Errorf("%q has %q, which is no name", raw, before)
+		}
+		next, err := withText(raw, path, user)
+		if err != nil || textAt(next, path) != user {
+			t.Fatalf("%q with %q at %q: %q, %v", raw, user, path, next, err)
+		}
+		if before == user && !bytes.Equal(next, raw) {
+			t.Errorf("%q says %q already and became %q", raw, user, next)
+		}
+		var was, is map[string]json.RawMessage
+		if depth > 0 && json.Unmarshal(raw, &was) == nil && json.Unmarshal(next, &is) == nil {
+			for name, value := range was {
+				if name != "user" && !same(is[name], value) {
+					t.Errorf("%q with %q at %q lost %q: %q", raw, user, path, name, next)
+				}
+			}
+		}
+	})
+}
+
+// same tells whether two JSON values are, however they are written.
+func same(a, b json.RawMessage) bool {
+	var values [2]any
+	for i, raw := range []json.RawMessage{a, b} {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber()
+		if d.Decode(&values[i]) != nil {
+			return false
+		}
+	}
+	return reflect.DeepEqual(values[0], values[1])
 }
 
 // The law: a session is found below the cookie's path as browsers match it (RFC
