@@ -137,33 +137,16 @@ func (s all) Replace(ctx context.Context, old, retired, next core.Record) error 
 	return s.c.call(ctx, "replace", func(ctx context.Context) error { return s.c.Replace(ctx, old, retired, next) })
 }
 
-// TestFaultMatrix does every fault to every verb. What cannot be sent again by
-// core, a load and an extension, fails its request: there is no client here that
-// would send it again.
+// TestFaultMatrix does every fault to every verb.
 func TestFaultMatrix(t *testing.T) {
-	left := promises.Left
-	common := []promises.Trouble{
-		{Name: "load", Begin: "/count", Path: "/read", Command: "load", Status: 503, Me: "user=", Count: "1", Live: 1, Before: left("1", 1, 0), After: left("1", 1, 0)},
-		{Name: "load, in the handler", Begin: "/count", Path: "/reload", Command: "load", Nth: 1, Status: 503, Me: "user=", Count: "1", Live: 1, Before: left("1", 1, 0), After: left("1", 1, 0)},
-		{Name: "create", Path: "/count", Command: "create", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: left("0", 0, 0), After: left("0", 1, 0)},
-		{Name: "update", Begin: "/count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: left("1", 1, 0), After: left("2", 1, 0)},
-		{Name: "delete", Begin: "/count", Path: "/leave", Command: "delete", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: left("1", 1, 0), After: left("0", 0, 0)},
-		{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "touch", Status: 503, Me: "user=", Count: "1", Live: 1, Before: left("1", 1, 0), After: left("1", 1, 0)},
-	}
 	for _, tt := range []struct {
-		name     string
-		through  func(*calls) core.Store
-		troubles []promises.Trouble
+		subject promises.Subject
+		through func(*calls) core.Store
 	}{
-		{"all abilities", func(c *calls) core.Store { return all{five{c}} }, []promises.Trouble{
-			{Name: "replace", Begin: "/count", Path: "/login?user=ann", Command: "replace", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: left("1", 1, 0), After: left("0", 1, 1)},
-		}},
-		{"five verbs", func(c *calls) core.Store { return five{c} }, []promises.Trouble{
-			{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "create", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: left("1", 1, 0), After: left("1", 2, 0)},
-			{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "update", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: left("1", 2, 0), After: left("0", 1, 1), Refused: left("1", 1, 0)},
-		}},
+		{promises.Memory, func(c *calls) core.Store { return all{five{c}} }},
+		{promises.MemoryOfFive, func(c *calls) core.Store { return five{c} }},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.subject.Name, func(t *testing.T) {
 			t.Parallel()
 			promises.Matrix(t, func(t *testing.T) *promises.Network {
 				c := &calls{Store: memorystore.New()}
@@ -173,7 +156,7 @@ func TestFaultMatrix(t *testing.T) {
 					}
 				})
 				return &promises.Network{Proxy: c, Through: tt.through(c), Direct: c.Store}
-			}, append(common[:len(common):len(common)], tt.troubles...))
+			}, tt.subject)
 		})
 	}
 }

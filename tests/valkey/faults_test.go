@@ -30,37 +30,15 @@ func newNetwork(t *testing.T, cluster bool, options valkeystore.Options) *promis
 	return n
 }
 
-var troubles = map[bool][]promises.Trouble{
-	false: {
-		{Name: "load", Begin: "/count", Path: "/read", Command: "GET", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-		{Name: "load, in the handler", Begin: "/count", Path: "/reload", Command: "GET", Nth: 1, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-		{Name: "create", Path: "/count", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
-		{Name: "update", Begin: "/count", Path: "/count", Command: "SET", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
-		{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "EVALSHA", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
-		{Name: "replace", Begin: "/count", Path: "/login?user=ann", Command: "EVALSHA", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("0", 1, 1)},
-		{Name: "delete", Begin: "/count", Path: "/leave", Command: "DEL", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: promises.Left("1", 1, 0), After: promises.Left("0", 0, 0)},
-		{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "PEXPIRE", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-	},
-	true: { // in a cluster
-		{Name: "load", Begin: "/count", Path: "/read", Command: "GET", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-		{Name: "create", Path: "/count", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("0", 0, 0), After: promises.Left("0", 1, 0)},
-		{Name: "delete", Begin: "/count", Path: "/leave", Command: "DEL", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: promises.Left("1", 1, 0), After: promises.Left("0", 0, 0)},
-		{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "PEXPIRE", Status: 200, Me: "user=", Count: "1", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 1, 0)},
-		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 1, 0), After: promises.Left("1", 2, 0)},
-		{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "SET", Nth: 1, Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: promises.Left("1", 2, 0), After: promises.Left("0", 1, 1), Refused: promises.Left("1", 1, 0)},
-		{Name: "update", Begin: "/count", Path: "/count", Command: "SET", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: promises.Left("1", 1, 0), After: promises.Left("2", 1, 0)},
-	},
-}
-
 // TestFaultMatrix does every fault to every command of the store.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
-	promises.Matrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, false, valkeystore.Options{}) }, troubles[false])
+	promises.Matrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, false, valkeystore.Options{}) }, promises.Valkey)
 }
 
 func TestFaultMatrixCluster(t *testing.T) {
 	t.Parallel()
-	promises.Matrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, true, valkeystore.Options{}) }, troubles[true])
+	promises.Matrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, true, valkeystore.Options{}) }, promises.ValkeyCluster)
 }
 
 func TestExactlyOnce(t *testing.T) {

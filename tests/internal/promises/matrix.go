@@ -52,6 +52,7 @@ var faults = []fault{
 
 const (
 	ample   = 5 * time.Second        // for the store, where it is to get over a fault
+	busy    = servers.Patience / 6   // what a machine that is busy may take longer
 	delay   = 100 * time.Millisecond // of what is slow
 	healsIn = 250 * time.Millisecond
 )
@@ -59,21 +60,21 @@ const (
 // Matrix does every fault to every command, each command on a network of its own,
 // and checks for each of them what the client is answered, what is stored, and how
 // long it took. It prints what came of it.
-func Matrix(t *testing.T, open func(t *testing.T) *Network, troubles []Trouble) {
+func Matrix(t *testing.T, open func(t *testing.T) *Network, of Subject) {
 	var (
 		mu    sync.Mutex
 		cells = make(map[string]string)
 	)
 	t.Run("of", func(t *testing.T) {
-		for _, tr := range troubles {
+		for _, tr := range of.Troubles {
 			t.Run(tr.Name, func(t *testing.T) {
 				t.Parallel()
 				n := open(t)
 				n.Proxy.On(n.ask)
-				row := func(timeout time.Duration, of func(kind) bool) {
+				row := func(timeout time.Duration, chosen func(kind) bool) {
 					n.serve(t, timeout)
 					for _, f := range faults {
-						if !of(f.kind) || f.kind == late && !tr.Write && !tr.Again {
+						if !chosen(f.kind) || !f.fits(tr) {
 							continue
 						}
 						t.Run(f.name, func(t *testing.T) {
@@ -95,13 +96,13 @@ func Matrix(t *testing.T, open func(t *testing.T) *Network, troubles []Trouble) 
 	for _, f := range faults {
 		fmt.Fprintf(&table, " %-15s", f.name)
 	}
-	for _, tr := range troubles {
+	for _, tr := range of.Troubles {
 		fmt.Fprintf(&table, "\n%-26s", tr.Name)
 		for _, f := range faults {
 			fmt.Fprintf(&table, " %-15s", cells[tr.Name+", "+f.name])
 		}
 	}
-	t.Logf("%d faults of %d commands, %d in all: the answer, and when\n%s", len(faults), len(troubles), len(cells), table.String())
+	t.Logf("%d faults of %d commands, %d in all: the answer, and when\n%s", len(faults), len(of.Troubles), len(cells), table.String())
 }
 
 // cell makes a fault happen to a command.
@@ -114,15 +115,7 @@ func (n *Network) cell(tr Trouble, f fault) string {
 			// fail before it sends the command.
 			continue
 		}
-		switch gaveUp := a.Refused(http.StatusServiceUnavailable); {
-		case f.kind >= silent:
-			n.failed(tr, f, b, a, took)
-		case gaveUp && (f.kind == healing || tr.Again && f.kind != slow):
-			// Nobody could be reached in time; a logout is tried twice.
-			n.failed(tr, f, b, a, took)
-		default:
-			n.succeeded(tr, f, b, a, took)
-		}
+		n.became(tr, f, b, a, took)
 		return fmt.Sprintf("%d %6.1f ms", a.Status, float64(took.Microseconds())/1000)
 	}
 	n.t.Fatalf("%s: no %s was sent", tr.Path, tr.Command)
@@ -189,62 +182,79 @@ func (n *Network) strike(tr Trouble, f fault) (b *Browser, a Answer, took time.D
 	return b, a, took, struck
 }
 
-// succeeded checks that the request was answered as if nothing had happened,
-// exactly once. Where the store cannot find out what became of it, such as of an
-// extension, the answer is 503.
-func (n *Network) succeeded(tr Trouble, f fault, b *Browser, a Answer, took time.Duration) {
-	n.t.Helper()
-	status, least := tr.Status, time.Duration(0)
-	if f.kind == slow {
-		status, least = http.StatusOK, delay
-	}
-	if f.kind == healing && a.Status == http.StatusOK { // the client waited for that
-		status = http.StatusOK
-	}
-	if a.Err != nil || a.Status != status {
-		n.t.Errorf("%s: %v (%v), want %d", tr.Path, a, n.last(), status)
-		return
-	}
-	if took < least || took > ample-time.Second {
-		n.t.Errorf("%s took %v, want %v to %v", tr.Path, took, least, ample-time.Second)
-	}
-	if f.kind == late && tr.Creates {
-		tr.Live++ // nobody has its id
-	}
-	b.Expect(n.t, n.url+"/me", tr.Me)
-	b.Expect(n.t, n.url+"/read", tr.Count)
-	n.holds(State{tr.Count, tr.Live, tr.Retired})
+// fits tells whether a fault can happen to a command: what only reads is not
+// sent late.
+func (f fault) fits(tr Trouble) bool { return f.kind != late || tr.Write || tr.Again }
+
+// A fate is what may become of a request: what the client is answered, what is
+// stored then, and how long that takes.
+type fate struct {
+	status      int
+	stored      State
+	least, most time.Duration
 }
 
-// failed checks that the answer is 503, within the time for the store, and that
-// what is stored is one of two things.
-func (n *Network) failed(tr Trouble, f fault, b *Browser, a Answer, took time.Duration) {
-	n.t.Helper()
-	want := tr.Before
+// fates returns what may become of a request, one for each answer that there may
+// be. The matrix checks these, and docs/reliability.md shows them.
+func fates(tr Trouble, f fault) []fate {
+	done := fate{tr.Status, State{tr.Count, tr.Live, tr.Retired}, 0, ample - time.Second}
+	if f.kind == late && tr.Creates {
+		done.stored.Live++ // nobody has its id
+	}
+	failed := fate{http.StatusServiceUnavailable, tr.Before, 0, ample}
 	switch f.wire {
 	case faultproxy.StallAfter, faultproxy.CutAfter, faultproxy.ResetAfter, faultproxy.Truncate, faultproxy.Garbage, faultproxy.Late:
-		want = tr.After
+		failed.stored = tr.After
 	case faultproxy.RefusedBefore:
 		if tr.Refused != (State{}) {
-			want = tr.Refused
+			failed.stored = tr.Refused
 		}
 	}
-	if tr.Again && a.Err == nil && a.Status == http.StatusOK {
-		want = State{"0", 0, 0}
-	} else if !a.Refused(http.StatusServiceUnavailable) {
-		n.t.Errorf("%s: %v (%v), want 503, no cookie", tr.Path, a, n.last())
-	}
-	least, most := time.Duration(0), ample
 	switch f.kind {
+	case slow:
+		done.status, done.least = http.StatusOK, delay
+		return []fate{done}
 	case silent: // the load and the commit have that time each
-		least, most = silence/2, 2*silence
+		failed.least, failed.most = silence/2, 2*silence
 	case down:
-		most = 2 * silence
+		failed.most = 2 * silence
 	case refused:
-		most = time.Second // at once
+		failed.most = time.Second // at once
+	default:
+		if !tr.Again { // where the store cannot find out what became of it, such as of an extension, the answer is 503
+			return []fate{done}
+		}
+		return []fate{done, failed} // a logout is tried twice
 	}
-	if took < least || took > most+servers.Patience/6 {
-		n.t.Errorf("%s took %v, want %v to %v", tr.Path, took, least, most)
+	if tr.Again {
+		return []fate{{http.StatusOK, State{"0", 0, 0}, failed.least, failed.most}, failed}
+	}
+	return []fate{failed}
+}
+
+// became checks that what became of a request is one of its fates.
+func (n *Network) became(tr Trouble, f fault, b *Browser, a Answer, took time.Duration) {
+	n.t.Helper()
+	var is *fate
+	var want []int
+	for _, may := range fates(tr, f) {
+		want = append(want, may.status)
+		if a.Err == nil && a.Status == may.status {
+			is = &may
+		}
+	}
+	if is == nil || is.status != http.StatusOK && !a.Refused(is.status) {
+		n.t.Errorf("%s: %v (%v), want %d; no cookie with 503", tr.Path, a, n.last(), want)
+		return
+	}
+	if took < is.least || took > is.most+busy {
+		n.t.Errorf("%s took %v, want %v to %v", tr.Path, took, is.least, is.most)
+	}
+	n.holds(is.stored)
+	if is.status == http.StatusOK {
+		b.Expect(n.t, n.url+"/me", tr.Me)
+		b.Expect(n.t, n.url+"/read", is.stored.Count)
+		return
 	}
 	switch err := n.last(); {
 	case f.kind == silent && tr.Write && !errors.Is(err, core.ErrUnknownOutcome):
@@ -252,9 +262,8 @@ func (n *Network) failed(tr Trouble, f fault, b *Browser, a Answer, took time.Du
 	case f.kind == refused && errors.Is(err, core.ErrUnknownOutcome):
 		n.t.Errorf("%s failed with %v, want what the server says", tr.Path, err)
 	}
-	n.holds(want)
 	n.Proxy.Cut() // what hangs
-	Eventually(n.t, "the app is well again", func() bool { return b.As().Get(n.url + "/read").Says(want.Count) })
+	Eventually(n.t, "the app is well again", func() bool { return b.As().Get(n.url + "/read").Says(is.stored.Count) })
 }
 
 // holds checks what is stored.
