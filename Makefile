@@ -62,8 +62,9 @@ api: ## write the exported API down in api/
 api-check: ## tell whether the exported API differs from api/
 	@go run ./tests/apilist
 
-docs: ## write docs/security.md from the tests
+docs: ## write docs/security.md, and the table in docs/reliability.md, from the tests
 	@go run ./tests/standards -write
+	@go run ./tests/reliability -write
 
 cover: ## statement coverage of core, which must not fall below 90%
 	@scripts/cover.sh $(MIN_COVERAGE)

@@ -201,7 +201,7 @@ func fates(tr Trouble, f fault) []fate {
 	if f.kind == late && tr.Creates {
 		done.stored.Live++ // nobody has its id
 	}
-	failed := fate{http.StatusServiceUnavailable, tr.Before, 0, ample}
+	failed := fate{http.StatusServiceUnavailable, tr.Before, 0, ample - time.Second}
 	switch f.wire {
 	case faultproxy.StallAfter, faultproxy.CutAfter, faultproxy.ResetAfter, faultproxy.Truncate, faultproxy.Garbage, faultproxy.Late:
 		failed.stored = tr.After
