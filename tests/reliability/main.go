@@ -72,7 +72,7 @@ func withMatrix(text string) (string, error) {
 }
 
 var (
-	link = regexp.MustCompile("\\[([^\\]]+)\\]\\(([^)#]+)[^)]*\\)")
+	link = regexp.MustCompile(`\[([^\]]+)\]\(([^)#]+)[^)]*\)`)
 	name = regexp.MustCompile("^`((?:Test|Fuzz)\\w*)`$")
 )
 
