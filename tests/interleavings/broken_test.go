@@ -166,7 +166,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 				return b
 			}
 			orders, found := 0, ""
-			s := setting{full, 2, recent}
+			s := setting{kind: full, processes: 2}
 			if name == "a touch does nothing" {
 				s.timing = due
 			}

@@ -79,30 +79,31 @@ func (g *gate) do(s *stop) {
 type gated struct {
 	core.Store
 	gate *gate
+	of   string // what it stores; empty for sessions
 }
 
 func (s gated) Load(ctx context.Context, id string) (core.Record, error) {
-	defer s.gate.wait(ctx, "load", nil)()
+	defer s.gate.wait(ctx, s.of+"load", nil)()
 	return s.Store.Load(ctx, id)
 }
 
 func (s gated) Create(ctx context.Context, rec core.Record) error {
-	defer s.gate.wait(ctx, "create", nil)()
+	defer s.gate.wait(ctx, s.of+"create", nil)()
 	return s.Store.Create(ctx, rec)
 }
 
 func (s gated) Update(ctx context.Context, old, next core.Record) error {
-	defer s.gate.wait(ctx, "update", nil)()
+	defer s.gate.wait(ctx, s.of+"update", nil)()
 	return s.Store.Update(ctx, old, next)
 }
 
 func (s gated) Touch(ctx context.Context, id string, ttl time.Duration) error {
-	defer s.gate.wait(ctx, "touch", nil)()
+	defer s.gate.wait(ctx, s.of+"touch", nil)()
 	return s.Store.Touch(ctx, id, ttl)
 }
 
 func (s gated) Delete(ctx context.Context, id string) error {
-	defer s.gate.wait(ctx, "delete", nil)()
+	defer s.gate.wait(ctx, s.of+"delete", nil)()
 	return s.Store.Delete(ctx, id)
 }
 
@@ -110,7 +111,7 @@ func (s gated) Delete(ctx context.Context, id string) error {
 type loading struct{ gated }
 
 func (s loading) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
-	defer s.gate.wait(ctx, "update", nil)()
+	defer s.gate.wait(ctx, s.of+"update", nil)()
 	return s.Store.(core.UpdateLoader).UpdateOrLoad(ctx, old, next)
 }
 
@@ -119,7 +120,7 @@ func (s loading) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.
 type replacing struct{ loading }
 
 func (s replacing) Replace(ctx context.Context, old, retired, next core.Record) error {
-	defer s.gate.wait(ctx, "replace", nil)()
+	defer s.gate.wait(ctx, s.of+"replace", nil)()
 	return s.Store.(core.Replacer).Replace(ctx, old, retired, next)
 }
 
@@ -134,8 +135,10 @@ const (
 
 func (k kind) String() string { return [...]string{"full", "plain", "apart"}[k] }
 
-func (k kind) wrap(store core.Store, g *gate) core.Store {
-	one := gated{store, g}
+func (k kind) wrap(store core.Store, g *gate) core.Store { return k.wrapped(store, g, "") }
+
+func (k kind) wrapped(store core.Store, g *gate, of string) core.Store {
+	one := gated{store, g, of}
 	switch k {
 	case plain:
 		return one
@@ -143,6 +146,42 @@ func (k kind) wrap(store core.Store, g *gate) core.Store {
 		return loading{one}
 	}
 	return replacing{loading{one}}
+}
+
+// withLists returns such a store that keeps the lists of users as well.
+func (k kind) withLists(store store, g *gate) core.Store {
+	l := lists{store.(core.UserIndexer), g, k.wrapped(store.(core.UserIndexer).UserIndex(), g, "list ")}
+	switch s := k.wrap(store, g).(type) {
+	case gated:
+		return struct {
+			gated
+			lists
+		}{s, l}
+	case loading:
+		return struct {
+			loading
+			lists
+		}{s, l}
+	default:
+		return struct {
+			replacing
+			lists
+		}{s.(replacing), l}
+	}
+}
+
+// lists is what a store that keeps them can do besides.
+type lists struct {
+	inner core.UserIndexer
+	gates *gate
+	index core.Store
+}
+
+func (l lists) UserIndex() core.Store { return l.index }
+
+func (l lists) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+	defer l.gates.wait(ctx, "inspect", nil)()
+	return l.inner.Inspect(ctx, ids)
 }
 
 // A choice is one that a schedule makes: which of several things comes next.

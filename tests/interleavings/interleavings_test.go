@@ -170,7 +170,7 @@ func every() (all []setting) {
 	for _, timing := range []timing{recent, due, unknown} {
 		for _, kind := range []kind{full, plain, apart} {
 			for processes := range 2 {
-				all = append(all, setting{kind, 1 + processes, timing})
+				all = append(all, setting{kind: kind, processes: 1 + processes, timing: timing})
 			}
 		}
 	}

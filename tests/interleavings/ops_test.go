@@ -15,7 +15,11 @@ const (
 	key2    core.Key[string] = "key2"
 	user    core.Key[string] = "user"
 	ticket  core.Key[string] = "ticket"
+	old     core.Key[string] = "old"
 )
+
+// ann is who signs in.
+const ann = "ann"
 
 // A handle is what a handler does; it returns the body, or what failed.
 type handle func(ctx context.Context, s *core.Session, who int) (body any, err error)
@@ -28,6 +32,7 @@ type op struct {
 	outside func(c *cast, ctx context.Context) error // in place of handle
 	expires bool                                     // in place of both: time passes
 	late    bool                                     // it was sent before the browser had a cookie
+	ends    bool                                     // it ends all sessions of ann, or all others: see judgeEnd
 	spec    []step
 }
 
@@ -109,6 +114,14 @@ var ops = []op{
 		handle: func(_ context.Context, s *core.Session, who int) (any, error) {
 			user.Set(s, name(who))
 			return "ok", s.Renew()
+		},
+		spec: []step{start, look, renews(true), arrive},
+	},
+	{
+		name: "sign in",
+		handle: func(ctx context.Context, s *core.Session, who int) (any, error) {
+			user.Set(s, name(who))
+			return "ok", s.SignIn(ctx, ann)
 		},
 		spec: []step{start, look, renews(true), arrive},
 	},

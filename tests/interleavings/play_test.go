@@ -29,6 +29,7 @@ type setting struct {
 	kind      kind
 	processes int    // that they come to: one or two
 	timing    timing // of extensions
+	users     bool   // the store keeps lists, and the session is one of ann's
 }
 
 type timing int
@@ -40,7 +41,11 @@ const (
 )
 
 func (s setting) String() string {
-	return fmt.Sprintf("store %v, %d processes, %s", s.kind, s.processes, [...]string{"nothing due", "an extension due", "session not seen before"}[s.timing])
+	text := fmt.Sprintf("store %v, %d processes, %s", s.kind, s.processes, [...]string{"nothing due", "an extension due", "session not seen before"}[s.timing])
+	if s.users {
+		text += ", of a user"
+	}
+	return text
 }
 
 // A stage is where it happens: the processes that requests come to, and their
@@ -60,7 +65,9 @@ type stage struct {
 // newStage starts the processes. elapse lets time pass.
 func newStage(inner store, s setting, elapse func(time.Duration)) (*stage, error) {
 	st := &stage{inner: inner, gate: new(gate), setting: s, elapse: elapse}
-	st.gated = s.kind.wrap(inner, st.gate)
+	if st.gated = s.kind.wrap(inner, st.gate); s.users {
+		st.gated = s.kind.withLists(inner, st.gate)
+	}
 	serve := func(m *core.Manager, who int) http.Handler {
 		return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
@@ -114,6 +121,9 @@ type cast struct {
 	answers [2]*httptest.ResponseRecorder //
 	results [2]error                      // of what is done from outside
 	arrived [2]bool                       // or done
+
+	other       *core.Session // of the same user, in another browser
+	otherCookie string
 }
 
 // newCast begins a session that nobody else has.
@@ -125,15 +135,21 @@ func (st *stage) newCast(first, second op) (*cast, error) {
 		}
 	}
 	st.left = nil
-	w := ask(ctx, st.other, "", func(_ context.Context, s *core.Session, _ int) (any, error) {
+	w := ask(ctx, st.other, "", func(ctx context.Context, s *core.Session, _ int) (any, error) {
+		if st.setting.users {
+			if err := s.SignIn(ctx, ann); err != nil {
+				return nil, err
+			}
+		}
+		old.Set(s, "yes")
 		counter.Set(s, 1)
 		same.Set(s, "0")
 		user.Set(s, "ann")
 		ticket.Set(s, "T")
 		s.Flash("info", "hello")
-		return s.ID(), nil
+		return "ok", nil
 	})
-	c := &cast{stage: st, ops: [2]op{first, second}, id: w.Body.String(), cookie: cookieOf(w), browser: cookieOf(w)}
+	c := &cast{stage: st, ops: [2]op{first, second}, id: idIn(cookieOf(w)), cookie: cookieOf(w), browser: cookieOf(w)}
 	if w.Code != http.StatusOK || c.cookie == "" {
 		return nil, fmt.Errorf("there is no session to begin with: status %d", w.Code)
 	}
@@ -336,6 +352,7 @@ func decode(text []byte) (record, error) {
 
 		N                              int
 		Same, Key1, Key2, User, Ticket string
+		Old                            string
 		Flash                          map[string][]string
 	}
 	decoder := json.NewDecoder(strings.NewReader(string(text)))
@@ -345,13 +362,13 @@ func decode(text []byte) (record, error) {
 	if r.Cloakroom.Retired != nil {
 		return record{life: retired}, nil
 	}
-	d := data{n: r.N, same: r.Same, key1: r.Key1, key2: r.Key2, user: r.User, ticket: r.Ticket, flash: strings.Join(r.Flash["info"], ",")}
+	d := data{n: r.N, same: r.Same, key1: r.Key1, key2: r.Key2, user: r.User, ticket: r.Ticket, flash: strings.Join(r.Flash["info"], ","), old: r.Old}
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(text, &keys); err != nil {
 		return record{}, err
 	}
 	for key := range keys {
-		if !strings.Contains(" cookie __cloakroom n same key1 key2 user ticket flash ", " "+key+" ") {
+		if !strings.Contains(" cookie __cloakroom n same key1 key2 user ticket flash old ", " "+key+" ") {
 			d.extra += key + " "
 		}
 	}

@@ -41,7 +41,7 @@ func TestOnServers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			inner := tt.open(t)
-			few, all := 1, []setting{{tt.kinds[0], 2, recent}}
+			few, all := 1, []setting{{kind: tt.kinds[0], processes: 2}}
 			if soak.For(t) > 0 {
 				few, all = 20, nil
 				for _, s := range every() {

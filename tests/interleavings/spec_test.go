@@ -41,6 +41,7 @@ type data struct {
 	same                       string
 	key1, key2                 string // of the first and of the second request
 	user, ticket, flash, extra string // extra: what must not be there
+	old                        string // set where it is the original session's
 }
 
 // A record is what is stored under an id.
@@ -380,7 +381,7 @@ func answered(r request, steps []step) bool {
 // begins is the world before the two requests.
 func begins(due bool) world {
 	w := world{browser: original}
-	w.stored[original] = record{live, data{n: 1, same: "0", user: "ann", ticket: "T", flash: "hello"}, !due}
+	w.stored[original] = record{live, data{n: 1, same: "0", user: "ann", ticket: "T", flash: "hello", old: "yes"}, !due}
 	return w
 }
 
