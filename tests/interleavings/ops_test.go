@@ -32,7 +32,7 @@ type op struct {
 	outside func(c *cast, ctx context.Context) error // in place of handle
 	expires bool                                     // in place of both: time passes
 	late    bool                                     // it was sent before the browser had a cookie
-	ends    bool                                     // it ends all sessions of ann, or all others: see judgeEnd
+	ends    bool                                     // it ends sessions of ann: the model does not know it, see users_test.go
 	spec    []step
 }
 

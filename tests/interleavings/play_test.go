@@ -122,8 +122,7 @@ type cast struct {
 	results [2]error                      // of what is done from outside
 	arrived [2]bool                       // or done
 
-	other       *core.Session // of the same user, in another browser
-	otherCookie string
+	elsewhere *core.Session // of ann, in another browser
 }
 
 // newCast begins a session that nobody else has.
@@ -135,6 +134,12 @@ func (st *stage) newCast(first, second op) (*cast, error) {
 		}
 	}
 	st.left = nil
+	c := &cast{stage: st, ops: [2]op{first, second}}
+	if st.setting.users {
+		if err := c.otherBrowser(ctx); err != nil {
+			return nil, err
+		}
+	}
 	w := ask(ctx, st.other, "", func(ctx context.Context, s *core.Session, _ int) (any, error) {
 		if st.setting.users {
 			if err := s.SignIn(ctx, ann); err != nil {
@@ -149,7 +154,7 @@ func (st *stage) newCast(first, second op) (*cast, error) {
 		s.Flash("info", "hello")
 		return "ok", nil
 	})
-	c := &cast{stage: st, ops: [2]op{first, second}, id: idIn(cookieOf(w)), cookie: cookieOf(w), browser: cookieOf(w)}
+	c.id, c.cookie, c.browser = idIn(cookieOf(w)), cookieOf(w), cookieOf(w)
 	if w.Code != http.StatusOK || c.cookie == "" {
 		return nil, fmt.Errorf("there is no session to begin with: status %d", w.Code)
 	}
@@ -274,10 +279,15 @@ func cookieOf(r *httptest.ResponseRecorder) string {
 
 // idIn returns the id in a cookie.
 func idIn(cookie string) string {
-	_, value, _ := strings.Cut(cookie, "=")
-	value, _ = url.QueryUnescape(value)
+	value, _ := url.QueryUnescape(valueIn(cookie))
 	id, _, _ := strings.Cut(strings.TrimPrefix(value, "s:"), ".")
 	return id
+}
+
+// valueIn returns the value of a cookie.
+func valueIn(cookie string) string {
+	_, value, _ := strings.Cut(cookie, "=")
+	return value
 }
 
 // outcome looks at what there is.
@@ -315,6 +325,11 @@ func (c *cast) outcome() (outcome, error) {
 			cookies[cookieOf(r)] = own(who)
 		}
 	}
+	if c.setting.users {
+		if err := c.checkList(); err != nil {
+			return o, err
+		}
+	}
 	var known bool
 	if o.browser, known = cookies[c.browser]; !known {
 		return o, errors.New("the browser has a cookie that was not given out")
@@ -324,6 +339,10 @@ func (c *cast) outcome() (outcome, error) {
 			return o, err
 		}
 		c.left = append(c.left, rec.ID)
+		if c.elsewhere != nil && rec.ID == c.elsewhere.ID() {
+			o.other = true
+			continue
+		}
 		name, known := names[rec.ID]
 		if !known {
 			return o, fmt.Errorf("a record is stored whose id nobody was given: %s", rec.Data)

@@ -114,10 +114,11 @@ type outcome struct {
 	browser id
 	answers [2]answer
 	order   order
+	other   bool // the session in ann's other browser lives, where she has one
 }
 
 func (w world) outcome() outcome {
-	return outcome{w.stored, w.browser, [2]answer{w.requests[0].answer, w.requests[1].answer}, w.order}
+	return outcome{w.stored, w.browser, [2]answer{w.requests[0].answer, w.requests[1].answer}, w.order, false}
 }
 
 // apart returns the outcome without the order.
