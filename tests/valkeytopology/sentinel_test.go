@@ -44,6 +44,7 @@ func TestSentinel(t *testing.T) {
 		set.Sentinels[0].Must("SENTINEL", "FAILOVER", servers.MasterSet, "COORDINATED")
 	})
 	set.AwaitReady()
+	awaitReplicated(t, set.Primary()) // a replica that has nothing yet would have everybody log in again
 	through("death", true, func(l *load, primary *servers.Server) {
 		primary.Kill()
 		l.refusals(1)
