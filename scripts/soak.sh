@@ -10,12 +10,13 @@ export SOAK=$1
 
 run() { # run PACKAGE [TEST]: its figures, without what only says that it went well
 	go test -count=1 -timeout 0 -v -run "${2:-.}" "./tests/$1" |
-		grep -vE '^=== |^ *--- (PASS|SKIP)|^PASS$|allowed:|, killed (before|after)|: found in|performed as' | sed 's/^ *[a-z_]*\.go:[0-9]*: //'
+		grep -vE '^=== |^ *--- (PASS|SKIP)|^PASS$|allowed:|other calls were made|, killed (before|after)|: found in|performed as' | sed 's/^ *[a-z_]*\.go:[0-9]*: //'
 }
 
 failed=()
-for what in "interleavings" "histories" "crashes" "memory" "valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses)$" \
-	"mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses)$" "valkeytopology ^Test(Crash|Hang|Sentinel|LogoutsThroughFailover)$"; do
+for what in "interleavings" "histories" "crashes" "memory" "valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses)$" \
+	"mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|StepDown)$" \
+	"valkeytopology ^Test(Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
 	read -r package tests <<<"$what"
 	echo "=== $package"
 	run "$package" "$tests" || failed+=("$package")

@@ -15,7 +15,8 @@ import (
 type gate struct {
 	mu      sync.Mutex
 	pending []*stop
-	calls   int // how many there have been
+	calls   int               // how many there have been
+	names   map[string]string // of ids: a request may delete several at once
 }
 
 // A stop is something that waits to be done.
@@ -46,6 +47,20 @@ func (g *gate) wait(ctx context.Context, what string, after func()) (end func())
 	g.mu.Unlock()
 	<-s.let
 	return func() { close(s.done) }
+}
+
+// rename gives names to ids.
+func (g *gate) rename(names map[string]string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.names = names
+}
+
+// name returns the name of an id, or nothing.
+func (g *gate) name(id string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.names[id]
 }
 
 // stops returns what waits, in an order that depends on nothing else.
@@ -103,7 +118,7 @@ func (s gated) Touch(ctx context.Context, id string, ttl time.Duration) error {
 }
 
 func (s gated) Delete(ctx context.Context, id string) error {
-	defer s.gate.wait(ctx, s.of+"delete", nil)()
+	defer s.gate.wait(ctx, s.of+"delete"+s.gate.name(id), nil)()
 	return s.Store.Delete(ctx, id)
 }
 

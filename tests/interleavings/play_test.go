@@ -155,6 +155,9 @@ func (st *stage) newCast(first, second op) (*cast, error) {
 		return "ok", nil
 	})
 	c.id, c.cookie, c.browser = idIn(cookieOf(w)), cookieOf(w), cookieOf(w)
+	if c.elsewhere != nil {
+		st.gate.rename(map[string]string{c.id: " S", c.elsewhere.ID(): " elsewhere"})
+	}
 	if w.Code != http.StatusOK || c.cookie == "" {
 		return nil, fmt.Errorf("there is no session to begin with: status %d", w.Code)
 	}

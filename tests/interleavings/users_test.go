@@ -148,7 +148,9 @@ func TestEveryOrderWithAUser(t *testing.T) {
 	began, sum := time.Now(), new(attained)
 	t.Run("settings", func(t *testing.T) {
 		for _, s := range every() {
-			if s.users = true; !long && s != (setting{kind: full, processes: 2, users: true}) {
+			// With one process, where nothing is apart, or with an extension that
+			// is due, there are more orders than anybody waits for.
+			if s.users = true; s.timing != recent || s.processes == 1 || !long && s.kind != full {
 				continue
 			}
 			t.Run(s.String(), func(t *testing.T) {
