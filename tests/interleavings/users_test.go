@@ -83,7 +83,7 @@ func (c *cast) otherBrowser(ctx context.Context) error {
 	if !c.ops[0].ends && !c.ops[1].ends {
 		return nil
 	}
-	w := ask(ctx, c.stage.other, "", func(ctx context.Context, s *core.Session, _ int) (any, error) { return "ok", s.SignIn(ctx, ann) })
+	w := ask(ctx, c.other, "", func(ctx context.Context, s *core.Session, _ int) (any, error) { return "ok", s.SignIn(ctx, ann) })
 	var err error
 	if c.elsewhere, err = c.admin.Load(ctx, valueIn(cookieOf(w))); err == nil && c.elsewhere.User() != ann {
 		err = errors.New("nobody is signed in elsewhere")
