@@ -572,18 +572,18 @@ func TestDeviceNames(t *testing.T) {
 func TestChartsKeepTheLastBars(t *testing.T) {
 	s := newStats(time.Minute)
 	s.current().signIns = 3
-	s.current().load.add(2 * time.Millisecond)
-	s.current().load.add(4 * time.Millisecond)
+	s.current().load.add(took(2 * time.Millisecond))
+	s.current().load.add(took(4 * time.Millisecond))
 	s.bars[(s.current().number+1)%barCount] = bar{number: s.current().number + 1 - 2*barCount, signIns: 100} // two rounds ago
 	r := s.report()
 	if r.SignIns != 3 || r.Span != "60 minutes" {
 		t.Errorf("got %d sign-ins in %s", r.SignIns, r.Span)
 	}
 	last := r.Charts[0].Columns[barCount-1]
-	if len(r.Charts[0].Columns) != barCount || last.Height != 58 || last.Label != "3" {
+	if len(r.Charts[0].Columns) != barCount || last.Height != 60 || last.Label != "3" {
 		t.Errorf("the last bar is %+v", last)
 	}
-	if c := r.Charts[2]; c.Summary != "mean 3.00 ms, slowest 4.00 ms" || c.Columns[barCount-1].Height != 43.5 {
+	if c := r.Charts[2]; c.Summary != "mean 3.00 ms, slowest 4.00 ms" || c.Columns[barCount-1].Height != 60 {
 		t.Errorf("the chart of loads says %q and ends with %+v", c.Summary, c.Columns[barCount-1])
 	}
 }

@@ -37,8 +37,20 @@ type timing struct {
 	sum, max time.Duration
 }
 
-func (t *timing) add(d time.Duration) {
-	t.count, t.sum, t.max = t.count+1, t.sum+d, max(t.max, d)
+// took is the timing of one operation.
+func took(d time.Duration) timing { return timing{1, d, d} }
+
+func (t *timing) add(other timing) {
+	t.count, t.sum, t.max = t.count+other.count, t.sum+other.sum, max(t.max, other.max)
+}
+
+func (t timing) mean() time.Duration { return t.sum / time.Duration(max(t.count, 1)) }
+
+func (t timing) String() string {
+	if t.count == 0 {
+		return "none"
+	}
+	return "mean " + millis(t.mean()) + ", slowest " + millis(t.max)
 }
 
 // A logged event is one of the operator's list.
@@ -79,14 +91,14 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 func (s *stats) Start(ctx context.Context, op core.Operation) (context.Context, func(error)) {
 	began := time.Now()
 	return ctx, func(error) {
-		took := time.Since(began)
+		t := took(time.Since(began))
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch op {
 		case core.OpLoad:
-			s.current().load.add(took)
+			s.current().load.add(t)
 		case core.OpCommit:
-			s.current().commit.add(took)
+			s.current().commit.add(t)
 		}
 	}
 }
@@ -106,8 +118,7 @@ type chart struct {
 }
 
 type column struct {
-	X, Y, Height float64 // of the bar
-	Peak         float64 // y of the mark above it; 0 for none
+	X, Y, Height float64
 	Label        string
 }
 
@@ -134,60 +145,48 @@ func (s *stats) report() report {
 	for _, b := range bars {
 		r.SignIns += b.signIns
 		r.Conflicts += b.conflicts
-		for _, t := range []struct{ of, all *timing }{{&b.load, &load}, {&b.commit, &commit}} {
-			t.all.count, t.all.sum, t.all.max = t.all.count+t.of.count, t.all.sum+t.of.sum, max(t.all.max, t.of.max)
-		}
+		load.add(b.load)
+		commit.add(b.commit)
 	}
 	r.Charts = []chart{
-		s.countChart("Sign-ins", bars, func(b bar) int { return b.signIns }),
-		s.countChart("Conflicts", bars, func(b bar) int { return b.conflicts }),
-		s.timeChart("Load time", bars, load, func(b bar) timing { return b.load }),
-		s.timeChart("Commit time", bars, commit, func(b bar) timing { return b.commit }),
+		countChart("Sign-ins", bars, func(b bar) int { return b.signIns }),
+		countChart("Conflicts", bars, func(b bar) int { return b.conflicts }),
+		timeChart("Load time", load, bars, func(b bar) timing { return b.load }),
+		timeChart("Commit time", commit, bars, func(b bar) timing { return b.commit }),
 	}
 	return r
 }
 
-func (s *stats) countChart(title string, bars []bar, of func(bar) int) chart {
-	most, sum := 1, 0
-	for _, b := range bars {
-		most, sum = max(most, of(b)), sum+of(b)
-	}
-	c := chart{Title: title, Summary: fmt.Sprintf("%d in all, peak %d", sum, most)}
-	if sum == 0 {
-		c.Summary = "none"
-	}
+func countChart(title string, bars []bar, of func(bar) int) chart {
+	counts, sum := make([]float64, len(bars)), 0
 	for i, b := range bars {
-		c.Columns = append(c.Columns, s.column(i, float64(of(b))/float64(most), 0, fmt.Sprint(of(b))))
+		counts[i], sum = float64(of(b)), sum+of(b)
 	}
-	return c
-}
-
-func (s *stats) timeChart(title string, bars []bar, all timing, of func(bar) timing) chart {
 	c := chart{Title: title, Summary: "none"}
-	if all.count > 0 {
-		c.Summary = fmt.Sprintf("mean %s, slowest %s", millis(all.sum/time.Duration(all.count)), millis(all.max))
+	if sum > 0 {
+		c.Summary = fmt.Sprintf("%d in all, peak %.0f", sum, slices.Max(counts))
 	}
-	for i, b := range bars {
-		t := of(b)
-		if t.count == 0 {
-			c.Columns = append(c.Columns, s.column(i, 0, 0, "none"))
-			continue
-		}
-		mean, most := t.sum/time.Duration(t.count), float64(all.max)
-		c.Columns = append(c.Columns, s.column(i, float64(mean)/most, float64(t.max)/most, millis(mean)+" on average, at most "+millis(t.max)))
-	}
+	c.draw(counts, func(i int) string { return fmt.Sprint(of(bars[i])) })
 	return c
 }
 
-// column places a bar; its height and that of its mark are parts of the chart's.
-func (s *stats) column(i int, height, peak float64, label string) column {
-	const room = chartHeight - 2
-	c := column{X: float64(i * columnWidth), Height: height * room, Label: label}
-	c.Y = chartHeight - c.Height
-	if peak > 0 {
-		c.Peak = chartHeight - peak*room
+func timeChart(title string, all timing, bars []bar, of func(bar) timing) chart {
+	means := make([]float64, len(bars))
+	for i, b := range bars {
+		means[i] = float64(of(b).mean())
 	}
+	c := chart{Title: title, Summary: all.String()}
+	c.draw(means, func(i int) string { return of(bars[i]).String() })
 	return c
+}
+
+// draw makes a column of each value, the largest as high as the chart.
+func (c *chart) draw(values []float64, label func(i int) string) {
+	largest := max(slices.Max(values), 1)
+	for i, v := range values {
+		height := v / largest * chartHeight
+		c.Columns = append(c.Columns, column{float64(i * columnWidth), chartHeight - height, height, label(i)})
+	}
 }
 
 func millis(d time.Duration) string {
