@@ -8,13 +8,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export SOAK=$1
 
-run() { # run PACKAGE [TEST]: its figures, without what only says that it went well
-	go test -count=1 -timeout 0 -v -run "${2:-.}" "./tests/$1" |
-		grep -vE '^=== |^ *--- (PASS|SKIP)|^PASS$|allowed:|other calls were made|, killed (before|after)|: found in|performed as' | sed 's/^ *[a-z_]*\.go:[0-9]*: //'
+run() { # run PACKAGE [TEST]: its figures, each with its test, without what only says that it went well
+	go test -count=1 -timeout 0 -v -run "${2:-.}" "./tests/$1" | awk '
+		/^===/ { if ($2 != "PAUSE") name = $3; next }
+		/^ *--- (PASS|SKIP)|^PASS$|, killed (before|after)|allowed:|: found in|performed as|other calls were made|cannot change these two/ { next }
+		sub(/^ *[a-z_]*\.go:[0-9]+: /, "") { $0 = name ": " $0 }
+		{ print; fflush() }'
 }
 
 failed=()
-for what in "interleavings" "histories" "crashes" "memory" "valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses)$" \
+for what in "interleavings" "histories" "crashes" "memory" \
+	"valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses)$" \
 	"mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|StepDown)$" \
 	"valkeytopology ^Test(Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
 	read -r package tests <<<"$what"
