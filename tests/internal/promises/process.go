@@ -70,6 +70,11 @@ func newProcess(settings json.RawMessage, open func(json.RawMessage) (core.Store
 	if err != nil {
 		return nil, err
 	}
+	return s.serve(store, fresh)
+}
+
+// serve returns what a process serves on its store.
+func (s Setup) serve(store core.Store, fresh func(context.Context) context.Context) (http.Handler, error) {
 	seen := &events{n: make(map[core.EventKind]int)}
 	cfg := core.Config{
 		Store: store, Secrets: secrets, StoreTimeout: s.StoreTimeout, Observer: seen,
@@ -126,10 +131,14 @@ func Start(t *testing.T, s Setup) *Process {
 // net/http.
 func StartThree(t *testing.T, s Setup) []*Process {
 	t.Helper()
-	var all []*Process
+	return three(s, func(s Setup) *Process { return Start(t, s) })
+}
+
+// three makes one process by each framework.
+func three(s Setup, start func(Setup) *Process) (all []*Process) {
 	for _, name := range []string{"Gin", "Echo v4", "net/http"} {
 		s.Framework = name
-		all = append(all, Start(t, s))
+		all = append(all, start(s))
 	}
 	return all
 }

@@ -4,8 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,19 +71,41 @@ func userRoutes(m *core.Manager) []adaptertest.Route {
 // of one app, each by another framework, on one server. stale tells that a process
 // may go on reading for a while what another one ended.
 func Users(t *testing.T, s Setup, stale bool) {
-	all := StartThree(t, s)
 	ask := "?fresh"
 	if !stale {
 		ask = ""
 	}
+	users(t, s, ask, StartThree)
+}
+
+// UsersWithin is Users for a store that lives in one process: the three are three
+// managers there.
+func UsersWithin(t *testing.T, store core.Store) {
+	users(t, Setup{}, "", func(t *testing.T, s Setup) []*Process {
+		return three(s, func(s Setup) *Process {
+			app, err := s.serve(store, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(app)
+			t.Cleanup(server.Close)
+			return &Process{server.URL}
+		})
+	})
+}
+
+func users(t *testing.T, s Setup, ask string, start func(*testing.T, Setup) []*Process) {
+	all := start(t, s)
 	t.Run("log out everywhere", func(t *testing.T) { revokeUser(t, all, ask) })
-	t.Run("log out everywhere under logins", func(t *testing.T) { revokeUnderLogins(t, all, ask) })
+	t.Run("log out everywhere under logins", func(t *testing.T) { revokeUnderLogins(t, all, ask, false) })
 	t.Run("log out everywhere else", func(t *testing.T) { revokeOthers(t, all, ask) })
+	t.Run("log out everywhere else under logins", func(t *testing.T) { revokeUnderLogins(t, all, ask, true) })
 	t.Run("devices", func(t *testing.T) { devices(t, all, ask) })
+	t.Run("log one device out while it changes its id", func(t *testing.T) { revokeUnderRenewals(t, all, ask) })
 	t.Run("RequireFresh sees a revocation at once", func(t *testing.T) { fresh(t, all) })
 	for _, at := range []core.AtUserLimit{core.DropLeastRecentlyUsed, core.DropOldest, core.RefuseNew} {
 		s.MaxSessionsPerUser, s.AtUserLimit = 3, at
-		t.Run("at most three, "+at.String(), func(t *testing.T) { limit(t, StartThree(t, s), s, ask) })
+		t.Run("at most three, "+at.String(), func(t *testing.T) { limit(t, start(t, s), s, ask) })
 	}
 }
 
@@ -118,55 +140,32 @@ func revokeUser(t *testing.T, all []*Process, ask string) {
 	other.Expect(t, all[2].URL+"/who"+ask, "user="+bob)
 }
 
-// revokeUnderLogins ends all sessions of a user while others begin. Whoever was
-// told before the call that they are signed in must be out when it returns.
-func revokeUnderLogins(t *testing.T, all []*Process, ask string) {
-	const (
-		clients, rounds = 24, 5
-		most            = 400 // logins between two revocations: a user has up to 1000 sessions
-	)
+// revokeUnderLogins ends all sessions of a user, or all but one, while others begin.
+// Whoever was told before the call that they are signed in must be out when it
+// returns, and the one must not.
+func revokeUnderLogins(t *testing.T, all []*Process, ask string, butOne bool) {
+	const rounds, clients, each = 4, 24, 3
 	ann := rand.Text()
+	one := signIn(t, all[0], ann)
+	revoke := func(p *Process) {
+		if !butOne {
+			NewBrowser().Must(t, p.URL+"/revoke-user?user="+ann)
+			return
+		}
+		one.Must(t, p.URL+"/revoke-others")
+		for _, p := range all {
+			one.Expect(t, p.URL+"/who"+ask, "user="+ann)
+		}
+	}
 	type login struct {
-		answer       Answer
-		browser      *Browser
-		began, ended time.Time
+		answer  Answer
+		browser *Browser
+		ended   time.Time
 	}
 	var (
 		mu     sync.Mutex
 		logins []login
-		stop   = make(chan struct{})
-		wg     sync.WaitGroup
-		since  atomic.Int64 // logins since the last revocation
 	)
-	for i := range clients {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if since.Add(1) > most {
-					since.Add(-1)
-					time.Sleep(time.Millisecond)
-					continue
-				}
-				b := NewBrowser()
-				if n%2 == 0 {
-					b.Must(t, all[i%len(all)].URL+"/count")
-				}
-				l := login{browser: b, began: time.Now()}
-				l.answer = b.Get(all[(i+n)%len(all)].URL + "/signin?user=" + ann)
-				l.ended = time.Now()
-				if a := l.answer; a.Err != nil || a.Status != http.StatusOK && !a.Refused(http.StatusConflict) {
-					t.Errorf("a login under a revocation: %v, want 200 or 409", a)
-				}
-				mu.Lock()
-				logins = append(logins, l)
-				mu.Unlock()
-			}
-		})
-	}
 	took := func() []login {
 		mu.Lock()
 		defer mu.Unlock()
@@ -174,11 +173,31 @@ func revokeUnderLogins(t *testing.T, all []*Process, ask string) {
 	}
 	checked, failed := 0, 0
 	for round := range rounds {
-		Eventually(t, "some have signed in", func() bool { return len(took()) > (round+1)*clients })
+		before := len(took())
+		var wg sync.WaitGroup
+		for i := range clients {
+			wg.Go(func() {
+				for n := range each {
+					b := NewBrowser()
+					if n%2 == 0 {
+						b.Must(t, all[i%len(all)].URL+"/count")
+					}
+					l := login{browser: b}
+					l.answer = b.Get(all[(i+n)%len(all)].URL + "/signin?user=" + ann)
+					l.ended = time.Now()
+					if a := l.answer; a.Err != nil || a.Status != http.StatusOK && !a.Refused(http.StatusConflict) {
+						t.Errorf("a login under a revocation: %v, want 200 or 409", a)
+					}
+					mu.Lock()
+					logins = append(logins, l)
+					mu.Unlock()
+				}
+			})
+		}
+		Eventually(t, "some have signed in", func() bool { return len(took()) >= before+clients })
 		called := time.Now()
-		NewBrowser().Must(t, all[round%len(all)].URL+"/revoke-user?user="+ann)
-		since.Store(0)
-		for _, l := range took() {
+		revoke(all[round%len(all)])
+		for _, l := range took()[before:] {
 			if l.ended.After(called) || l.answer.Status != http.StatusOK {
 				continue
 			}
@@ -187,10 +206,9 @@ func revokeUnderLogins(t *testing.T, all []*Process, ask string) {
 				t.Errorf("a session lives whose sign-in was answered %v before the revocation: %v", called.Sub(l.ended), a)
 			}
 		}
+		wg.Wait()
 	}
-	close(stop)
-	wg.Wait()
-	NewBrowser().Must(t, all[0].URL+"/revoke-user?user="+ann)
+	revoke(all[0])
 	for i, l := range took() {
 		if l.answer.Status == http.StatusConflict {
 			failed++
@@ -268,6 +286,52 @@ func devices(t *testing.T, all []*Process, ask string) {
 			b.As().Expect(t, p.URL+"/who"+ask, want)
 		}
 	}
+}
+
+// revokeUnderRenewals ends a session by its handle while its browser gets one new id
+// after another, from all processes.
+func revokeUnderRenewals(t *testing.T, all []*Process, ask string) {
+	renewed := 0
+	for round := range 10 {
+		ann := rand.Text()
+		mine := signIn(t, all[round%len(all)], ann)
+		var handle string
+		var infos []core.Info
+		a := mine.Get(all[0].URL + "/devices")
+		if err := json.Unmarshal([]byte(a.Text), &infos); err != nil || len(infos) != 1 {
+			t.Fatalf("/devices: %v", a)
+		}
+		handle = infos[0].Handle
+		var (
+			stop  = make(chan struct{})
+			ready = make(chan struct{})
+			wg    sync.WaitGroup
+		)
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if a := mine.Get(all[n%len(all)].URL + "/login"); a.Err != nil || a.Status != http.StatusOK && !a.Refused(http.StatusConflict) {
+					t.Errorf("a renewal under a revocation: %v, want 200 or 409", a)
+				}
+				renewed++
+				if n == 2 {
+					close(ready)
+				}
+			}
+		})
+		<-ready
+		NewBrowser().Must(t, all[(round+1)%len(all)].URL+"/revoke?user="+ann+"&handle="+handle)
+		close(stop)
+		wg.Wait()
+		for _, p := range all {
+			mine.As().Expect(t, p.URL+"/who"+ask, "user=")
+		}
+	}
+	t.Logf("%d renewals under 10 revocations", renewed)
 }
 
 func fresh(t *testing.T, all []*Process) {
