@@ -467,3 +467,75 @@ func TestASignInAfterARevocationIsNotJudgedByAnOlderList(t *testing.T) {
 		}
 	})
 }
+
+func TestRevokeUserEndsARenewalBesideALookAtTheList(t *testing.T) {
+	everyOrder(t, func(p *play) {
+		m := p.outside()
+		had := p.signedIn(m)
+		p.enters("browser", had, p.process("browser"), renew)
+		p.acts("page", func() error {
+			_, err := walk(p.process("page").Sessions(context.Background(), "ada"))
+			return err
+		})
+		p.acts("operator", func() error { return p.process("operator").RevokeUser(context.Background(), "ada") })
+		p.check = func() {
+			if p.lives(m, had) || p.lives(m, p.cookies["browser"]) {
+				p.t.Errorf("the session lives on; its renewal ended with %v", p.errs["browser"])
+			}
+		}
+	})
+}
+
+// A lateUpdate is a store whose Update waits.
+type lateUpdate struct {
+	core.Store
+	hold chan struct{} // until it is closed
+}
+
+func (s *lateUpdate) Update(ctx context.Context, old, next core.Record) error {
+	<-s.hold
+	return s.Store.Update(ctx, old, next)
+}
+
+// A renewal under way is not saved by many sessions being revoked beside it.
+func TestARevocationOfManyEndsARenewalThatIsUnderWay(t *testing.T) {
+	for name, revoke := range map[string]func(m *core.Manager, handle string) error{
+		"Revoke":     func(m *core.Manager, handle string) error { return m.Revoke(context.Background(), "ada", handle) },
+		"RevokeUser": func(m *core.Manager, _ string) error { return m.RevokeUser(context.Background(), "ada") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newUserStore()
+				m := process(t, store)
+				had := ada(t, m)
+				handle := load(t, m, had).Handle()
+				for range 65 {
+					other := load(t, m, ada(t, m)).Handle()
+					time.Sleep(time.Second)
+					if name == "RevokeUser" {
+						continue
+					}
+					if err := m.Revoke(t.Context(), "ada", other); err != nil {
+						t.Fatal(err)
+					}
+				}
+				late := &lateUpdate{store.index, make(chan struct{})}
+				browser := process(t, &userStore{store.Store, late, store.sessions})
+				s, saved := load(t, browser, had), make(chan error)
+				_ = s.Renew()
+				go func() { saved <- s.Save(context.Background()) }()
+				synctest.Wait() // the old id is retired, the new one not listed yet
+				if err := revoke(m, handle); err != nil {
+					t.Fatal(err)
+				}
+				close(late.hold)
+				if err := <-saved; !errors.Is(err, core.ErrRevoked) {
+					t.Errorf("Renew: %v, want ErrRevoked", err)
+				}
+				if load(t, m, core.Sign(testSecret, s.ID())).User() != "" {
+					t.Error("the session lives on")
+				}
+			})
+		})
+	}
+}

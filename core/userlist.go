@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -125,6 +126,12 @@ func (l *userList) find(key string) int {
 	return slices.IndexFunc(l.Sessions, func(e listEntry) bool { return e.Key == key })
 }
 
+// ends tells whether the session with that key was revoked.
+func (l *userList) ends(key string) bool {
+	i := l.find(key)
+	return i >= 0 && l.Sessions[i].State != live
+}
+
 // drop takes entries off the list.
 func (l *userList) drop(which func(listEntry) bool) {
 	l.Sessions = slices.DeleteFunc(l.Sessions, which)
@@ -146,17 +153,19 @@ func (l *userList) revoke(which func(listEntry) bool) (all []listEntry) {
 
 // ended marks entries as ended, whose records were deleted.
 func (l *userList) ended(now time.Time, which func(listEntry) bool) {
-	n := 0
-	for i := range slices.Backward(l.Sessions) {
+	var all []*listEntry
+	for i := range l.Sessions {
 		e := &l.Sessions[i]
 		if e.State == ending && which(*e) {
 			e.State, e.Until = ended, now.Add(markLife).UnixMilli()
 		}
 		if e.State == ended {
-			if n++; n > maxEnded {
-				e.Until = 0
-			}
+			all = append(all, e)
 		}
+	}
+	slices.SortStableFunc(all, func(a, b *listEntry) int { return cmp.Compare(a.Until, b.Until) })
+	for _, e := range all[:max(0, len(all)-maxEnded)] { // those that ended first
+		e.Until = 0
 	}
 	l.tidy(now)
 }
@@ -396,11 +405,13 @@ type entrance struct {
 
 // beaten tells that somebody revoked what this entrance is based on.
 func (e *entrance) beaten(l *userList, now time.Time, timeout time.Duration) bool {
-	if i := l.find(e.parent); i >= 0 && l.Sessions[i].State != live {
+	if l.ends(e.parent) || e.since.ends(e.parent) {
 		return true
 	}
 	if e.at.IsZero() {
-		return false
+		// Without an entry, which is dropped when it is retired or one of many that
+		// were revoked, the mark alone tells.
+		return l.find(e.parent) < 0 && l.Mark != e.since.Mark
 	}
 	// Between SignIn and when the list as of SignIn was read, only the clocks tell.
 	// That is no longer than one call of the store may take; a revocation later
