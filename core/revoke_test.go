@@ -539,3 +539,30 @@ func TestARevocationOfManyEndsARenewalThatIsUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// A renewal is one more id of a session, and takes no place of another one.
+func TestTheLimitHoldsForASignInBesideARenewal(t *testing.T) {
+	for _, at := range []core.AtUserLimit{core.DropLeastRecentlyUsed, core.RefuseNew} {
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			everyOrder(t, func(p *play) {
+				limit := func(c *core.Config) { c.MaxSessionsPerUser, c.AtUserLimit = 2, at }
+				m := p.outside(limit)
+				first, had := p.signedIn(m), p.signedIn(m)
+				p.enters("renewing", had, p.process("renewing", limit), renew)
+				p.enters("login", "", p.process("login", limit), signIn)
+				p.check = func() {
+					n := 0
+					for _, cookie := range []string{first, p.cookies["renewing"], p.cookies["login"]} {
+						if p.lives(m, cookie) {
+							n++
+						}
+					}
+					if n > 2 {
+						p.t.Errorf("%d sessions live, want 2 at most: %v", n, p.errs)
+					}
+				}
+			})
+		})
+	}
+}

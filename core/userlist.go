@@ -433,8 +433,11 @@ func (m *Manager) enter(ctx context.Context, e entrance) error {
 			return false, ErrRevoked
 		}
 		l.tidy(now)
+		// A renewal is one more id, not one more session: unless the old id was
+		// dropped already, as retired, and another session may have its place.
+		sameSession := e.at.IsZero() && (l.find(e.parent) >= 0 || m.refusesNew())
 		l.insert(e)
-		if e.at.IsZero() { // it is one more id, not one more session
+		if sameSession {
 			return true, nil
 		}
 		var err error
@@ -507,7 +510,7 @@ func (m *Manager) makeRoom(ctx context.Context, e entrance, l *userList) (evicte
 		return nil, nil
 	}
 	switch {
-	case m.cfg.MaxSessionsPerUser == 0, m.cfg.AtUserLimit == RefuseNew:
+	case m.refusesNew():
 		return nil, ErrTooManySessions
 	case m.cfg.AtUserLimit == DropLeastRecentlyUsed:
 		seen := make(map[string]time.Time)
@@ -518,6 +521,11 @@ func (m *Manager) makeRoom(ctx context.Context, e entrance, l *userList) (evicte
 	}
 	victims := others[:surplus]
 	return l.revoke(func(o listEntry) bool { return slices.Contains(victims, o.Handle) }), nil
+}
+
+// refusesNew tells that nobody has to go at the limit.
+func (m *Manager) refusesNew() bool {
+	return m.cfg.MaxSessionsPerUser == 0 || m.cfg.AtUserLimit == RefuseNew
 }
 
 // A looked is a session of a list whose record was looked at.
