@@ -432,6 +432,7 @@ func (s *Session) reload(ctx context.Context) error {
 	s.discard()
 	s.base, s.renewal, s.nextID, s.login = doc, how, nextID, login
 	s.changes.cleared = how == regenerateID
+	s.nameUser()
 	return nil
 }
 

@@ -315,6 +315,7 @@ func (s *Session) Clear() {
 	defer s.x.mu.Unlock()
 	if s.mutable() {
 		s.changes.clear()
+		s.nameUser()
 	}
 }
 

@@ -108,16 +108,22 @@ func (s *Session) SignIn(ctx context.Context, user string, methods ...string) er
 	if r := s.x.r; r != nil {
 		s.login.Device, s.login.Net = deviceOf(r), m.networkOf(r)
 	}
-	if len(m.userPath) > 0 {
-		s.changes.update(s.base, m.userPath[0], func(stored json.RawMessage) (json.RawMessage, error) {
-			return withText(stored, m.userPath[1:], user)
-		}, s.callFunc)
-	}
+	s.nameUser()
 	if m.lists != nil {
 		// Not by the handler's context, which a framework may use again.
 		s.login.list = m.lists.fetch(s.x.ctx.Context, m.listKey(user))
 	}
 	return nil
+}
+
+// nameUser sets Config.UserKey to who is about to be signed in.
+func (s *Session) nameUser() {
+	if path := s.x.m.userPath; s.login != nil && len(path) > 0 {
+		user := s.login.Name
+		s.changes.update(s.base, path[0], func(stored json.RawMessage) (json.RawMessage, error) {
+			return withText(stored, path[1:], user)
+		}, s.callFunc)
+	}
 }
 
 // SignOut ends the session, at once and for good, as Destroy does. Other than

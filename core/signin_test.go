@@ -655,3 +655,24 @@ func TestARenewedSessionOfExpressStaysListed(t *testing.T) {
 		t.Error("it lives on")
 	}
 }
+
+func TestWithUserKeySignInStaysWhateverElseIsForgotten(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(s *core.Session) error{
+		"Clear":  func(s *core.Session) error { s.Clear(); return nil },
+		"Reload": func(s *core.Session) error { return s.Reload(context.Background()) },
+	} {
+		for _, key := range []string{"userId", "passport.user", ""} {
+			st, _ := newUserStage(t, core.Config{UserKey: key})
+			a := st.visit(st.signIn(), func(s *core.Session) {
+				_ = s.SignIn(t.Context(), "ada")
+				if err := do(s); err != nil {
+					t.Error(err)
+				}
+			})
+			if a.status != http.StatusOK || st.userOf(a.cookie) != "ada" {
+				t.Errorf("%s, %q: status %d, user %q", name, key, a.status, st.userOf(a.cookie))
+			}
+		}
+	}
+}
