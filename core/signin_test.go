@@ -676,3 +676,23 @@ func TestWithUserKeySignInStaysWhateverElseIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+func TestASessionInWhichExpressSignedInSomebodyElseIsListed(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{UserKey: "userId"})
+	put := func(user string) {
+		_ = store.sessions.Delete(t.Context(), "made by Express")
+		rec := core.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"` + user + `"}`), TTL: time.Hour}
+		if err := store.sessions.Create(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cookie := "sid=" + core.Sign(stageSecret, "made by Express")
+	for _, user := range []string{"bob", "ada"} {
+		put(user)
+		st.visit(cookie, nil)
+		if all := st.listOf(user); len(all) != 1 {
+			t.Errorf("%s: %d sessions are listed, want 1", user, len(all))
+		}
+	}
+}

@@ -661,7 +661,7 @@ func (m *Manager) keepListed(ctx context.Context, doc *document, life lifespan) 
 		}
 	}
 	if err == nil {
-		m.relisted.put(doc.record.ID, m.cfg.Now(), life)
+		m.relisted.put(relistedAs(doc, user), m.cfg.Now(), life)
 	}
 	return err
 }
@@ -676,12 +676,20 @@ func (m *Manager) isListDue(doc *document, life lifespan, now time.Time) bool {
 	if len(m.userPath) > 0 && until > 0 && doc.userName() != m.userOf(doc) {
 		until = 0 // by another user
 	}
-	if !life.outlives(until, now) || m.userOf(doc) == "" {
+	if !life.outlives(until, now) {
 		return false
 	}
-	last := m.relisted.last(doc.record.ID)
+	user := m.userOf(doc)
+	if user == "" {
+		return false
+	}
+	last := m.relisted.last(relistedAs(doc, user))
 	return last.at.IsZero() || life.outlives(last.life.listed(last.at), now)
 }
+
+// relistedAs returns what a session is remembered by that was put into the list of
+// a user: an Express app may make it another user's.
+func relistedAs(doc *document, user string) string { return doc.record.ID + "\x00" + user }
 
 // listLoaded puts the session that was loaded into the list of its user, beside
 // the handler, where that is due.
