@@ -41,6 +41,7 @@ type signedIn struct {
 	By     []string `json:"by,omitempty"`
 	Device string   `json:"device,omitempty"`
 	Net    string   `json:"net,omitempty"`
+	Peer   bool     `json:"peer,omitempty"` // an Express app did it: the rest is not known, nor when
 }
 
 // A login is what SignIn asks for.
@@ -201,7 +202,7 @@ func (s *Session) authenticated() (at time.Time, by []string) {
 		return at, nil
 	}
 	in, _ := s.base.signedIn()
-	if in.Name != user {
+	if in.Name != user || in.Peer {
 		return at, nil
 	}
 	return s.base.meta.created.time(), in.By
@@ -302,23 +303,30 @@ func (d *document) signedIn() (in signedIn, ok bool) {
 }
 
 // userMember returns the member for the record that takes the place of base, nil
-// for none. SignIn counts where the record gets a key of its own.
+// for none. SignIn counts where the record gets a key of its own. There the
+// session of an Express app's user gets one too, for its handle to stay.
 func (s *Session) userMember(base, next *document, key string) []byte {
-	signsIn := s.login != nil && key != s.key
-	if !signsIn && (base == nil || base.meta.user == nil) {
+	var (
+		m       = s.x.m
+		signsIn = s.login != nil && key != s.key
+		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != base.userName()
+	)
+	if !signsIn && !peers && (base == nil || base.meta.user == nil) {
 		return nil
 	}
 	var (
-		m    = s.x.m
 		now  = m.cfg.Now()
 		life = s.lifespan(next)
 		in   signedIn
 	)
-	if signsIn {
+	switch {
+	case signsIn:
 		if in = s.login.signedIn; in.Handle == "" {
 			in.Handle = handleOf(key)
 		}
-	} else {
+	case peers:
+		in = signedIn{Name: m.userOf(base), Handle: m.handleIn(base), Peer: true}
+	default:
 		var ok bool
 		if in, ok = base.signedIn(); !ok || !life.outlives(in.Until, now) {
 			return base.meta.user

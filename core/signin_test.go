@@ -696,3 +696,42 @@ func TestASessionInWhichExpressSignedInSomebodyElseIsListed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheHandleOfASessionThatExpressMadeStays(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{UserKey: "userId"})
+	for _, rec := range []core.Record{
+		{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour},
+		{ID: "changed by Express", Data: []byte(`{"cookie":{},"userId":"bob","__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8","user":{"name":"ada","handle":"x"}}}`), TTL: time.Hour},
+	} {
+		if err := store.sessions.Create(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		var handle, user string
+		cookie := "sid=" + core.Sign(stageSecret, rec.ID)
+		for range 2 {
+			cookie = st.visit(cookie, func(s *core.Session) {
+				handle, user = s.Handle(), s.User()
+				_ = s.Renew()
+			}).cookie
+			st.visit(cookie, func(s *core.Session) {
+				if s.Handle() != handle || s.User() != user {
+					t.Errorf("%s: after Renew the handle is another, or the user: %q", rec.ID, s.User())
+				}
+				if !s.AuthenticatedAt().IsZero() || s.AuthenticatedBy() != nil {
+					t.Errorf("%s: authenticated at %v", rec.ID, s.AuthenticatedAt())
+				}
+			})
+		}
+		if all := st.listOf(user); len(all) != 1 || all[0].Handle != handle || !all[0].CreatedAt.IsZero() {
+			t.Errorf("%s: listed as %+v", rec.ID, all)
+		}
+		st.visit(cookie, func(s *core.Session) { _ = s.Renew() })
+		if err := st.Revoke(t.Context(), user, handle); err != nil {
+			t.Errorf("%s: Revoke by the handle that it had before a renewal: %v", rec.ID, err)
+		}
+		if all := st.listOf(user); len(all) != 0 {
+			t.Errorf("%s: it lives on as %+v", rec.ID, all)
+		}
+	}
+}

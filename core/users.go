@@ -144,7 +144,7 @@ func (m *Manager) info(e listEntry, r looked, c current) Info {
 	if i.Current = e.Handle == c.handle; i.Current && c.extending.idle > 0 {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.from(now))
 	}
-	if in, ok := r.doc.signedIn(); ok && in.Name == m.userOf(r.doc) {
+	if in, ok := r.doc.signedIn(); ok && in.Name == m.userOf(r.doc) && !in.Peer {
 		i.CreatedAt, i.Methods, i.Device = r.doc.meta.created.time(), in.By, in.Device
 		i.Network, _ = netip.ParsePrefix(in.Net) // the zero value, which is not valid, for none
 	}
