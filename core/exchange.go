@@ -27,6 +27,7 @@ import (
 type Exchange struct {
 	m       *Manager
 	r       *http.Request // nil outside of net/http
+	again   *http.Request // what Begin was given last, where that was more than once
 	ctx     exchangeContext
 	cookie  *Cookie
 	outer   *Exchange               // of another Manager, around this one
@@ -115,6 +116,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	outer, _ := r.Context().Value(exchangeKey{}).(*Exchange)
 	if x := outer.of(m); x != nil && !x.Skipped() && !x.ended.Load() {
 		x.mounts++
+		x.again = r
 		return x, nil
 	}
 	x := m.newExchange(r.Context(), r)
@@ -163,7 +165,12 @@ func (x *Exchange) chooseCookie() error {
 
 // Request returns the request for the handler: the one that Begin was given,
 // with the session in its context.
-func (x *Exchange) Request() *http.Request { return x.r.WithContext(&x.ctx) }
+func (x *Exchange) Request() *http.Request {
+	if x.again != nil { // it has the session; what stands in between may have changed it
+		return x.again
+	}
+	return x.r.WithContext(&x.ctx)
+}
 
 // skipped tells why a request has no session.
 type skipped uint8

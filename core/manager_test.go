@@ -3,8 +3,10 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -576,5 +578,20 @@ func TestLazyLoadsWhenTheHandlerAsks(t *testing.T) {
 	})
 	if a.status != http.StatusServiceUnavailable || strings.Contains(a.body, "nothing") {
 		t.Errorf("Lookup: status %d, %q", a.status, a.body)
+	}
+}
+
+// Also where the middleware stands twice around a handler.
+func TestWhatStandsBetweenTwoMountsMayChangeTheRequest(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	inner := st.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		counter.Set(core.FromContext(r.Context()), 1)
+		fmt.Fprint(w, r.URL.Path)
+	}))
+	w := httptest.NewRecorder()
+	st.Handler(http.StripPrefix("/api", inner)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/carts", http.NoBody))
+	if w.Body.String() != "/carts" || len(w.Header()["Set-Cookie"]) != 1 {
+		t.Errorf("the path is %s, want /carts; %v", w.Body, w.Header())
 	}
 }
