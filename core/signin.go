@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,12 +142,34 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if err := s.destroyTraced(ctx); err != nil || s.gone {
 		return err
 	}
+	s.startAnew()
+	return nil
+}
+
+// startAnew makes an empty session of one that has ended.
+func (s *Session) startAnew() {
 	s.signedOut, s.destroyed = true, false
 	s.id, s.key, s.base = "", "", nil
 	s.created, s.saved, s.changed, s.rotated = false, false, false, false
 	s.changes = changes{}
 	s.touching, s.listing = nil, nil // of the session that ended
-	return nil
+}
+
+// revoked tells the session of the request that it is among those which its
+// handler has ended. What is not stored yet is an error of the commit, not lost.
+func (x *Exchange) revoked(sessions []listEntry) {
+	if x == nil || !x.ready.Load() {
+		return
+	}
+	s := x.session.Load()
+	if s == nil || !s.lock() {
+		return
+	}
+	defer x.mu.Unlock()
+	mine := func(e listEntry) bool { return e.Key == s.key }
+	if s.base != nil && !s.destroyed && !s.modified() && slices.ContainsFunc(sessions, mine) {
+		s.startAnew()
+	}
 }
 
 // User returns the name that SignIn was given, or with Config.UserKey what the

@@ -174,6 +174,8 @@ func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dea
 // Renew or a SignIn that was under way. With a store that reads from a cache, other
 // processes see it when that store says.
 //
+// The session of the request that ctx belongs to ends as by RevokeUser.
+//
 // It costs four round trips. The error matches [errors.ErrUnsupported] where the
 // store is no [UserIndexer].
 func (m *Manager) Revoke(ctx context.Context, user, handle string) error {
@@ -194,8 +196,9 @@ func (m *Manager) Revoke(ctx context.Context, user, handle string) error {
 // that reads from a cache, other processes see it when that store says;
 // [Session.RequireFresh] sees it at once.
 //
-// A handler that goes on with a session of that user calls SignIn after RevokeUser,
-// or uses [Manager.RevokeOthers].
+// Where the session of the request that ctx belongs to is among them, and the handler
+// has changed nothing in it yet, it is then as after [Session.SignOut]: empty, and
+// SignIn makes it one of that user again. [Manager.RevokeOthers] spares it.
 //
 // It costs four round trips, and one more for every 16 sessions beyond the first
 // 16. Where it fails, some sessions may have ended; call it again. The error
@@ -265,7 +268,7 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	by := m.actor(ctx)
+	by, own := m.actor(ctx), exchangeOf(ctx).of(m)
 	ctx, end := m.begin(ctx, OpRevoke)
 	defer func() { end(err) }()
 	limit := m.detach(ctx)
@@ -287,6 +290,7 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	if err := m.end(limit, chosen); err != nil {
 		return err
 	}
+	own.revoked(chosen)
 	for _, handle := range lived {
 		m.notify(ctx, Event{Kind: EventRevoked, User: user, Handle: handle, By: by, Cause: cause})
 	}

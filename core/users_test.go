@@ -877,3 +877,49 @@ func TestAWalkOfSessionsCanBeLeft(t *testing.T) {
 		t.Error("they are not in the order of signing in")
 	}
 }
+
+// After a new password, for one: the handler ends all sessions, its own too, and
+// goes on with a new one.
+func TestAHandlerThatRevokesItsOwnSessionCanSignInAgain(t *testing.T) {
+	t.Parallel()
+	for name, revoke := range map[string]func(ctx context.Context, st *stage, s *core.Session) error{
+		"RevokeUser": func(ctx context.Context, st *stage, _ *core.Session) error { return st.RevokeUser(ctx, "ada") },
+		"Revoke":     func(ctx context.Context, st *stage, s *core.Session) error { return st.Revoke(ctx, "ada", s.Handle()) },
+	} {
+		for _, again := range []bool{true, false} {
+			st, _ := newUserStage(t, core.Config{})
+			cookie := st.logIn("", "ada")
+			st.visit(cookie, func(s *core.Session) { counter.Set(s, 7) })
+			a := st.request(cookie, func(_ http.ResponseWriter, r *http.Request) {
+				s := core.FromContext(r.Context())
+				if err := revoke(r.Context(), st, s); err != nil {
+					t.Error(err)
+				}
+				if s.User() != "" || s.Has("counter") {
+					t.Errorf("%s: the user is %q", name, s.User())
+				}
+				if again {
+					_ = s.SignIn(r.Context(), "ada")
+				}
+			})
+			if a.status != http.StatusOK || (a.cookie != "") != again {
+				t.Errorf("%s: status %d, Set-Cookie %q", name, a.status, a.setCookie)
+			}
+			if st.userOf(cookie) != "" || again != (st.userOf(a.cookie) == "ada") {
+				t.Errorf("%s: the old session lives, or the new one does not: %v", name, again)
+			}
+		}
+		// What is not stored yet is not dropped silently.
+		st, _ := newUserStage(t, core.Config{})
+		a := st.request(st.logIn("", "ada"), func(_ http.ResponseWriter, r *http.Request) {
+			s := core.FromContext(r.Context())
+			counter.Set(s, 1)
+			if err := revoke(r.Context(), st, s); err != nil {
+				t.Error(err)
+			}
+		})
+		if a.status != http.StatusConflict {
+			t.Errorf("%s: after a change, status %d, want 409", name, a.status)
+		}
+	}
+}
