@@ -156,6 +156,31 @@ func TestARevocationThatIsFinishedByTheSessionsOwnRequestIsReported(t *testing.T
 	}
 }
 
+// Who ends one session also finishes what another call left: that was not his doing.
+func TestWhatRevokeFinishesForOthersIsReportedAsThat(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, store := newUserStage(t, core.Config{Observer: d})
+	faulty := &faultyStore{Store: store.sessions}
+	store.Store = faulty
+	st.logIn("", "ada")
+	st.logIn("", "ada")
+	all := st.listOf("ada")
+	faulty.failOnce("delete", outage{err: &core.StoreError{Outcome: core.NotApplied, Class: "down"}})
+	if err := st.Revoke(t.Context(), "ada", all[0].Handle); err == nil {
+		t.Fatal("Revoke succeeded")
+	}
+	d.took()
+	if err := st.Revoke(core.WithActor(t.Context(), "ada"), "ada", all[1].Handle); err != nil {
+		t.Fatal(err)
+	}
+	got := d.took()
+	slices.Sort(got)
+	if want := []string{"revoked user=ada by=ada cause=one", "revoked user=ada cause=unfinished"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // Standards: ASVS-16.3.1
 func TestTheAuditLog(t *testing.T) {
 	t.Parallel()

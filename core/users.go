@@ -278,8 +278,9 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	if err != nil {
 		return err
 	}
-	var chosen []listEntry
+	var left, chosen []listEntry // left: by a call that did not end well, or is under way
 	list, err = m.lists.edit(limit, key, list, func(l *userList) (_ bool, err error) {
+		left = l.revoke(func(listEntry) bool { return false })
 		chosen, err = choose(l)
 		return true, err
 	})
@@ -292,7 +293,11 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	}
 	own.revoked(chosen)
 	for _, handle := range lived {
-		m.notify(ctx, Event{Kind: EventRevoked, User: user, Handle: handle, By: by, Cause: cause})
+		e := Event{Kind: EventRevoked, User: user, Handle: handle, By: by, Cause: cause}
+		if cause == CauseOne && slices.ContainsFunc(left, func(l listEntry) bool { return l.Handle == handle }) {
+			e.By, e.Cause = "", CauseUnfinished // another one than was asked for, or again
+		}
+		m.notify(ctx, e)
 	}
 	if len(chosen) == 0 {
 		return nil
