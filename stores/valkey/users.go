@@ -38,6 +38,7 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error
 	if len(commands) == 0 {
 		return nil, nil
 	}
+	const longest = math.MaxInt64 / int64(time.Millisecond)
 	found := make([]core.Record, 0, len(asked))
 	results := s.client.DoMulti(ctx, commands...)
 	for i, id := range asked {
@@ -54,8 +55,8 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error
 			return nil, failure(ctx, "inspect", err)
 		case left == -2, left == 0: // gone, or as good as
 			continue
-		case left < 0: // somebody else's, without an end
-			left = math.MaxInt64 / int64(time.Millisecond)
+		case left < 0, left > longest: // somebody else's, without an end
+			left = longest
 		}
 		found = append(found, core.Record{ID: id, Data: data, TTL: time.Duration(left) * time.Millisecond})
 	}
