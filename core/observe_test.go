@@ -132,6 +132,22 @@ func TestTheAbsoluteTimeoutIsReportedWithItsUser(t *testing.T) {
 	}
 }
 
+// The handle of a session that had several ids is known from its record alone.
+func TestAnExpiredSessionIsReportedWithNoOtherHandle(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, _ := newUserStage(t, core.Config{Observer: d, IdleTimeout: time.Hour})
+	var handle string
+	cookie := st.logIn(st.signIn(), "ada")
+	st.visit(cookie, func(s *core.Session) { handle = s.Handle() })
+	st.clock.advance(time.Hour)
+	st.visit(cookie, nil)
+	last := d.events[len(d.events)-1]
+	if last.Kind != core.EventExpired || last.Handle != "" && last.Handle != handle {
+		t.Errorf("%s of another session than the one that expired", last.Kind)
+	}
+}
+
 func TestARevocationThatIsFinishedByTheSessionsOwnRequestIsReported(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
