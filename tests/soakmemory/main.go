@@ -138,10 +138,11 @@ func play(ctx context.Context, duration time.Duration, rate, visitors int, tell 
 	return taken, requests, errors.Join(errs...)
 }
 
-// settled waits until the goroutines of closed connections have ended.
+// settled waits until the goroutines of closed connections have ended, and what
+// their last calls held is given back.
 func settled(before sample) sample {
 	for range 100 {
-		if after := take(before.start); after.goroutines <= before.goroutines {
+		if after := take(before.start); after.goroutines <= before.goroutines && after.heap <= before.heap+slack {
 			return after
 		}
 		time.Sleep(100 * time.Millisecond)
