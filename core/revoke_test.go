@@ -430,6 +430,33 @@ func (s *slowReply) Create(ctx context.Context, rec core.Record) error {
 	return err
 }
 
+// Where the list could not be loaded at SignIn, a later commit of the request goes
+// by a list that somebody may have been revoked in since.
+func TestRevokeUserEndsASignInWhoseListHadToBeLoadedAgain(t *testing.T) {
+	for _, revoked := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newUserStore()
+			faulty := &faultyStore{Store: store.index}
+			m := process(t, &userStore{store.Store, faulty, store.sessions})
+			s := load(t, m, "")
+			faulty.failOnce("load", outage{err: errors.New("connection refused")})
+			_ = signIn(s)
+			if err := s.Save(t.Context()); core.HTTPStatus(err) != http.StatusServiceUnavailable {
+				t.Fatalf("Save while the list cannot be loaded: %v", err)
+			}
+			time.Sleep(time.Minute)
+			if revoked {
+				if err := process(t, store).RevokeUser(t.Context(), "ada"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Save(t.Context()); errors.Is(err, core.ErrRevoked) != revoked || !revoked && err != nil {
+				t.Errorf("Save, revoked meanwhile %v: %v", revoked, err)
+			}
+		})
+	}
+}
+
 // What one request wrote to the list a moment ago may be older than what another
 // process did since: who signs in after a revocation is not refused for that.
 func TestASignInAfterARevocationIsNotJudgedByAnOlderList(t *testing.T) {

@@ -51,6 +51,7 @@ type login struct {
 	at    time.Time
 	list  <-chan fetched // the list of the user, on its way
 	since *userList      // and when it is there
+	again bool           // it had to be asked for again
 }
 
 // SignIn makes this the session of a user, at the commit: it gets a new id, as by
@@ -553,6 +554,7 @@ func (s *Session) enter(ctx context.Context) error {
 			case err == nil:
 				next = d
 				e.since, err = list()
+				e.again = s.login != nil && s.login.again
 				e.entry = listEntry{Key: d.record.ID, Handle: m.handleIn(d), Until: m.lifespan(d).listed(m.cfg.Now())}
 			}
 			if err != nil {
@@ -649,8 +651,8 @@ func (s *Session) listOf(ctx context.Context, user string) func() (*userList, er
 		list := lists.fetch(ctx, s.x.m.listKey(user))
 		return func() (*userList, error) { return lists.await(ctx, list) }
 	}
-	if login.list == nil {
-		login.list = lists.fetch(ctx, s.x.m.listKey(user))
+	if login.list == nil && login.since == nil { // that of SignIn could not be loaded
+		login.list, login.again = lists.fetch(ctx, s.x.m.listKey(user)), true
 	}
 	return func() (list *userList, err error) {
 		if login.since == nil { // else it is that of a commit that failed

@@ -400,6 +400,7 @@ type entrance struct {
 	entry  listEntry
 	parent string    // the key of the session that it follows, or empty
 	since  *userList // the list as of SignIn or, for a renewal, the commit
+	again  bool      // since is as of a commit, because that of SignIn could not be loaded
 	at     time.Time // when SignIn was called; zero for a renewal
 }
 
@@ -414,10 +415,11 @@ func (e *entrance) beaten(l *userList, now time.Time, timeout time.Duration) boo
 		return l.find(e.parent) < 0 && l.Mark != e.since.Mark
 	}
 	// Between SignIn and when the list as of SignIn was read, only the clocks tell.
-	// That is no longer than one call of the store may take; a revocation later
-	// than that, but seen then, is one by a clock that is ahead.
+	// Unless it had to be asked for again, that is no longer than one call of the
+	// store may take; a revocation later than that, but seen then, is one by a clock
+	// that is ahead.
 	between := time.Unix(0, l.Revoked).Sub(e.at)
-	return l.Mark != e.since.Mark || between > 0 && between <= timeout || now.Sub(e.at) >= markLife
+	return l.Mark != e.since.Mark || between > 0 && (e.again || between <= timeout) || now.Sub(e.at) >= markLife
 }
 
 // enter puts a session into the list of its user. Its record is stored already.
