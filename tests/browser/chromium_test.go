@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -106,33 +109,38 @@ func launch(path string, more ...chromedp.ExecAllocatorOption) (context.Context,
 	return ctx, end, err
 }
 
-// close ends Chromium. It fails when a process of it is left.
+// close ends Chromium. It fails when a process or a file of it is left.
 func (p *process) close() error {
 	if p.cancel == nil || p.err != nil {
 		return p.err
 	}
-	pid := chromedp.FromContext(p.ctx).Browser.Process().Pid
+	dir := profileOf(strconv.Itoa(chromedp.FromContext(p.ctx).Browser.Process().Pid))
 	p.cancel()
-	if left := ofParent(pid); left != "" {
-		return fmt.Errorf("processes of Chromium are left: %s", left)
+	if dir == "" {
+		return nil // no Linux
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the folder of Chromium is left: %s: %w", dir, err)
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*") // cannot be malformed
+	for _, proc := range all {
+		if pid := filepath.Base(proc); profileOf(pid) == dir {
+			return fmt.Errorf("a process of Chromium is left: %s", pid)
+		}
 	}
 	return nil
 }
 
-// ofParent lists the processes that Chromium started with the certificate of this
-// run on their command line.
-func ofParent(pid int) string {
-	out, err := exec.Command("ps", "-eo", "pid,ppid,args").Output()
-	if err != nil {
-		return "" // no ps
-	}
-	var left []string
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, certificate().pin) || strings.Contains(line, fmt.Sprintf(" %d ", pid)) {
-			left = append(left, strings.TrimSpace(line))
+// profileOf returns the folder that a process of Chromium was told to use: all of
+// them are.
+func profileOf(pid string) string {
+	text, _ := os.ReadFile(filepath.Join("/proc", pid, "cmdline")) // it may have ended
+	for arg := range strings.SplitSeq(string(text), "\x00") {
+		if dir, ok := strings.CutPrefix(arg, "--user-data-dir="); ok {
+			return dir
 		}
 	}
-	return strings.Join(left, "\n")
+	return ""
 }
 
 // A browser has cookies of its own, which its tabs share.

@@ -13,6 +13,7 @@ package browser
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(suite.Run(m, func(code int) int {
 		for _, err := range []error{chromium.close(), program.remove()} {
 			if err != nil {
-				println("FAIL:", err.Error())
+				fmt.Fprintln(os.Stderr, "FAIL:", err)
 				code = max(code, 1)
 			}
 		}

