@@ -99,7 +99,7 @@ func (x *Exchange) demand() *Session {
 		state sessionState
 	})
 	made.state.x = x
-	made.Session.sessionState = &made.state
+	made.sessionState = &made.state
 	if x.session.CompareAndSwap(nil, &made.Session) {
 		return &made.Session
 	}
