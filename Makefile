@@ -23,8 +23,9 @@ run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
 test: ## run all tests of all modules, with the race detector
-	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); set -x; \
-		CHROMIUM=$$chromium scripts/servers.sh run go test $$race -count=1 work
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
+		packages=$$(($$(getconf _NPROCESSORS_ONLN) * 2)); set -x; \
+		CHROMIUM=$$chromium scripts/servers.sh run go test $$race -p $$packages -count=1 work
 
 browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
 	@race=$$(scripts/race-flag.sh); chromium=$$(scripts/chromium.sh); \
