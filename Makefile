@@ -22,6 +22,7 @@ help: ## list the targets
 run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
+# More packages at once than there are cores: most of them wait for servers most of the time.
 test: ## run all tests of all modules, with the race detector
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
 		packages=$$(($$(getconf _NPROCESSORS_ONLN) * 2)); set -x; \
