@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"runtime"
 	"slices"
@@ -245,7 +247,9 @@ type table struct {
 }
 
 // inProcess measures the subjects with these stores. The subjects take turns,
-// so that whatever disturbs the machine disturbs all of them.
+// so that whatever disturbs the machine disturbs all of them, in another order each
+// time: who comes after one that allocates nothing pays for memory that was put
+// away meanwhile.
 func inProcess(ctx context.Context, s *servers, o options, parallel int, stores ...string) (*table, error) {
 	t := &table{stores: stores, parallel: parallel, benches: make(map[string]map[string]*bench)}
 	for _, sub := range subjects() {
@@ -260,7 +264,7 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 	for round := range o.rounds {
 		o.progress("%s, %d at a time: round %d of %d", strings.Join(stores, ", "), parallel, round+1, o.rounds)
 		for _, w := range workloads {
-			for _, sub := range t.subjects {
+			for _, sub := range shuffled(t.subjects) {
 				if err := ctx.Err(); err != nil {
 					return nil, err
 				}
@@ -283,6 +287,14 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 		t.of(sub, workloads[0].name).app.close()
 	}
 	return t, ctx.Err()
+}
+
+// shuffled returns the subjects in some order.
+func shuffled(subjects []subject) []subject {
+	seed := maphash.MakeSeed()
+	return slices.SortedFunc(slices.Values(subjects), func(a, b subject) int {
+		return cmp.Compare(maphash.String(seed, a.id()), maphash.String(seed, b.id()))
+	})
 }
 
 // add opens a subject, checks it and gets it ready.

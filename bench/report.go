@@ -109,7 +109,7 @@ func (r *results) page() string {
 	p.say("Written by `make bench`: Cloakroom beside other libraries, beside frameworks without sessions, and beside *the floor*, which is")
 	p.say("what remains when all is left out that can be: on Gin, express-session's cookie is verified, one value is found in the record")
 	p.say("or replaced in it, and the record is fetched and stored, without a single promise ([floor.go](floor.go)). Each subject's answers")
-	p.say("are checked before its time is taken. Subjects take turns, round by round, so that what disturbs the machine disturbs all of")
+	p.say("are checked before its time is taken. Subjects take turns, in another order each round, so that what disturbs the machine disturbs all of")
 	p.say("them; numbers are medians of %d rounds, ± half the distance between the quartiles, and ratios are medians of the ratios of", r.options.rounds)
 	p.say("each round. Each process of Go's holds %d MB besides, as an app does: with a heap of a few MB the collector would run five hundred", appHeap>>20)
 	p.say("times a second, and be most of what is measured. Compare numbers of one run, never of two machines.\n")
