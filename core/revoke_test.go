@@ -60,6 +60,14 @@ func (p *play) acts(name string, do func() error) {
 	p.actors = append(p.actors, actor{name, func() { p.ended(name, "", do()) }})
 }
 
+// looks adds an actor who looks at the list of ada's sessions.
+func (p *play) looks(name string) {
+	p.acts(name, func() error {
+		_, err := walk(p.process(name).Sessions(context.Background(), "ada"))
+		return err
+	})
+}
+
 // signedIn is a browser with a session of ada.
 func (p *play) signedIn(m *core.Manager) string {
 	s := load(p.t, m, "")
@@ -337,10 +345,7 @@ func TestARenewalIsNotDisturbedByALookAtTheList(t *testing.T) {
 		m := p.outside()
 		had := p.signedIn(m)
 		p.enters("browser", had, p.process("browser"), renew)
-		p.acts("page", func() error {
-			_, err := walk(p.process("page").Sessions(context.Background(), "ada"))
-			return err
-		})
+		p.looks("page")
 		p.check = func() {
 			for name, err := range p.errs {
 				if err != nil {
@@ -500,10 +505,7 @@ func TestRevokeUserEndsARenewalBesideALookAtTheList(t *testing.T) {
 		m := p.outside()
 		had := p.signedIn(m)
 		p.enters("browser", had, p.process("browser"), renew)
-		p.acts("page", func() error {
-			_, err := walk(p.process("page").Sessions(context.Background(), "ada"))
-			return err
-		})
+		p.looks("page")
 		p.acts("operator", func() error { return p.process("operator").RevokeUser(context.Background(), "ada") })
 		p.check = func() {
 			if p.lives(m, had) || p.lives(m, p.cookies["browser"]) {

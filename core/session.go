@@ -174,6 +174,17 @@ func (s *Session) mutable() bool {
 	return false
 }
 
+// cookieMutable returns why the cookie cannot be another any more, or nil.
+func (s *Session) cookieMutable() error {
+	switch {
+	case s.x.headersOut():
+		return ErrCommitted
+	case !s.mutable():
+		return ErrSessionGone
+	}
+	return nil
+}
+
 // ID returns what the cookie carries: a secret, which belongs in no log and in
 // no page. A new session gets its id when it is first asked for or stored.
 // After Renew and Regenerate it is the next id. It is empty where
@@ -350,11 +361,8 @@ func (s *Session) SetMaxAge(d time.Duration) error {
 		return ErrReentered
 	}
 	defer s.x.mu.Unlock()
-	if s.x.headersOut() {
-		return ErrCommitted
-	}
-	if !s.mutable() {
-		return ErrSessionGone
+	if err := s.cookieMutable(); err != nil {
+		return err
 	}
 	if d < 0 {
 		d = 0
@@ -382,11 +390,8 @@ func (s *Session) renew(how renewal) error {
 		return ErrReentered
 	}
 	defer s.x.mu.Unlock()
-	if s.x.headersOut() {
-		return ErrCommitted
-	}
-	if !s.mutable() {
-		return ErrSessionGone
+	if err := s.cookieMutable(); err != nil {
+		return err
 	}
 	if how == regenerateID {
 		s.changes = changes{cleared: true}

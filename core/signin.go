@@ -91,11 +91,8 @@ func (s *Session) SignIn(ctx context.Context, user string, methods ...string) er
 		return ErrReentered
 	}
 	defer s.x.mu.Unlock()
-	if s.x.headersOut() {
-		return ErrCommitted
-	}
-	if !s.mutable() {
-		return ErrSessionGone
+	if err := s.cookieMutable(); err != nil {
+		return err
 	}
 	m := s.x.m
 	before := s.user()

@@ -18,7 +18,7 @@ ROOT=$DIR/chromium
 
 # What the system has already is not unpacked again: it is this release of Debian's.
 unpack() {
-	new=$(mktemp -d "$DIR/chromium.XXXXXX")
+	new=$(mktemp -d -p "$DIR")
 	trap 'rm -rf "$new"' EXIT
 	cd "$new"
 	mkdir -p apt/lists/partial apt/cache/archives/partial debs

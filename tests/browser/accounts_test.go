@@ -437,68 +437,56 @@ func TestHostCookieOverTLS(t *testing.T) {
 
 // Standards: ASVS-7.3.1, NIST-5.2-timeouts
 func TestIdleTimeoutUnderAnOpenPage(t *testing.T) {
-	t.Parallel()
-	for _, store := range []string{"memory", "valkey"} {
-		for _, framework := range []string{"gin", "echo"} {
-			t.Run(framework+" "+store, func(t *testing.T) {
-				t.Parallel()
-				chromium.need(t)
-				url := store
-				if store == "valkey" {
-					url = "valkey://" + servers.Start(t).Addr
-				}
-				idle := 12 * time.Second
-				a := start(t, "-framework", framework, "-store", url, "-idle", idle.String())
-				b, ann := newBrowser(t), someone()
-				a.signUp(b.tab, ann)
-				asked := time.Now()
-				b.click("a[href='/devices']")
-				b.untilShown("#countdown")
-				// The page says how long is left, to the second.
-				shown := eval[string](b.tab, on("#countdown strong", "e.textContent", "''"))
-				var left int
-				if _, err := fmt.Sscanf(shown, "0:%d", &left); err != nil || left > int(idle.Seconds()) {
-					t.Errorf("the countdown says %q of %v", shown, idle)
-				}
-				if least := idle - time.Since(asked) - 2*time.Second; time.Duration(left)*time.Second < least {
-					t.Errorf("the countdown says %q, and %v are left", shown, least)
-				}
-
-				// Another tab, which the browser puts to sleep, and the cookie.
-				used := time.Now()
-				asleep := b.newTab()
-				asleep.open(a.URL + "/profile")
-				asleep.untilShown("#countdown")
-				call(asleep, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateFrozen})
-				cookie := a.cookieOf(b)
-
-				// It tells the truth: the session lives until then, and no longer.
-				b.untilShown("#ended")
-				if lasted := time.Since(used); lasted < idle-3*time.Second {
-					t.Errorf("the session ended after %v without activity, want %v", lasted, idle)
-				}
-				a.mustKnow(t, cookie, false)
-				if b.shows("#countdown") {
-					t.Error("the countdown goes on")
-				}
-				call(asleep, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateActive})
-				asleep.untilShown("#ended")
-
-				// A tab that the browser restores asks for the page again.
-				restored := b.newTab()
-				restored.open(a.URL + "/devices")
-				restored.mustBeOut()
-				restored.click("#error a[href^='/login']")
-				restored.logIn(ann)
-				restored.mustBe(ann)
-				if restored.path() != "/devices" {
-					t.Errorf("after the login: %s, want the page of the tab", restored.path())
-				}
-				b.click("#ended a[href^='/login']")
-				b.mustBe(ann) // as the other tab logged in
-			})
+	const idle = 12 * time.Second
+	everywhere(t, func(t *testing.T, a *app) {
+		b, ann := newBrowser(t), someone()
+		a.signUp(b.tab, ann)
+		asked := time.Now()
+		b.click("a[href='/devices']")
+		b.untilShown("#countdown")
+		// The page says how long is left, to the second.
+		shown := eval[string](b.tab, on("#countdown strong", "e.textContent", "''"))
+		var left int
+		if _, err := fmt.Sscanf(shown, "0:%d", &left); err != nil || left > int(idle.Seconds()) {
+			t.Errorf("the countdown says %q of %v", shown, idle)
 		}
-	}
+		if least := idle - time.Since(asked) - 2*time.Second; time.Duration(left)*time.Second < least {
+			t.Errorf("the countdown says %q, and %v are left", shown, least)
+		}
+
+		// Another tab, which the browser puts to sleep, and the cookie.
+		used := time.Now()
+		asleep := b.newTab()
+		asleep.open(a.URL + "/profile")
+		asleep.untilShown("#countdown")
+		call(asleep, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateFrozen})
+		cookie := a.cookieOf(b)
+
+		// It tells the truth: the session lives until then, and no longer.
+		b.untilShown("#ended")
+		if lasted := time.Since(used); lasted < idle-3*time.Second {
+			t.Errorf("the session ended after %v without activity, want %v", lasted, idle)
+		}
+		a.mustKnow(t, cookie, false)
+		if b.shows("#countdown") {
+			t.Error("the countdown goes on")
+		}
+		call(asleep, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateActive})
+		asleep.untilShown("#ended")
+
+		// A tab that the browser restores asks for the page again.
+		restored := b.newTab()
+		restored.open(a.URL + "/devices")
+		restored.mustBeOut()
+		restored.click("#error a[href^='/login']")
+		restored.logIn(ann)
+		restored.mustBe(ann)
+		if restored.path() != "/devices" {
+			t.Errorf("after the login: %s, want the page of the tab", restored.path())
+		}
+		b.click("#ended a[href^='/login']")
+		b.mustBe(ann) // as the other tab logged in
+	}, "-idle", idle.String())
 }
 
 // A page that only counts down is no activity, and one that is used is.

@@ -124,7 +124,7 @@ func (a *app) end() {
 }
 
 // everywhere runs a test on both frameworks, with each of the stores.
-func everywhere(t *testing.T, test func(t *testing.T, a *app)) {
+func everywhere(t *testing.T, test func(t *testing.T, a *app), flags ...string) {
 	t.Parallel()
 	for _, framework := range []string{"gin", "echo"} {
 		for _, store := range []string{"memory", "valkey"} {
@@ -135,7 +135,7 @@ func everywhere(t *testing.T, test func(t *testing.T, a *app)) {
 				if store == "valkey" {
 					url = "valkey://" + servers.Start(t).Addr
 				}
-				test(t, start(t, "-framework", framework, "-store", url))
+				test(t, start(t, append([]string{"-framework", framework, "-store", url}, flags...)...))
 			})
 		}
 	}
