@@ -569,6 +569,61 @@ func TestARevocationOfManyEndsARenewalThatIsUnderWay(t *testing.T) {
 	}
 }
 
+// A lateReload is a store whose second Load waits.
+type lateReload struct {
+	core.Store
+	loads atomic.Int32
+	hold  chan struct{} // until it is closed
+}
+
+func (s *lateReload) Load(ctx context.Context, id string) (core.Record, error) {
+	if s.loads.Add(1) == 2 {
+		<-s.hold
+	}
+	return s.Store.Load(ctx, id)
+}
+
+// Who saw in the list that the session is being ended is refused, also when the
+// list has forgotten it by the time that it is looked at again.
+func TestARenewalRemembersThatTheSessionWasBeingEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newUserStore()
+		m := process(t, store)
+		had := ada(t, m)
+		handle := load(t, m, had).Handle()
+		faulty := &faultyStore{Store: store.Store}
+		faulty.down(errors.New("connection refused"))
+		dying := process(t, &userStore{faulty, store.index, store.sessions})
+		if err := dying.Revoke(t.Context(), "ada", handle); err == nil {
+			t.Fatal("Revoke did what it could not")
+		}
+
+		late := &lateReload{Store: store.index, hold: make(chan struct{})}
+		browser := process(t, &userStore{store.Store, late, store.sessions}, func(c *core.Config) { c.StoreTimeout = time.Hour })
+		s, saved := load(t, browser, had), make(chan error)
+		_ = s.Renew()
+		go func() { saved <- s.Save(context.Background()) }()
+		synctest.Wait() // the old id is retired, and the list is looked at again
+		if late.loads.Load() != 2 {
+			t.Fatalf("the list was loaded %d times, want 2", late.loads.Load())
+		}
+		_ = m.Revoke(t.Context(), "ada", handle)
+		for range 65 {
+			time.Sleep(time.Second)
+			if err := m.Revoke(t.Context(), "ada", load(t, m, ada(t, m)).Handle()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(late.hold)
+		if err := <-saved; !errors.Is(err, core.ErrRevoked) {
+			t.Errorf("Renew: %v, want ErrRevoked", err)
+		}
+		if load(t, m, core.Sign(testSecret, s.ID())).User() != "" {
+			t.Error("the session lives on")
+		}
+	})
+}
+
 // A renewal is one more id of a session, and takes no place of another one.
 func TestTheLimitHoldsForASignInBesideARenewal(t *testing.T) {
 	for _, at := range []core.AtUserLimit{core.DropLeastRecentlyUsed, core.RefuseNew} {
