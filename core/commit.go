@@ -29,15 +29,15 @@ func (s *Session) modified() bool {
 		s.changes.modify(s.base)
 }
 
-// idle tells that store has nothing to do.
+// idle tells that store has nothing to do but what modified tells.
 func (s *Session) idle() bool {
-	return s.touching == nil && s.listing == nil && !s.modified() && !s.forced && !s.unfinished && !s.reentered.Load() &&
+	return s.touching == nil && s.listing == nil && !s.forced && !s.unfinished && !s.reentered.Load() &&
 		!s.x.m.cfg.Resave && !s.x.m.cfg.SaveUninitialized
 }
 
-// store brings the store up to date. explicit is for Save: it stores also what
-// did not change.
-func (s *Session) store(ctx context.Context, explicit bool) (err error) {
+// store brings the store up to date. modified is what the function of that name
+// tells. explicit is for Save: it stores also what did not change.
+func (s *Session) store(ctx context.Context, modified, explicit bool) (err error) {
 	x := s.x
 	ctx, end := x.m.begin(ctx, OpCommit)
 	defer func() { end(err) }()
@@ -62,7 +62,7 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 	case s.destroyed:
 		return nil
 	}
-	wanted := explicit || s.modified()
+	wanted := explicit || modified
 	switch {
 	case s.degraded && wanted:
 		return ErrDegraded
@@ -97,7 +97,7 @@ func (s *Session) store(ctx context.Context, explicit bool) (err error) {
 	case s.renewal != keepID:
 		return s.replace(ctx)
 	case wanted || x.m.cfg.Resave && !s.saved:
-		return s.write(ctx, wanted, explicit)
+		return s.write(ctx, modified, explicit)
 	case s.forced:
 		s.forced = false
 		return s.extend(ctx)
@@ -127,7 +127,6 @@ func (s *Session) lost(wanted bool) error {
 
 // adopt notes that the store has what s holds, as d.
 func (s *Session) adopt(d *document, kind EventKind) {
-	s.changed = s.changed || s.modified()
 	s.base, s.key = d, d.record.ID
 	signedIn := s.login != nil
 	s.discard()
@@ -230,7 +229,7 @@ func pause(ctx context.Context, wait *time.Duration) bool {
 }
 
 // write stores the changes, on top of whatever other requests stored by now.
-func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
+func (s *Session) write(ctx context.Context, modified, explicit bool) error {
 	turn, err := s.takeTurn(ctx)
 	if err != nil {
 		return err
@@ -246,7 +245,7 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 		next, err := s.encode(s.base, s.key)
 		if err != nil {
 			if errors.Is(err, ErrSessionGone) {
-				return s.lost(wanted)
+				return s.lost(explicit || modified)
 			}
 			return err
 		}
@@ -260,6 +259,7 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 			turn.latest = next
 			// An extension that was under way may have given it its former life.
 			stretched := s.changes.ageSet && s.x.m.touched.last(s.key) != before
+			s.changed = s.changed || modified
 			s.adopt(next, EventSaved)
 			if stretched {
 				return s.extend(ctx)
@@ -267,16 +267,16 @@ func (s *Session) write(ctx context.Context, wanted, explicit bool) error {
 			return nil
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
-				return s.lost(wanted)
+				return s.lost(explicit || modified)
 			} else if err != nil {
 				return err
 			}
-			if !explicit && !s.modified() { // another request did the same
+			if modified = s.modified(); !explicit && !modified { // another request did the same
 				s.discard()
 				return nil
 			}
 		case errors.Is(err, ErrNotFound):
-			return s.lost(wanted)
+			return s.lost(explicit || modified)
 		default:
 			return err
 		}

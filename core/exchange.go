@@ -136,7 +136,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		return x, nil
 	}
 	if !m.cfg.Lazy {
-		if err := x.ensureLoaded(); err != nil {
+		if err := x.find(); err != nil { // nobody else has x yet
 			return nil, err
 		}
 	}
@@ -203,6 +203,11 @@ func (x *Exchange) ensureLoaded() error {
 	if x.loaded {
 		return x.loadErr
 	}
+	return x.find()
+}
+
+// find is ensureLoaded for the only one who asks.
+func (x *Exchange) find() error {
 	x.loaded, x.loadErr = true, errPanicked // unless load returns
 	ctx := x.ctx.Context
 	err := x.load(ctx)
@@ -499,10 +504,10 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 		return nil
 	}
 	x.err = errPanicked // unless store returns
-	if !s.idle() {
+	if modified := s.modified(); modified || !s.idle() {
 		limit := x.m.detach(ctx)
 		defer limit.stop()
-		err = s.store(limit, false)
+		err = s.store(limit, modified, false)
 	}
 	if x.err = err; err != nil {
 		x.m.cfg.Logger.ErrorContext(x.ctx.Context, "cloakroom: session could not be saved", slog.Any("error", err))
@@ -567,36 +572,39 @@ func (x *Exchange) Finish(h http.Header) error {
 	if x.Skipped() {
 		return nil
 	}
-	if x.mounts--; x.mounts == 0 {
+	x.mounts--
+	if !x.out.Load() {
 		x.end()
+		return x.Commit(h)
 	}
-	if x.out.Load() {
+	if x.end() {
 		x.saveLate()
-		return nil
 	}
-	return x.Commit(h)
+	return nil
 }
 
-// end stops the session from taking changes. Those made before are stored yet.
-func (x *Exchange) end() {
+// end stops the session from taking changes, once all mounts of the middleware
+// are through. Those made before are stored yet: it tells whether there are any.
+func (x *Exchange) end() (changed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.ended.Store(true)
+	if x.mounts == 0 {
+		x.ended.Store(true)
+	}
+	s := x.session.Load()
+	return s != nil && !x.hijacked && x.err == nil && (s.forced || s.modified())
 }
 
 // saveLate stores what was changed after the headers were out.
 func (x *Exchange) saveLate() {
 	s := x.session.Load()
-	if s == nil || !x.isLoaded() || !s.lock() {
+	if !x.isLoaded() || !s.lock() {
 		return
 	}
 	defer x.mu.Unlock()
-	if x.hijacked || x.err != nil || !s.modified() && !s.forced {
-		return
-	}
 	limit := x.m.detach(x.ctx.Context)
 	defer limit.stop()
-	switch err := s.store(limit, false); {
+	switch err := s.store(limit, s.modified(), false); {
 	case errors.Is(err, ErrCommitted):
 		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set")
 	case err != nil:
@@ -709,8 +717,11 @@ func (s *Session) setCookie() string {
 	case m.isExpired(s.base):
 		return ""
 	}
-	now := m.cfg.Now()
 	maxAge := s.currentAge().max
+	if maxAge == 0 && !s.created && !rolling && !s.rotated { // the browser has it for as long as it runs
+		return ""
+	}
+	now := m.cfg.Now()
 	maxAge = lifespan{maxAge, m.deadline(s.base.meta.created)}.from(now)
 	switch {
 	case s.created:

@@ -353,7 +353,7 @@ func (d *document) get(key string) []byte {
 func encode(base *document, ch *changes, next meta, cookie cookieWriter) (text []byte, keys int) {
 	size := 256 // for the members of ours
 	if base != nil {
-		size = len(base.text)
+		size = len(base.text) + 1
 		if !base.meta.present {
 			size += 64
 		}
@@ -362,53 +362,39 @@ func encode(base *document, ch *changes, next meta, cookie cookieWriter) (text [
 		size += len(ch.list[i].key) + len(ch.list[i].value) + 8
 	}
 	out := append(make([]byte, 0, size), '{')
-	comma := func() {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-	}
 
+	// Each member is written with a comma behind it.
 	hasCookie, hasMeta := false, false
 	if base != nil {
 		hasCookie = lastMember(base.text, base.index(), cookieMember) >= 0
 	}
 	if !hasCookie { // a new session, or one that Express could not load
-		out = cookie.append(append(out, `"cookie":`...), nil)
+		out = append(cookie.append(append(out, `"cookie":`...), nil), ',')
 	}
 	if base != nil {
 		for _, m := range base.index() {
-			name, value := base.text[m.name-1:m.nameEnd+1], base.text[m.value:m.valueEnd]
+			whole, name := base.text[m.name-1:m.valueEnd], base.text[m.name-1:m.nameEnd+1]
 			switch {
+			case memberIs(base.text, m, cookieMember) && base.bare && !cookie.set:
+				out = append(append(out, whole...), ',')
 			case memberIs(base.text, m, cookieMember):
-				comma()
-				out = append(append(out, name...), ':')
-				if base.bare && !cookie.set {
-					out = append(out, value...)
-				} else {
-					out = cookie.append(out, value)
-				}
+				out = append(cookie.append(append(append(out, name...), ':'), base.text[m.value:m.valueEnd]), ',')
 			case memberIs(base.text, m, metaMember):
 				if hasMeta {
 					continue
 				}
 				hasMeta = true
-				comma()
-				out = append(append(out, name...), ':')
-				out = next.append(out)
+				out = append(next.append(append(append(out, name...), ':')), ',')
 			default:
 				c := ch.find(base.text, m)
 				switch {
-				case c == nil && ch.cleared:
-					continue
-				case c == nil:
+				case c == nil && !ch.cleared:
 					keys++
-					comma()
-					out = append(out, base.text[m.name-1:m.valueEnd]...)
-				case c.value != nil && !c.written: // of several members of one name the first is kept, with the new value
+					out = append(append(out, whole...), ',')
+				case c != nil && c.value != nil && !c.written: // of several members of one name the first is kept, with the new value
 					c.written = true
 					keys++
-					comma()
-					out = append(append(append(out, name...), ':'), c.value...)
+					out = append(append(append(append(out, name...), ':'), c.value...), ',')
 				}
 			}
 		}
@@ -417,18 +403,15 @@ func encode(base *document, ch *changes, next meta, cookie cookieWriter) (text [
 		c := &ch.list[i]
 		if c.value != nil && !c.written {
 			keys++
-			comma()
-			out = append(appendString(out, c.key), ':')
-			out = append(out, c.value...)
+			out = append(append(append(appendString(out, c.key), ':'), c.value...), ',')
 		}
 		c.written = false
 	}
 	if !hasMeta {
-		comma()
-		out = append(out, `"__cloakroom":`...)
-		out = next.append(out)
+		out = append(next.append(append(out, `"__cloakroom":`...)), ',')
 	}
-	return append(out, '}'), keys
+	out[len(out)-1] = '}'
+	return out, keys
 }
 
 // A cookieWriter writes the member cookie, from which Express makes the cookie

@@ -472,7 +472,7 @@ func (s *Session) Save(ctx context.Context) error {
 	defer s.x.mu.Unlock()
 	limit := s.x.m.detach(ctx)
 	defer limit.stop()
-	return s.store(limit, true)
+	return s.store(limit, s.modified(), true)
 }
 
 // Reload replaces what the request sees by what the store has now. Changes that

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,12 +15,27 @@ type timeLimit struct {
 	parent   context.Context
 	detached *deadlines // from the cancellation of parent: only its values count; nil: it is not
 	until    time.Time
-
-	mu      sync.Mutex
-	timer   context.Context // made by the first call of Done
-	cancel  context.CancelFunc
-	stopped bool
+	timer    atomic.Pointer[limitTimer] // made by the first call of Done, or stopped
 }
+
+// A limitTimer is a context that ends at some time.
+type limitTimer struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+func newLimitTimer(parent context.Context, until time.Time) *limitTimer {
+	ctx, cancel := context.WithDeadline(parent, until)
+	return &limitTimer{ctx, cancel}
+}
+
+// stopped is the timer of a timeLimit that was stopped before anybody waited for
+// it.
+var stopped = func() *limitTimer {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &limitTimer{ctx, cancel}
+}()
 
 // limit returns a context that ends after Config.StoreTimeout, and with ctx.
 func (m *Manager) limit(ctx context.Context) *timeLimit {
@@ -39,21 +55,22 @@ type deadlines struct {
 	slack time.Duration // how much earlier than it asked for a timeLimit may end
 
 	mu     sync.Mutex
-	latest context.Context
+	latest *limitTimer
 	end    time.Time // of that
 }
 
 // slackFraction is the part of Config.StoreTimeout that may be missing.
 const slackFraction = 64
 
-// at returns a context that ends at that time, or up to slack earlier.
-func (d *deadlines) at(until time.Time) context.Context {
+// at returns a timer that ends at that time, or up to slack earlier. It cannot be
+// cancelled: others wait for it too.
+func (d *deadlines) at(until time.Time) *limitTimer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.latest == nil || d.end.Before(until.Add(-d.slack)) {
-		latest, cancel := context.WithDeadline(context.Background(), until)
-		context.AfterFunc(latest, cancel) // it ends by itself, and by nothing else
-		d.latest, d.end = latest, until
+		t := newLimitTimer(context.Background(), until)
+		context.AfterFunc(t, t.cancel) // it ends by itself, and by nothing else
+		d.latest, d.end = &limitTimer{t.Context, func() {}}, until
 	}
 	return d.latest
 }
@@ -61,11 +78,8 @@ func (d *deadlines) at(until time.Time) context.Context {
 // stop frees the timer. Call it when the work is done: whoever still listens to
 // the context may hear that it is cancelled, at once or when its time is over.
 func (c *timeLimit) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopped = true
-	if c.cancel != nil {
-		c.cancel()
+	if !c.timer.CompareAndSwap(nil, stopped) {
+		c.timer.Load().cancel()
 	}
 }
 
@@ -81,32 +95,29 @@ func (c *timeLimit) Deadline() (time.Time, bool) {
 
 // Done implements [context.Context].
 func (c *timeLimit) Done() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if t := c.timer.Load(); t != nil {
+		return t.Done()
+	}
+	var t *limitTimer
 	switch {
-	case c.timer != nil:
 	case c.detached == nil:
-		c.timer, c.cancel = context.WithDeadline(c.parent, c.until)
-	case c.stopped || time.Until(c.until) <= 0:
-		c.timer, c.cancel = context.WithDeadline(context.Background(), c.until)
+		t = newLimitTimer(c.parent, c.until)
+	case time.Until(c.until) <= 0:
+		t = newLimitTimer(context.Background(), c.until)
 	default:
-		c.timer = c.detached.at(c.until)
+		t = c.detached.at(c.until)
 	}
-	if c.stopped && c.cancel != nil {
-		c.cancel()
+	if !c.timer.CompareAndSwap(nil, t) { // another goroutine was first
+		t.cancel()
 	}
-	return c.timer.Done()
+	return c.timer.Load().Done()
 }
 
 // Err implements [context.Context].
 func (c *timeLimit) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.timer != nil:
-		return c.timer.Err()
-	case c.stopped:
-		return context.Canceled
+	switch t := c.timer.Load(); {
+	case t != nil:
+		return t.Err()
 	case c.detached == nil && c.parent.Err() != nil:
 		return c.parent.Err()
 	case time.Until(c.until) <= 0:
@@ -121,11 +132,8 @@ func (c *timeLimit) Value(key any) any {
 	if key == (exchangeKey{}) {
 		return nil // what the store calls, a logger for one, must not use the session that waits for it
 	}
-	c.mu.Lock()
-	timer := c.timer
-	c.mu.Unlock()
-	if timer != nil {
-		if v := timer.Value(key); v != nil || c.detached == nil {
+	if t := c.timer.Load(); t != nil {
+		if v := t.Value(key); v != nil {
 			return v
 		}
 	}
