@@ -641,7 +641,7 @@ func (s *Session) encode(base *document, key string) (*document, error) {
 // moves on to another id.
 func (s *Session) retire() *document {
 	cookie := cookieWriter{attributes: s.x.attributes(), now: s.x.m.cfg.Now()}
-	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: toMillis(s.x.m.cfg.Now())}}
+	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: toMillis(cookie.now)}}
 	d.text = retiredText(d.meta, cookie)
 	d.record = Record{ID: s.key, Data: s.x.m.seal(s.key, d.text), TTL: retiredLife}
 	return d

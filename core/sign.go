@@ -111,14 +111,14 @@ func (m *macState) signature(id []byte) []byte {
 // appendURIComponent appends s, escaped as by JavaScript's encodeURIComponent.
 func appendURIComponent[T string | []byte](dst []byte, s T) []byte {
 	const hex = "0123456789ABCDEF"
+	done := 0
 	for i := range len(s) {
-		if c := s[i]; isUnreserved(c) {
-			dst = append(dst, c)
-		} else {
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		if c := s[i]; !isUnreserved(c) {
+			dst = append(append(dst, s[done:i]...), '%', hex[c>>4], hex[c&15])
+			done = i + 1
 		}
 	}
-	return dst
+	return append(dst, s[done:]...)
 }
 
 func isUnreserved(c byte) bool {
