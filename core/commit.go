@@ -118,7 +118,7 @@ func (s *Session) extend(ctx context.Context) error {
 // there was something to store.
 func (s *Session) lost(wanted bool) error {
 	s.gone = true
-	s.x.m.notify(s.x.ctx.Context, Event{Kind: EventGone})
+	s.x.m.notify(s.x.ctx, Event{Kind: EventGone})
 	if wanted {
 		return ErrSessionGone
 	}
@@ -385,7 +385,7 @@ func (s *Session) replay(ctx context.Context, newer *document) error {
 		return ErrNotFound
 	}
 	s.rebase(newer)
-	s.x.m.notify(s.x.ctx.Context, Event{Kind: EventReplayed})
+	s.x.m.notify(s.x.ctx, Event{Kind: EventReplayed})
 	return nil
 }
 
@@ -412,7 +412,7 @@ func (s *Session) destroy(ctx context.Context) error {
 	s.unfinished, s.destroyed = false, true
 	s.discard()
 	s.changes.cleared = true // nothing is left to be read
-	m.notify(s.x.ctx.Context, event)
+	m.notify(s.x.ctx, event)
 	return nil
 }
 

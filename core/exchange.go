@@ -27,16 +27,14 @@ import (
 type Exchange struct {
 	m       *Manager
 	r       *http.Request // nil outside of net/http
+	given   *given        // in place of r
 	again   *http.Request // what Begin was given last, where that was more than once
-	ctx     exchangeContext
+	ctx     context.Context
 	cookie  *Cookie
 	outer   *Exchange               // of another Manager, around this one
 	inner   *Exchange               // of another Manager, inside of this one
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it: see demand
 	writer  Writer
-
-	cookieValue string // in place of r
-	secure      *bool  // in place of r
 
 	loading sync.Mutex // guards loaded and loadErr
 	loadErr error
@@ -57,20 +55,33 @@ type Exchange struct {
 	ended    atomic.Bool // the handler returned
 }
 
-// exchangeContext is the context that carries an Exchange: a part of it, so that
-// it costs nothing of its own.
-type exchangeContext struct {
-	context.Context
-	x *Exchange
+// given is what an app says of a request that is not one of net/http's.
+type given struct {
+	cookie string // its value
+	secure *bool  // whether it came over HTTPS; nil: Manager.Commit will tell
 }
+
+// exchangeContext is an Exchange as the context that carries it, which so costs
+// nothing of its own.
+type exchangeContext Exchange
 
 type exchangeKey struct{}
 
+// Deadline implements [context.Context].
+func (c *exchangeContext) Deadline() (time.Time, bool) { return c.ctx.Deadline() }
+
+// Done implements [context.Context].
+func (c *exchangeContext) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Err implements [context.Context].
+func (c *exchangeContext) Err() error { return c.ctx.Err() }
+
+// Value implements [context.Context].
 func (c *exchangeContext) Value(key any) any {
 	if key == (exchangeKey{}) {
-		return c.x
+		return (*Exchange)(c)
 	}
-	return c.Context.Value(key)
+	return c.ctx.Value(key)
 }
 
 // Format keeps a context that is printed from showing the session.
@@ -83,9 +94,7 @@ func (x *Exchange) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Exchange
 
 // newExchange returns an Exchange that has not looked for its session yet.
 func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
-	x := &Exchange{m: m, r: r, cookie: &m.cfg.Cookie, mounts: 1}
-	x.ctx = exchangeContext{ctx, x}
-	return x
+	return &Exchange{m: m, r: r, ctx: ctx, cookie: &m.cfg.Cookie, mounts: 1}
 }
 
 // demand returns the session, and makes an empty one where there is none yet:
@@ -169,7 +178,7 @@ func (x *Exchange) Request() *http.Request {
 	if x.again != nil { // it has the session; what stands in between may have changed it
 		return x.again
 	}
-	return x.r.WithContext(&x.ctx)
+	return x.r.WithContext((*exchangeContext)(x))
 }
 
 // skipped tells why a request has no session.
@@ -209,7 +218,7 @@ func (x *Exchange) ensureLoaded() error {
 // find is ensureLoaded for the only one who asks.
 func (x *Exchange) find() error {
 	x.loaded, x.loadErr = true, errPanicked // unless load returns
-	ctx := x.ctx.Context
+	ctx := x.ctx
 	err := x.load(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("cloakroom: request ended while its session was loaded: %w", ctx.Err())
@@ -257,7 +266,7 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 	if s.hadAny = hadAny; n == 0 {
 		if hadAny {
 			s.status = StatusInvalid
-			x.m.notify(x.ctx.Context, Event{Kind: EventForged})
+			x.m.notify(x.ctx, Event{Kind: EventForged})
 		}
 		return nil
 	}
@@ -318,7 +327,7 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	x.m.notify(x.ctx.Context, event)
+	x.m.notify(x.ctx, event)
 	return nil
 }
 
@@ -357,8 +366,8 @@ func (x *Exchange) candidates(found *[maxLookups]candidate) (n int, hadAny bool)
 	}
 	if x.r != nil {
 		cookieValues(x.r.Header, x.m.cfg.Name, consider)
-	} else if x.cookieValue != "" {
-		consider(x.cookieValue)
+	} else if x.given != nil && x.given.cookie != "" {
+		consider(x.given.cookie)
 	}
 	return n, hadAny
 }
@@ -375,7 +384,7 @@ func (s *Session) touchAhead(key string, last recentSlot, now time.Time) (loaded
 	}
 	told := make(chan lifespan, 1)
 	s.touching = beside(func() error {
-		limit := x.m.detach(x.ctx.Context)
+		limit := x.m.detach(x.ctx)
 		defer limit.stop()
 		err := x.m.storeFailed(limit, "touch", x.m.cfg.Store.Touch(limit, key, last.life.from(now)))
 		life, ok := <-told
@@ -394,7 +403,7 @@ func (s *Session) touchLoaded(last recentSlot, now time.Time) {
 		return
 	}
 	s.touching = beside(func() error {
-		limit := x.m.detach(x.ctx.Context)
+		limit := x.m.detach(x.ctx)
 		defer limit.stop()
 		return x.touch(limit, key, life, lifespan{}, now)
 	})
@@ -477,7 +486,7 @@ func (x *Exchange) keepHeaders(h http.Header) {
 // the same error, the headers are as they were before the handler ran, and the
 // response must be an error page.
 func (x *Exchange) Commit(h http.Header) error {
-	err := x.commit(x.ctx.Context, h)
+	err := x.commit(x.ctx, h)
 	if err != nil {
 		x.resetHeaders(h)
 	}
@@ -510,7 +519,7 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 		err = s.store(limit, modified, false)
 	}
 	if x.err = err; err != nil {
-		x.m.cfg.Logger.ErrorContext(x.ctx.Context, "cloakroom: session could not be saved", slog.Any("error", err))
+		x.m.cfg.Logger.ErrorContext(x.ctx, "cloakroom: session could not be saved", slog.Any("error", err))
 		return err
 	}
 	s.setHeaders(h)
@@ -602,21 +611,21 @@ func (x *Exchange) saveLate() {
 		return
 	}
 	defer x.mu.Unlock()
-	limit := x.m.detach(x.ctx.Context)
+	limit := x.m.detach(x.ctx)
 	defer limit.stop()
 	switch err := s.store(limit, s.modified(), false); {
 	case errors.Is(err, ErrCommitted):
 		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set")
 	case err != nil:
-		x.m.cfg.Logger.ErrorContext(x.ctx.Context, "cloakroom: changes made after the first byte of the response could not be saved", slog.Any("error", err))
-		x.m.notify(x.ctx.Context, Event{Kind: EventDropped, Err: err})
+		x.m.cfg.Logger.ErrorContext(x.ctx, "cloakroom: changes made after the first byte of the response could not be saved", slog.Any("error", err))
+		x.m.notify(x.ctx, Event{Kind: EventDropped, Err: err})
 	}
 }
 
 // drop tells that changes were dropped.
 func (x *Exchange) drop(why string) {
-	x.m.cfg.Logger.WarnContext(x.ctx.Context, "cloakroom: changes to a session were dropped, made "+why)
-	x.m.notify(x.ctx.Context, Event{Kind: EventDropped})
+	x.m.cfg.Logger.WarnContext(x.ctx, "cloakroom: changes to a session were dropped, made "+why)
+	x.m.notify(x.ctx, Event{Kind: EventDropped})
 }
 
 // Panicked ends the exchange because the handler panicked with v, and lets the
@@ -748,7 +757,7 @@ func (x *Exchange) attributes() attributes { return x.cookie.resolve(x.isSecure(
 
 func (x *Exchange) isSecure() bool {
 	if x.r == nil {
-		return x.secure != nil && *x.secure
+		return x.given != nil && x.given.secure != nil && *x.given.secure
 	}
 	return x.m.isSecure(x.r)
 }
@@ -759,7 +768,7 @@ func (x *Exchange) needsHTTPS() bool {
 	if x.cookie.Secure != SecureAlways || x.isSecure() {
 		return false
 	}
-	if x.r == nil && x.secure == nil {
+	if x.r == nil && (x.given == nil || x.given.secure == nil) {
 		return false // Save before Manager.Commit, which will tell
 	}
 	x.m.hints.insecure.Do(func() {

@@ -118,7 +118,7 @@ func (m *Manager) useSecrets(secrets []string) {
 // [Manager.Commit] stores it.
 func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error) {
 	x := m.newExchange(ctx, nil)
-	x.cookieValue = cookieValue
+	x.given = &given{cookie: cookieValue}
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 // string. secure tells whether the request came over HTTPS. Call it before the
 // first byte of the response; where it fails, send an error page instead.
 func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCookie string, err error) {
-	s.x.secure = &secure
+	s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
 	h := make(http.Header)
 	if err := s.x.commit(ctx, h); err != nil {
 		return "", err

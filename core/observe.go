@@ -191,7 +191,7 @@ func (s *Session) event(kind EventKind) Event {
 
 func (s *Session) notify(kind EventKind) {
 	if s.x.m.cfg.Observer != nil {
-		s.x.m.notify(s.x.ctx.Context, s.event(kind))
+		s.x.m.notify(s.x.ctx, s.event(kind))
 	}
 }
 

@@ -86,16 +86,16 @@ type sessionState struct {
 	emitted  string       // the Set-Cookie that was set so far
 	vary     [1]string    // the header, where it is not there yet
 
-	renewal  renewal
 	login    *login // SignIn was called
 	nextID   string // after a renewal, once it is known
-	shown    bool   // ID has told an id that is not stored yet
-	rotated  bool   // the cookie was verified by a secret that is not the first
-	hadAny   bool   // the request had a cookie with our name
-	retired  bool   // the id was given up: the session is at another one
-	gone     bool   // it lived when the request began, and does not any more
-	degraded bool   // the store was down: see ErrDegraded
-	forced   bool   // Touch was called
+	renewal  renewal
+	shown    bool // ID has told an id that is not stored yet
+	rotated  bool // the cookie was verified by a secret that is not the first
+	hadAny   bool // the request had a cookie with our name
+	retired  bool // the id was given up: the session is at another one
+	gone     bool // it lived when the request began, and does not any more
+	degraded bool // the store was down: see ErrDegraded
+	forced   bool // Touch was called
 
 	destroyed  bool  // by this request
 	signedOut  bool  // by this request: what there is now is another session

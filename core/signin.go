@@ -111,7 +111,7 @@ func (s *Session) SignIn(ctx context.Context, user string, methods ...string) er
 	s.nameUser()
 	if m.lists != nil {
 		// Not by the handler's context, which a framework may use again.
-		s.login.list = m.lists.fetch(s.x.ctx.Context, m.listKey(user))
+		s.login.list = m.lists.fetch(s.x.ctx, m.listKey(user))
 	}
 	return nil
 }

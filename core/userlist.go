@@ -702,7 +702,7 @@ func (s *Session) listLoaded(now time.Time) {
 		return
 	}
 	s.listing = beside(func() error {
-		limit := x.m.detach(x.ctx.Context)
+		limit := x.m.detach(x.ctx)
 		defer limit.stop()
 		return x.m.keepListed(limit, doc, life)
 	})
