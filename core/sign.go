@@ -20,8 +20,9 @@ import (
 // in the standard base64 alphabet and without padding.
 
 const (
-	signedPrefix = "s:"
-	sigLength    = 43 // base64 of 32 bytes without padding
+	signedPrefix  = "s:"
+	escapedPrefix = "s%3A"
+	sigLength     = 43 // base64 of 32 bytes without padding
 )
 
 // A signer signs ids with its first secret and verifies with all of them.
@@ -40,8 +41,8 @@ func newSigner(secrets []string) *signer {
 // sign returns the value of the cookie for id, ready for the header.
 func (s *signer) sign(id string) string {
 	mac := s.macs[0].get()
-	var buf [256]byte                   // enough for the ids of ours
-	value := append(buf[:0], "s%3A"...) // signedPrefix
+	var buf [256]byte // enough for the ids of ours
+	value := append(buf[:0], escapedPrefix...)
 	value = append(appendURIComponent(value, id), '.')
 	value = appendURIComponent(value, mac.signature([]byte(id)))
 	s.macs[0].put(mac)
@@ -61,8 +62,8 @@ func (s *signer) verify(value string) (id string, outdated, ok bool) {
 		return "", false, false
 	}
 	signed = signed[len(signedPrefix):]
-	dot := bytes.LastIndexByte(signed, '.') // ids may contain dots
-	if dot <= 0 || len(signed)-dot-1 != sigLength {
+	dot := len(signed) - sigLength - 1
+	if dot <= 0 || signed[dot] != '.' {
 		return "", false, false
 	}
 	for i, pool := range s.macs {
@@ -70,6 +71,9 @@ func (s *signer) verify(value string) (id string, outdated, ok bool) {
 		ok = subtle.ConstantTimeCompare(mac.signature(signed[:dot]), signed[dot+1:]) == 1
 		pool.put(mac)
 		if ok {
+			if rest, found := strings.CutPrefix(value, escapedPrefix); found && len(rest) > dot && rest[:dot] == string(signed[:dot]) {
+				return rest[:dot], i > 0, true // nothing in the id was escaped: it need not be copied
+			}
 			return string(signed[:dot]), i > 0, true
 		}
 	}
