@@ -35,7 +35,7 @@ func (s *Session) idle() bool {
 		!s.x.m.cfg.Resave && !s.x.m.cfg.SaveUninitialized
 }
 
-// store brings the store up to date. modified is what the function of that name
+// store brings the store up to date. modified is what the method of that name
 // tells. explicit is for Save: it stores also what did not change.
 func (s *Session) store(ctx context.Context, modified, explicit bool) (err error) {
 	x := s.x
@@ -230,11 +230,15 @@ func pause(ctx context.Context, wait *time.Duration) bool {
 
 // write stores the changes, on top of whatever other requests stored by now.
 func (s *Session) write(ctx context.Context, modified, explicit bool) error {
+	wanted, loaded := explicit || modified, s.base
 	turn, err := s.takeTurn(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.x.m.turns.leave(s.key, turn)
+	if s.base != loaded {
+		modified = s.modified()
+	}
 	if err := s.keepListed(ctx); err != nil {
 		return err
 	}
@@ -245,7 +249,7 @@ func (s *Session) write(ctx context.Context, modified, explicit bool) error {
 		next, err := s.encode(s.base, s.key)
 		if err != nil {
 			if errors.Is(err, ErrSessionGone) {
-				return s.lost(explicit || modified)
+				return s.lost(wanted)
 			}
 			return err
 		}
@@ -267,7 +271,7 @@ func (s *Session) write(ctx context.Context, modified, explicit bool) error {
 			return nil
 		case errors.Is(err, ErrConflict):
 			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
-				return s.lost(explicit || modified)
+				return s.lost(wanted)
 			} else if err != nil {
 				return err
 			}
@@ -276,7 +280,7 @@ func (s *Session) write(ctx context.Context, modified, explicit bool) error {
 				return nil
 			}
 		case errors.Is(err, ErrNotFound):
-			return s.lost(explicit || modified)
+			return s.lost(wanted)
 		default:
 			return err
 		}

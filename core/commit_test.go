@@ -803,6 +803,58 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	})
 }
 
+// What a request changes is measured against what it overwrites, also where that
+// was written while it waited.
+func TestACommitThatWaitedForItsTurnKnowsWhatItChanged(t *testing.T) {
+	set := func(value string) func(*core.Session) { return func(s *core.Session) { colour.Set(s, value) } }
+	save := func(s *core.Session) {
+		if err := s.Save(context.Background()); err != nil {
+			t.Errorf("Save: %v", err)
+		}
+	}
+	for _, tt := range []struct {
+		name          string
+		resave        bool
+		first, second func(*core.Session)
+		then          func(*core.Session)
+		extends       bool // the cookie of the second, because it changed something
+	}{
+		{"both do the same", false, set("blue"), set("blue"), nil, false},
+		{"they do different things", false, set("blue"), set("green"), nil, true},
+		{"the second sets what was there before, and saves", false, set("blue"), set("red"), save, true},
+		{"the second sets what was there before, with Resave", true, set("blue"), set("red"), nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow := &faultyStore{Store: new(mapstore.Store)}
+				m := process(t, slow, func(c *core.Config) { c.Cookie.MaxAge, c.Resave = time.Hour, tt.resave })
+				cookie := visitor(t, m, set("red"))
+				first, second := load(t, m, cookie), load(t, m, cookie)
+				tt.first(first)
+				tt.second(second)
+				release := make(chan struct{})
+				slow.failOnce("update", outage{applied: true})
+				slow.afterwards(func() { <-release })
+				var wg sync.WaitGroup
+				wg.Go(func() { commit(t, m, first, cookie) })
+				synctest.Wait()
+				wg.Go(func() {
+					if tt.then != nil {
+						tt.then(second)
+					}
+					header, err := m.Commit(context.Background(), second, false)
+					if err != nil || (header != "") != tt.extends {
+						t.Errorf("Set-Cookie: %v (%v), want %v", header != "", err, tt.extends)
+					}
+				})
+				synctest.Wait()
+				close(release)
+				wg.Wait()
+			})
+		})
+	}
+}
+
 // Who waits for its turn is handed what was written last in this process, and that
 // may be older than what the waiting request has seen.
 //

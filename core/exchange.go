@@ -36,7 +36,7 @@ type Exchange struct {
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it: see demand
 	writer  Writer
 
-	loading sync.Mutex // guards loaded and loadErr
+	loading sync.Mutex // guards loaded and loadErr, from when Begin has returned
 	loadErr error
 	loaded  bool
 
@@ -555,8 +555,9 @@ func (x *Exchange) resetHeaders(h http.Header) {
 		}
 	}
 	if s := x.session.Load(); s != nil && x.isLoaded() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
+		if s.lock() { // else this goroutine has the lock: the handler writes in a function given to Update
+			defer x.mu.Unlock()
+		}
 		if s.created || s.destroyed || s.signedOut {
 			s.discard()
 			s.setHeaders(h)
@@ -581,39 +582,37 @@ func (x *Exchange) Finish(h http.Header) error {
 	if x.Skipped() {
 		return nil
 	}
-	x.mounts--
-	if !x.out.Load() {
-		x.end()
-		return x.Commit(h)
+	if x.mounts--; x.mounts == 0 {
+		x.end() // waits for a commit that another goroutine began by the first byte
 	}
-	if x.end() {
+	if x.out.Load() {
 		x.saveLate()
+		return nil
 	}
-	return nil
+	return x.Commit(h)
 }
 
-// end stops the session from taking changes, once all mounts of the middleware
-// are through. Those made before are stored yet: it tells whether there are any.
-func (x *Exchange) end() (changed bool) {
+// end stops the session from taking changes. Those made before are stored yet.
+func (x *Exchange) end() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.mounts == 0 {
-		x.ended.Store(true)
-	}
-	s := x.session.Load()
-	return s != nil && !x.hijacked && x.err == nil && (s.forced || s.modified())
+	x.ended.Store(true)
 }
 
 // saveLate stores what was changed after the headers were out.
 func (x *Exchange) saveLate() {
 	s := x.session.Load()
-	if !x.isLoaded() || !s.lock() {
+	if s == nil || !x.isLoaded() || !s.lock() {
 		return
 	}
 	defer x.mu.Unlock()
+	modified := s.modified()
+	if x.hijacked || x.err != nil || !modified && !s.forced {
+		return
+	}
 	limit := x.m.detach(x.ctx)
 	defer limit.stop()
-	switch err := s.store(limit, s.modified(), false); {
+	switch err := s.store(limit, modified, false); {
 	case errors.Is(err, ErrCommitted):
 		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set")
 	case err != nil:

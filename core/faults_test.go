@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -489,6 +490,49 @@ func TestALazyLoadThatPanickedIsNoEmptySession(t *testing.T) {
 	if a.status != http.StatusInternalServerError || a.setCookie != "" {
 		t.Errorf("status %d, want the error page and no cookie", a.status)
 	}
+}
+
+// A handler may return before a goroutine of it has the session that it asked
+// for: the end of the request waits, and looks at nothing before.
+func TestTheEndOfARequestWaitsForALazyLoad(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		begun bool
+	}{{"before the first byte", false}, {"after the first byte", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, core.Config{Lazy: true})
+			cookie := st.signIn()
+			slow := &slowLoads{Store: st.store.Store, loading: make(chan struct{}), release: make(chan struct{})}
+			st.store.Store = slow
+			var wg sync.WaitGroup
+			a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+				if tt.begun {
+					_, _ = w.Write([]byte("x"))
+				}
+				wg.Go(func() { core.FromContext(r.Context()).Has("user") })
+				<-slow.loading
+				time.AfterFunc(10*time.Millisecond, func() { close(slow.release) }) // the handler has returned, most likely
+			})
+			wg.Wait()
+			if a.status != http.StatusOK || a.setCookie != "" {
+				t.Errorf("status %d, Set-Cookie %q", a.status, a.setCookie)
+			}
+		})
+	}
+}
+
+// slowLoads answer when they are released.
+type slowLoads struct {
+	core.Store
+	loading, release chan struct{}
+}
+
+func (s *slowLoads) Load(ctx context.Context, id string) (core.Record, error) {
+	close(s.loading)
+	<-s.release
+	return s.Store.Load(ctx, id)
 }
 
 type panickyStore struct{ core.Store }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // asObject is what encoding/json makes of data, and whether it is an object.
@@ -321,6 +322,9 @@ func FuzzVerify(f *testing.F) {
 		plain := string(decodeURIComponent(nil, value))
 		if want := string(decodeURIComponent(nil, by.sign(id))); plain != want || id == "" {
 			t.Errorf("%q is accepted for id %q, whose signature is %q", value, id, want)
+		}
+		if i := strings.Index(value, id); i >= 0 && unsafe.StringData(id) == unsafe.StringData(value[i:]) {
+			t.Errorf("the id of %q is no copy: whoever keeps it keeps the header, or what overwrites it", value)
 		}
 	})
 }

@@ -83,7 +83,8 @@ func open(keys []*sealKey, id string, data []byte) ([]byte, error) {
 			continue
 		}
 		sealed, err := base64.RawURLEncoding.Strict().AppendDecode(nil, body[2*sealKeyID+1:])
-		if err != nil || len(sealed) < sealNonce {
+		// Package base64 skips line breaks, but there is one way to write a record.
+		if err != nil || len(sealed) < sealNonce || bytes.ContainsAny(body, "\r\n") {
 			return nil, ErrUndecodable
 		}
 		text, err := k.aead.open(sealed[:sealNonce], sealed[sealNonce:], []byte(id))
@@ -103,8 +104,7 @@ func sealedBody(data []byte) ([]byte, bool) {
 		return nil, false
 	}
 	body := data[len(sealedPrefix) : n-len(sealedSuffix)]
-	// Package base64 skips line breaks, but there is one way to write a record.
-	return body, body[2*sealKeyID] == '.' && !bytes.ContainsAny(body, "\r\n")
+	return body, body[2*sealKeyID] == '.'
 }
 
 // xaes is XAES-256-GCM.

@@ -108,6 +108,21 @@ func TestASealedRecordOpensOnlyAsItWasSealed(t *testing.T) {
 	}
 }
 
+// Without the keys a sealed record is reported and left alone. Taken for a session
+// it would be written to, and never open again.
+func TestASealedRecordIsOneAlsoWhereNobodyHasTheKeys(t *testing.T) {
+	sealed := string(ring(t, "a")[0].seal("id", []byte(`{"cookie":{}}`)))
+	for name, data := range map[string]string{
+		"as it was sealed":  sealed,
+		"with a line break": sealed[:len(sealed)/2] + "\n" + sealed[len(sealed)/2:],
+		"cut":               sealed[:len(sealed)/2] + `"}`,
+	} {
+		if _, err := new(Manager).read(Record{ID: "id", Data: []byte(data)}, 0); !errors.Is(err, ErrUnknownSealKey) {
+			t.Errorf("%s: %v, want ErrUnknownSealKey", name, err)
+		}
+	}
+}
+
 func TestTheKeyAndItsPublicNameTellNothingOfEachOther(t *testing.T) {
 	t.Parallel()
 	keys := ring(t, "abc")

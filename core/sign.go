@@ -20,9 +20,8 @@ import (
 // in the standard base64 alphabet and without padding.
 
 const (
-	signedPrefix  = "s:"
-	escapedPrefix = "s%3A"
-	sigLength     = 43 // base64 of 32 bytes without padding
+	signedPrefix = "s:"
+	sigLength    = 43 // base64 of 32 bytes without padding
 )
 
 // A signer signs ids with its first secret and verifies with all of them.
@@ -41,8 +40,8 @@ func newSigner(secrets []string) *signer {
 // sign returns the value of the cookie for id, ready for the header.
 func (s *signer) sign(id string) string {
 	mac := s.macs[0].get()
-	var buf [256]byte // enough for the ids of ours
-	value := append(buf[:0], escapedPrefix...)
+	var buf [256]byte                   // enough for the ids of ours
+	value := append(buf[:0], "s%3A"...) // signedPrefix
 	value = append(appendURIComponent(value, id), '.')
 	value = appendURIComponent(value, mac.signature([]byte(id)))
 	s.macs[0].put(mac)
@@ -71,10 +70,7 @@ func (s *signer) verify(value string) (id string, outdated, ok bool) {
 		ok = subtle.ConstantTimeCompare(mac.signature(signed[:dot]), signed[dot+1:]) == 1
 		pool.put(mac)
 		if ok {
-			if rest, found := strings.CutPrefix(value, escapedPrefix); found && len(rest) > dot && rest[:dot] == string(signed[:dot]) {
-				return rest[:dot], i > 0, true // nothing in the id was escaped: it need not be copied
-			}
-			return string(signed[:dot]), i > 0, true
+			return string(signed[:dot]), i > 0, true // a copy: a store may keep it for longer than the header lives
 		}
 	}
 	return "", false, false

@@ -132,8 +132,8 @@ func (c *timeLimit) Value(key any) any {
 	if key == (exchangeKey{}) {
 		return nil // what the store calls, a logger for one, must not use the session that waits for it
 	}
-	if t := c.timer.Load(); t != nil {
-		if v := t.Value(key); v != nil {
+	if t := c.timer.Load(); t != nil && t != stopped {
+		if v := t.Value(key); v != nil || c.detached == nil {
 			return v
 		}
 	}

@@ -403,6 +403,42 @@ func mustBeReentered(t *testing.T, err error) {
 	}
 }
 
+func TestAFunctionGivenToUpdateThatAnswersIsAnErrorAndNoDeadlock(t *testing.T) {
+	t.Parallel()
+	const n core.Key[int] = "n"
+	for _, tt := range []struct {
+		name   string
+		before bool // a byte has left before Update
+		use    func(st *stage, w http.ResponseWriter, r *http.Request)
+		want   int
+	}{
+		{"the first byte", false, func(_ *stage, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) }, http.StatusInternalServerError},
+		{"a further byte", true, func(_ *stage, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) }, http.StatusOK},
+		{"the request dispatched again", false, dispatchAgain, http.StatusInternalServerError},
+		{"the request dispatched again, after a byte", true, dispatchAgain, http.StatusOK},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, core.Config{})
+			a := st.request(st.signIn(), func(w http.ResponseWriter, r *http.Request) {
+				s := core.FromContext(r.Context())
+				if tt.before {
+					_, _ = w.Write([]byte("x"))
+				}
+				n.Update(s, func(v int) int { tt.use(st, w, r); return v })
+			})
+			if a.status != tt.want {
+				t.Errorf("status %d, want %d", a.status, tt.want)
+			}
+		})
+	}
+}
+
+// dispatchAgain sends a request through the middleware that it came from.
+func dispatchAgain(st *stage, w http.ResponseWriter, r *http.Request) {
+	st.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+}
+
 func TestOtherGoroutinesMayUseTheSessionWhileUpdateRuns(t *testing.T) {
 	t.Parallel()
 	const n core.Key[int] = "n"

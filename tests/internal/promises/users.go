@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // userRoutes are what an app does with the sessions of its users.
@@ -95,6 +96,7 @@ func UsersWithin(t *testing.T, store core.Store) {
 }
 
 func users(t *testing.T, s Setup, ask string, start func(*testing.T, Setup) []*Process) {
+	s.StoreTimeout = servers.Patience // many sign-ins of one user take turns
 	all := start(t, s)
 	t.Run("log out everywhere", func(t *testing.T) { revokeUser(t, all, ask) })
 	t.Run("log out everywhere under logins", func(t *testing.T) { revokeUnderLogins(t, all, ask, false) })
