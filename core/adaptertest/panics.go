@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
 )
@@ -373,6 +374,7 @@ var lazy = []scenario{
 func hangUpDuringLoad(s *scene) {
 	s.Helper()
 	served := s.afterwards()
+	s.cfg.StoreTimeout = 2 * time.Second // for as long goes the load on
 	s.cfg.OnStoreError = func(*http.Request, error) core.Policy {
 		s.Errorf("OnStoreError is called")
 		return core.Unavailable
