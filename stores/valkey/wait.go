@@ -69,8 +69,8 @@ func (s *Store) deleteAndWaitOn(ctx context.Context, c valkey.DedicatedClient, k
 		timeout = max(time.Until(deadline), time.Millisecond)
 	}
 	confirmed, err := c.Do(ctx, c.B().Wait().Numreplicas(int64(s.opts.WaitReplicas)).Timeout(milliseconds(timeout)).Build()).AsInt64()
-	if err == nil && confirmed < int64(s.opts.WaitReplicas) {
-		err = &core.StoreError{Store: storeName, Verb: "delete", Class: "not confirmed by Options.WaitReplicas replicas"}
+	if err == nil && confirmed < int64(s.opts.WaitReplicas) { // in that time
+		err = &core.StoreError{Store: storeName, Verb: "delete", Class: "not confirmed by Options.WaitReplicas replicas", Err: context.DeadlineExceeded}
 	}
 	return err
 }

@@ -278,6 +278,10 @@ func TestWaitReplicasTriedAgain(t *testing.T) {
 		}
 		cancel()
 	}
+	// Without a deadline it is the server that says that the time is over.
+	if err := store().Delete(t.Context(), secretID); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a delete that is not confirmed in time: %v, want context.DeadlineExceeded", err)
+	}
 	replica.Resume()
 	allowed(t, store(), "delete")
 	awaitReplicated(t, primary)
