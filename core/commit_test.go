@@ -767,6 +767,24 @@ func TestAHangingStoreIsGivenUpAfterStoreTimeout(t *testing.T) {
 	}
 }
 
+// commitSlowly begins a commit and returns when its update is done in the store,
+// which does not say so before finish is called. finish waits for its end.
+func commitSlowly(t *testing.T, m *core.Manager, slow *faultyStore, s *core.Session, cookie string) (finish func()) {
+	t.Helper()
+	release, done := make(chan struct{}), make(chan struct{})
+	slow.failOnce("update", outage{applied: true})
+	slow.afterwards(func() { <-release })
+	go func() {
+		defer close(done)
+		commit(t, m, s, cookie)
+	}()
+	synctest.Wait()
+	return func() {
+		close(release)
+		<-done
+	}
+}
+
 // Standards: ASVS-15.4.3
 func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -776,12 +794,7 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 		first, second := load(t, m, cookie), load(t, m, cookie)
 		counter.Update(first, func(n int) int { return n + 1 })
 		counter.Update(second, func(n int) int { return n + 1 })
-		release := make(chan struct{})
-		slow.failOnce("update", outage{applied: true})
-		slow.afterwards(func() { <-release })
-		var wg sync.WaitGroup
-		wg.Go(func() { commit(t, m, first, cookie) })
-		synctest.Wait()
+		finish := commitSlowly(t, m, slow, first, cookie)
 
 		start := time.Now()
 		_, err := m.Commit(context.Background(), second, false)
@@ -791,8 +804,7 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 		if took := time.Since(start); took > 5*time.Second || took < 5*time.Second-5*time.Second/64 {
 			t.Errorf("it waited %v, want StoreTimeout", took)
 		}
-		close(release)
-		wg.Wait()
+		finish()
 
 		third := load(t, m, cookie)
 		counter.Update(third, func(n int) int { return n + 1 })
@@ -832,12 +844,8 @@ func TestACommitThatWaitedForItsTurnKnowsWhatItChanged(t *testing.T) {
 				first, second := load(t, m, cookie), load(t, m, cookie)
 				tt.first(first)
 				tt.second(second)
-				release := make(chan struct{})
-				slow.failOnce("update", outage{applied: true})
-				slow.afterwards(func() { <-release })
+				finish := commitSlowly(t, m, slow, first, cookie)
 				var wg sync.WaitGroup
-				wg.Go(func() { commit(t, m, first, cookie) })
-				synctest.Wait()
 				wg.Go(func() {
 					if tt.then != nil {
 						tt.then(second)
@@ -848,7 +856,7 @@ func TestACommitThatWaitedForItsTurnKnowsWhatItChanged(t *testing.T) {
 					}
 				})
 				synctest.Wait()
-				close(release)
+				finish()
 				wg.Wait()
 			})
 		})
@@ -867,24 +875,20 @@ func TestTakeSeesWhatAnotherProcessPutWhileItsOwnWasBusy(t *testing.T) {
 		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 		writer := load(t, m, cookie)
 		counter.Set(writer, 2)
-		release := make(chan struct{})
-		slow.failOnce("update", outage{applied: true}) // the reply takes its time
-		slow.afterwards(func() { <-release })
-		var wg sync.WaitGroup
-		wg.Go(func() { commit(t, m, writer, cookie) })
-		synctest.Wait()
+		finish := commitSlowly(t, m, slow, writer, cookie)
 
 		put := load(t, other, cookie)
 		ticket.Set(put, "A1")
 		commit(t, other, put, cookie)
 		taker := load(t, m, cookie)
+		var wg sync.WaitGroup
 		wg.Go(func() {
 			if v, ok, err := ticket.Take(context.Background(), taker); v != "A1" || !ok || err != nil {
 				t.Errorf("Take returned %q, %v, %v; want what was put before the request began", v, ok, err)
 			}
 		})
 		synctest.Wait()
-		close(release)
+		finish()
 		wg.Wait()
 		if again := load(t, m, cookie); again.Has("ticket") || counter.Get(again) != 2 {
 			t.Errorf("ticket %v, counter %d; want what was taken to be gone and the rest to be there", again.Has("ticket"), counter.Get(again))

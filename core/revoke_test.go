@@ -558,14 +558,20 @@ func TestARevocationOfManyEndsARenewalThatIsUnderWay(t *testing.T) {
 					t.Fatal(err)
 				}
 				close(late.hold)
-				if err := <-saved; !errors.Is(err, core.ErrRevoked) {
-					t.Errorf("Renew: %v, want ErrRevoked", err)
-				}
-				if load(t, m, core.Sign(testSecret, s.ID())).User() != "" {
-					t.Error("the session lives on")
-				}
+				wasRevoked(t, m, s, <-saved)
 			})
 		})
+	}
+}
+
+// wasRevoked tells that a renewal was refused, with err, and left no session.
+func wasRevoked(t *testing.T, m *core.Manager, s *core.Session, err error) {
+	t.Helper()
+	if !errors.Is(err, core.ErrRevoked) {
+		t.Errorf("Renew: %v, want ErrRevoked", err)
+	}
+	if load(t, m, core.Sign(testSecret, s.ID())).User() != "" {
+		t.Error("the session lives on")
 	}
 }
 
@@ -615,12 +621,7 @@ func TestARenewalRemembersThatTheSessionWasBeingEnded(t *testing.T) {
 			}
 		}
 		close(late.hold)
-		if err := <-saved; !errors.Is(err, core.ErrRevoked) {
-			t.Errorf("Renew: %v, want ErrRevoked", err)
-		}
-		if load(t, m, core.Sign(testSecret, s.ID())).User() != "" {
-			t.Error("the session lives on")
-		}
+		wasRevoked(t, m, s, <-saved)
 	})
 }
 

@@ -68,9 +68,9 @@ func (d *deadlines) at(until time.Time) *limitTimer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.latest == nil || d.end.Before(until.Add(-d.slack)) {
-		t := newLimitTimer(context.Background(), until)
-		context.AfterFunc(t, t.cancel) // it ends by itself, and by nothing else
-		d.latest, d.end = &limitTimer{t.Context, func() {}}, until
+		latest, cancel := context.WithDeadline(context.Background(), until)
+		context.AfterFunc(latest, cancel) // it ends by itself, and by nothing else
+		d.latest, d.end = &limitTimer{latest, func() {}}, until
 	}
 	return d.latest
 }
