@@ -337,14 +337,14 @@ func (c Config) validate() error {
 	}
 	if c.ShareWithExpress {
 		for _, conflict := range []struct {
-			set   bool
-			field string
+			set        bool
+			field, why string
 		}{
-			{c.HashIDs, "HashIDs"},
-			{len(c.SealKeys) > 0, "SealKeys"},
+			{c.HashIDs, "HashIDs", "looks for a session under its id, not under a hash of it"},
+			{len(c.SealKeys) > 0, "SealKeys", "cannot read what is sealed"},
 		} {
 			if conflict.set {
-				return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session cannot follow it: drop one of the two"}
+				return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session " + conflict.why + ": drop one of the two"}
 			}
 		}
 	}

@@ -84,7 +84,8 @@ func New(cfg Config) (*Manager, error) {
 		m.lists = newUserLists(m, indexer)
 	}
 	if m.cfg.ShareWithExpress && m.cfg.AbsoluteTimeout > 0 {
-		m.cfg.Logger.Warn("cloakroom: Config.AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress")
+		m.cfg.Logger.Warn("cloakroom: Config.AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress, " +
+			"which knows no such limit: a session that is used there goes on there")
 	}
 	m.useSecrets(m.cfg.Secrets)
 	m.cfg.Secrets, m.cfg.SealKeys = nil, nil // nothing prints what it does not have

@@ -224,8 +224,23 @@ func TestSharingWithExpressRefusesKeysThatItDrops(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestSharingWithExpressSaysWhatCannotWorkAndWhy(t *testing.T) {
+	t.Parallel()
+	for why, change := range map[string]func(*core.Config){
+		"express-session looks for a session under its id": func(c *core.Config) { c.HashIDs = true },
+		"express-session cannot read what is sealed":       func(c *core.Config) { c.SealKeys = []string{strings.Repeat("k", 32)} },
+	} {
+		cfg := good()
+		cfg.ShareWithExpress = true
+		change(&cfg)
+		if _, err := core.New(cfg); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("error is %v, want one that says that %s", err, why)
+		}
+	}
 	st := newStage(t, core.Config{ShareWithExpress: true, AbsoluteTimeout: time.Hour, Name: "sid"})
-	if got := st.log.count("AbsoluteTimeout is not enforced by the Express side"); got != 1 {
+	if got := st.log.count("AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress, which knows no such limit"); got != 1 {
 		t.Errorf("warned %d times about the absolute timeout:\n%s", got, st.log)
 	}
 }
