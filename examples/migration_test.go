@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,8 @@ func TestTheMigration(t *testing.T) {
 			t.Skip(need.what)
 		}
 	}
-	base, stdin := startWithStdin(t, "express-migration")
+	// A URL as owners of a Redis have it.
+	base, stdin := startWithStdin(t, "express-migration", "VALKEY_URL=redis://"+os.Getenv("VALKEY_ADDR"))
 	v := newVisitor(t, base)
 	expect := func(got, want string) {
 		t.Helper()
@@ -82,12 +84,50 @@ func TestTheMigration(t *testing.T) {
 	expect(post("/logout", "", ""), "Express: goodbye")
 }
 
-func startWithStdin(t *testing.T, program string) (base string, stdin io.Writer) {
+// What is missing is said in a word, with what to do.
+func TestTheMigrationTellsWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	binary := build(t, "express-migration")
+	tools := t.TempDir()
+	tool := func(name, script string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := func(env ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), binary)
+		cmd.Env = append(os.Environ(), append(env, "PATH="+tools)...)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			t.Error("it does not fail")
+		}
+		return string(out)
+	}
+	expect := func(got string, want ...string) {
+		t.Helper()
+		for _, want := range want {
+			if !strings.Contains(got, want) {
+				t.Errorf("it says %q, want %q", got, want)
+			}
+		}
+	}
+	expect(said(), "there is no npm", "install Node.js 20 or newer")
+	tool("npm", "exit 1")
+	expect(said(), "there is no node", "install Node.js 20 or newer")
+	tool("node", "echo v18.20.4")
+	expect(said(), "node is v18.20.4", "install Node.js 20 or newer")
+	tool("node", "echo v20.0.0")
+	expect(said("VALKEY_URL=valkey://127.0.0.1:1"), "there is no Valkey", "docker run", "scripts/servers.sh run", "VALKEY_URL=")
+}
+
+func startWithStdin(t *testing.T, program string, env ...string) (base string, stdin io.Writer) {
 	t.Helper()
 	in, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close(); _ = out.Close() })
-	return startReading(t, program, in), out
+	return startReading(t, program, in, env...), out
 }

@@ -26,15 +26,11 @@ func start(t *testing.T, program string) string {
 }
 
 // startReading is start for a program that reads from stdin.
-func startReading(t *testing.T, program string, stdin *os.File) string {
+func startReading(t *testing.T, program string, stdin *os.File, env ...string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), program)
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
-		t.Fatalf("go build ./%s: %v\n%s", program, err, out)
-	}
 	port := freePort(t)
-	cmd := exec.Command(binary) // not with the test's context, which would kill it before the cleanup
-	cmd.Env = append(os.Environ(), "PORT="+port, "SESSION_SECRET=")
+	cmd := exec.Command(build(t, program)) // not with the test's context, which would kill it before the cleanup
+	cmd.Env = append(os.Environ(), append(env, "PORT="+port, "SESSION_SECRET=")...)
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
@@ -61,6 +57,15 @@ func startReading(t *testing.T, program string, stdin *os.File) string {
 			t.Fatalf("%s does not listen on port %s", program, port)
 		}
 	}
+}
+
+func build(t *testing.T, program string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), program)
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
+		t.Fatalf("go build ./%s: %v\n%s", program, err, out)
+	}
+	return binary
 }
 
 func freePort(t *testing.T) string {

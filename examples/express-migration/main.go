@@ -4,7 +4,7 @@
 // Gin or, typed again, back to Express; arguments are paths that moved before.
 //
 // It needs Node.js 20 or newer with npm, and Valkey or Redis: at VALKEY_URL, at
-// VALKEY_ADDR, or at 127.0.0.1:6379.
+// VALKEY_ADDR, or at 127.0.0.1:6379. It listens on PORT, or on 8080.
 package main
 
 import (
@@ -41,6 +41,9 @@ func main() {
 }
 
 func run(ctx context.Context, moved []string) error {
+	if err := needNode(); err != nil {
+		return err
+	}
 	valkey := cmp.Or(os.Getenv("VALKEY_URL"), "valkey://"+cmp.Or(os.Getenv("VALKEY_ADDR"), "127.0.0.1:6379"))
 	store, err := openStore(ctx, valkey)
 	if err != nil {
@@ -67,7 +70,7 @@ func run(ctx context.Context, moved []string) error {
 	}
 	front, err := serve(ctx, "127.0.0.1:"+cmp.Or(os.Getenv("PORT"), "8080"), p)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: PORT chooses another one", err)
 	}
 	log.Printf("listening on %s: %s", front, p)
 
@@ -125,9 +128,6 @@ func startExpress(ctx context.Context, valkey, secret string) (at *url.URL, stop
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stderr, os.Stderr
 		return cmd
 	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		return nil, nil, errors.New("there is no npm: install Node.js 20 or newer, such as by apt-get install nodejs npm")
-	}
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err != nil {
 		if err := command("npm", "ci", "--ignore-scripts").Run(); err != nil {
 			return nil, nil, fmt.Errorf("npm ci: %w", err)
@@ -139,7 +139,7 @@ func startExpress(ctx context.Context, valkey, secret string) (at *url.URL, stop
 	}
 	node := command("node", "app.js")
 	node.Env = append(os.Environ(), "PORT="+port, "SESSION_SECRET="+secret,
-		"REDIS_URL=redis"+strings.TrimPrefix(valkey, "valkey"))
+		"REDIS_URL="+redisURL(valkey))
 	if err := node.Start(); err != nil {
 		return nil, nil, err
 	}
@@ -163,6 +163,32 @@ func startExpress(ctx context.Context, valkey, secret string) (at *url.URL, stop
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// needNode says what to install where Node.js 20 or newer, or npm, is missing.
+func needNode() error {
+	const install = "install Node.js 20 or newer with npm, such as by apt-get install nodejs npm"
+	if _, err := exec.LookPath("npm"); err != nil {
+		return errors.New("there is no npm: " + install)
+	}
+	out, err := exec.Command("node", "--version").Output()
+	if err != nil {
+		return errors.New("there is no node: " + install)
+	}
+	version := strings.TrimSpace(string(out))
+	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 20 {
+		return fmt.Errorf("node is %s: %s", version, install)
+	}
+	return nil
+}
+
+// redisURL returns a URL of Valkey as the npm package redis wants it.
+func redisURL(valkey string) string {
+	if rest, found := strings.CutPrefix(valkey, "valkey"); found { // or valkeys, for TLS
+		return "redis" + rest
+	}
+	return valkey
 }
 
 func freePort(ctx context.Context) (string, error) {
