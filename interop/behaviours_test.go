@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -265,8 +266,8 @@ var behaviours = []behaviour{
 	}},
 	{id: "MET-6", says: "It fails where the session is gone, and leaves everything as it is.", verdict: same, shows: func(c *check) {
 		app, v, _ := c.loggedIn(settings{})
-		is(c, "the answer", meanwhile(v, app, `[["wait",1500],["reload"],["get","user"]]`, func(other *visitor) {
-			other.must(app, "POST", "/logout", "")
+		is(c, "the answer", meanwhile(v, app, `[["reload"],["get","user"]]`, func() {
+			v.again().must(app, "POST", "/logout", "")
 		}).body, `[null,"failed","bob"]`)
 	}},
 	{id: "MET-7", says: "`reload()` that fails again and again does not pile up.", verdict: notInGo, why: "Nothing is wrapped that could."},
@@ -275,8 +276,8 @@ var behaviours = []behaviour{
 		why: "What was just read is not a change.", shows: func(c *check) {
 			app, v, id := c.loggedIn(settings{})
 			var before string
-			meanwhile(v, app, `[["wait",1500],["reload"]]`, func(other *visitor) {
-				other.set(app, "a", "1")
+			meanwhile(v, app, `[["reload"]]`, func() {
+				v.again().set(app, "a", "1")
 				if c.express {
 					newVisitor(c).must(app, "GET", "/-/calls", "")
 				}
@@ -525,7 +526,9 @@ var behaviours = []behaviour{
 	{id: "SC-11", says: "Its expiry counts from then, not from the beginning of the request.", verdict: same, shows: func(c *check) {
 		app := c.app(settings{Cookie: &cookieOptions{MaxAge: 10_000}})
 		began := time.Now()
-		_, cookie := newVisitor(c).steps(app, `[["set","n",1],["wait",1500]]`).sets()
+		_, cookie := meanwhile(newVisitor(c), app, `[["set","n",1]]`, func() {
+			<-time.After(1500 * time.Millisecond) // the expiry has whole seconds, of the clock of Express
+		}).sets()
 		is(c, "it counts from the end", cookie.Expires.After(began.Add(10*time.Second)), true)
 	}},
 	{id: "SC-12", says: "A domain may begin with a dot; a name must be a token, a path without `;`.", verdict: same, tests: []string{lines, refusals}},
@@ -620,13 +623,30 @@ func in(d time.Duration) string {
 	return time.Now().Add(d).UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// meanwhile takes some steps, the first of which waits, and lets another tab of
-// the visitor do something in between.
-func meanwhile(v *visitor, s side, steps string, do func(*visitor)) reply {
+// meanwhile does something while a request of another tab of the visitor has its
+// session already. The request takes its steps after that.
+func meanwhile(v *visitor, s side, steps string, do func()) reply {
 	v.t.Helper()
-	answered := make(chan reply)
-	go func() { answered <- v.again().steps(s, steps) }()
-	time.Sleep(300 * time.Millisecond)
-	do(v.again())
+	asked, done := make(chan struct{}), make(chan struct{})
+	here := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-done
+	}))
+	defer here.Close()
+	answered := make(chan reply, 1)
+	tab := v.again()
+	go func() {
+		defer close(answered)
+		answered <- tab.steps(s, `[["ask",`+quote(here.URL)+`],`+strings.TrimPrefix(steps, "["))
+	}()
+	func() {
+		defer close(done)
+		select {
+		case <-asked:
+			do()
+		case r := <-answered:
+			v.t.Fatalf("%s answers %d without having asked: %s", s.name, r.status, r.body)
+		}
+	}()
 	return <-answered
 }

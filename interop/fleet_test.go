@@ -133,15 +133,19 @@ func newMixedFleet(t *testing.T, db database) *mixedFleet {
 
 // A load is clients that do something again and again until it is stopped.
 type load struct {
-	done chan struct{}
-	wg   sync.WaitGroup
+	done  chan struct{}
+	turns []*atomic.Int64 // of each client, how often it did that
+	turn  chan struct{}   // has something when that was once more
+	wg    sync.WaitGroup
 }
 
-func newLoad() *load { return &load{done: make(chan struct{})} }
+func newLoad() *load { return &load{done: make(chan struct{}), turn: make(chan struct{}, 1)} }
 
 // add adds a client, with the cookie of v.
 func (l *load) add(v *visitor, do func(*visitor)) {
 	v = v.again()
+	turns := new(atomic.Int64)
+	l.turns = append(l.turns, turns)
 	l.wg.Go(func() {
 		for {
 			select {
@@ -149,17 +153,47 @@ func (l *load) add(v *visitor, do func(*visitor)) {
 				return
 			default:
 				do(v)
+				turns.Add(1)
+				select {
+				case l.turn <- struct{}{}:
+				default:
+				}
 			}
 		}
 	})
 }
 
+// until lets it go on until that is enough.
+func (l *load) until(enough func() bool) {
+	for late := time.After(patience); !enough(); {
+		select {
+		case <-l.turn:
+		case <-late:
+			return
+		}
+	}
+}
+
+// onceMore lets every client begin something more, and end it.
+func (l *load) onceMore() {
+	var want []int64
+	for _, turns := range l.turns {
+		want = append(want, turns.Load()+2) // the first may be under way
+	}
+	l.until(func() bool {
+		for i, turns := range l.turns {
+			if turns.Load() < want[i] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // run lets it go on for underLoad, and for longer where that was not enough.
 func (l *load) run(enough func() bool) {
-	time.Sleep(underLoad)
-	for deadline := time.Now().Add(patience); !enough() && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	began := time.Now()
+	l.until(func() bool { return time.Since(began) >= underLoad && enough() })
 	l.stop()
 }
 
@@ -299,9 +333,7 @@ func TestGoBringsNoSessionBack(t *testing.T) {
 				l.add(v, count(s, "n", &n))
 			}
 			l.add(v, read(f.js))
-			for deadline := time.Now().Add(patience); n.Load() < 5 && time.Now().Before(deadline); {
-				time.Sleep(time.Millisecond)
-			}
+			l.until(func() bool { return n.Load() >= 5 })
 			how := []string{"/logout", "/login/bob"}[i/3%2]
 			tab := v.again()
 			v.must(where, "POST", how, "")
@@ -311,7 +343,7 @@ func TestGoBringsNoSessionBack(t *testing.T) {
 				}
 				tab.again().must(where, "POST", "/logout", "")
 			}
-			time.Sleep(20 * time.Millisecond)
+			l.onceMore()
 			l.stop()
 			if text, found := db.record(t, id); found && strings.Contains(text, `"user"`) {
 				t.Errorf("%s on %s, and the record is back: %s", how, where.name, text)
@@ -344,30 +376,13 @@ func TestWhatExpressCanStillDo(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, db database) {
 		sides := startAll(t, db, settings{})
-		// meanwhile does something while a request of Express has the session.
-		meanwhile := func(t *testing.T, v *visitor, do func()) {
-			js := start(t, express, db, settings{}) // for the calls of this request alone
-			ended := make(chan struct{})
-			slow := v.again()
-			slow.t = t
-			go func() {
-				defer close(ended)
-				slow.must(js, "POST", "/slow-count/slow/1500", "")
-			}()
-			for deadline := time.Now().Add(patience); newVisitor(t).must(js, "GET", "/-/calls", "") != `["get"]`; time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal("Express does not load the session")
-				}
-			}
-			do()
-			<-ended
-		}
+		const slow = `[["set","slow",1]]` // what the request of Express does
 		for _, s := range sides {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
 				v := newVisitor(t)
 				v.must(s, "POST", "/login/bob", "")
-				meanwhile(t, v, func() { v.set(s, "a", `1`) })
+				meanwhile(v, sides[0], slow, func() { v.set(s, "a", `1`) })
 				v.expect(s, "slow", `1`)
 				v.expect(s, "a", "") // undone: the last writer wins
 			})
@@ -377,7 +392,7 @@ func TestWhatExpressCanStillDo(t *testing.T) {
 					v := newVisitor(t)
 					v.must(s, "POST", "/login/bob", "")
 					thief, id := v.again(), v.id(s)
-					meanwhile(t, v, func() { v.must(s, "POST", how, "") })
+					meanwhile(v, sides[0], slow, func() { v.must(s, "POST", how, "") })
 					if text, _ := db.record(t, id); !strings.Contains(text, `"user":"bob"`) {
 						t.Errorf("the record is %q, and express-session is known to write it again", text)
 					}

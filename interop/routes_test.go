@@ -59,11 +59,6 @@ var routes = []route{
 	{"POST", "/count/:key", func(v visit) (any, error) {
 		return core.Key[int](v.param("key")).Update(v.Session, func(n int) int { return n + 1 }), nil
 	}},
-	{"POST", "/slow-count/:key/:ms", func(v visit) (any, error) {
-		ms, err := strconv.Atoi(v.param("ms"))
-		time.Sleep(time.Duration(ms) * time.Millisecond)
-		return core.Key[int](v.param("key")).Update(v.Session, func(n int) int { return n + 1 }), err
-	}},
 	{"POST", "/login/:user", func(v visit) (any, error) {
 		err := v.Regenerate()
 		v.Set("user", v.param("user"))
@@ -177,8 +172,11 @@ func (v visit) step(step []json.RawMessage) (result any, err error) {
 		v.w.Header().Add("Set-Cookie", word(1)+"=1")
 	case "body":
 		_, err = io.WriteString(v.w, "body ")
-	case "wait":
-		time.Sleep(milliseconds())
+	case "ask":
+		var res *http.Response
+		if res, err = http.Get(word(1)); err == nil {
+			err = res.Body.Close()
+		}
 	default:
 		err = fmt.Errorf("there is no step %q", word(0))
 	}

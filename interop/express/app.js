@@ -42,13 +42,6 @@ export function createApp(settings, store) {
     req.session[key] = (req.session[key] ?? 0) + 1;
     res.json(req.session[key]);
   });
-  app.post("/slow-count/:key/:ms", (req, res) => {
-    setTimeout(() => {
-      const { key } = req.params;
-      req.session[key] = (req.session[key] ?? 0) + 1;
-      res.json(req.session[key]);
-    }, Number(req.params.ms));
-  });
   app.post("/login/:user", (req, res, next) => {
     req.session.regenerate((err) => {
       if (err) return next(err);
@@ -95,7 +88,7 @@ export function createApp(settings, store) {
       discard: () => void (req.session = null),
       cookie: (name) => void res.append("Set-Cookie", `${name}=1`),
       body: () => void res.write("body "),
-      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      ask: async (url) => void (await (await fetch(url)).text()),
     };
     try {
       const results = [];
