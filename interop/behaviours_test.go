@@ -61,7 +61,11 @@ var behaviours = []behaviour{
 	}},
 	{
 		id: "CFG-10", says: "`unset` is `keep` or `destroy`, and tells what `req.session = null` does.", verdict: different,
-		why: "Two verbs in place of an option: `Discard` keeps, `Destroy` destroys.", tests: []string{decidedGo, pairs},
+		why: "Two verbs in place of an option: `Discard` keeps, `Destroy` destroys.", tests: []string{decidedGo, pairs}, shows: func(c *check) {
+			if c.express {
+				c.refused(settings{Unset: "forget"})
+			}
+		},
 	},
 	{id: "CFG-11", says: "`secret` is one or several; an empty list is refused.", verdict: same, shows: func(c *check) {
 		c.refused(settings{Secrets: []string{}})
@@ -299,7 +303,15 @@ var behaviours = []behaviour{
 			is(c, "deletes the cookie", cookie != nil && cookie.MaxAge < 0, either(c, false, true))
 		},
 	},
-	{id: "MET-10", says: "With `unset: 'destroy'` it is deleted twice.", verdict: notInGo, why: "There is no `unset`."},
+	{id: "MET-10", says: "With `unset: 'destroy'` it is deleted twice.", verdict: notInGo, why: "There is no `unset`.", shows: func(c *check) {
+		if !c.express {
+			return
+		}
+		app, v, _ := c.loggedIn(settings{Unset: "destroy"})
+		newVisitor(c).must(app, "GET", "/-/calls", "")
+		v.must(app, "POST", "/logout", "")
+		is(c, "calls", newVisitor(c).must(app, "GET", "/-/calls", ""), `["get","destroy","destroy"]`)
+	}},
 	{
 		id: "MET-11", says: "`regenerate()` deletes the session, then makes an empty one with a new id.", verdict: different,
 		why: "The next one is stored first, then the old one is replaced by a mark without data: at no time is there neither, and late requests cannot bring it back.", tests: []string{pairs, "TestRenewKeepsTheDataAndRegenerateDropsIt"},
@@ -431,7 +443,15 @@ var behaviours = []behaviour{
 
 	// What is saved, and when the cookie is set
 
-	{id: "DEC-1", says: "With `unset: 'destroy'`, `req.session = null` deletes the session.", verdict: different, why: "`Destroy` does.", tests: []string{decidedGo}},
+	{
+		id: "DEC-1", says: "With `unset: 'destroy'`, `req.session = null` deletes the session.", verdict: different,
+		why: "`Destroy` does.", tests: []string{decidedGo}, shows: func(c *check) {
+			app, v, id := c.loggedIn(settings{Unset: "destroy"})
+			r := v.steps(app, `[["discard"]]`)
+			is(c, "number of cookies", r.cookies(), 0)
+			is(c, "the session is stored", c.stored(id) != "", either(c, false, true))
+		},
+	},
 	{id: "DEC-2", says: "With `unset: 'keep'` it leaves everything as it was.", verdict: same, shows: func(c *check) {
 		app, v, id := c.loggedIn(settings{})
 		before := c.stored(id)

@@ -128,6 +128,9 @@ func attributeCombinations() (all []cookieOptions) {
 			}
 		}
 	}
+	for _, maxAge := range []int64{0, hour.Milliseconds()} { // what would make many more, and tell no more
+		all = append(all, cookieOptions{MaxAge: maxAge, Priority: "medium"}, cookieOptions{MaxAge: maxAge, SameSite: false})
+	}
 	return all
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -216,6 +217,35 @@ func count(s side, key string, acknowledged *atomic.Int64) func(*visitor) {
 	}
 }
 
+// A scribbler writes to some keys at random, which are its own, and knows what
+// they are.
+type scribbler struct {
+	s      side
+	keys   []string
+	values map[string]string
+	random *rand.Rand
+}
+
+func newScribbler(s side, name string, seed uint64) *scribbler {
+	w := &scribbler{s: s, values: make(map[string]string), random: rand.New(rand.NewPCG(seed, seed))}
+	for i := range 5 {
+		w.keys = append(w.keys, name+strconv.Itoa(i))
+	}
+	return w
+}
+
+func (w *scribbler) write(v *visitor) {
+	key := w.keys[w.random.IntN(len(w.keys))]
+	if w.random.IntN(4) == 0 {
+		v.must(w.s, "DELETE", "/delete/"+key, "")
+		delete(w.values, key)
+		return
+	}
+	value := quote(strings.Repeat("x", w.random.IntN(300)) + strconv.Itoa(w.random.Int()))
+	v.set(w.s, key, value)
+	w.values[key] = value
+}
+
 func read(s side) func(*visitor) {
 	return func(v *visitor) { v.must(s, "GET", "/dump", "") }
 }
@@ -240,12 +270,16 @@ func TestGoLosesNoUpdateWhileExpressReads(t *testing.T) {
 		v := newVisitor(t)
 		v.must(f.js, "POST", "/login/bob", "")
 		var n, own [2]atomic.Int64
+		var scribblers []*scribbler
 		l := newLoad()
 		for i, s := range []side{f.gin, f.echo} {
-			for range 3 {
+			for range 2 {
 				l.add(v, count(s, "n", &n[i]))
 			}
 			l.add(v, count(s, "own"+strconv.Itoa(i), &own[i]))
+			w := newScribbler(s, fmt.Sprintf("random-%d-", i), uint64(i))
+			scribblers = append(scribblers, w)
+			l.add(v, w.write)
 		}
 		for range 2 {
 			l.add(v, read(f.js))
@@ -260,6 +294,11 @@ func TestGoLosesNoUpdateWhileExpressReads(t *testing.T) {
 			for i := range own {
 				if got := v.number(s, "own"+strconv.Itoa(i)); got != own[i].Load() {
 					t.Errorf("%s: the counter of one process is %d after %d increments", s.name, got, own[i].Load())
+				}
+			}
+			for _, w := range scribblers {
+				for _, key := range w.keys {
+					v.expect(s, key, w.values[key])
 				}
 			}
 		}
