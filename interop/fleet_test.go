@@ -241,7 +241,7 @@ func (w *scribbler) write(v *visitor) {
 		delete(w.values, key)
 		return
 	}
-	value := quote(strings.Repeat("x", w.random.IntN(300)) + strconv.Itoa(w.random.Int()))
+	value := quote(strings.Repeat("x", w.random.IntN(30)) + strconv.Itoa(w.random.Int()))
 	v.set(w.s, key, value)
 	w.values[key] = value
 }
@@ -305,7 +305,7 @@ func TestGoLosesNoUpdateWhileExpressReads(t *testing.T) {
 		if n[0].Load() <= 50 || n[1].Load() <= 50 {
 			t.Errorf("only %d and %d increments", n[0].Load(), n[1].Load())
 		}
-		report("%s: %d increments by two Go processes while Express reads: none lost", db.name(), want+own[0].Load()+own[1].Load())
+		report(t, "%s: %d increments by two Go processes while Express reads: none lost", db.name(), want+own[0].Load()+own[1].Load())
 	})
 }
 
@@ -346,7 +346,7 @@ func TestGoNoticesWhatExpressWrites(t *testing.T) {
 		if n.Load() <= 50 || written.Load() <= 10 {
 			t.Errorf("only %d increments and %d writes of Express", n.Load(), written.Load())
 		}
-		report("%s: %d increments by two Go processes while Express wrote %d times: Express wrote over %d of them, Go over nothing of Express's",
+		report(t, "%s: %d increments by two Go processes while Express wrote %d times: Express wrote over %d of them, Go over nothing of Express's",
 			db.name(), n.Load(), written.Load(), lost)
 		if history != nil {
 			history.check(n.Load(), lost)
@@ -388,7 +388,7 @@ func TestGoBringsNoSessionBack(t *testing.T) {
 				t.Errorf("%s on %s, and the record is back: %s", how, where.name, text)
 			}
 		}
-		report("%s: %d logouts and new ids under load while Express reads: no session came back", db.name(), logouts)
+		report(t, "%s: %d logouts and new ids under load while Express reads: no session came back", db.name(), logouts)
 	})
 }
 
@@ -444,8 +444,13 @@ func TestWhatExpressCanStillDo(t *testing.T) {
 	})
 }
 
-// report keeps a line that is printed when the tests are over.
-func report(format string, args ...any) {
+// report keeps a line that is printed when the tests are over, unless the test
+// has failed, which has more to say.
+func report(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if t.Failed() {
+		return
+	}
 	reports.Lock()
 	defer reports.Unlock()
 	reports.lines = append(reports.lines, fmt.Sprintf(format, args...))
@@ -550,7 +555,7 @@ func (h *history) check(increments, lost int64) {
 	if byGo != increments || back != lost {
 		h.Errorf("the history has %d writes of Go, of which Express undid %d; the clients say %d and %d", byGo, back, increments, lost)
 	}
-	report("%s: the server's own record of these writes has %d of Go, each on top of what it found, and %d of Express", (*valkeyDB)(nil).name(), byGo, byExpress)
+	report(h, "%s: the server's own record of these writes has %d of Go, each on top of what it found, and %d of Express", (*valkeyDB)(nil).name(), byGo, byExpress)
 }
 
 func numbers(t testing.TB, record string) map[string]int64 {
