@@ -392,10 +392,15 @@ var behaviours = []behaviour{
 	{
 		id: "CK-19", says: "The two are independent: with `secure: false` an auto SameSite is none without Secure.", verdict: different,
 		why: "Browsers drop that. It is lax.", shows: func(c *check) {
-			v := newVisitor(c)
-			v.header.Set("X-Forwarded-Proto", "https")
-			_, cookie := v.steps(c.app(settings{Proxy: &yes, Cookie: &cookieOptions{SameSite: "auto"}}), modify).sets()
-			is(c, "SameSite", cookie.SameSite, either(c, http.SameSiteNoneMode, http.SameSiteLaxMode))
+			for secure, sameSite := range map[bool]http.SameSite{
+				false: either(c, http.SameSiteNoneMode, http.SameSiteLaxMode), true: http.SameSiteNoneMode,
+			} {
+				v := newVisitor(c)
+				v.header.Set("X-Forwarded-Proto", "https")
+				_, cookie := v.steps(c.app(settings{Proxy: &yes, Cookie: &cookieOptions{SameSite: "auto", Secure: secure}}), modify).sets()
+				is(c, fmt.Sprintf("SameSite with secure %v", secure), cookie.SameSite, sameSite)
+				is(c, "Secure", cookie.Secure, secure)
+			}
 		},
 	},
 	{

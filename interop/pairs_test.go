@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // A pair is two sides with one database: what a visitor does here must be so
@@ -95,6 +97,25 @@ var statements = []struct {
 			if got := v.get(p.there, key); !sameJSON(p, got, value) {
 				p.Errorf("%s: set here %s, read there %s", key, value, got)
 			}
+		}
+	}},
+	{"a date is the same date there", func(p pair, v *visitor) {
+		v.steps(p.here, `[["setDate","when",1767323045678]]`)
+		for _, s := range []side{p.there, p.here} { // it is one still after the other side has written
+			if got := v.steps(s, `[["getDate","when"],["set","user","bob"],["set","n",1]]`).body; got != `[1767323045678,null,null]` {
+				p.Errorf("%s: it is %s", s.name, got)
+			}
+			v.expect(s, "when", `"2026-01-02T03:04:05.678Z"`)
+			if db, ok := p.db.(*mongoDB); ok && db.kind == "mongo object" {
+				want := bson.TypeString
+				if p.here.express {
+					want = bson.TypeDateTime
+				}
+				if got := db.document(p, v.id(s)).Lookup("session", "when").Type; got != want {
+					p.Errorf("%s: it is stored as %v, want %v", s.name, got, want)
+				}
+			}
+			v.must(s, "DELETE", "/delete/n", "")
 		}
 	}},
 	{"a touch here moves the expiry there", func(p pair, v *visitor) {

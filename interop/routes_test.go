@@ -152,6 +152,12 @@ func (v visit) step(step []json.RawMessage) (result any, err error) {
 		v.Set(word(1), step[2])
 	case "delete":
 		v.Delete(word(1))
+	case "setDate":
+		ms, err := strconv.ParseInt(string(step[2]), 10, 64)
+		core.Key[time.Time](word(1)).Set(v.Session, time.UnixMilli(ms).UTC())
+		return nil, err
+	case "getDate":
+		return core.Key[time.Time](word(1)).Get(v.Session).UnixMilli(), nil
 	case "maxAge":
 		return nil, v.SetMaxAge(milliseconds())
 	case "touch":

@@ -79,6 +79,8 @@ export function createApp(settings, store) {
       get: (key) => req.session[key],
       set: (key, value) => void (req.session[key] = value),
       delete: (key) => void delete req.session[key],
+      setDate: (key, ms) => void (req.session[key] = new Date(ms)),
+      getDate: (key) => new Date(req.session[key]).getTime(),
       maxAge: (ms) => void (req.session.cookie.maxAge = ms),
       touch: () => void req.session.touch(),
       save: () => call("save"),
