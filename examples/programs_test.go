@@ -2,6 +2,7 @@ package examples
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -34,12 +35,19 @@ func startReading(t *testing.T, program string, stdin *os.File, env ...string) s
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
+	var said bytes.Buffer
+	cmd.Stderr, cmd.WaitDelay = &said, 10*time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt) // which lets it end what it started
-		_ = cmd.Wait()
+		<-ended
 	})
 	base := "http://127.0.0.1:" + port
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // npm may have much to install, and the machine may be busy
@@ -53,6 +61,8 @@ func startReading(t *testing.T, program string, stdin *os.File, env ...string) s
 		}
 		select {
 		case <-tick.C:
+		case <-ended:
+			t.Fatalf("%s has ended: %s", program, &said)
 		case <-ctx.Done():
 			t.Fatalf("%s does not listen on port %s", program, port)
 		}
