@@ -43,25 +43,32 @@ type refusal struct {
 //
 // Those with an unknown outcome are met in a failover, where the driver may have
 // sent the command before: that the second server refused it says nothing about
-// the first.
+// the first. Or they come from what stands before a server, which lost it.
 var refusals = map[int]refusal{
+	1:     {class: "internal error of the server"}, // also of FerretDB whose PostgreSQL went away
 	6:     {class: "host is unreachable"},
 	7:     {class: "host is not found"},
+	8:     {class: "unknown error of the server"},
 	50:    {class: "timeout", err: context.DeadlineExceeded},
 	89:    {class: "timeout between servers"},
+	90:    {class: "connection between servers failed"},
 	91:    {class: "server is shutting down"},
 	133:   {class: "no primary is available"},
 	134:   {class: "server is not ready to read"},
+	145:   {class: "connection between servers failed"},
 	189:   {class: "primary stepped down"},
+	202:   {class: "timeout between servers"},
 	262:   {class: "timeout", err: context.DeadlineExceeded},
+	279:   {class: "interrupted by the server"},
+	355:   {class: "interrupted by the server"},
 	9001:  {class: "connection between servers failed"},
 	10107: {class: "server is not the primary"},
 	11600: {class: "server is shutting down"},
+	11601: {class: "interrupted by the server"},
 	11602: {class: "primary stepped down"},
 	13435: {class: "server is not the primary"},
 	13436: {class: "server is recovering"},
 
-	8:     {class: "authentication required", outcome: core.NotApplied},
 	13:    {class: "not permitted to this user", outcome: core.NotApplied},
 	18:    {class: "authentication failed", outcome: core.NotApplied},
 	121:   {class: "document fails the collection's validation", outcome: core.NotApplied},
