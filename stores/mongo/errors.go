@@ -73,6 +73,7 @@ var refusals = map[int]refusal{
 	18:    {class: "authentication failed", outcome: core.NotApplied},
 	121:   {class: "document fails the collection's validation", outcome: core.NotApplied},
 	10334: {class: "document is too large", outcome: core.NotApplied},
+	4293:  {class: "disk is full", outcome: core.NotApplied, err: core.ErrStoreFull}, // 53100 of FerretDB's PostgreSQL, packed
 	14031: {class: "disk is full", outcome: core.NotApplied, err: core.ErrStoreFull},
 }
 

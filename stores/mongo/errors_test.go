@@ -58,6 +58,7 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"validation", live, write(121), core.NotApplied, "document fails the collection's validation", nil},
 		{"full disk", live, command(14031), core.NotApplied, "disk is full", core.ErrStoreFull},
 		{"full disk, as a write error", live, write(14031), core.NotApplied, "disk is full", core.ErrStoreFull},
+		{"full disk of FerretDB", live, write(4293), core.NotApplied, "disk is full", core.ErrStoreFull},
 		{"too large", live, write(10334), core.NotApplied, "document is too large", nil},
 		{"stepdown", live, command(11602), core.Unknown, "primary stepped down", nil},
 		{"not the primary", live, command(10107), core.Unknown, "server is not the primary", nil},

@@ -1,0 +1,128 @@
+package mongo
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/cloakroom-go/cloakroom/core"
+	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+// onSmallDisk runs the program that $PROGRAM names with a disk of its own below
+// --dbpath, which only that process sees. Its id is left beside that.
+const onSmallDisk = `#!/bin/sh
+exec unshare --mount sh -ec '
+	for word; do
+		if [ "$before" = --dbpath ]; then
+			mount -t tmpfs -o size=128m tmpfs "$word"
+			echo $$ >"$word/../pid"
+		fi
+		before=$word
+	done
+	exec "$PROGRAM" "$@"' sh "$@"
+`
+
+// TestFullDisk fills the disk of a server, and makes room again.
+func TestFullDisk(t *testing.T) {
+	program := servers.Env(t, "MONGO_SERVER")
+	if err := exec.Command("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", t.TempDir()).Run(); err != nil {
+		t.Skipf("NOT TESTED: a small disk takes Linux and root (%v)", err)
+	}
+	script := filepath.Join(t.TempDir(), "on-small-disk")
+	if err := os.WriteFile(script, []byte(onSmallDisk), 0o700); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	t.Setenv("PROGRAM", program)
+	t.Setenv("MONGO_SERVER", script)
+	server := servers.StartMongo(t)
+	if server.ReplicaSet() {
+		t.Skip("NOT TESTED: mongod ends when it cannot write its journal, which is an outage")
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(server.URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Disconnect(t.Context()) }() // the server ends as well
+	store, err := mongostore.New(client.Database(mongoenv.Database).Collection("sessions"), mongostore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ctx := t.Context()
+	record := func(id, text string) core.Record {
+		return core.Record{ID: id, Data: []byte(`{"text":"` + text + `"}`), TTL: time.Hour}
+	}
+	noise := make([]byte, 256<<10) // cannot be compressed
+	_, _ = rand.Read(noise)
+	large := base64.StdEncoding.EncodeToString(noise)
+	first, other := record("first", "x"), record("other", "x")
+	for _, rec := range []core.Record{first, other} {
+		if err := store.Create(ctx, rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	pid, err := os.ReadFile(filepath.Join(server.Dir, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ballast := filepath.Join("/proc", strings.TrimSpace(string(pid)), "root", server.Dir, "db", "ballast")
+	fill(t, ballast)
+	for verb, call := range map[string]func() error{
+		"create": func() error { return store.Create(ctx, record("new", large)) },
+		"update": func() error { return store.Update(ctx, first, record("first", large)) },
+	} {
+		var failure *core.StoreError
+		if err := call(); !errors.Is(err, core.ErrStoreFull) || !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != core.NotApplied {
+			t.Errorf("%s on a full disk: %v, want ErrStoreFull and nothing stored", verb, err)
+		}
+	}
+	if got, err := store.Load(ctx, "first"); err != nil || !bytes.Equal(got.Data, first.Data) {
+		t.Errorf("Load on a full disk: %.40s, %v, want what was stored before", got.Data, err)
+	}
+	if _, err := store.Load(ctx, "new"); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load of what was refused: %v, want ErrNotFound", err)
+	}
+	if err := store.Delete(ctx, "other"); err != nil {
+		t.Errorf("Delete on a full disk: %v: nobody could log out", err)
+	}
+
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Update(ctx, first, record("first", large)); err != nil {
+		t.Errorf("Update when there is room again: %v", err)
+	}
+}
+
+// fill makes a file of all the room that there is on a disk.
+func fill(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(f, zeros{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk cannot be filled: %v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
