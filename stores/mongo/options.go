@@ -27,7 +27,7 @@ type Options struct {
 	// TouchAfter is for an Express app whose connect-mongo has touchAfter set:
 	// every document that is written gets the field lastModified, by which
 	// connect-mongo knows when it may spare a touch. Without it the field is
-	// kept up to date where a document has it.
+	// kept up to date where a document has it, though not with AppClock.
 	TouchAfter bool
 
 	// AppClock lets the clock of this machine decide what has expired, in place
@@ -50,7 +50,7 @@ type Options struct {
 	// connect-mongo.
 	Database, Collection string
 
-	// Logger is for what New and Open find odd. The default is slog.Default().
+	// Logger is for what Open finds odd. The default is slog.Default().
 	Logger *slog.Logger
 }
 

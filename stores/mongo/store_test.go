@@ -290,6 +290,38 @@ func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
 	}
 }
 
+// With TouchAfter, documents that were written without lastModified get it, too;
+// without it, they are left as they are.
+func TestTouchAfterAddsLastModified(t *testing.T) {
+	client := dial(t)
+	for _, o := range []mongostore.Options{{}, {TouchAfter: true}, {AppClock: true}, {AppClock: true, TouchAfter: true}} {
+		ctx := t.Context()
+		c := collection(t, client)
+		s := open(t, c, o)
+		for _, verb := range []string{"Touch", "Update"} {
+			old := record(verb, "first")
+			if _, err := c.InsertOne(ctx, bson.D{
+				{Key: "_id", Value: verb}, {Key: "session", Value: string(old.Data)}, {Key: "expires", Value: time.Now().Add(time.Minute)},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if verb == "Touch" {
+				err = s.Touch(ctx, verb, time.Hour)
+			} else {
+				err = s.Update(ctx, old, record(verb, "second"))
+			}
+			if err != nil {
+				t.Fatalf("%s returned %v", verb, err)
+			}
+			at := stored(t, c, verb).LastModified
+			if (at != nil) != o.TouchAfter || at != nil && time.Since(*at).Abs() > 30*time.Second {
+				t.Errorf("TouchAfter: %v, AppClock: %v: after %s lastModified is %v", o.TouchAfter, o.AppClock, verb, at)
+			}
+		}
+	}
+}
+
 // What the server compares is what it handed out, whatever type it has.
 func TestASubDocumentOfAnyTypesCanBeUpdated(t *testing.T) {
 	c := collection(t, dial(t))
