@@ -5,7 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,31 +22,39 @@ import (
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 )
 
-// A router says that it is mongos, and that it has no documents. It is there to
-// see what is sent to one: the driver tells a single server no read preference.
-type router struct{}
+// A router says that it is mongos, and that it has no documents. It is there for
+// what the driver does not do with a single server: that is told no read
+// preference, and no write is sent to it again.
+type router struct {
+	answer func(command string) bson.D // in place of that, where it is not nil
+}
 
-func (router) DialContext(context.Context, string, string) (net.Conn, error) {
+func (r router) DialContext(context.Context, string, string) (net.Conn, error) {
 	near, far := net.Pipe()
 	go func() {
 		defer far.Close()
-		for serve(far) == nil {
+		for r.serve(far) == nil {
 		}
 	}()
 	return near, nil
 }
 
 // serve answers one message of the protocol, an OP_MSG.
-func serve(c net.Conn) error {
+func (r router) serve(c net.Conn) error {
 	const header, flags = 16, 4
 	head := make([]byte, header)
 	if _, err := io.ReadFull(c, head); err != nil {
 		return err
 	}
-	if _, err := io.CopyN(io.Discard, c, int64(binary.LittleEndian.Uint32(head))-header); err != nil {
+	body := make([]byte, binary.LittleEndian.Uint32(head)-header)
+	if _, err := io.ReadFull(c, body); err != nil {
 		return err
 	}
-	doc, err := bson.Marshal(bson.D{
+	command, err := bson.Raw(body[flags+1:]).IndexErr(0)
+	if err != nil {
+		return err
+	}
+	answer := bson.D{
 		{Key: "ok", Value: 1},
 		{Key: "isWritablePrimary", Value: true},
 		{Key: "msg", Value: "isdbgrid"},
@@ -51,9 +63,16 @@ func serve(c net.Conn) error {
 		{Key: "maxBsonObjectSize", Value: 16 << 20},
 		{Key: "maxMessageSizeBytes", Value: 48 << 20},
 		{Key: "maxWriteBatchSize", Value: 1000},
+		{Key: "logicalSessionTimeoutMinutes", Value: 30},
 		{Key: "n", Value: 0},
 		{Key: "cursor", Value: bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "app.sessions"}, {Key: "firstBatch", Value: bson.A{}}}},
-	})
+	}
+	if r.answer != nil {
+		if other := r.answer(command.Key()); other != nil {
+			answer = other
+		}
+	}
+	doc, err := bson.Marshal(answer)
 	if err != nil {
 		return err
 	}
@@ -66,16 +85,20 @@ func serve(c net.Conn) error {
 	return err
 }
 
-func TestReadsGoToThePrimary(t *testing.T) {
-	var r recorder
-	client, err := mongo.Connect(r.options(), options.Client().ApplyURI("mongodb://router").SetDialer(router{}).
-		SetServerAPIOptions(options.ServerAPI(options.ServerAPIVersion1)). // no OP_QUERY
-		SetReadPreference(readpref.SecondaryPreferred()))
+// collection returns a collection at the router.
+func (r router) collection(t *testing.T, o *options.ClientOptions) *mongo.Collection {
+	t.Helper()
+	client, err := mongo.Connect(o.ApplyURI("mongodb://router").SetDialer(r).SetServerAPIOptions(options.ServerAPI(options.ServerAPIVersion1))) // no OP_QUERY
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = client.Disconnect(context.Background()) }()
-	c := client.Database("app").Collection("sessions")
+	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
+	return client.Database("app").Collection("sessions")
+}
+
+func TestReadsGoToThePrimary(t *testing.T) {
+	var r recorder
+	c := router{}.collection(t, r.options().SetReadPreference(readpref.SecondaryPreferred()))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	preference := func(doc bson.Raw) string {
@@ -125,3 +148,69 @@ func TestReadsGoToThePrimary(t *testing.T) {
 }
 
 func errorOf[T any](_ T, err error) error { return err }
+
+// What is said in a failover: once, which the driver gets over, and until the time
+// is over.
+func TestAWriteInAFailover(t *testing.T) {
+	const id = "id-of-a-session"
+	stored := bson.D{{Key: "ok", Value: 1}, {Key: "n", Value: 1}}
+	for name, code := range map[string]int{
+		"primary steps down":               189,
+		"primary steps down in the middle": 11602,
+		"not the primary":                  10107,
+		"shutdown":                         91,
+	} {
+		refusal := bson.D{
+			{Key: "ok", Value: 0},
+			{Key: "code", Value: code},
+			{Key: "errmsg", Value: id},
+			{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}},
+		}
+		for often, times := range map[string]int32{"once": 1, "again and again": math.MaxInt32} {
+			t.Run(name+", "+often, func(t *testing.T) {
+				t.Parallel()
+				var (
+					r    recorder
+					said atomic.Int32
+				)
+				s := open(t, router{func(command string) bson.D {
+					switch {
+					case command != "update":
+						return nil
+					case said.Add(1) <= times:
+						return refusal
+					}
+					return stored
+				}}.collection(t, r.options()), mongostore.Options{})
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				err := s.Update(ctx, record(id, "first"), record(id, "second"))
+				commands, names := r.sent()
+				if times == 1 {
+					if err != nil || names != "update update" || commands[0].Lookup("txnNumber").AsInt64() != commands[1].Lookup("txnNumber").AsInt64() {
+						t.Errorf("Update sent %v and returned %v, want the same write twice", commands, err)
+					}
+					return
+				}
+				var failure *core.StoreError
+				if !errors.As(err, &failure) || failure.Outcome != core.Unknown || strings.Contains(err.Error(), id) {
+					t.Errorf("Update returned %v, want a StoreError with an unknown outcome", err)
+				}
+			})
+		}
+	}
+	t.Run("no majority", func(t *testing.T) {
+		var r recorder
+		s := open(t, router{func(command string) bson.D {
+			if command != "update" {
+				return nil
+			}
+			return append(slices.Clone(stored), bson.E{Key: "writeConcernError", Value: bson.D{{Key: "code", Value: 64}, {Key: "errmsg", Value: id}}})
+		}}.collection(t, r.options()), mongostore.Options{})
+		err := s.Update(t.Context(), record(id, "first"), record(id, "second"))
+		var failure *core.StoreError
+		if !errors.As(err, &failure) || failure.Outcome != core.Unknown || !strings.Contains(failure.Class, "not confirmed") || strings.Contains(err.Error(), id) {
+			t.Errorf("Update returned %v, want an unknown outcome: not confirmed", err)
+		}
+	})
+}
