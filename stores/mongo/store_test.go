@@ -607,6 +607,35 @@ func TestEachVerbIsOneOperationWithMajorityConcern(t *testing.T) {
 	}
 }
 
+// Whose clock decides is seen in what is sent: the clocks of a test agree.
+func TestTheServersClockDecides(t *testing.T) {
+	var r recorder
+	client := dial(t, r.options())
+	for _, o := range []mongostore.Options{{}, {Objects: true, TouchAfter: true}, {AppClock: true}, {AppClock: true, Objects: true, TouchAfter: true}} {
+		s := open(t, collection(t, client), o)
+		ctx := t.Context()
+		first, second := record("id", "first"), record("id", "second")
+		if err := errors.Join(s.Create(ctx, first), s.Update(ctx, first, second), s.Touch(ctx, "id", time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []core.Store{s, s.UserIndex()} {
+			_, _ = s.Load(ctx, "id")
+		}
+		_, _ = s.Inspect(ctx, []string{"id"})
+		_, _ = s.Count(ctx)
+		for range s.All(ctx) {
+		}
+		commands, _ := r.sent()
+		for _, c := range commands {
+			name, text := c.Index(0).Key(), c.String()
+			ours := o.AppClock || name == "insert"
+			if strings.Contains(text, `"$date"`) != ours || strings.Contains(text, "$$NOW") == ours {
+				t.Errorf("%+v: the store sent %v, want the time of this machine: %v", o, c, ours)
+			}
+		}
+	}
+}
+
 func TestConcernsCanBeWeaker(t *testing.T) {
 	var r recorder
 	s := open(t, collection(t, dial(t, r.options())), mongostore.Options{WriteConcern: writeconcern.W1()})
