@@ -120,7 +120,7 @@ func failure(ctx context.Context, verb string, err error) error {
 		f.Class, f.Err = "connection failed", op
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
-	case mongo.IsNetworkError(err):
+	case mongo.IsNetworkError(err), isPoolCleared(err):
 		f.Class = "connection failed"
 	case errors.As(err, &command):
 		f.Class = "refused by the server"
@@ -150,6 +150,12 @@ func notSent(err error) bool {
 // driver that may change at any time.
 func isServerSelection(err error) bool {
 	return strings.HasPrefix(err.Error(), "server selection error")
+}
+
+// isPoolCleared tells whether a call met connections that were given up because
+// another one had failed. It may have sent the command before.
+func isPoolCleared(err error) bool {
+	return strings.Contains(err.Error(), "was cleared because another operation failed")
 }
 
 // odd returns the error for a document that has another shape.

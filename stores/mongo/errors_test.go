@@ -19,7 +19,10 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 	live := context.Background()
 	cancelled, cancel := context.WithCancel(live)
 	cancel()
-	const id = "id-of-a-session"
+	const (
+		id      = "id-of-a-session"
+		cleared = "connection pool for " + id + " was cleared because another operation failed with: " + id
+	)
 	var (
 		dial    = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 		read    = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
@@ -47,6 +50,8 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"lost connection", live, network(read), core.Unknown, "connection failed", syscall.ECONNRESET},
 		{"lost connection of another kind", live, network(errors.New(id)), core.Unknown, "connection failed", nil},
 		{"closed connection", live, network(io.EOF), core.Unknown, "connection was closed", io.ErrUnexpectedEOF},
+		{"connection that was to be used when another one failed", live, errors.New(cleared), core.Unknown, "connection failed", nil},
+		{"no connection after another one failed", live, mongo.CommandError{Message: cleared, Labels: []string{"TransientTransactionError"}}, core.Unknown, "connection failed", nil},
 		{"disconnected client", live, mongo.ErrClientDisconnected, core.NotApplied, "client is disconnected", net.ErrClosed},
 		{"cancelled call", cancelled, network(context.Canceled), core.Unknown, "canceled", context.Canceled},
 		{"cancelled call with another error", cancelled, network(io.EOF), core.Unknown, "canceled", context.Canceled},
