@@ -46,10 +46,11 @@ func (s *Store) ensureIndex(ctx context.Context) error {
 	if err != nil || done {
 		return failure(ctx, verb, err)
 	}
-	return &core.StoreError{
-		Store: storeName, Verb: verb, Outcome: core.NotApplied,
-		Class: `the collection has another index on "expires" or named "expires_1": drop it, or set its expireAfterSeconds to 0 with collMod`,
+	const what = `the collection has another index on "expires" or named "expires_1": drop it, or set its expireAfterSeconds to 0 with collMod`
+	if s.lists == nil {
+		return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: `with "` + usersSuffix + `" behind its name, ` + what}
 	}
+	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: what}
 }
 
 // expires tells whether the collection has an index that lets the server remove

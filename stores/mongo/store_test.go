@@ -1184,6 +1184,21 @@ func TestEnsureIndexes(t *testing.T) {
 	}
 }
 
+func TestEnsureIndexesTellsWhichCollection(t *testing.T) {
+	client := dial(t)
+	for _, suffix := range []string{"", "_users"} {
+		c := collection(t, client)
+		other := mongo.IndexModel{Keys: bson.D{{Key: "expires", Value: 1}}, Options: options.Index().SetExpireAfterSeconds(60)}
+		if _, err := client.Database(database).Collection(c.Name()+suffix).Indexes().CreateOne(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		err := open(t, c, mongostore.Options{}).EnsureIndexes(t.Context())
+		if err == nil || strings.Contains(err.Error(), "_users") != (suffix != "") {
+			t.Errorf("EnsureIndexes with another index on the collection with %q behind its name returned %v", suffix, err)
+		}
+	}
+}
+
 // Standards: ASVS-14.2.7
 func TestTheServerRemovesWhatHasExpired(t *testing.T) {
 	c := collection(t, dial(t))
