@@ -125,6 +125,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("valkeystore: the URL cannot be parsed: want valkey://user:password@host:port/db") // err quotes it, password and all
 	}
+	if o.CacheTTL == 0 {
+		option.DisableCache = true // or the client asks for what an ACL need not permit
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		option.Dialer.Timeout = time.Until(deadline)
 	}

@@ -127,6 +127,30 @@ func TestClusterACL(t *testing.T) {
 	}
 }
 
+// Open asks for no more than New on a client that the app made with care.
+func TestOpenACL(t *testing.T) {
+	server := servers.Start(t)
+	name := strings.ToLower(rand.Text())
+	server.Must(append([]string{"ACL", "SETUSER", name, "on", ">password", "resetkeys", "~sess:*", "resetchannels", "-@all"}, always...)...)
+	url := "valkey://" + name + ":password@" + server.Addr
+	s, err := valkeystore.Open(t.Context(), url, valkeystore.Options{})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	defer s.Close()
+	allowed(t, s, "create", "update", "load", "touch", "delete")
+
+	// With a cache, the client has to ask the server to tell of changes.
+	s, err = valkeystore.Open(t.Context(), url, valkeystore.Options{CacheTTL: time.Minute})
+	var failure *core.StoreError
+	if !errors.As(err, &failure) || !strings.Contains(failure.Class, "CLIENT TRACKING") || failure.Outcome != core.NotApplied {
+		t.Errorf("Open with CacheTTL: %v, want a StoreError that says that tracking is refused", err)
+	}
+	if err == nil {
+		s.Close()
+	}
+}
+
 // works tells whether every verb of a store does something.
 func works(t *testing.T, server *servers.Server, o valkey.ClientOption, opts valkeystore.Options) bool {
 	t.Helper()
