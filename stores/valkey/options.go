@@ -128,10 +128,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.CacheTTL == 0 {
 		option.DisableCache = true // or the client asks for what an ACL need not permit
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		option.Dialer.Timeout = time.Until(deadline)
-	}
-	client, err := valkey.NewClient(option)
+	client, err := dial(ctx, option)
 	if err != nil {
 		return nil, failure(ctx, "open", err)
 	}
@@ -145,4 +142,33 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// dial makes a client. That takes until each address had its time, and asks for
+// no context: who does not wait for it any more leaves it alone with that.
+func dial(ctx context.Context, option valkey.ClientOption) (valkey.Client, error) {
+	if err := refuse(ctx, "open"); err != nil {
+		return nil, err
+	}
+	type result struct {
+		client valkey.Client
+		err    error
+	}
+	made := make(chan result)
+	go func() {
+		client, err := valkey.NewClient(option)
+		select {
+		case made <- result{client, err}:
+		case <-ctx.Done():
+			if err == nil {
+				client.Close()
+			}
+		}
+	}()
+	select {
+	case r := <-made:
+		return r.client, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

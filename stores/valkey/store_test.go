@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -382,6 +383,55 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := valkeystore.Open(ctx, "valkey://"+addr, valkeystore.Options{CacheTTL: -1}); err == nil {
 		t.Error("Open with a bad option returned no error")
+	}
+}
+
+// A server that takes connections and says nothing does not hold Open longer
+// than its context allows, be it a server or a Sentinel.
+func TestOpenEndsWithItsContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken sync.WaitGroup
+	came := make(chan net.Conn, 100)
+	taken.Go(func() {
+		defer close(came)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			came <- conn
+		}
+	})
+	for _, query := range []string{"", "?master_set=primary"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan error, 1)
+		go func() {
+			s, err := valkeystore.Open(ctx, "valkey://"+l.Addr().String()+query, valkeystore.Options{})
+			if err == nil {
+				s.Close()
+			}
+			returned <- err
+		}()
+		conn := <-came
+		cancel()
+		select {
+		case err = <-returned:
+		case <-time.After(3 * time.Second):
+			t.Errorf("%s: Open did not return when its context was done", query)
+			err = <-returned
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: Open returned %v, want context.Canceled", query, err)
+		}
+		_ = conn.Close()
+	}
+	_ = l.Close()
+	taken.Wait()
+	for conn := range came {
+		_ = conn.Close()
 	}
 }
 
