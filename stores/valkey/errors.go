@@ -78,6 +78,8 @@ func failure(ctx context.Context, verb string, err error) error {
 		}
 	case errors.Is(err, valkey.ErrNoCache): // no connection was made
 		f.Outcome, f.Class = core.NotApplied, "CLIENT TRACKING is not permitted or not known"
+	case errors.Is(err, valkey.ErrNoSlot):
+		f.Outcome, f.Class = core.NotApplied, "no server of the cluster has the slot"
 	case errors.Is(err, valkey.ErrClosing):
 		f.Outcome, f.Class, f.Err = core.NotApplied, "client is closed", net.ErrClosed
 	case errors.As(err, &op):

@@ -304,4 +304,12 @@ func TestClusterDown(t *testing.T) {
 	server.Must("CLUSTER", "ADDSLOTS", other)
 	serves("cluster_state:ok")
 	allowed(t, s, "load", "touch", "delete")
+
+	// Nobody has the slot of the key, as a client knows that comes later.
+	server.Must("CONFIG", "SET", "cluster-require-full-coverage", "no")
+	server.Must("CLUSTER", "DELSLOTS", strconv.FormatInt(slot, 10))
+	s = newStore(t, client(t, o), valkeystore.Options{Prefix: "sess:{a}:"})
+	refused(t, s, "no server of the cluster has the slot", "create", "update", "delete", "load", "touch")
+	server.Must("CLUSTER", "ADDSLOTS", strconv.FormatInt(slot, 10))
+	servers.Await(t, "recovery", func() error { return verbs["create"](t, s) }) // the client asks again who has which slot
 }
