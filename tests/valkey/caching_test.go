@@ -217,6 +217,19 @@ func TestCaching(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a process sees what it did itself", func(t *testing.T) {
+		t.Parallel()
+		c := newCouple(t)
+		for path, me := range map[string]string{"/logout": "user=", "/login?user=bob": "user=bob", "/regenerate": "user="} {
+			c.proxy.LoseInvalidations(false)
+			b := c.session()
+			stolen := b.As()
+			c.proxy.LoseInvalidations(true)
+			b.Must(t, c.there.URL+path)
+			stolen.Expect(t, c.there.URL+"/me", "user=") // though user=ann is cached
+			b.Expect(t, c.there.URL+"/me", me)
+		}
+	})
 	t.Run("Fresh reads past the cache", func(t *testing.T) {
 		t.Parallel()
 		c := newCouple(t)
