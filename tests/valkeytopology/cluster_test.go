@@ -38,6 +38,10 @@ func TestCluster(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{WaitReplicas: 1}) })
 	})
 	t.Run("walk", func(t *testing.T) { testWalk(t, cluster, newStore(t, c, valkeystore.Options{})) })
+	t.Run("walk while a slot moves", func(t *testing.T) {
+		prefix := "sess:{" + rand.Text() + "}:"
+		testMovingWalk(t, cluster, newStore(t, c, valkeystore.Options{Prefix: prefix}), cluster.Slot(prefix))
+	})
 }
 
 // List, count and clear see what is on every primary, and once.
@@ -85,6 +89,35 @@ func testWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store) 
 	}
 	if count, err = other.Count(ctx); count != 1 || err != nil {
 		t.Errorf("Count of another store after Clear: %d, %v", count, err)
+	}
+}
+
+// A session is listed once, also when its slot moves from a primary that was
+// walked to one that was not. The order of the primaries is by chance.
+func testMovingWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store, slot int) {
+	const n = 100
+	for i := range n {
+		if err := store.Create(t.Context(), core.Record{ID: strconv.Itoa(i), Data: []byte("{}"), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 6 {
+		seen := make(map[string]bool)
+		for rec, err := range store.All(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(seen) == 0 {
+				cluster.Move(slot, cluster.OtherPrimary(cluster.Owner(slot)), func() {})
+			}
+			if seen[rec.ID] {
+				t.Fatalf("%s is listed twice", rec.ID)
+			}
+			seen[rec.ID] = true
+		}
+		if len(seen) != n { // they were on the first page
+			t.Errorf("%d sessions are listed, want %d", len(seen), n)
+		}
 	}
 }
 
