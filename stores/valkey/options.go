@@ -28,8 +28,9 @@ type Options struct {
 	// message arrives, which takes about as long as a round trip, and after
 	// CacheTTL at the latest, also when the message is lost: so CacheTTL is
 	// for how long a session that was ended elsewhere may still be served. A
-	// process always sees what it wrote itself, and a write never overwrites
-	// what it has not seen. [core.Fresh] reads past the cache.
+	// process always sees what it wrote itself, by the same Store, and a write
+	// never overwrites what it has not seen. [core.Fresh] reads past the cache.
+	// The client must not have DisableCache set: it would not cache anything.
 	//
 	// The default, 0, is no caching.
 	CacheTTL time.Duration
