@@ -121,18 +121,26 @@ func (s *Store) Count(ctx context.Context) (n int, err error) {
 // and no others.
 func (s *Store) Clear(ctx context.Context) error {
 	for keys, err := range s.keys(ctx, "clear") {
+		if err == nil {
+			err = s.unlink(ctx, keys)
+		}
 		if err != nil {
 			return err
 		}
-		unlinks := make(valkey.Commands, len(keys))
-		for i, key := range keys {
-			defer s.writing(key)()
-			unlinks[i] = s.client.B().Unlink().Key(key).Build()
-		}
-		for _, result := range s.client.DoMulti(ctx, unlinks...) {
-			if err := result.Error(); err != nil {
-				return failure(ctx, "clear", err)
-			}
+	}
+	return nil
+}
+
+// unlink removes a page of keys.
+func (s *Store) unlink(ctx context.Context, keys []string) error {
+	unlinks := make(valkey.Commands, len(keys))
+	for i, key := range keys {
+		defer s.writing(key)()
+		unlinks[i] = s.client.B().Unlink().Key(key).Build()
+	}
+	for _, result := range s.client.DoMulti(ctx, unlinks...) {
+		if err := result.Error(); err != nil {
+			return failure(ctx, "clear", err)
 		}
 	}
 	return nil
