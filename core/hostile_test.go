@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -55,7 +54,7 @@ func (s *asked) Delete(ctx context.Context, id string) error {
 // hostile returns a Manager for input of an attacker's.
 func hostile(t testing.TB, store core.Store, change ...func(*core.Config)) *core.Manager {
 	t.Helper()
-	cfg := core.Config{Store: store, Secrets: []string{stageSecret}, Logger: slog.New(slog.DiscardHandler)}
+	cfg := core.Config{Store: store, Secrets: []string{stageSecret}}
 	for _, f := range change {
 		f(&cfg)
 	}

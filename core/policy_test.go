@@ -24,7 +24,7 @@ import (
 
 // good is a Config that New accepts.
 func good() core.Config {
-	return core.Config{Store: new(mapstore.Store), Secrets: []string{stageSecret}, Logger: slog.New(slog.DiscardHandler)}
+	return core.Config{Store: new(mapstore.Store), Secrets: []string{stageSecret}}
 }
 
 // Standards: ASVS-3.3.2, ASVS-3.3.3, ASVS-11.2.3, NIST-5.2-aal

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -21,7 +20,6 @@ func (p *play) process(name string, change ...func(*core.Config)) *core.Manager 
 	passive := func(c *core.Config) {
 		c.GenerateID = ids(name)
 		c.Passive = func(*http.Request) bool { return true }
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return process(p.t, p.g.by(name), append(change, passive)...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -129,7 +128,6 @@ func config(store core.Store) echosession.Config {
 	return echosession.Config{
 		Store:   store,
 		Secrets: []string{strings.Repeat("s", 32)},
-		Logger:  slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -320,7 +318,6 @@ func TestAnErrorHandlerWhoseChangesCannotBeStored(t *testing.T) {
 	e.Logger.SetOutput(io.Discard)
 	e.Use(echosession.New(echosession.Config{
 		Store: adaptertest.NewStore(), Secrets: []string{"0123456789abcdef0123456789abcdef"}, MaxKeys: 1,
-		Logger: slog.New(slog.DiscardHandler),
 	}))
 	e.HTTPErrorHandler = func(_ error, c echo.Context) {
 		echosession.Get(c).Flash("error", "Payment failed.")

@@ -132,7 +132,6 @@ func config(store core.Store) echosession.Config {
 	return echosession.Config{
 		Store:   store,
 		Secrets: []string{strings.Repeat("s", 32)},
-		Logger:  slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -322,7 +321,6 @@ func TestAnErrorHandlerWhoseChangesCannotBeStored(t *testing.T) {
 	e := echo.New()
 	e.Use(echosession.New(echosession.Config{
 		Store: adaptertest.NewStore(), Secrets: []string{"0123456789abcdef0123456789abcdef"}, MaxKeys: 1,
-		Logger: slog.New(slog.DiscardHandler),
 	}))
 	e.HTTPErrorHandler = func(c *echo.Context, _ error) {
 		echosession.Get(c).Flash("error", "Payment failed.")

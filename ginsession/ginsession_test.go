@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -140,7 +139,6 @@ func config(store core.Store) ginsession.Config {
 	return ginsession.Config{
 		Store:   store,
 		Secrets: []string{strings.Repeat("s", 32)},
-		Logger:  slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if of := os.Getenv(processEnv); of != "" {
+		suite.Overhear()
 		if err := runProcess(of); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

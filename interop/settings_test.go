@@ -3,7 +3,6 @@ package interop
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -93,7 +92,6 @@ func (s settings) config(store core.Store) core.Config {
 		Resave:            s.Resave,
 		SaveUninitialized: s.SaveUninitialized,
 		IdleTimeout:       time.Duration(s.Store.TTL) * time.Second,
-		Logger:            slog.New(slog.DiscardHandler),
 	}
 	if s.CookieFromHeader {
 		cfg.CookieFor = cookieFromHeader

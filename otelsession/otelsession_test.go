@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -63,7 +62,7 @@ func newStation(t *testing.T) *station {
 
 func manager(t *testing.T, cfg core.Config) *core.Manager {
 	t.Helper()
-	cfg.Secrets, cfg.Logger = []string{"0123456789abcdef0123456789abcdef"}, slog.New(slog.DiscardHandler)
+	cfg.Secrets = []string{"0123456789abcdef0123456789abcdef"}
 	m, err := core.New(cfg)
 	if err != nil {
 		t.Fatal(err)

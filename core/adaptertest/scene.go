@@ -84,13 +84,18 @@ func (s *scene) end() {
 	}
 }
 
-// discreet checks that nothing that was said contains a session's id.
+// discreet checks that nothing that was said contains a session's id or a secret.
 func (s *scene) discreet() {
 	s.Helper()
-	for _, id := range s.store.known() {
-		for where, said := range map[string]*buffer{"the log": &s.log, "the server's log": &s.serverLog, "a body": &s.bodies} {
+	for where, said := range map[string]*buffer{"the log": &s.log, "the server's log": &s.serverLog, "a body": &s.bodies} {
+		for _, id := range s.store.known() {
 			if said.contains(id) {
 				s.Errorf("%s contains the id of a session", where)
+			}
+		}
+		for _, text := range []string{secret, newSecret} {
+			if said.contains(text) {
+				s.Errorf("%s contains a secret", where)
 			}
 		}
 	}

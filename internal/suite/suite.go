@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net/http"
@@ -29,9 +30,7 @@ func Main(m *testing.M) { os.Exit(Run(m, nil)) }
 // calls after, which may be nil, before it looks for what is left.
 func Run(m *testing.M, after func(code int) int) (code int) {
 	said := new(transcript)
-	slog.SetDefault(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	log.SetFlags(0)
-	log.SetOutput(said)
+	logTo(said)
 	code = m.Run()
 	if after != nil {
 		code = after(code)
@@ -51,6 +50,26 @@ func Run(m *testing.M, after func(code int) int) (code int) {
 		fmt.Fprintf(os.Stderr, "the end of the log:\n%s", said.tail())
 	}
 	return code
+}
+
+// Overhear is for a process that tests start: what it logs that may hold an id, a
+// cookie or a record, it says on its standard error as well, where nothing else is
+// to be heard.
+func Overhear() { logTo(overheard{}) }
+
+type overheard struct{}
+
+func (overheard) Write(p []byte) (int, error) {
+	if Suspicious(string(p)) {
+		return os.Stderr.Write(p)
+	}
+	return len(p), nil
+}
+
+func logTo(w io.Writer) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log.SetFlags(0)
+	log.SetOutput(w)
 }
 
 const patience = 10 * time.Second
@@ -95,8 +114,27 @@ func (t *transcript) tail() []byte {
 // of a log is as long as an id.
 var secretly = regexp.MustCompile(`[A-Za-z0-9_-]{32}|s(:|%3A)[^ ]{20}|\{\\?"(\w|\$)`)
 
-// Suspicious tells whether text may hold an id, a cookie or a record.
-func Suspicious(text string) bool { return secretly.MatchString(text) }
+// hidden are texts that are as secret and look like any other.
+var hidden sync.Map
+
+// Hide makes texts suspicious that look like any other, such as the secrets and
+// the data of a test, and returns them.
+func Hide(texts ...string) []string {
+	for _, text := range texts {
+		hidden.Store(text, true)
+	}
+	return texts
+}
+
+// Suspicious tells whether text may hold an id, a cookie or a record, or one of the
+// texts of Hide.
+func Suspicious(text string) (is bool) {
+	hidden.Range(func(secret, _ any) bool {
+		is = strings.Contains(text, secret.(string))
+		return !is
+	})
+	return is || secretly.MatchString(text)
+}
 
 // goroutines waits until no goroutine is left but those of the test binary
 // itself, and returns the others if there are any after some time.

@@ -30,6 +30,18 @@ func TestWhatLooksLikeASecretIsSuspicious(t *testing.T) {
 	}
 }
 
+func TestWhatIsHiddenIsSuspicious(t *testing.T) {
+	const text = "the password of a test"
+	if Suspicious(text) {
+		t.Errorf("%q is suspicious before it is hidden", text)
+	}
+	for _, secret := range Hide(text) {
+		if !Suspicious("level=INFO msg=\"" + secret + "\"") {
+			t.Errorf("%q is not suspicious", secret)
+		}
+	}
+}
+
 func TestAGoroutineThatIsLeftIsFound(t *testing.T) {
 	done := make(chan struct{})
 	go func() { <-done }()

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -94,8 +93,8 @@ func newProcess(text json.RawMessage) (http.Handler, error) {
 	}
 	stopped := make(chan string, 1)
 	m, err := core.New(core.Config{
-		Store: wrap(store, &brake{point: s.point, beside: make(chan struct{}), stopped: stopped}), Secrets: []string{"one secret for all the processes of a test"},
-		IdleTimeout: idle, Logger: slog.New(slog.DiscardHandler),
+		Store: wrap(store, &brake{point: s.point, beside: make(chan struct{}), stopped: stopped}), Secrets: suite.Hide("one secret for all the processes of a test"),
+		IdleTimeout: idle,
 	})
 	if err != nil {
 		return nil, err

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
 const (
@@ -48,9 +48,8 @@ func (observer) Observe(ctx context.Context, e core.Event) {
 // session they answer 401.
 func newApp(store core.Store) (http.Handler, error) {
 	m, err := core.New(core.Config{
-		Store: store, Secrets: []string{"one secret for all the processes of a test"}, StoreTimeout: storeTimeout,
+		Store: store, Secrets: suite.Hide("one secret for all the processes of a test"), StoreTimeout: storeTimeout,
 		ErrorHandler: refuse,
-		Logger:       slog.New(slog.DiscardHandler),
 		Observer:     observer{},
 	})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
 const idle = time.Hour
@@ -97,12 +97,11 @@ func newStage(inner store, s setting, elapse func(time.Duration)) (*stage, error
 	return st, nil
 }
 
-var secrets = []string{"a secret of more than thirty-two bytes"}
+var secrets = suite.Hide("a secret of more than thirty-two bytes")
 
 func manager(store core.Store) (*core.Manager, error) {
 	return core.New(core.Config{
 		Store: store, Secrets: secrets, IdleTimeout: idle, StoreTimeout: 1000 * idle,
-		Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +24,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -85,7 +85,6 @@ func newApp(t testing.TB, store core.Store) *app {
 			a.note(err)
 			w.WriteHeader(core.HTTPStatus(err))
 		},
-		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +134,9 @@ func newApp(t testing.TB, store core.Store) *app {
 // note counts a failure by its class, and looks whether it is one of those that
 // there may be.
 func (a *app) note(err error) {
+	if suite.Suspicious(err.Error()) {
+		a.t.Errorf("an error looks as if it had an id, a cookie or a record in it: %v", err)
+	}
 	var failure *core.StoreError
 	class := "no class"
 	if errors.As(err, &failure) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
@@ -29,6 +30,7 @@ func Run(app func(settings json.RawMessage) (http.Handler, error)) {
 	if settings == "" {
 		return
 	}
+	suite.Overhear()
 	if err := serve(json.RawMessage(settings), app); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -73,7 +75,8 @@ type Process struct {
 }
 
 // Start starts a process with settings that can be JSON. It ends with the test,
-// which fails if the process says anything.
+// which fails if the process says anything, such as a line of its log that looks as
+// if it had an id in it.
 func Start(tb testing.TB, settings any) *Process {
 	tb.Helper()
 	text, err := json.Marshal(settings)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -27,7 +27,7 @@ const (
 	blob  core.Key[string] = "blob"
 )
 
-var secrets = []string{"one secret for all the processes of a test"}
+var secrets = suite.Hide("one secret for all the processes of a test")
 
 // A Store is one that a test can look into.
 type Store interface {
@@ -45,10 +45,10 @@ func Serve(fw frameworks.Named, m *core.Manager, more ...adaptertest.Route) http
 	})
 }
 
-// ManagerOn returns a manager with the secrets that all have, and without a log.
+// ManagerOn returns a manager with the secrets that all have.
 func ManagerOn(t *testing.T, cfg core.Config) *core.Manager {
 	t.Helper()
-	cfg.Secrets, cfg.Logger = secrets, slog.New(slog.DiscardHandler)
+	cfg.Secrets = secrets
 	m, err := core.New(cfg)
 	if err != nil {
 		t.Fatalf("core.New: %v", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 )
@@ -55,6 +56,9 @@ func (n *Network) serve(t *testing.T, timeout time.Duration) {
 			n.mu.Lock()
 			n.errs = append(n.errs, err)
 			n.mu.Unlock()
+			if suite.Suspicious(err.Error()) {
+				t.Errorf("an error looks as if it had an id, a cookie or a record in it: %v", err)
+			}
 			w.WriteHeader(core.HTTPStatus(err))
 		},
 	}

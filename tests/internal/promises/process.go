@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -78,11 +77,10 @@ func (s Setup) serve(store core.Store, fresh func(context.Context) context.Conte
 	seen := &events{n: make(map[core.EventKind]int)}
 	cfg := core.Config{
 		Store: store, Secrets: secrets, StoreTimeout: s.StoreTimeout, Observer: seen,
-		Logger:             slog.New(slog.DiscardHandler),
 		MaxSessionsPerUser: s.MaxSessionsPerUser, AtUserLimit: s.AtUserLimit,
 	}
 	if s.Private {
-		cfg.HashIDs, cfg.SealKeys = true, []string{"one key for all the processes of a test"}
+		cfg.HashIDs, cfg.SealKeys = true, suite.Hide("one key for all the processes of a test")
 	}
 	m, err := core.New(cfg)
 	if err != nil {
