@@ -696,7 +696,7 @@ func TestAnOutcomeThatCannotBeSettledFailsTheResponse(t *testing.T) {
 	})
 }
 
-// Standards: ASVS-13.1.3
+// Standards: ASVS-13.1.3, ASVS-13.2.6
 func TestAHangingStoreIsGivenUpAfterStoreTimeout(t *testing.T) {
 	const timeout = 3 * time.Second
 	for _, tt := range []struct {
@@ -785,7 +785,7 @@ func commitSlowly(t *testing.T, m *core.Manager, slow *faultyStore, s *core.Sess
 	}
 }
 
-// Standards: ASVS-15.4.3
+// Standards: ASVS-15.4.3, ASVS-15.4.4
 func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &faultyStore{Store: new(mapstore.Store)}
@@ -896,7 +896,7 @@ func TestTakeSeesWhatAnotherProcessPutWhileItsOwnWasBusy(t *testing.T) {
 	})
 }
 
-// Standards: ASVS-15.4.3
+// Standards: ASVS-15.4.3, ASVS-15.4.4
 func TestDestroyDoesNotWaitForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hanging := &faultyStore{Store: new(mapstore.Store)}
@@ -951,7 +951,7 @@ func TestAFailedDestroyIsTriedAgainAtTheCommit(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-16.5.2
+// Standards: ASVS-16.5.2, ASVS-16.5.3
 func TestAnOutageIsNeverAnEmptySession(t *testing.T) {
 	faulty := &faultyStore{Store: new(mapstore.Store)}
 	for _, tt := range []struct {

@@ -575,7 +575,7 @@ func TestEveryWriteHasATokenOfItsOwn(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-1.5.2, ASVS-15.2.2
+// Standards: ASVS-1.5.2, ASVS-15.1.3, ASVS-15.2.2
 func TestLimitsOfSizeAndKeys(t *testing.T) {
 	t.Parallel()
 	size := func() int { // of a session with one key of one character

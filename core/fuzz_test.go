@@ -296,7 +296,7 @@ func FuzzURIComponent(f *testing.F) {
 // The law: verify accepts the signature of exactly this id, in any escaping,
 // and nothing else; and whatever it is given costs bounded memory.
 //
-// Standards: ASVS-9.1.1
+// Standards: ASVS-9.1.1, ASVS-9.1.2
 func FuzzVerify(f *testing.F) {
 	s := newSigner([]string{"the first secret", "the second secret"})
 	signed := s.sign("an-id-of-some-length")

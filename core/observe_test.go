@@ -46,7 +46,7 @@ func (d *diary) took() (lines []string) {
 	return lines
 }
 
-// Standards: ASVS-16.3.1
+// Standards: ASVS-16.3.1, ASVS-16.3.3
 func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
@@ -197,7 +197,7 @@ func TestWhatRevokeFinishesForOthersIsReportedAsThat(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-16.3.1
+// Standards: ASVS-16.3.1, ASVS-16.3.4
 func TestTheAuditLog(t *testing.T) {
 	t.Parallel()
 	var buf bytes.Buffer

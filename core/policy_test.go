@@ -269,7 +269,7 @@ func TestPolicyTellsTheDefaultsInForce(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-7.1.1
+// Standards: ASVS-7.1.1, ASVS-11.1.2
 func TestThePolicyReadsWell(t *testing.T) {
 	t.Parallel()
 	cfg := good()
@@ -935,7 +935,7 @@ func TestCookieHeadersAreParsedAsNodeDoes(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-6.3.1, ASVS-16.3.1
+// Standards: ASVS-6.3.1, ASVS-16.3.1, ASVS-16.3.3
 func TestTheStatusTellsWhereASessionCameFrom(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[core.Status]string{

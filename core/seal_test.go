@@ -10,7 +10,7 @@ import (
 
 // The vectors are those of c2sp.org/XAES-256-GCM.
 //
-// Standards: ASVS-11.3.2, ASVS-11.3.4
+// Standards: ASVS-11.3.2, ASVS-11.3.5, ASVS-11.3.4
 func TestXAESIsTheOneOfTheSpecification(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {
@@ -57,7 +57,7 @@ func ring(t *testing.T, names string) []*sealKey {
 	return keys
 }
 
-// Standards: ASVS-11.3.2, ASVS-11.3.4
+// Standards: ASVS-9.2.2, ASVS-11.3.3, ASVS-11.3.5, ASVS-11.3.4
 func TestASealedRecordOpensOnlyAsItWasSealed(t *testing.T) {
 	t.Parallel()
 	keys := ring(t, "ab")

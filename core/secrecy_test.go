@@ -132,7 +132,7 @@ func TestSealedSessionsLookLikeAnyOther(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-11.1.1
+// Standards: ASVS-9.1.3, ASVS-11.1.1, ASVS-13.3.4
 func TestSecretsRotateWithoutARestart(t *testing.T) {
 	t.Parallel()
 	oldSecret, newSecret := strings.Repeat("o", 32), strings.Repeat("n", 32)

@@ -19,7 +19,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 )
 
-// Standards: ASVS-7.5.2, WSTG-SESS-11
+// Standards: ASVS-7.5.2, ASVS-16.4.1, WSTG-SESS-11
 func TestSessionsDescribesTheDevicesOfAUser(t *testing.T) {
 	t.Parallel()
 	st, _ := newUserStage(t, core.Config{IdleTimeout: 2 * time.Hour, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})

@@ -79,7 +79,7 @@ func TestNoIDIsOfUseAfterAnyChangeOfRights(t *testing.T) {
 // Two apps, or two cookies of one app, on one store: secrets of their own keep
 // what one issued from being used at the other.
 //
-// Standards: ASVS-9.2.1, ASVS-8.4.1
+// Standards: ASVS-9.2.2, ASVS-9.2.3, ASVS-9.2.4, ASVS-8.4.1
 func TestACookieOfOneAppIsWorthNothingInAnother(t *testing.T) {
 	t.Parallel()
 	store := new(asked)
@@ -275,6 +275,45 @@ func TestAnIDIsReadFromTheCookieHeaderAlone(t *testing.T) {
 	}
 	if verbs := st.store.verbs(); verbs != "" {
 		t.Errorf("the store was asked: %s", verbs)
+	}
+}
+
+// The lines of a log are not a client's to write.
+//
+// Standards: ASVS-16.4.1
+func TestNothingThatAClientSendsIsLogged(t *testing.T) {
+	t.Parallel()
+	const forged = "msg=forged-by-a-client"
+	audit := new(stageLog)
+	st := newStage(t, core.Config{Observer: core.LogObserver(slog.New(slog.NewTextHandler(audit, &slog.HandlerOptions{Level: slog.LevelDebug})))})
+	cookie := st.signIn()
+	for name, edit := range map[string]func(r *http.Request){
+		"a cookie":          func(r *http.Request) { r.Header["Cookie"] = []string{"sid=" + forged, forged + "=x"} },
+		"an id":             func(r *http.Request) { r.Header.Set("Cookie", "sid="+core.Sign(stageSecret, "x\n"+forged)) },
+		"User-Agent":        func(r *http.Request) { r.Header.Set("User-Agent", forged) },
+		"X-Forwarded-Proto": func(r *http.Request) { r.Header["X-Forwarded-Proto"] = []string{forged, forged + ",https"} },
+		"X-Forwarded-For":   func(r *http.Request) { r.Header.Set("X-Forwarded-For", forged) },
+		"Referer":           func(r *http.Request) { r.Header.Set("Referer", forged) },
+		"Host":              func(r *http.Request) { r.Host = "x--" + strings.ReplaceAll(forged, "=", "-") },
+		"the path":          func(r *http.Request) { r.URL.Path, r.URL.RawQuery = "/"+forged, forged },
+		"the method":        func(r *http.Request) { r.Method = "forged-by-a-client" },
+	} {
+		for _, verb := range []string{"", "load", "update"} {
+			st.store.failWith(verb, &core.StoreError{Store: "test", Verb: verb, Class: "down", Outcome: core.NotApplied})
+			st.request(cookie, func(_ http.ResponseWriter, r *http.Request) {
+				counter.Update(core.FromContext(r.Context()), func(n int) int { return n + 1 })
+			}, edit)
+			st.store.failWith(verb, nil)
+		}
+		said := st.log.String() + audit.String()
+		if strings.Contains(said, "forged-by") {
+			t.Fatalf("%s is logged: %s", name, said)
+		}
+	}
+	for _, want := range []string{"could not be loaded", "could not be saved", "TrustedProxies", "event=forged", "event=unknown"} {
+		if said := st.log.String() + audit.String(); !strings.Contains(said, want) {
+			t.Errorf("the log does not say %q: %s", want, said)
+		}
 	}
 }
 

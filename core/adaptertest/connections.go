@@ -225,7 +225,7 @@ func upgrades() []scenario {
 				s.await(served, "the handler of the connection")
 				b.get("/read").is(http.StatusOK, "102")
 			}},
-			// Standards: ASVS-4.4.3
+			// Standards: ASVS-4.4.3, ASVS-4.4.4
 			scenario{"WebSocket upgrade: Check tells when the session has ended" + how, func(s *scene) {
 				s.serve(upgrading(s)...)
 				b := s.browser()

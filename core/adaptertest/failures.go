@@ -33,7 +33,7 @@ var failures = []scenario{
 		s.store.heal()
 		b.get("/me").is(http.StatusOK, "user=ann").silent()
 	}},
-	// Standards: ASVS-16.5.2
+	// Standards: ASVS-16.5.2, ASVS-16.5.3
 	{"the store is down: 503 to all, and no restart is needed", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -47,7 +47,7 @@ var failures = []scenario{
 		b.get("/me").is(http.StatusOK, "user=ann").silent()
 		s.browser().get("/count").is(http.StatusOK, "1").sets()
 	}},
-	// Standards: ASVS-13.1.3
+	// Standards: ASVS-13.1.3, ASVS-13.2.6
 	{"the store hangs at load: 503 within StoreTimeout", func(s *scene) {
 		s.cfg.StoreTimeout = shortly
 		s.serve()

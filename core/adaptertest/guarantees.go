@@ -153,7 +153,7 @@ var guarantees = []scenario{
 		g.release()
 		s.answer(held).fails(http.StatusConflict)
 	}},
-	// Standards: ASVS-16.5.2
+	// Standards: ASVS-16.5.2, ASVS-16.5.3
 	{"G3: no byte leaves before the session is stored", func(s *scene) {
 		s.serve(at("/flush", func(c *Context) error {
 			count.Set(c.Get(), 1)
