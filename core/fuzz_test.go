@@ -308,7 +308,13 @@ func FuzzVerify(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		id, outdated, ok := s.verify(value)
+		var (
+			id           string
+			outdated, ok bool
+		)
+		if cost := Allocated(func() { id, outdated, ok = s.verify(value) }); cost > Roughly {
+			t.Errorf("a value of %d bytes costs %d bytes, want at most %d", len(value), cost, Roughly)
+		}
 		if !ok {
 			if id != "" || outdated {
 				t.Errorf("%q is refused with id %q", value, id)
@@ -386,7 +392,7 @@ func FuzzCookieValues(f *testing.F) {
 }
 
 // The law: what is sealed opens under its id and its key; whatever else opens is
-// the same text, sealed.
+// the same text, sealed; and opening costs bounded memory.
 //
 // Standards: ASVS-11.2.5
 func FuzzOpen(f *testing.F) {
@@ -405,7 +411,14 @@ func FuzzOpen(f *testing.F) {
 		f.Add(seed, "id")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, id string) {
-		if text, err := open(keys, id, data); err == nil {
+		var (
+			text []byte
+			err  error
+		)
+		if cost, most := Allocated(func() { text, err = open(keys, id, data) }), Roughly+4*(len(id)+len(data)); cost > most {
+			t.Errorf("%d bytes of a sealed record cost %d bytes, want at most %d", len(data), cost, most)
+		}
+		if err == nil {
 			if id != "id" || string(text) != `{"cookie":{}}` || !bytes.Equal(data, sealed) {
 				// Only who has the keys can make another one, and the fuzzer has not.
 				t.Errorf("%q opens under %q as %q", data, id, text)
@@ -451,7 +464,8 @@ func FuzzForwardedProto(f *testing.F) {
 }
 
 // The law: whoever the peer is and whatever other headers say about the scheme,
-// X-Forwarded-Proto of a trusted address alone makes a request secure.
+// X-Forwarded-Proto of a trusted address alone makes a request secure; and to find
+// that out costs bounded memory.
 //
 // Standards: ASVS-15.3.4
 func FuzzForwardedHeaders(f *testing.F) {
@@ -487,7 +501,10 @@ func FuzzForwardedHeaders(f *testing.F) {
 			items := strings.Split(value, ",")
 			want = (trusted[0].Contains(ip) || trusted[1].Contains(ip)) && strings.EqualFold(strings.TrimSpace(items[len(items)-1]), "https")
 		}
-		got := m.isSecure(r)
+		var got bool
+		if cost := Allocated(func() { got = m.isSecure(r) }); cost > Roughly {
+			t.Errorf("%d bytes of a header cost %d bytes, want at most %d", len(value), cost, Roughly)
+		}
 		// Ports are the server's to write; what is odd about one changes nothing.
 		if host, _, err := net.SplitHostPort(peer); got != want && (err != nil || !got || !m.trusts(net.JoinHostPort(host, "1"))) {
 			t.Errorf("%q: %q from %q: secure is %v, want %v", name, value, peer, got, want)
@@ -497,7 +514,7 @@ func FuzzForwardedHeaders(f *testing.F) {
 
 // The law: what is kept of where a client is, is the network of the peer, or of the
 // last hop that a trusted peer names and that is none of our proxies; never all of
-// an address.
+// an address. It costs bounded memory.
 func FuzzNetwork(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"198.51.100.7", "192.0.2.1:1"},
@@ -525,7 +542,10 @@ func FuzzNetwork(f *testing.F) {
 		r.RemoteAddr = peer
 		alone := m.networkOf(r)
 		r.Header.Set("X-Forwarded-For", forwarded)
-		got := m.networkOf(r)
+		var got string
+		if cost, most := Allocated(func() { got = m.networkOf(r) }), Roughly+40*len(forwarded); cost > most {
+			t.Errorf("%d bytes of a header cost %d bytes, want at most %d", len(forwarded), cost, most)
+		}
 		if !m.trusts(peer) && got != alone {
 			t.Errorf("%q is believed from %q: %q, without it %q", forwarded, peer, got, alone)
 		}

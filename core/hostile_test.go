@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,19 +64,6 @@ func hostile(t testing.TB, store core.Store, change ...func(*core.Config)) *core
 	return m
 }
 
-// allocated returns how many bytes fn allocates, roughly: the runtime counts what
-// is left of small allocations later.
-func allocated(fn func()) int {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	before := sample[0].Value.Uint64()
-	fn()
-	metrics.Read(sample)
-	return int(sample[0].Value.Uint64() - before)
-}
-
-const roughly = 4 << 20 // bytes that allocated may be wrong by
-
 // The law: whatever the Cookie headers are, the store is asked for ids alone
 // whose signature was in them, at most three times, and nothing is written; the
 // session is that of a cookie that is genuine; and it costs bounded memory.
@@ -106,10 +92,10 @@ func FuzzCookieHeader(f *testing.F) {
 		r.Header["Cookie"] = []string{first, second}
 		w := httptest.NewRecorder()
 		var s *core.Session
-		cost := allocated(func() {
+		cost := core.Allocated(func() {
 			m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s = core.FromContext(r.Context()) })).ServeHTTP(w, r)
 		})
-		if most := roughly + 4*(len(first)+len(second)); cost > most {
+		if most := core.Roughly + 4*(len(first)+len(second)); cost > most {
 			t.Errorf("%d bytes of cookies cost %d bytes, want at most %d", len(first)+len(second), cost, most)
 		}
 		for _, got := range store.ids {
@@ -222,7 +208,7 @@ func FuzzRecord(f *testing.F) {
 			s   *core.Session
 			err error
 		)
-		if cost, most := allocated(func() { s, err = m.Load(t.Context(), cookie) }), roughly+32*len(data); cost > most {
+		if cost, most := core.Allocated(func() { s, err = m.Load(t.Context(), cookie) }), core.Roughly+32*len(data); cost > most {
 			t.Errorf("%d bytes of record cost %d bytes to load, want at most %d", len(data), cost, most)
 		}
 		if err != nil {
@@ -232,11 +218,11 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		before := map[string]any{}
-		if cost, most := allocated(func() {
+		if cost, most := core.Allocated(func() {
 			for key := range s.Keys() {
 				before[key] = s.Get(key)
 			}
-		}), roughly+400*len(data); cost > most {
+		}), core.Roughly+400*len(data); cost > most {
 			t.Errorf("%d bytes of record cost %d bytes to read, want at most %d", len(data), cost, most)
 		}
 		_, _ = s.Flashes("info"), s.CreatedAt()
@@ -344,7 +330,7 @@ func FuzzUserList(f *testing.F) {
 			return nil
 		}
 		var err error
-		if cost, most := allocated(func() { err = look() }), roughly+1000*len(data); cost > most {
+		if cost, most := core.Allocated(func() { err = look() }), core.Roughly+1000*len(data); cost > most {
 			t.Errorf("%d bytes of a list cost %d bytes, want at most %d", len(data), cost, most)
 		}
 		readable := err == nil
@@ -382,7 +368,7 @@ func valueOf(t *testing.T, line string) string {
 
 // The law: flashes that another program stored are read as encoding/json reads
 // them, each is shown once, and what has another shape fails the commit that
-// would add to it, and nothing else.
+// would add to it, and nothing else. It costs bounded memory.
 func FuzzFlash(f *testing.F) {
 	for _, seed := range []string{
 		`{"info":["saved"]}`, `{"info":["a","a","b"],"error":["c"]}`, `{}`, `null`, `{"info":null}`, `{"info":[]}`, `{"info":"text"}`, `[]`, `7`, `{"info":[1]}`, `{"info":["\u0000\ud800"]}`, `{"":[""]}`,
@@ -405,8 +391,12 @@ func FuzzFlash(f *testing.F) {
 			if err != nil || s.Status() != core.StatusLoaded {
 				t.Fatalf("%q: the session is %v, %v", stored, s, err)
 			}
-			fn(s)
-			_, err = m.Commit(t.Context(), s, true)
+			if cost, most := core.Allocated(func() {
+				fn(s)
+				_, err = m.Commit(t.Context(), s, true)
+			}), core.Roughly+400*(len(stored)+len(kind)+len(message)); cost > most {
+				t.Errorf("%d bytes of flashes cost %d bytes, want at most %d", len(stored), cost, most)
+			}
 			return err
 		}
 		var want map[string][]string
