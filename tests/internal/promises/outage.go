@@ -128,6 +128,9 @@ func Outage(t *testing.T, server Server, s Setup) {
 	if limit := 2*s.StoreTimeout + servers.Patience/6; most > limit { // the load and the commit, on a machine that is busy
 		t.Errorf("an answer 503 took %v, want at most %v", most, limit)
 	}
+	if of, limit := delays[len(delays)*3/4], 2*s.StoreTimeout; of > limit { // which StoreTimeout by default is not
+		t.Errorf("a quarter of the answers 503 took %v or more, want at most %v", of, limit)
+	}
 	ok, failed := counts()
 	sum := func(n [3]int) int { return n[0] + n[1] + n[2] }
 	t.Logf("%d outages by SIGKILL in %v: %d answers 200, %d answers 503, these after %v (median) and %v (slowest); %d store errors were observed",
