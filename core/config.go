@@ -195,7 +195,9 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Format implements [fmt.Formatter]: Secrets and SealKeys are not printed.
+// Format implements [fmt.Formatter]: Secrets and SealKeys are not printed. Package
+// fmt does not ask where c stands in an unexported field of what is printed, nor for
+// %p and %w, which go vet refuses: keep a Manager in a struct, not a Config.
 func (c Config) Format(f fmt.State, verb rune) {
 	type config Config // without this method
 	for _, secrets := range []*[]string{&c.Secrets, &c.SealKeys} {

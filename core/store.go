@@ -36,7 +36,8 @@ type Record struct {
 	Token any
 }
 
-// Format implements [fmt.Formatter]: neither the id nor the data is printed.
+// Format implements [fmt.Formatter]: neither the id nor the data is printed. As for
+// [Config.Format], package fmt does not ask for what stands in an unexported field.
 func (r Record) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "Record(%d bytes)", len(r.Data))
 }

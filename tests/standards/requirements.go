@@ -114,7 +114,7 @@ var standards = []standard{
 			{"ASVS-15.4.2", "checking and acting are one step", byDefault, "Each verb of a store is atomic; `Take` gives a value to exactly one request."},
 			{"ASVS-15.4.3", "locks are bounded", byDefault, "Commits to one session wait for each other within a process, no longer than `StoreTimeout`; logout does not wait at all."},
 			{"ASVS-15.4.4", "nobody starves", byDefault, "Who waits for a session waits no longer than `StoreTimeout`, and nobody waits for another session."},
-			{"ASVS-16.2.5", "no token in a log", byDefault, "Nothing that Cloakroom logs, returns as an error or prints holds an id, a secret or data."},
+			{"ASVS-16.2.5", "no token in a log", byDefault, "Nothing that Cloakroom logs, returns as an error or prints holds an id, a secret or data. A `Config` in an unexported field of a struct that the app prints is out of its reach: keep the `Manager` there."},
 			{"ASVS-16.3.1", "what happens to sessions can be logged", byOption, "`Config.Observer` is told, without ids and data: created, signed in, renewed, expired, revoked and by whom. `core.LogObserver` writes it down."},
 			{"ASVS-16.3.2", "refused access is logged", byApp, "Rights are yours. `Session.User` and `Session.Handle` are for your log."},
 			{"ASVS-16.3.3", "attempts to get around security are logged", byOption, "The same Observer is told of forged cookies, unknown ids and limits."},
