@@ -135,7 +135,7 @@ func unescaped(s string) string {
 
 // The law: an id that Config.GenerateID returns is refused with ErrInvalidID or
 // ErrCookieTooLarge and nothing is stored, or it comes back from the browser as
-// it was, in a cookie that a browser takes.
+// it was, in a cookie that a browser takes. It costs bounded memory.
 //
 // Standards: ASVS-3.3.5
 func FuzzGeneratedID(f *testing.F) {
@@ -157,7 +157,10 @@ func FuzzGeneratedID(f *testing.F) {
 			t.Fatal(err)
 		}
 		s.Set("user", "ada")
-		line, err := m.Commit(t.Context(), s, true)
+		var line string
+		if cost, most := core.Allocated(func() { line, err = m.Commit(t.Context(), s, true) }), core.Roughly+40*len(id); cost > most {
+			t.Errorf("an id of %d bytes costs %d bytes, want at most %d", len(id), cost, most)
+		}
 		if err != nil {
 			usable := len(id) >= 16 && utf8.ValidString(id)
 			if errors.Is(err, core.ErrInvalidID) == usable || usable && !errors.Is(err, core.ErrCookieTooLarge) {
