@@ -25,8 +25,10 @@ func (s Settings) String() string {
 			}
 		}
 		switch {
-		case name == "AAL" && s.AAL == 0, name == "MaxSessionsPerUser" && s.MaxSessionsPerUser == 0, name == "UserKey" && s.UserKey == "":
+		case name == "AAL" && s.AAL == 0, name == "UserKey" && s.UserKey == "":
 			text = "none"
+		case name == "MaxSessionsPerUser" && s.MaxSessionsPerUser == 0:
+			text = fmt.Sprintf("none but %d", maxListed)
 		case name == "TouchInterval" && s.TouchInterval == 0:
 			text = "every request"
 		case name == "IdleTimeout" && s.TouchInterval > 0:

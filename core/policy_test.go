@@ -296,7 +296,7 @@ Rolling: false
 Resave: false
 SaveUninitialized: false
 Lazy: false
-MaxSessionsPerUser: none
+MaxSessionsPerUser: none but 1000
 AtUserLimit: drop the least recently used
 UserKey: none
 TrustedProxies: 0
