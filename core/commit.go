@@ -367,7 +367,14 @@ func (s *Session) takeTurn(ctx context.Context) (*turn, error) {
 	if err != nil {
 		panic("cloakroom: a record that was just written cannot be read")
 	}
+	panicked := true
+	defer func() {
+		if panicked { // a function given to Update: the next in line must not wait for ever
+			s.x.m.turns.leave(s.key, turn)
+		}
+	}()
 	s.rebase(newer)
+	panicked = false
 	return turn, nil
 }
 

@@ -785,6 +785,38 @@ func commitSlowly(t *testing.T, m *core.Manager, slow *faultyStore, s *core.Sess
 	}
 }
 
+func TestAPanicOfWhoWaitedForItsTurnPassesTheTurnOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &faultyStore{Store: new(mapstore.Store)}
+		m := process(t, slow)
+		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+		first, second := load(t, m, cookie), load(t, m, cookie)
+		counter.Set(first, 5)
+		counter.Update(second, func(n int) int {
+			if n == 5 {
+				panic("five")
+			}
+			return n + 1
+		})
+		finish := commitSlowly(t, m, slow, first, cookie)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer func() {
+				if v := recover(); v != "five" {
+					t.Errorf("recovered %v, want the panic of the function given to Update", v)
+				}
+			}()
+			_, _ = m.Commit(context.Background(), second, false)
+		})
+		synctest.Wait()
+		finish()
+		wg.Wait()
+		third := load(t, m, cookie)
+		counter.Set(third, 6)
+		commit(t, m, third, cookie)
+	})
+}
+
 // Standards: ASVS-15.4.3, ASVS-15.4.4
 func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
