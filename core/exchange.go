@@ -323,6 +323,7 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 		if ahead != nil && i == 0 {
 			ahead <- s.lifespan(doc)
 		} else {
+			s.touching = nil // the extension of another session, which may have ended
 			s.touchLoaded(last, now)
 		}
 		return nil

@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,32 @@ func (s delayedStore) Update(ctx context.Context, old, next core.Record) error {
 func (s delayedStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	time.Sleep(trip)
 	return s.Store.Touch(ctx, id, ttl)
+}
+
+// Of two genuine cookies the first may be that of a session which this process
+// extended a while ago and which has ended since. Its extension, which begins
+// before that is known, tells nothing about the session of the second.
+func TestTheExtensionOfAStaleDuplicateIsNotThatOfTheSession(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	stale := st.signIn()
+	id := st.idOf(stale)
+	st.clock.advance(2 * time.Minute) // an extension is due
+	good := st.signIn()
+	if err := st.store.Store.Delete(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	a := st.visit(stale+"; "+good, func(s *core.Session) {
+		if err := s.Renew(); err != nil {
+			t.Error(err)
+		}
+	})
+	if a.status != http.StatusOK || a.setCookie == "" {
+		t.Errorf("status %d, Set-Cookie %v; want the session of the second cookie renewed", a.status, a.setCookie != "")
+	}
+	if n := st.events.count(core.EventGone); n > 0 {
+		t.Errorf("%d events that the session is gone", n)
+	}
 }
 
 func TestAnExtensionUnderWayDoesNotStretchASessionThatIsShortened(t *testing.T) {
