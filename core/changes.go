@@ -138,26 +138,34 @@ func (ch *changes) update(base *document, key string, fn updateFunc, call caller
 	}
 }
 
-// rebase makes the values on top of a newer record.
+// rebase makes the values on top of a newer record. Where a function panics, those
+// that were not made yet are on top of the older one, and must not be stored.
 func (ch *changes) rebase(base *document, call caller) {
+	for i := range ch.list {
+		if c := &ch.list[i]; !c.absolute {
+			c.err = errPanicked // unless its functions return
+		}
+	}
 	for i := range ch.list {
 		c := &ch.list[i]
 		if c.absolute {
 			continue
 		}
 		before := base.get(c.key)
-		if c.value, c.err = call(c.first, before); c.err != nil {
-			c.value = before
+		value, err := call(c.first, before)
+		if err != nil {
+			value = before
 		}
 		for _, fn := range c.then {
-			if c.err != nil {
+			if err != nil {
 				break
 			}
 			var after json.RawMessage
-			if after, c.err = call(fn, c.value); c.err == nil {
-				c.value = after
+			if after, err = call(fn, value); err == nil {
+				value = after
 			}
 		}
+		c.value, c.err = value, err
 	}
 }
 

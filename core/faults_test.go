@@ -471,6 +471,37 @@ func TestAPanicWhileReplayingFailsTheResponseAlsoIfItIsRecovered(t *testing.T) {
 	}
 }
 
+func TestAPanicWhileReplayingForSaveLosesNoUpdateOfAnotherRequest(t *testing.T) {
+	t.Parallel()
+	const other core.Key[int] = "other"
+	ctx := context.Background()
+	m := process(t, new(mapstore.Store))
+	cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+	s, rival := load(t, m, cookie), load(t, m, cookie)
+	increment := func(n int) int { return n + 1 }
+	counter.Update(s, func(n int) int {
+		if n == 5 {
+			panic("five")
+		}
+		return n + 1
+	})
+	other.Update(s, increment)
+	counter.Set(rival, 5)
+	other.Update(rival, increment)
+	commit(t, m, rival, cookie)
+	func() {
+		defer func() { _ = recover() }()
+		_ = s.Save(ctx)
+		t.Error("Save did not panic")
+	}()
+	if _, err := m.Commit(ctx, s, false); core.HTTPStatus(err) != http.StatusInternalServerError {
+		t.Errorf("Commit: %v, want it to fail: not all changes are on top of the newest record", err)
+	}
+	if now := load(t, m, cookie); counter.Get(now) != 5 || other.Get(now) != 1 {
+		t.Errorf("counter %d, other %d; want what the other request stored: 5, 1", counter.Get(now), other.Get(now))
+	}
+}
+
 func TestALazyLoadThatPanickedIsNoEmptySession(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{Lazy: true})
