@@ -129,7 +129,11 @@ func (s *Session) lock() bool {
 func (s *Session) callFunc(fn updateFunc, stored json.RawMessage) (json.RawMessage, error) {
 	s.inFunc.Store(true)
 	defer s.inFunc.Store(false)
-	return fn(stored)
+	value, err := fn(stored)
+	if s.reentered.Load() { // what it made of nothing must not be stored, also not where it was called at the commit
+		return nil, ErrReentered
+	}
+	return value, err
 }
 
 // calledByUpdate tells whether callFunc is among the callers of this goroutine.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 )
 
 type cart struct {
@@ -400,6 +401,26 @@ func mustBeReentered(t *testing.T, err error) {
 	t.Helper()
 	if !errors.Is(err, core.ErrReentered) {
 		t.Errorf("error is %v, want ErrReentered", err)
+	}
+}
+
+func TestAFunctionGivenToUpdateThatUsesTheSessionWhenItIsCalledAgainIsAnError(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1); colour.Set(s, "red") })
+	s, rival := load(t, m, cookie), load(t, m, cookie)
+	counter.Update(s, func(n int) int {
+		if n == 5 {
+			return len(colour.Get(s))
+		}
+		return n + 1
+	})
+	counter.Set(rival, 5)
+	commit(t, m, rival, cookie)
+	_, err := m.Commit(t.Context(), s, false)
+	mustBeReentered(t, err)
+	if got := counter.Get(load(t, m, cookie)); got != 5 {
+		t.Errorf("stored: %d, want what the other request stored: 5", got)
 	}
 }
 
