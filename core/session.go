@@ -166,6 +166,8 @@ func (s *Session) mutable() bool {
 	switch {
 	case s.destroyed:
 		why = "after Destroy; to go on with an empty session use Regenerate in its place"
+	case s.unfinished:
+		why = "after Destroy or SignOut failed; the commit does it, and nothing else"
 	case s.x.ended.Load():
 		why = "after the handler returned"
 	default:
@@ -441,7 +443,8 @@ func (s *Session) discard() {
 // hangs up cannot stop its own logout.
 //
 // When the store fails, Destroy returns the error, and the commit tries again
-// and fails the response if it cannot.
+// and fails the response if it cannot. Until then the session takes no changes,
+// as after a Destroy that succeeded.
 func (s *Session) Destroy(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered

@@ -372,6 +372,33 @@ func TestSignOutThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// What is left of a session whose end failed is that it ends at the commit. Nobody
+// is told that anything else was done.
+func TestAfterASignOutThatFailedTheSessionTakesNoMoreVerbs(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.logIn("", "ada")
+	a := st.visit(cookie, func(s *core.Session) {
+		st.store.failWith("delete", refused)
+		_ = s.SignOut(t.Context())
+		st.store.failWith("delete", nil)
+		for verb, err := range map[string]error{
+			"SignIn": s.SignIn(t.Context(), "bob"), "Regenerate": s.Regenerate(), "Renew": s.Renew(), "SetMaxAge": s.SetMaxAge(time.Hour),
+		} {
+			if !errors.Is(err, core.ErrSessionGone) {
+				t.Errorf("%s returned %v, want ErrSessionGone", verb, err)
+			}
+		}
+		s.Set("late", true)
+	})
+	if a.status != http.StatusOK || a.cookie != "" || st.userOf(cookie) != "" {
+		t.Errorf("status %d, Set-Cookie %q; want the logout done at the commit", a.status, a.setCookie)
+	}
+	if got := st.log.count("changes to a session were dropped, made after Destroy or SignOut failed"); got != 1 {
+		t.Errorf("logged %d times:\n%s", got, st.log)
+	}
+}
+
 func TestSignOutDeletesTheCookieOnErrorPages(t *testing.T) {
 	t.Parallel()
 	st, _ := newUserStage(t, core.Config{})
