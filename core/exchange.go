@@ -486,15 +486,21 @@ func (x *Exchange) keepHeaders(h http.Header) {
 // them: Set-Cookie, Vary and Cache-Control. Once it failed it keeps failing with
 // the same error, the headers are as they were before the handler ran, and the
 // response must be an error page.
-func (x *Exchange) Commit(h http.Header) error {
-	err := x.commit(x.ctx, h)
+func (x *Exchange) Commit(h http.Header) error { return x.answer(h, false) }
+
+// answer is Commit, and where last is set the headers are out then.
+func (x *Exchange) answer(h http.Header, last bool) error {
+	err := x.commit(x.ctx, h, last)
 	if err != nil {
 		x.resetHeaders(h)
 	}
 	return err
 }
 
-func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
+// commit stores and sets headers. Where last is set, these are the headers that
+// the client gets: before anybody else gets at the session, it is too late for a
+// cookie. After a panic it is not.
+func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) error {
 	if x.Skipped() {
 		return nil
 	}
@@ -504,6 +510,14 @@ func (x *Exchange) commit(ctx context.Context, h http.Header) (err error) {
 		return ErrReentered
 	}
 	defer x.mu.Unlock()
+	err := x.commitLocked(ctx, h, s, loaded)
+	if last {
+		x.out.Store(true)
+	}
+	return err
+}
+
+func (x *Exchange) commitLocked(ctx context.Context, h http.Header, s *Session, loaded bool) (err error) {
 	if x.err != nil {
 		return x.err
 	}
@@ -539,8 +553,9 @@ func (x *Exchange) lock() (s *Session, ok bool) {
 
 // firstByte commits because the response begins.
 func (x *Exchange) firstByte(h http.Header) error {
-	defer x.out.Store(true)
-	return x.Commit(h)
+	err := x.answer(h, true)
+	x.out.Store(true) // also where the handler has the lock, see resetHeaders
+	return err
 }
 
 // resetHeaders puts the headers of the response back to what they were before
@@ -583,14 +598,16 @@ func (x *Exchange) Finish(h http.Header) error {
 	if x.Skipped() {
 		return nil
 	}
-	if x.mounts--; x.mounts == 0 {
+	x.mounts--
+	last := x.mounts == 0
+	if last {
 		x.end() // waits for a commit that another goroutine began by the first byte
 	}
 	if x.out.Load() {
 		x.saveLate()
 		return nil
 	}
-	return x.Commit(h)
+	return x.answer(h, last)
 }
 
 // end stops the session from taking changes. Those made before are stored yet.

@@ -136,7 +136,7 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCookie string, err error) {
 	s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
 	h := make(http.Header)
-	if err := s.x.commit(ctx, h); err != nil {
+	if err := s.x.commit(ctx, h, true); err != nil {
 		return "", err
 	}
 	s.x.ended.Store(true)
@@ -172,7 +172,7 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 	if err := fn(s); err != nil {
 		return err
 	}
-	return x.commit(ctx, http.Header{})
+	return x.commit(ctx, http.Header{}, true)
 }
 
 // All walks the live sessions, in no particular order, each as it was when it

@@ -183,10 +183,10 @@ func (s *Session) mutable() bool {
 // cookieMutable returns why the cookie cannot be another any more, or nil.
 func (s *Session) cookieMutable() error {
 	switch {
-	case s.x.headersOut():
-		return ErrCommitted
 	case !s.mutable():
 		return ErrSessionGone
+	case s.x.headersOut():
+		return ErrCommitted
 	}
 	return nil
 }
@@ -523,7 +523,7 @@ func (s *Session) Check(ctx context.Context) error {
 // set.
 func (s *Session) UpgradeHeader(ctx context.Context) (http.Header, error) {
 	h := make(http.Header)
-	if err := s.x.commit(ctx, h); err != nil {
+	if err := s.x.commit(ctx, h, false); err != nil {
 		return nil, err
 	}
 	return h, nil

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"runtime"
 	"slices"
@@ -683,6 +685,61 @@ func TestAChangeOfANewSessionAfterTheFirstByteIsDroppedAndLogged(t *testing.T) {
 	}
 	if st.log.count("dropped, made after the first byte") != 1 || st.events.count(core.EventDropped) != 1 {
 		t.Errorf("log:\n%s", st.log)
+	}
+}
+
+func TestSaveOfANewSessionAfterTheHandlerReturnedStoresNothing(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	var s *core.Session
+	st.visit("", func(session *core.Session) { s = session })
+	if err := s.Save(t.Context()); !errors.Is(err, core.ErrCommitted) {
+		t.Errorf("Save: %v, want ErrCommitted: there is no response for the cookie", err)
+	}
+	s, err := st.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Commit(t.Context(), s, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context()); !errors.Is(err, core.ErrCommitted) {
+		t.Errorf("Save after Manager.Commit: %v, want ErrCommitted", err)
+	}
+	if verbs := st.store.verbs(); verbs != "" {
+		t.Errorf("calls to the store: %s", verbs)
+	}
+}
+
+// What a verb accepted is in the cookie, however close it was to the first byte:
+// another goroutine may be waiting for the session when the headers are made.
+func TestNoVerbIsAcceptedBetweenTheCommitAndTheFirstByte(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store), func(c *core.Config) { c.Logger = slog.New(slog.DiscardHandler) })
+	cookie := visitor(t, m, func(s *core.Session) { s.Set("user", "ada") })
+	last := 0 // max age in seconds: another each time, because the same again is no change
+	for range 1000 {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Cookie", "sid="+cookie)
+		m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := core.FromContext(r.Context())
+			started := make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for first := true; s.SetMaxAge(time.Duration(last+1)*time.Second) == nil; first = false {
+					if last++; first {
+						close(started)
+					}
+				}
+			})
+			<-started
+			w.WriteHeader(http.StatusOK)
+			wg.Wait()
+		})).ServeHTTP(w, r)
+		if _, got, _ := strings.Cut(w.Header().Get("Set-Cookie"), ";"); !strings.Contains(got, fmt.Sprintf("; Max-Age=%d;", last)) {
+			t.Fatalf("accepted a max age of %d s, Set-Cookie has %q", last, got)
+		}
 	}
 }
 
