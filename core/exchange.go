@@ -574,13 +574,16 @@ func (x *Exchange) resetHeaders(h http.Header) {
 		if s.lock() { // else this goroutine has the lock: the handler writes in a function given to Update
 			defer x.mu.Unlock()
 		}
-		if s.created || s.destroyed || s.signedOut {
+		if s.hasActed() {
 			s.discard()
 			s.setHeaders(h)
 		}
 	}
 	h.Set("Cache-Control", "no-store")
 }
+
+// hasActed tells that something was done at once which the browser has to know.
+func (s *Session) hasActed() bool { return s.created || s.destroyed || s.signedOut }
 
 // hijack notes that the connection was taken over: nothing is saved any more but
 // by Save.
@@ -677,7 +680,8 @@ func (x *Exchange) abandon(h http.Header) {
 		s.discard()
 	}
 	switch {
-	case x.out.Load() || x.err != nil:
+	case x.out.Load():
+	case x.err != nil && (s == nil || !s.hasActed()):
 	case s != nil:
 		s.setHeaders(h)
 	case x.accessed.Load():

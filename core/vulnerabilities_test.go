@@ -145,6 +145,60 @@ func TestALogoutIsDoneWhateverItsHooksDo(t *testing.T) {
 	}
 }
 
+// What was done at once is told to the browser also where the commit panics.
+func TestAPanicAtTheCommitKeepsNoCookieBack(t *testing.T) {
+	t.Parallel()
+	for _, writes := range []bool{false, true} {
+		for verb, tt := range map[string]struct {
+			do   func(s *core.Session) error
+			want string
+		}{
+			"Destroy": {func(s *core.Session) error { return s.Destroy(t.Context()) }, "; Max-Age=0"},
+			"SignOut": {func(s *core.Session) error { return s.SignOut(t.Context()) }, "; Max-Age=0"},
+			"Renew":   {func(s *core.Session) error { _ = s.Renew(); return s.Save(t.Context()) }, "sid=s%3A"},
+		} {
+			commits := 0
+			m := process(t, new(mapstore.Store), func(c *core.Config) {
+				c.Observer = tracer(func(op core.Operation) {
+					if op == core.OpCommit {
+						commits++
+					}
+					if verb == "Renew" && commits == 3 || verb != "Renew" && commits == 2 {
+						panic("no room for a span")
+					}
+				})
+			})
+			cookie := visitor(t, m, func(s *core.Session) { s.Set("user", "ada") })
+			h := recovering(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := core.FromContext(r.Context())
+				if err := tt.do(s); err != nil {
+					t.Errorf("%s: %v", verb, err)
+				}
+				s.Set("late", true)
+				if writes {
+					w.WriteHeader(http.StatusOK)
+				}
+			})))
+			r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+			r.Header.Set("Cookie", "sid="+cookie)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != http.StatusInternalServerError || !strings.Contains(w.Header().Get("Set-Cookie"), tt.want) {
+				t.Errorf("%s, the handler writes: %v: status %d, Set-Cookie: %v, want 500 with the cookie", verb, writes, w.Code, w.Header().Get("Set-Cookie") != "")
+			}
+		}
+	}
+}
+
+type tracer func(core.Operation)
+
+func (tracer) Observe(context.Context, core.Event) {}
+
+func (t tracer) Start(ctx context.Context, op core.Operation) (context.Context, func(error)) {
+	t(op)
+	return ctx, func(error) {}
+}
+
 type observer func(core.Event)
 
 func (o observer) Observe(_ context.Context, e core.Event) { o(e) }
