@@ -28,11 +28,9 @@ type Exchange struct {
 	m       *Manager
 	r       *http.Request // nil outside of net/http
 	given   *given        // in place of r
-	again   *http.Request // what Begin was given last, where that was more than once
 	ctx     context.Context
 	cookie  *Cookie
 	outer   *Exchange               // of another Manager, around this one
-	inner   *Exchange               // of another Manager, inside of this one
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it: see demand
 	writer  Writer
 
@@ -40,11 +38,16 @@ type Exchange struct {
 	loadErr error
 	loaded  bool
 
-	skipped  skipped     // why this request has no session
-	kept     bool        // keepHeaders was called
-	hijacked bool        // guarded by mu
-	mounts   int32       // how many times the middleware is around the handler
-	before   http.Header // what keepHeaders was called with; nil for none
+	skipped  skipped // why this request has no session
+	kept     bool    // keepHeaders was called
+	hijacked bool    // guarded by mu
+
+	// What is inside may run in another goroutine, which nobody waits for: that
+	// is how http.TimeoutHandler does it.
+	mounts atomic.Int32                 // how many times the middleware is around the handler
+	again  atomic.Pointer[http.Request] // what Begin was given last, where that was more than once
+	inner  atomic.Pointer[Exchange]     // of another Manager, inside of this one
+	before http.Header                  // what keepHeaders was called with; nil for none
 
 	mu  sync.Mutex // guards the session, and hijacked and err
 	err error      // the response is the error page
@@ -94,7 +97,9 @@ func (x *Exchange) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Exchange
 
 // newExchange returns an Exchange that has not looked for its session yet.
 func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
-	return &Exchange{m: m, r: r, ctx: ctx, cookie: &m.cfg.Cookie, mounts: 1}
+	x := &Exchange{m: m, r: r, ctx: ctx, cookie: &m.cfg.Cookie}
+	x.mounts.Store(1)
+	return x
 }
 
 // demand returns the session, and makes an empty one where there is none yet:
@@ -124,13 +129,13 @@ func (x *Exchange) demand() *Session {
 func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	outer, _ := r.Context().Value(exchangeKey{}).(*Exchange)
 	if x := outer.of(m); x != nil && !x.Skipped() && !x.ended.Load() {
-		x.mounts++
-		x.again = r
+		x.mounts.Add(1)
+		x.again.Store(r)
 		return x, nil
 	}
 	x := m.newExchange(r.Context(), r)
 	if x.outer = outer; outer != nil {
-		outer.inner = x
+		outer.inner.Store(x)
 	}
 	if m.cfg.Skip != nil && m.cfg.Skip(r) {
 		x.skipped = byConfig
@@ -175,8 +180,8 @@ func (x *Exchange) chooseCookie() error {
 // Request returns the request for the handler: the one that Begin was given,
 // with the session in its context.
 func (x *Exchange) Request() *http.Request {
-	if x.again != nil { // it has the session; what stands in between may have changed it
-		return x.again
+	if again := x.again.Load(); again != nil { // it has the session; what stands in between may have changed it
+		return again
 	}
 	return x.r.WithContext((*exchangeContext)(x))
 }
@@ -565,9 +570,9 @@ func (x *Exchange) firstByte(h http.Header) error {
 func (x *Exchange) resetHeaders(h http.Header) {
 	clear(h)
 	maps.Copy(h, x.before.Clone())
-	for in := x.inner; in != nil; in = in.inner {
-		if s := in.session.Load(); s != nil && s.emitted != "" {
-			h.Add("Set-Cookie", s.emitted)
+	for in := x.inner.Load(); in != nil; in = in.inner.Load() {
+		if cookie := in.emitted(); cookie != "" {
+			h.Add("Set-Cookie", cookie)
 		}
 	}
 	if s := x.session.Load(); s != nil && x.isLoaded() {
@@ -580,6 +585,18 @@ func (x *Exchange) resetHeaders(h http.Header) {
 		}
 	}
 	h.Set("Cache-Control", "no-store")
+}
+
+// emitted returns the Set-Cookie that was set so far.
+func (x *Exchange) emitted() string {
+	s, ok := x.lock()
+	if ok { // else this goroutine has the lock
+		defer x.mu.Unlock()
+	}
+	if s == nil {
+		return ""
+	}
+	return s.emitted
 }
 
 // hasActed tells that something was done at once which the browser has to know.
@@ -601,8 +618,7 @@ func (x *Exchange) Finish(h http.Header) error {
 	if x.Skipped() {
 		return nil
 	}
-	x.mounts--
-	last := x.mounts == 0
+	last := x.mounts.Add(-1) == 0
 	if last {
 		x.end() // waits for a commit that another goroutine began by the first byte
 	}

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 )
 
 func TestLoadAndCommitServeAFrameworkWithoutNetHTTP(t *testing.T) {
@@ -593,5 +596,40 @@ func TestWhatStandsBetweenTwoMountsMayChangeTheRequest(t *testing.T) {
 	st.Handler(http.StripPrefix("/api", inner)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/carts", http.NoBody))
 	if w.Body.String() != "/carts" || len(w.Header()["Set-Cookie"]) != 1 {
 		t.Errorf("the path is %s, want /carts; %v", w.Body, w.Header())
+	}
+}
+
+// What stands between two mounts, such as http.TimeoutHandler, may run the inner
+// one in a goroutine for which nobody waits.
+func TestAMountInsideMayRunForLongerThanTheOneAround(t *testing.T) {
+	t.Parallel()
+	for name, same := range map[string]bool{"the same Manager": true, "another one": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			quiet := func(c *core.Config) { c.Logger = slog.New(slog.DiscardHandler) }
+			full := &faultyStore{Store: new(mapstore.Store), always: &core.StoreError{Outcome: core.NotApplied}}
+			outer := process(t, full, quiet)
+			inner := process(t, new(mapstore.Store), quiet, func(c *core.Config) { c.Name = "inner" })
+			if same {
+				inner = outer
+			}
+			var inside sync.WaitGroup
+			change := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { counter.Set(inner.FromContext(r.Context()), 1) })
+			around := outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				inside.Go(func() {
+					inner.Handler(change).ServeHTTP(httptest.NewRecorder(), r)
+				})
+				counter.Set(outer.FromContext(r.Context()), 2)
+				w.WriteHeader(http.StatusGatewayTimeout)
+			}))
+			for range 20 {
+				w := httptest.NewRecorder()
+				around.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+				if w.Code != http.StatusServiceUnavailable {
+					t.Errorf("status %d, want 503: the session could not be stored", w.Code)
+				}
+			}
+			inside.Wait()
+		})
 	}
 }
