@@ -36,8 +36,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // Fail answers a request whose session could not be loaded or saved, by
-// Config.ErrorHandler or with a short text. Nothing is written to a client that
-// is gone.
+// Config.ErrorHandler or with a short text. To a client that is gone, or whose
+// request the server has cancelled, only the status is sent.
 func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	if m.FailWith(w, r, err) {
@@ -46,6 +46,7 @@ func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := HTTPStatus(err)
 	if status == statusClientClosedRequest {
 		if r.Context().Err() != nil {
+			w.WriteHeader(status) // nothing at all would be a success to who is still there
 			return
 		}
 		status = http.StatusServiceUnavailable

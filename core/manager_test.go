@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -461,6 +462,43 @@ func TestTheErrorPage(t *testing.T) {
 	})
 	if a.status != 503 || a.body != "own page" || a.header.Get("ETag") != "" || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A server that shuts down may cancel the requests that it still has: the contexts
+// of all are made from Server.BaseContext. Their clients are there and must not
+// take what they get for the answer.
+func TestARequestThatTheServerCancelledIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for _, lazy := range []bool{false, true} {
+		st := newStage(t, core.Config{Lazy: lazy})
+		cookie := st.signIn()
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Minute) // with a deadline of its own, a load goes by it
+			defer cancel()
+			st.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				core.FromContext(r.Context()).Set("n", 1)
+				w.WriteHeader(http.StatusNoContent)
+			})).ServeHTTP(w, r.WithContext(ctx))
+		}))
+		srv.Config.BaseContext = func(net.Listener) context.Context { return cancelled }
+		srv.Start()
+		defer srv.Close()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Cookie", cookie)
+		res, err := srv.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != 499 {
+			t.Errorf("lazy %v: status %d, want 499", lazy, res.StatusCode)
+		}
 	}
 }
 
