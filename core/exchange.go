@@ -670,7 +670,9 @@ func (x *Exchange) drop(why string) {
 // Save) gets its cookie.
 //
 // Where the panic is Get's, because Config.Lazy is set and the load failed, it
-// ends here: the error page is sent, or is due where w has no way to send it.
+// ends here: the error page is sent, or is due where w has no way to send it. So
+// does that of a handler which gave up because the error page took the place of
+// what it wrote, as net/http/httputil.ReverseProxy does: the client gets all of it.
 func (x *Exchange) Panicked(w *Writer, v any) {
 	if p, ok := v.(*loadPanic); ok && p.x == x {
 		if w.began && w.err == nil {
@@ -682,6 +684,9 @@ func (x *Exchange) Panicked(w *Writer, v any) {
 		return
 	}
 	x.abandon(w.Header())
+	if err, ok := v.(error); ok && w.paged && errors.Is(err, http.ErrAbortHandler) {
+		return
+	}
 	panic(v)
 }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -498,6 +501,53 @@ func TestARequestThatTheServerCancelledIsNoSuccess(t *testing.T) {
 		_ = res.Body.Close()
 		if res.StatusCode != 499 {
 			t.Errorf("lazy %v: status %d, want 499", lazy, res.StatusCode)
+		}
+	}
+}
+
+// A ReverseProxy panics where a write fails, which it does because the error page
+// took the place of the answer.
+func TestTheErrorPageInPlaceOfAProxiedAnswerIsComplete(t *testing.T) {
+	t.Parallel()
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "from behind") }))
+	t.Cleanup(behind.Close)
+	to, err := url.Parse(behind.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := newStage(t, core.Config{ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+		w.WriteHeader(core.HTTPStatus(err)) // without a Content-Length: where it ends, only the end of the answer tells
+		_, _ = io.WriteString(w, "sorry")
+	}})
+	cookie := st.signIn()
+	st.store.failWith("update", refused)
+	a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+		core.FromContext(r.Context()).Set("n", 1)
+		httputil.NewSingleHostReverseProxy(to).ServeHTTP(w, r)
+	})
+	if a.status != http.StatusServiceUnavailable || a.body != "sorry" {
+		t.Errorf("status %d, body %q; want 503 with all of the error page", a.status, a.body)
+	}
+}
+
+func TestAnErrorPageThatAbortsIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for _, writes := range []bool{false, true} {
+		st := newStage(t, core.Config{ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }})
+		st.store.failWith("create", refused)
+		st.handler = func(w http.ResponseWriter, r *http.Request) {
+			core.FromContext(r.Context()).Set("n", 1)
+			if writes {
+				w.WriteHeader(http.StatusOK)
+			}
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, st.server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := st.server.Client().Do(r); err == nil {
+			_ = res.Body.Close()
+			t.Errorf("the handler writes: %v: status %d, want the connection to end", writes, res.StatusCode)
 		}
 	}
 }

@@ -17,6 +17,7 @@ type Writer struct {
 	x     *Exchange
 	page  ErrorPage // nil: the caller sends it later
 	began bool
+	paged bool // the error page was sent
 	err   error
 }
 
@@ -86,6 +87,7 @@ func (w *Writer) Begin() error {
 	w.began = true
 	if w.err != nil && w.page != nil {
 		w.page.ServeError(w.ResponseWriter, w.err)
+		w.paged = true
 		// A handler that ignores errors may go on for long: let the client know.
 		if canFlush(w.ResponseWriter) {
 			_ = http.NewResponseController(w.ResponseWriter).Flush()
