@@ -87,16 +87,14 @@ func (s *Session) store(ctx context.Context, modified, explicit bool) (err error
 		return err
 	}
 	switch {
-	case s.discarded && !wanted:
-		return nil
 	case s.base == nil:
-		if !wanted && (!x.m.cfg.SaveUninitialized || x.needsHTTPS()) {
+		if !wanted && (s.discarded || !x.m.cfg.SaveUninitialized || x.needsHTTPS()) {
 			return nil
 		}
 		return s.create(ctx)
 	case s.renewal != keepID:
 		return s.replace(ctx)
-	case wanted || x.m.cfg.Resave && !s.saved:
+	case wanted || x.m.cfg.Resave && !s.saved && !s.discarded:
 		return s.write(ctx, modified, explicit)
 	case s.forced:
 		s.forced = false

@@ -332,6 +332,26 @@ func TestTouchExtendsAlsoWhenItWasDoneAMomentAgo(t *testing.T) {
 }
 
 // Standards: ASVS-7.3.2, NIST-5.2-timeouts
+func TestTouchAfterDiscardExtendsAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Resave: true, SaveUninitialized: true})
+	discard := func(s *core.Session) {
+		s.Set("n", 1)
+		s.Discard()
+		s.Touch()
+	}
+	st.visit("", discard)
+	if got := st.store.verbs(); got != "" {
+		t.Errorf("a new session: %s, want no calls", got)
+	}
+	cookie := st.signIn()
+	st.store.took()
+	st.visit(cookie, discard)
+	if got := st.store.verbs(); got != "load touch" {
+		t.Errorf("calls: %s, want load touch", got)
+	}
+}
+
 func TestRenewKeepsTheCreationTimeAndRegenerateRestartsIt(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{AbsoluteTimeout: 10 * time.Hour, IdleTimeout: 10 * time.Hour})
