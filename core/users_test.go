@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -405,6 +406,44 @@ func TestASessionIsListedForAsLongAsItLives(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What Take writes says until when the list has the session. So the list has to
+// have it until then, or no later request would put it there.
+func TestTakeDoesNotSayThatASessionIsListedWhereItIsNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newUserStore()
+		lists := &faultyStore{Store: store.index}
+		store.index = lists
+		m := process(t, store, func(c *core.Config) {
+			c.IdleTimeout = 72 * time.Hour
+			c.Logger = slog.New(slog.DiscardHandler)
+		})
+		s := load(t, m, "")
+		_ = signIn(s)
+		ticket.Set(s, "A1")
+		cookie := commit(t, m, s, "")
+		for visit := range 4 {
+			time.Sleep(71 * time.Hour)
+			s := load(t, m, cookie)
+			if visit == 2 { // the session has to be listed again
+				lists.down(refused)
+				if _, ok, err := ticket.Take(t.Context(), s); ok || err == nil {
+					t.Errorf("Take returned %v, %v although the session could not be listed", ok, err)
+				}
+			}
+			commit(t, m, s, cookie)
+			lists.heal()
+		}
+		time.Sleep(50 * time.Hour)
+		if err := m.RevokeUser(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		if s := load(t, m, cookie); s.User() != "" {
+			t.Error("the session lives on")
+		}
+	})
 }
 
 // Nothing is written to the list by requests of a session that is as old as most.
