@@ -658,6 +658,24 @@ func TestManyKeysThatAreNotASCIIAreReadInLinearTime(t *testing.T) {
 	}
 }
 
+// The room for the keys is reckoned from how the record begins, in numbers for
+// which 32 bits are not enough.
+func TestManyKeysBehindALargeValueAreRead(t *testing.T) {
+	t.Parallel()
+	const keys = 50_000
+	record := []byte(`{"large":"` + strings.Repeat("x", 1<<20) + `"`)
+	for i := range keys {
+		record = fmt.Appendf(record, `,"key%d":1000000`, i)
+	}
+	record = append(record, '}')
+	st := newStage(t, core.Config{})
+	st.visit(st.put("an-id-of-an-express-app", string(record)), func(s *core.Session) {
+		if s.Status() != core.StatusLoaded || !s.Has(fmt.Sprint("key", keys-1)) {
+			t.Errorf("the session is %v, want all of its keys", s)
+		}
+	})
+}
+
 func TestAnEndlessMaxAgeDoesNotDeleteTheCookie(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})

@@ -64,7 +64,7 @@ func scanMembers(data []byte, i int, dst []member) ([]member, bool) {
 		}
 		m.value, m.valueEnd = int32(i), int32(end) //nolint:gosec // likewise
 		if len(dst) == cap(dst) {                  // room for all, if they go on as they began
-			dst = slices.Grow(dst, (len(dst)+1)*(len(data)-end)/end+8)
+			dst = slices.Grow(dst, int(int64(len(dst)+1)*int64(len(data)-end)/int64(end))+8) // an int may have 32 bits
 		}
 		dst = append(dst, m)
 		i = skipSpace(data, end)
