@@ -134,7 +134,10 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 // string. secure tells whether the request came over HTTPS. Call it before the
 // first byte of the response; where it fails, send an error page instead.
 func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCookie string, err error) {
-	s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
+	if s.lock() { // another goroutine of the request may be at it
+		s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
+		s.x.mu.Unlock()
+	}
 	h := make(http.Header)
 	if err := s.x.commit(ctx, h, true); err != nil {
 		return "", err

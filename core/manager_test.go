@@ -75,6 +75,33 @@ func TestLoadAndCommitServeAFrameworkWithoutNetHTTP(t *testing.T) {
 	}
 }
 
+func TestSaveBesideManagerCommit(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	s, err := st.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	saved := make(chan struct{})
+	wg.Go(func() {
+		for i := range 20 {
+			s.Set("n", i)
+			if err := s.Save(t.Context()); err != nil {
+				t.Errorf("Save: %v", err)
+			}
+			if i == 0 {
+				close(saved)
+			}
+		}
+	})
+	<-saved
+	if line, err := st.Commit(t.Context(), s, true); err != nil || !strings.Contains(line, "; Secure") {
+		t.Errorf("Set-Cookie %q, %v", line, err)
+	}
+	wg.Wait()
+}
+
 func TestSaveBeforeCommitLeavesTheCookieToCommit(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{Cookie: core.Cookie{Secure: core.SecureAlways}})
