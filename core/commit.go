@@ -420,7 +420,6 @@ func (s *Session) destroy(ctx context.Context) error {
 	event := s.event(EventDestroyed)
 	s.unfinished, s.destroyed = false, true
 	s.discard()
-	s.changes.cleared = true // nothing is left to be read
 	m.notify(s.x.ctx, event)
 	return nil
 }

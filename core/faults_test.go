@@ -587,6 +587,19 @@ func TestAfterDestroyTheSessionTakesNoMoreVerbs(t *testing.T) {
 	}
 }
 
+func TestDiscardDoesNotBringBackWhatWasDestroyed(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store), func(c *core.Config) { c.UserKey = "user" })
+	s := load(t, m, visitor(t, m, func(s *core.Session) { _ = s.SignIn(t.Context(), "ada") }))
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Discard()
+	if s.Has("user") || s.User() != "" {
+		t.Error("the handler sees what the session held, and whose it was")
+	}
+}
+
 func TestAfterAFailedDestroyNothingIsTakenAndSaveTells(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

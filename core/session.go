@@ -432,7 +432,7 @@ func (s *Session) Discard() {
 }
 
 func (s *Session) discard() {
-	s.changes = changes{}
+	s.changes = changes{cleared: s.destroyed} // of what was destroyed nothing is left to be read
 	s.renewal, s.nextID, s.login = keepID, "", nil
 	s.forced = false
 }
