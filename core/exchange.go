@@ -825,7 +825,9 @@ func (x *Exchange) needsHTTPS() bool {
 func addVary(h http.Header, room *[1]string) {
 	lines := h["Vary"]
 	if len(lines) == 0 {
-		room[0] = "Cookie"
+		if room[0] == "" { // else another header has it, which may be on its way
+			room[0] = "Cookie"
+		}
 		h["Vary"] = room[:1:1]
 		return
 	}

@@ -75,6 +75,26 @@ func TestLoadAndCommitServeAFrameworkWithoutNetHTTP(t *testing.T) {
 	}
 }
 
+func TestUpgradeHeaderBesideAResponse(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	a := st.request("", func(w http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		w.WriteHeader(http.StatusOK)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if h, err := s.UpgradeHeader(r.Context()); err != nil || h.Get("Vary") != "Cookie" {
+				t.Errorf("UpgradeHeader: %v, %v", h, err)
+			}
+		})
+		_ = w.Header().Get("Vary") // as the server does
+		wg.Wait()
+	})
+	if a.header.Get("Vary") != "Cookie" {
+		t.Errorf("Vary: %q", a.header.Get("Vary"))
+	}
+}
+
 func TestSaveBesideManagerCommit(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
