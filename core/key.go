@@ -43,7 +43,7 @@ func (k Key[T]) Delete(s *Session) { s.Delete(string(k)) }
 // Where the present value cannot be decoded as a T, fn is not called, nothing
 // changes, and the commit fails with a [*KeyError].
 func (k Key[T]) Update(s *Session, fn func(T) T) T {
-	var result T
+	var result, returned T // result changes whenever fn is called again, by whoever commits
 	s.update(string(k), func(stored json.RawMessage) (json.RawMessage, error) {
 		v, err := decodeKey[T](string(k), "update", stored)
 		if err != nil && stored != nil {
@@ -55,8 +55,8 @@ func (k Key[T]) Update(s *Session, fn func(T) T) T {
 			return nil, &KeyError{Key: string(k), Op: "update", Err: safeJSONError(err)}
 		}
 		return raw, nil
-	})
-	return result
+	}, func() { returned = result })
+	return returned
 }
 
 // Pop returns the value and removes the key at the commit. Two requests at the

@@ -336,7 +336,8 @@ func (s *Session) Clear() {
 	}
 }
 
-func (s *Session) update(key string, fn updateFunc) {
+// update calls done where fn may have been called, before anybody calls it again.
+func (s *Session) update(key string, fn updateFunc, done func()) {
 	err := s.x.m.checkKey(key)
 	if !s.lock() {
 		return
@@ -350,6 +351,7 @@ func (s *Session) update(key string, fn updateFunc) {
 		return
 	}
 	s.changes.update(s.base, key, fn, s.callFunc)
+	done()
 }
 
 // SetMaxAge gives this session a life of its own: the cookie stays in the
@@ -567,7 +569,7 @@ func (s *Session) Flashes(kind string) []string {
 			return nil, nil
 		}
 		return encodeValue(all)
-	})
+	}, func() {})
 	return seen
 }
 

@@ -688,6 +688,31 @@ func TestAChangeOfANewSessionAfterTheFirstByteIsDroppedAndLogged(t *testing.T) {
 	}
 }
 
+func TestUpdateBesideACommitThatReplaysIt(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+	for range 50 {
+		s, rival := load(t, m, cookie), load(t, m, cookie)
+		counter.Update(rival, func(n int) int { return n + 1 })
+		commit(t, m, rival, cookie)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range 50 {
+				counter.Update(s, func(n int) int { return n + 1 })
+			}
+		})
+		if err := s.Save(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		commit(t, m, s, cookie)
+	}
+	if got := counter.Get(load(t, m, cookie)); got != 1+50*51 {
+		t.Errorf("counter %d, want %d", got, 1+50*51)
+	}
+}
+
 func TestSaveOfANewSessionAfterTheHandlerReturnedStoresNothing(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
