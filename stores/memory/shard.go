@@ -97,12 +97,17 @@ func (sh *shard) expired(now int64) *entry {
 	return nil
 }
 
-// coldest returns the entry that was used least recently, or nil.
-func (sh *shard) coldest() *entry {
-	if sh.ring.prev == &sh.ring {
+// coldest returns the entry that was used least recently, or nil. It is never that
+// of keep.
+func (sh *shard) coldest(keep string) *entry {
+	e := sh.ring.prev
+	if e != &sh.ring && e.id == keep {
+		e = e.prev
+	}
+	if e == &sh.ring {
 		return nil
 	}
-	return sh.ring.prev
+	return e
 }
 
 func (sh *shard) toFront(e *entry) {

@@ -109,7 +109,7 @@ func (s *Store) Create(ctx context.Context, rec core.Record) error {
 		return err
 	}
 	data, sh := own(rec.Data), s.shard(rec.ID)
-	err := s.inRoom("create", size(rec.ID, data), func() error {
+	err := s.inRoom("create", "", size(rec.ID, data), func() error {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
 		now := s.now()
@@ -141,7 +141,7 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest
 		return core.Record{}, err
 	}
 	data, sh := own(next.Data), s.shard(old.ID)
-	err = s.inRoom("update", size(old.ID, data), func() error {
+	err = s.inRoom("update", old.ID, size(old.ID, data), func() error {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
 		now := s.now()
@@ -172,7 +172,7 @@ func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) err
 	}
 	retiredData, nextData := own(retired.Data), own(next.Data)
 	from, to := s.shard(old.ID), s.shard(next.ID)
-	err := s.inRoom("replace", size(old.ID, retiredData)+size(next.ID, nextData), func() error {
+	err := s.inRoom("replace", old.ID, size(old.ID, retiredData)+size(next.ID, nextData), func() error {
 		defer s.lockBoth(old.ID, next.ID)()
 		now := s.now()
 		e := s.live(from, old.ID, now)
@@ -424,9 +424,9 @@ func (s *Store) take(sessions int, bytes int64) bool {
 }
 
 // inRoom calls try until it returns something else than errNoRoom, and makes
-// room in between. What has more bytes than the limit is not tried: nobody is
-// evicted for it.
-func (s *Store) inRoom(verb string, bytes int64, try func() error) error {
+// room in between, but not by the session keep, which needs it. What has more bytes
+// than the limit is not tried: nobody is evicted for it.
+func (s *Store) inRoom(verb, keep string, bytes int64, try func() error) error {
 	if bytes > s.opts.MaxBytes {
 		return failure(verb, "full", core.ErrStoreFull)
 	}
@@ -435,17 +435,18 @@ func (s *Store) inRoom(verb string, bytes int64, try func() error) error {
 		if !errors.Is(err, errNoRoom) {
 			return err
 		}
-		if !s.makeRoom() {
+		if !s.makeRoom(keep) {
 			return failure(verb, "full", core.ErrStoreFull)
 		}
 	}
 }
 
 // makeRoom removes some expired sessions or, where there are none, the one that
-// was used least recently, if it may. It tells whether it removed any.
-func (s *Store) makeRoom() bool {
+// was used least recently, if it may and that is not keep. It tells whether it
+// removed any.
+func (s *Store) makeRoom(keep string) bool {
 	if s.owner != nil {
-		return s.owner.makeRoom()
+		return s.owner.makeRoom("") // keep is a list: none is evicted
 	}
 	var (
 		coldest *shard
@@ -457,7 +458,7 @@ func (s *Store) makeRoom() bool {
 			sh := &part.shards[i]
 			sh.mu.Lock()
 			dropped := part.dropExpired(sh, now, batch)
-			if e := sh.coldest(); e != nil && e.used < used {
+			if e := sh.coldest(keep); e != nil && e.used < used {
 				coldest, used = sh, e.used
 			}
 			sh.mu.Unlock()
@@ -471,7 +472,7 @@ func (s *Store) makeRoom() bool {
 	}
 	coldest.mu.Lock()
 	defer coldest.mu.Unlock()
-	if e := coldest.coldest(); e != nil {
+	if e := coldest.coldest(keep); e != nil {
 		s.drop(coldest, e)
 	}
 	return true

@@ -730,6 +730,31 @@ func TestListsCountAndAreNotEvicted(t *testing.T) {
 	}
 }
 
+// Where no other session can make room for one that grows, or gets another id, that
+// is refused. It is not evicted itself.
+func TestASessionIsNotEvictedForItself(t *testing.T) {
+	record := func(id string, length int) core.Record {
+		return core.Record{ID: id, Data: bytes.Repeat([]byte("x"), length), TTL: time.Hour}
+	}
+	s := open(t, memorystore.Options{MaxBytes: 3000, AtLimit: memorystore.EvictLeastRecentlyUsed})
+	ctx := t.Context()
+	if err := s.UserIndex().Create(ctx, record("list", 1500)); err != nil {
+		t.Fatal(err)
+	}
+	old := record("a", 100)
+	if err := s.Create(ctx, old); err != nil {
+		t.Fatal(err)
+	}
+	isFull(t, "update", s.Update(ctx, old, record("a", 2000)))
+	isFull(t, "replace", s.Replace(ctx, old, record("a", 50), record("b", 2000)))
+	if rec, err := s.Load(ctx, "a"); err != nil || !bytes.Equal(rec.Data, old.Data) {
+		t.Errorf("the session that was refused: %v, want it as it was", err)
+	}
+	if err := s.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestExpiredListsMakeRoomForSessions(t *testing.T) {
 	var clock clock
 	s := open(t, memorystore.Options{MaxBytes: 2 * (100 + memorystore.Overhead), Now: clock.Now})
