@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -741,10 +740,9 @@ func TestAMountInsideMayRunForLongerThanTheOneAround(t *testing.T) {
 	for name, same := range map[string]bool{"the same Manager": true, "another one": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			quiet := func(c *core.Config) { c.Logger = slog.New(slog.DiscardHandler) }
 			full := &faultyStore{Store: new(mapstore.Store), always: &core.StoreError{Outcome: core.NotApplied}}
-			outer := process(t, full, quiet)
-			inner := process(t, new(mapstore.Store), quiet, func(c *core.Config) { c.Name = "inner" })
+			outer := process(t, full)
+			inner := process(t, new(mapstore.Store), func(c *core.Config) { c.Name = "inner" })
 			if same {
 				inner = outer
 			}

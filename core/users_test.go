@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -418,7 +417,6 @@ func TestTakeDoesNotSayThatASessionIsListedWhereItIsNot(t *testing.T) {
 		store.index = lists
 		m := process(t, store, func(c *core.Config) {
 			c.IdleTimeout = 72 * time.Hour
-			c.Logger = slog.New(slog.DiscardHandler)
 		})
 		s := load(t, m, "")
 		_ = signIn(s)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"math/big"
 	"net/http"
@@ -740,7 +739,7 @@ func TestSaveOfANewSessionAfterTheHandlerReturnedStoresNothing(t *testing.T) {
 // another goroutine may be waiting for the session when the headers are made.
 func TestNoVerbIsAcceptedBetweenTheCommitAndTheFirstByte(t *testing.T) {
 	t.Parallel()
-	m := process(t, new(mapstore.Store), func(c *core.Config) { c.Logger = slog.New(slog.DiscardHandler) })
+	m := process(t, new(mapstore.Store))
 	cookie := visitor(t, m, func(s *core.Session) { s.Set("user", "ada") })
 	last := 0 // max age in seconds: another each time, because the same again is no change
 	for range 1000 {
