@@ -30,7 +30,7 @@ var speaking = []string{"core", "ginsession", "echosession", "echov5session", "s
 // test look at.
 var harmless = map[string]map[string]string{
 	"core": {
-		"verb": "of the store", "why": "a constant", "d.field": "of Config", "conflict.field": "of Config", "rule.field": "of Cookie", "rule.reason": "a constant",
+		"verb": "of the store", "why": "a constant", "d.field": "of Config", "conflict.field": "of Config", "conflict.why": "a constant", "rule.field": "of Cookie", "rule.reason": "a constant",
 		"c.Name": "of the cookie", "e.Key": "a key's name", "e.Op": "a constant", "key": "a key's name", "op": "a constant", "k": "a key's name",
 		"x.skipped.reason()": "constants", "w.ResponseWriter": "printed by %T", "m.cfg.Name": "of the cookie",
 		"fmt.FormatString(f, verb)": "a verb", "c": "a Config, without the secrets", "r": "a Record", "s.String()": "of a Session",
