@@ -331,7 +331,6 @@ func TestTouchExtendsAlsoWhenItWasDoneAMomentAgo(t *testing.T) {
 	}
 }
 
-// Standards: ASVS-7.3.2, NIST-5.2-timeouts
 func TestTouchAfterDiscardExtendsAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{Resave: true, SaveUninitialized: true})
@@ -352,6 +351,7 @@ func TestTouchAfterDiscardExtendsAndWritesNothing(t *testing.T) {
 	}
 }
 
+// Standards: ASVS-7.3.2, NIST-5.2-timeouts
 func TestRenewKeepsTheCreationTimeAndRegenerateRestartsIt(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{AbsoluteTimeout: 10 * time.Hour, IdleTimeout: 10 * time.Hour})
