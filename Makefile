@@ -22,11 +22,14 @@ help: ## list the targets
 run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
+# The packages that take longest come first: else they would go on alone when all others are done.
+LONGEST := ./tests/valkeytopology ./stores/mongo ./stores/valkey ./tests/valkey ./tests/browser ./tests/adapters ./tests/mongo ./tests/interleavings
+
 # More packages at once than there are cores: most of them wait for servers most of the time.
 test: ## run all tests of all modules, with the race detector
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
 		packages=$$(($$(getconf _NPROCESSORS_ONLN) * 2)); set -x; \
-		CHROMIUM=$$chromium scripts/servers.sh run go test $$race -p $$packages -count=1 work
+		CHROMIUM=$$chromium scripts/servers.sh run go test $$race -p $$packages -timeout 30m -count=1 $(LONGEST) work
 
 browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
 	@race=$$(scripts/race-flag.sh); chromium=$$(scripts/chromium.sh); \
