@@ -182,11 +182,12 @@ func (s *Session) mutable() bool {
 
 // cookieMutable returns why the cookie cannot be another any more, or nil.
 func (s *Session) cookieMutable() error {
+	mutable := s.mutable()
 	switch {
-	case !s.mutable():
-		return ErrSessionGone
 	case s.x.headersOut():
 		return ErrCommitted
+	case !mutable:
+		return ErrSessionGone
 	}
 	return nil
 }

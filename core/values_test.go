@@ -892,3 +892,29 @@ func TestIDsAre192RandomBits(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+// A verb that needs a cookie tells that the headers are out for as long as anybody
+// can ask, also when the handler has returned.
+func TestAVerbThatNeedsACookieTellsThatTheHeadersAreOut(t *testing.T) {
+	t.Parallel()
+	verbs := func(s *core.Session) map[string]error {
+		return map[string]error{
+			"Renew": s.Renew(), "Regenerate": s.Regenerate(), "SetMaxAge": s.SetMaxAge(time.Hour), "SignIn": s.SignIn(t.Context(), "ada"),
+		}
+	}
+	for name, write := range map[string]bool{"the handler wrote": true, "it did not": false} {
+		st := newStage(t, core.Config{})
+		cookie := st.signIn()
+		var s *core.Session
+		st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+			if s = core.FromContext(r.Context()); write {
+				w.WriteHeader(http.StatusOK)
+			}
+		})
+		for verb, err := range verbs(s) {
+			if !errors.Is(err, core.ErrCommitted) {
+				t.Errorf("%s: %s: %v, want ErrCommitted", name, verb, err)
+			}
+		}
+	}
+}
