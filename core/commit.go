@@ -488,14 +488,14 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 			return nil, err
 		}
 	}
-	if err := s.keepListed(traced); err != nil {
-		return nil, err // what is written says for how long the list has it
-	}
 	for {
 		value := s.changes.value(s.base, key)
 		if s.base.get(key) == nil { // nobody else can have it
 			s.changes.set(key, nil)
 			return value, nil
+		}
+		if err := s.keepListed(traced); err != nil {
+			return nil, err // what is written says for how long the list has it
 		}
 		others := s.changes
 		s.changes = changes{}

@@ -960,3 +960,29 @@ func TestAHandlerThatRevokesItsOwnSessionCanSignInAgain(t *testing.T) {
 		}
 	}
 }
+
+// Where Take finds nothing it writes nothing, and depends on no list.
+func TestTakeOfWhatIsNotThereWritesNoList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newUserStore()
+		lists := &faultyStore{Store: store.index}
+		store.index = lists
+		m := process(t, store, func(c *core.Config) { c.IdleTimeout = 72 * time.Hour })
+		s := load(t, m, "")
+		_ = signIn(s)
+		cookie := commit(t, m, s, "")
+		for visit := range 3 {
+			time.Sleep(71 * time.Hour)
+			s = load(t, m, cookie)
+			if visit == 2 { // the session has to be listed again
+				lists.down(refused)
+				if _, ok, err := ticket.Take(t.Context(), s); ok || err != nil {
+					t.Errorf("Take returned %v, %v", ok, err)
+				}
+			}
+			commit(t, m, s, cookie)
+			lists.heal()
+		}
+	})
+}
