@@ -587,15 +587,15 @@ func (x *Exchange) resetHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// emitted returns the Set-Cookie that was set so far.
+// emitted returns the Set-Cookie that was set so far. It does not wait for who is
+// at the session: nothing of another Manager keeps an error page back.
 func (x *Exchange) emitted() string {
-	s, ok := x.lock()
-	if ok { // else this goroutine has the lock
-		defer x.mu.Unlock()
-	}
+	s := x.session.Load()
 	if s == nil {
 		return ""
 	}
+	x.m.emitting.Lock()
+	defer x.m.emitting.Unlock()
 	return s.emitted
 }
 
@@ -740,7 +740,11 @@ func (s *Session) setHeaders(h http.Header) {
 		}
 		h["Cache-Control"] = []string{privateCache(h["Cache-Control"])}
 	}
-	s.emitted = cookie
+	if s.emitted != cookie {
+		s.x.m.emitting.Lock()
+		s.emitted = cookie
+		s.x.m.emitting.Unlock()
+	}
 	if cookie != "" || s.x.accessed.Load() {
 		addVary(h, &s.vary)
 	}

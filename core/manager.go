@@ -47,6 +47,7 @@ type Manager struct {
 	reported  *recent // records that were reported as undecodable
 	relisted  *recent // when this process last put a session into a list again
 	hints     hints
+	emitting  sync.Mutex // for a moment: one for all sessions costs none of them anything
 }
 
 // hints are what is said once in the log.

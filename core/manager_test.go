@@ -766,3 +766,40 @@ func TestAMountInsideMayRunForLongerThanTheOneAround(t *testing.T) {
 		})
 	}
 }
+
+// The error page of one Manager does not wait for the session of another: what
+// runs inside may do so for as long as it likes.
+func TestTheErrorPageDoesNotWaitForTheSessionOfAnotherManager(t *testing.T) {
+	t.Parallel()
+	full := &faultyStore{Store: new(mapstore.Store), always: &core.StoreError{Outcome: core.NotApplied}}
+	outer := process(t, full)
+	inner := process(t, new(mapstore.Store), func(c *core.Config) { c.Name = "inner" })
+	running, release := make(chan struct{}), make(chan struct{})
+	var inside sync.WaitGroup
+	around := outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inside.Go(func() {
+			inner.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				counter.Update(inner.FromContext(r.Context()), func(n int) int { close(running); <-release; return n + 1 })
+			})).ServeHTTP(httptest.NewRecorder(), r)
+		})
+		<-running
+		counter.Set(outer.FromContext(r.Context()), 2)
+		w.WriteHeader(http.StatusGatewayTimeout)
+	}))
+	w, answered := httptest.NewRecorder(), make(chan struct{})
+	go func() {
+		defer close(answered)
+		around.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	}()
+	select {
+	case <-answered:
+	case <-time.After(10 * time.Second):
+		t.Error("the error page waits for a function given to Update")
+	}
+	close(release)
+	<-answered
+	inside.Wait()
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", w.Code)
+	}
+}

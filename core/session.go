@@ -83,7 +83,7 @@ type sessionState struct {
 	limit    timeLimit    // of the load
 	touching chan touched // the extension that runs beside the handler
 	listing  chan touched // what keeps the session in the list of its user, likewise
-	emitted  string       // the Set-Cookie that was set so far
+	emitted  string       // the Set-Cookie that was set so far; written under Manager.emitting too
 	vary     [1]string    // the header, where it is not there yet
 
 	login    *login // SignIn was called
