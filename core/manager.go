@@ -137,13 +137,13 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCookie string, err error) {
 	if s.lock() { // another goroutine of the request may be at it
 		s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
+		s.x.ended.Store(true)               // what comes later is dropped, which is logged
 		s.x.mu.Unlock()
 	}
 	h := make(http.Header)
 	if err := s.x.commit(ctx, h, true); err != nil {
 		return "", err
 	}
-	s.x.ended.Store(true)
 	return h.Get("Set-Cookie"), nil
 }
 
@@ -176,6 +176,7 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 	if err := fn(s); err != nil {
 		return err
 	}
+	x.end() // what comes later is dropped, which is logged
 	return x.commit(ctx, http.Header{}, true)
 }
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -801,5 +802,58 @@ func TestTheErrorPageDoesNotWaitForTheSessionOfAnotherManager(t *testing.T) {
 	inside.Wait()
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("status %d, want 503", w.Code)
+	}
+}
+
+// What is done beside Manager.Commit or Manager.Edit is stored by it or dropped, and
+// said to be.
+func TestAChangeBesideTheCommitIsStoredOrSaidToBeDropped(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]bool{"Commit": false, "Edit": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 50 {
+				var dropped atomic.Bool
+				m := process(t, new(mapstore.Store), func(c *core.Config) {
+					c.Observer = observer(func(e core.Event) {
+						if e.Kind == core.EventDropped {
+							dropped.Store(true)
+						}
+					})
+				})
+				var (
+					id     string
+					wg     sync.WaitGroup
+					last   int
+					beside = func(s *core.Session) {
+						started := make(chan struct{})
+						wg.Go(func() {
+							close(started)
+							for n := 1; ; n++ {
+								if counter.Set(s, n); dropped.Load() {
+									break
+								}
+								last = n
+							}
+						})
+						<-started
+					}
+				)
+				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 0); id = s.ID() })
+				if edit {
+					if err := m.Edit(t.Context(), id, func(s *core.Session) error { beside(s); return nil }); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					s := load(t, m, cookie)
+					beside(s)
+					commit(t, m, s, cookie)
+				}
+				wg.Wait()
+				if got := counter.Get(load(t, m, cookie)); got != last {
+					t.Fatalf("stored %d, want %d: nobody was told that what was set after that is lost", got, last)
+				}
+			}
+		})
 	}
 }
