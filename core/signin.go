@@ -101,7 +101,7 @@ func (s *Session) SignIn(ctx context.Context, user string, methods ...string) er
 	} else if s.renewal == keepID {
 		s.renewal = renewID
 	}
-	s.login = &login{at: m.cfg.Now(), signedIn: signedIn{Name: user, By: methods}}
+	s.login = &login{at: m.cfg.Now(), signedIn: signedIn{Name: user, By: slices.Clone(methods)}}
 	if was := m.userOf(s.base); s.base != nil && (was == "" || was == user) { // it is the same device
 		s.login.Handle = m.handleIn(s.base)
 	}
@@ -216,7 +216,7 @@ func (s *Session) AuthenticatedBy() []string {
 
 func (s *Session) authenticated() (at time.Time, by []string) {
 	if s.login != nil {
-		return time.UnixMilli(s.login.at.UnixMilli()), s.login.By
+		return time.UnixMilli(s.login.at.UnixMilli()), slices.Clone(s.login.By)
 	}
 	user := s.user()
 	if user == "" {

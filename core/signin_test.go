@@ -216,6 +216,36 @@ func TestSignInActsAtTheCommit(t *testing.T) {
 	})
 }
 
+func TestNobodyOutsideCanChangeTheMethodsOfASignIn(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	methods := []string{"password", "totp"}
+	check := func(when string, s *core.Session) {
+		t.Helper()
+		by := s.AuthenticatedBy()
+		if !slices.Equal(by, []string{"password", "totp"}) {
+			t.Errorf("%s: by %q", when, by)
+		}
+		for i := range by {
+			by[i] = "forged"
+		}
+	}
+	a := st.visit("", func(s *core.Session) {
+		if err := s.SignIn(t.Context(), "ada", methods...); err != nil {
+			t.Error(err)
+		}
+		methods[0] = "forged"
+		check("after SignIn", s)
+		check("and again", s)
+	})
+	for range 2 {
+		st.visit(a.cookie, func(s *core.Session) {
+			check("later", s)
+			check("and again", s)
+		})
+	}
+}
+
 func TestSignInRefusesNamesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for name, try := range map[string]func(s *core.Session) error{
