@@ -67,7 +67,8 @@ type Config struct {
 
 	// TrustedProxies are the addresses of the proxies in front of this server.
 	// Their X-Forwarded-Proto tells whether a request came over HTTPS. The
-	// default is to believe nobody.
+	// default is to believe nobody. A network of IPv4 may also be written as one of
+	// IPv6, such as ::ffff:10.0.0.0/104.
 	TrustedProxies []netip.Prefix
 
 	// TrustUnixSocket is the same for a proxy that connects through a Unix
@@ -234,6 +235,12 @@ func (c Config) withDefaults() Config {
 			c.IdleTimeout = min(c.IdleTimeout, c.AbsoluteTimeout)
 		}
 	}
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	for i, p := range c.TrustedProxies {
+		if p.Addr().Is4In6() { // which would match nothing: the address of a peer is taken for IPv4
+			c.TrustedProxies[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
+		}
+	}
 	if c.StoreTimeout == 0 {
 		c.StoreTimeout = defaultStoreTimeout
 	}
@@ -267,6 +274,9 @@ func (c *Config) level() (limits struct{ idle, absolute time.Duration }) {
 	}
 	return limits
 }
+
+// mappedBits is the length of the prefix of IPv6 that all of IPv4 is mapped to.
+const mappedBits = 96
 
 // validate tells what is wrong with c, before the defaults are filled in.
 func (c Config) validate() error {
@@ -330,6 +340,11 @@ func (c Config) validate() error {
 		path := strings.Split(c.UserKey, ".")
 		if slices.Contains(path, "") || isReserved(path[0]) || path[0] == "__proto__" || !utf8.ValidString(c.UserKey) {
 			return &ConfigError{"UserKey", fmt.Sprintf("%q is no key of a session: use one such as \"userId\" or \"passport.user\"", c.UserKey)}
+		}
+	}
+	for i, p := range c.TrustedProxies {
+		if p.Addr().Is4In6() && p.Bits() < mappedBits {
+			return &ConfigError{"TrustedProxies", fmt.Sprintf("[%d] is %v, which is more than all of IPv4: use a network of IPv4, such as 10.0.0.0/8", i, p)}
 		}
 	}
 	for i, key := range c.SealKeys {

@@ -63,6 +63,9 @@ func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 		{"a negative limit for users", "MaxSessionsPerUser", func(c *core.Config) { c.Store, c.MaxSessionsPerUser = newUserStore(), -1 }},
 		{"a limit for users above all others", "MaxSessionsPerUser", func(c *core.Config) { c.Store, c.MaxSessionsPerUser = newUserStore(), 1001 }},
 		{"a limit for users without lists of them", "MaxSessionsPerUser", func(c *core.Config) { c.MaxSessionsPerUser = 1 }},
+		{"a trusted network that is IPv6 and all of IPv4", "TrustedProxies", func(c *core.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("::ffff:10.0.0.0/95")}
+		}},
 		{"an unknown behaviour at that limit", "AtUserLimit", func(c *core.Config) { c.AtUserLimit = 3 }},
 		{"a user key that is reserved", "UserKey", func(c *core.Config) { c.UserKey = "__cloakroom.user" }},
 		{"a user key with an empty part", "UserKey", func(c *core.Config) { c.UserKey = "passport." }},
@@ -439,6 +442,9 @@ func TestSecureFollowsTheRequest(t *testing.T) {
 		{name: "a stranger says http", proto: []string{"http"}},
 		{name: "another proxy is trusted", trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, proto: []string{"https"}, hint: true},
 		{name: "the proxy says https", trusted: loopback, proto: []string{"https"}, secure: true},
+		{name: "the proxy says https, and is trusted as IPv4 in IPv6", trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:127.0.0.0/104")}, proto: []string{"https"}, secure: true},
+		{name: "another proxy is trusted as IPv4 in IPv6", trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}, proto: []string{"https"}, hint: true},
+		{name: "all of IPv4 is trusted as IPv6", trusted: []netip.Prefix{netip.MustParsePrefix("::ffff:0.0.0.0/96")}, proto: []string{"https"}, secure: true},
 		{name: "the proxy says http", trusted: loopback, proto: []string{"http"}},
 		{name: "the proxy says nothing", trusted: loopback},
 		{name: "in capitals", trusted: loopback, proto: []string{"HTTPS"}, secure: true},
