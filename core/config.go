@@ -125,7 +125,9 @@ type Config struct {
 
 	// Lazy loads the session when the handler first asks for it, in place of
 	// before the handler. Where that fails, Get abandons the handler by a
-	// panic and the client gets the error page; Load returns the error.
+	// panic and the client gets the error page; Load returns the error. Other
+	// goroutines than the handler's have to use Load, unless the handler has
+	// called Get before: nothing recovers the panic there.
 	Lazy bool
 
 	// StoreTimeout limits the time that a load, and that a commit as a whole,

@@ -502,6 +502,46 @@ func TestAPanicWhileReplayingForSaveLosesNoUpdateOfAnotherRequest(t *testing.T) 
 	}
 }
 
+// Get abandons a handler by a panic, which nobody recovers in another goroutine:
+// there, Load is what to ask.
+func TestALazyLoadThatFailsInAnotherGoroutine(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(context.Context) (any, error){
+		"Load": func(ctx context.Context) (any, error) {
+			defer func() {
+				if v := recover(); v != nil {
+					t.Errorf("Load panics: %v", v)
+				}
+			}()
+			_, err := core.Load(ctx)
+			return nil, err
+		},
+		"Get": func(ctx context.Context) (v any, err error) {
+			defer func() { v = recover() }()
+			core.FromContext(ctx)
+			return nil, nil
+		},
+	} {
+		st := newStage(t, core.Config{Lazy: true})
+		cookie := st.signIn()
+		st.store.failWith("load", refused)
+		var (
+			panicked any
+			err      error
+		)
+		a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+			var wg sync.WaitGroup
+			wg.Go(func() { panicked, err = ask(r.Context()) })
+			wg.Wait()
+			w.WriteHeader(http.StatusNoContent)
+		})
+		want := map[string]int{"Load": http.StatusNoContent, "Get": http.StatusServiceUnavailable}[name]
+		if (panicked != nil) != (name == "Get") || (err != nil) != (name == "Load") || a.status != want {
+			t.Errorf("%s: panic %v, error %v, status %d; want %d", name, panicked, err, a.status, want)
+		}
+	}
+}
+
 func TestALazyLoadThatPanickedIsNoEmptySession(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{Lazy: true})

@@ -80,7 +80,8 @@ func (m *Manager) FailWith(w http.ResponseWriter, r *http.Request, err error) bo
 // request alone; the message says which. [Lookup] does not panic. With
 // Config.Lazy it loads the session and, where that fails, abandons the handler
 // by a panic that the middleware turns into the error page; [Load] returns the
-// error.
+// error. A goroutine that the handler started calls Load: nobody would recover
+// the panic there, and it would end the process.
 func FromContext(ctx context.Context) *Session { return get(exchangeOf(ctx)) }
 
 // Lookup returns the session of the request that ctx belongs to, and whether

@@ -78,6 +78,11 @@ func fail(m *core.Manager, c *gin.Context, w gin.ResponseWriter, err error) {
 // always one. Elsewhere, and where Config.Skip or Cookie.Path left the request
 // alone, it panics and names the reason; [Lookup] does not.
 //
+// With Config.Lazy it loads the session and, where that fails, abandons the
+// handler by a panic that the middleware turns into the error page. A goroutine
+// that the handler started calls [Load]: nobody would recover the panic there, and
+// it would end the process.
+//
 // It is [core.FromContext] for the request's context, where a session is found
 // too: by a handler's callees, for instance.
 func Get(c *gin.Context) *Session { return core.FromContext(c.Request.Context()) }
