@@ -133,7 +133,9 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 // Commit stores what was done to a session that Load returned, and returns the
 // value of the Set-Cookie header that the response must carry, or an empty
 // string. secure tells whether the request came over HTTPS. Call it before the
-// first byte of the response; where it fails, send an error page instead.
+// first byte of the response; where it fails, send an error page instead. The
+// session takes no changes any more: those that come later are dropped, which is
+// logged.
 func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCookie string, err error) {
 	if s.lock() { // another goroutine of the request may be at it
 		s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
