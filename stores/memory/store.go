@@ -398,6 +398,7 @@ type quota struct {
 	mu       sync.Mutex
 	sessions int
 	bytes    int64
+	lists    int64 // of the bytes, those that no eviction frees
 }
 
 // errNoRoom says that take failed. It does not leave the package.
@@ -420,7 +421,17 @@ func (s *Store) take(sessions int, bytes int64) bool {
 	}
 	q.sessions += sessions
 	q.bytes += bytes
+	if s.owner != nil {
+		q.lists += bytes
+	}
 	return true
+}
+
+// fits tells whether so many bytes are within the limit when all sessions are gone.
+func (q *quota) fits(bytes, limit int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return bytes <= limit-q.lists
 }
 
 // inRoom calls try until it returns something else than errNoRoom, and makes
@@ -435,18 +446,18 @@ func (s *Store) inRoom(verb, keep string, bytes int64, try func() error) error {
 		if !errors.Is(err, errNoRoom) {
 			return err
 		}
-		if !s.makeRoom(keep) {
+		if !s.makeRoom(keep, bytes) {
 			return failure(verb, "full", core.ErrStoreFull)
 		}
 	}
 }
 
-// makeRoom removes some expired sessions or, where there are none, the one that
-// was used least recently, if it may and that is not keep. It tells whether it
-// removed any.
-func (s *Store) makeRoom(keep string) bool {
+// makeRoom removes some expired sessions and lists or, where there are none, the
+// session that was used least recently, if it may, that is not keep, and there would
+// be room for so many bytes without any other. It tells whether it removed any.
+func (s *Store) makeRoom(keep string, bytes int64) bool {
 	if s.owner != nil {
-		return s.owner.makeRoom("") // keep is a list: none is evicted
+		return s.owner.makeRoom("", 0) // keep is a list: none is evicted
 	}
 	var (
 		coldest *shard
@@ -467,7 +478,7 @@ func (s *Store) makeRoom(keep string) bool {
 			}
 		}
 	}
-	if coldest == nil {
+	if coldest == nil || !s.quota.fits(bytes, s.opts.MaxBytes) {
 		return false
 	}
 	coldest.mu.Lock()

@@ -730,9 +730,9 @@ func TestListsCountAndAreNotEvicted(t *testing.T) {
 	}
 }
 
-// Where no other session can make room for one that grows, or gets another id, that
-// is refused. It is not evicted itself.
-func TestASessionIsNotEvictedForItself(t *testing.T) {
+// Where no other session can make enough room for one that comes, grows, or gets
+// another id, that is refused, and nobody is evicted.
+func TestNobodyIsEvictedInVain(t *testing.T) {
 	record := func(id string, length int) core.Record {
 		return core.Record{ID: id, Data: bytes.Repeat([]byte("x"), length), TTL: time.Hour}
 	}
@@ -745,10 +745,17 @@ func TestASessionIsNotEvictedForItself(t *testing.T) {
 	if err := s.Create(ctx, old); err != nil {
 		t.Fatal(err)
 	}
+	other := record("other", 100)
+	if err := s.Create(ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	isFull(t, "create", s.Create(ctx, record("new", 2000)))
 	isFull(t, "update", s.Update(ctx, old, record("a", 2000)))
 	isFull(t, "replace", s.Replace(ctx, old, record("a", 50), record("b", 2000)))
-	if rec, err := s.Load(ctx, "a"); err != nil || !bytes.Equal(rec.Data, old.Data) {
-		t.Errorf("the session that was refused: %v, want it as it was", err)
+	for _, want := range []core.Record{old, other} {
+		if rec, err := s.Load(ctx, want.ID); err != nil || !bytes.Equal(rec.Data, want.Data) {
+			t.Errorf("session %s: %v, want it as it was: its end would have made too little room", want.ID, err)
+		}
 	}
 	if err := s.Check(); err != nil {
 		t.Error(err)
