@@ -515,7 +515,8 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) error {
 		return ErrReentered
 	}
 	defer x.mu.Unlock()
-	err := x.commitLocked(ctx, h, s, loaded)
+	// Another goroutine may have loaded and changed it in between.
+	err := x.commitLocked(ctx, h, s, loaded || x.ready.Load())
 	if last {
 		x.out.Store(true)
 	}
