@@ -349,7 +349,8 @@ func (s *Session) userMember(base, next *document, key string) []byte {
 		in = signedIn{Name: m.userOf(base), Handle: m.handleIn(base), Peer: true}
 	default:
 		var ok bool
-		if in, ok = base.signedIn(); !ok || !life.outlives(in.Until, now) {
+		in, ok = base.signedIn()
+		if !ok || in.Name != m.userOf(base) || !life.outlives(in.Until, now) { // or it is not in that list now: see looked
 			return base.meta.user
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -751,6 +752,76 @@ func TestASessionInWhichExpressSignedInSomebodyElseIsListed(t *testing.T) {
 		if all := st.listOf(user); len(all) != 1 {
 			t.Errorf("%s: %d sessions are listed, want 1", user, len(all))
 		}
+	}
+}
+
+// An Express app that does not renew its ids may make a session another user's, or
+// nobody's, and give it back. Whoever looks at the list meanwhile must not make it
+// forget the session: nothing would say that it has to be put there again.
+func TestASessionThatExpressGivesBackIsStillListed(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(st *stage, store *userStore) (cookie string){
+		"made by Express": func(st *stage, store *userStore) string {
+			rec := core.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour}
+			if err := store.sessions.Create(t.Context(), rec); err != nil {
+				t.Fatal(err)
+			}
+			return "sid=" + core.Sign(stageSecret, rec.ID)
+		},
+		"made by SignIn": func(st *stage, _ *userStore) string { return st.logIn("", "ada") },
+	} {
+		for _, meanwhile := range []string{`"bob"`, "null"} {
+			for _, stays := range []int{1, 200} { // how many visits it is not hers
+				st, store := newUserStage(t, core.Config{UserKey: "userId", IdleTimeout: time.Hour, MaxSessionsPerUser: 2, AtUserLimit: core.DropOldest})
+				cookie := begin(st, store)
+				st.visit(cookie, nil)
+				give := func(user string) {
+					old := store.sessions.Records()[0]
+					data := regexp.MustCompile(`"userId":("\w+"|null)`).ReplaceAll(old.Data, []byte(`"userId":`+user))
+					if err := store.sessions.Update(t.Context(), old, core.Record{ID: old.ID, Data: data, TTL: time.Hour}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				give(meanwhile)
+				for n := range stays {
+					st.clock.advance(50 * time.Minute)
+					st.visit(cookie, func(s *core.Session) { counter.Set(s, n) })
+					if all := st.listOf("ada"); len(all) != 0 {
+						t.Fatalf("%s, then %s: listed as %+v", name, meanwhile, all)
+					}
+				}
+				give(`"ada"`)
+				st.visit(cookie, nil)
+				if all := st.listOf("ada"); len(all) != 1 {
+					t.Errorf("%s, then %s for %d visits: %d sessions are listed, want 1", name, meanwhile, stays, len(all))
+				}
+				if err := st.RevokeUser(t.Context(), "ada"); err != nil {
+					t.Fatal(err)
+				}
+				if st.userOf(cookie) != "" {
+					t.Errorf("%s, then %s for %d visits: it lives on after RevokeUser", name, meanwhile, stays)
+				}
+			}
+		}
+	}
+}
+
+// Such a session does not count when there are too many.
+func TestASessionThatExpressMadeAnothersTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	st, store := newUserStage(t, core.Config{UserKey: "userId", MaxSessionsPerUser: 1, AtUserLimit: core.RefuseNew})
+	st.logIn("", "ada")
+	old := store.sessions.Records()[0]
+	data := []byte(strings.Replace(string(old.Data), `"userId":"ada"`, `"userId":"bob"`, 1))
+	if err := store.sessions.Update(t.Context(), old, core.Record{ID: old.ID, Data: data, TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	cookie := st.logIn("", "ada")
+	if a := st.visit("", func(s *core.Session) { _ = s.SignIn(t.Context(), "ada") }); a.status != http.StatusForbidden {
+		t.Errorf("one too many: status %d, want 403", a.status)
+	}
+	if all := st.listOf("ada"); len(all) != 1 || st.userOf(cookie) != "ada" {
+		t.Errorf("%d sessions are listed, want 1", len(all))
 	}
 }
 

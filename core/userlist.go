@@ -506,7 +506,9 @@ func (m *Manager) makeRoom(ctx context.Context, e entrance, l *userList) (evicte
 		return o.State == live && !lives && o.Key != e.entry.Key
 	})
 	l.Kept = len(l.Sessions)
-	others := slices.DeleteFunc(l.handles(), func(handle string) bool { return handle == e.entry.Handle })
+	own := l.clone()
+	own.drop(func(o listEntry) bool { return records[o.Key].strayed })
+	others := slices.DeleteFunc(own.handles(), func(handle string) bool { return handle == e.entry.Handle })
 	surplus := len(others) + 1 - most
 	if surplus <= 0 {
 		return nil, nil
@@ -535,9 +537,10 @@ type looked struct {
 	doc      *document
 	left     time.Duration // how long it will live
 	lastSeen time.Time
+	strayed  bool // it is not the user's: Express changed that, and may change it back
 }
 
-// look returns those of the sessions that are live and the user's, by their keys.
+// look returns those of the sessions that are live, by their keys.
 func (m *Manager) look(ctx context.Context, user string, sessions []listEntry) (map[string]looked, error) {
 	found := make(map[string]looked, len(sessions))
 	for batch := range slices.Chunk(sessions, lookBatch) {
@@ -558,7 +561,7 @@ func (m *Manager) look(ctx context.Context, user string, sessions []listEntry) (
 			if err != nil {
 				return nil, err
 			}
-			if !m.isLive(doc) || m.userOf(doc) != user {
+			if !m.isLive(doc) {
 				continue
 			}
 			// Its life was given to it when it was last seen. Where the absolute
@@ -567,7 +570,7 @@ func (m *Manager) look(ctx context.Context, user string, sessions []listEntry) (
 			if seen.After(now) {
 				seen = now
 			}
-			found[rec.ID] = looked{doc: doc, left: rec.TTL, lastSeen: seen}
+			found[rec.ID] = looked{doc: doc, left: rec.TTL, lastSeen: seen, strayed: m.userOf(doc) != user}
 		}
 	}
 	return found, nil

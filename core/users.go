@@ -96,7 +96,7 @@ func (m *Manager) sessions(ctx context.Context, user string, yield func(Info) bo
 		}
 		for _, e := range batch {
 			r, lives := records[e.Key]
-			if dead[e.Key] = !lives; !lives || slices.Contains(seen, e.Handle) {
+			if dead[e.Key] = !lives; !lives || r.strayed || slices.Contains(seen, e.Handle) {
 				continue
 			}
 			seen = append(seen, e.Handle)
@@ -322,7 +322,7 @@ func (m *Manager) whichLive(ctx context.Context, user string, sessions []listEnt
 	}
 	records, _ := m.look(ctx, user, sessions) // where that fails, so will what follows
 	for _, e := range sessions {
-		if _, lives := records[e.Key]; lives && !slices.Contains(handles, e.Handle) {
+		if r, lives := records[e.Key]; lives && !r.strayed && !slices.Contains(handles, e.Handle) {
 			handles = append(handles, e.Handle)
 		}
 	}
