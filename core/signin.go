@@ -66,8 +66,9 @@ type login struct {
 // or "totp": for [Session.AuthenticatedBy] and [Manager.Sessions].
 //
 // Where the store can ([UserIndexer]), the session is put into the list of the
-// user's sessions, which costs one round trip more than Renew, two with RefuseNew.
-// The commit then fails
+// user's sessions, which costs one round trip more than Renew, two with RefuseNew,
+// and two more where Config.MaxSessionsPerUser is reached and another session has
+// to go. The commit then fails
 //
 //   - with [ErrTooManySessions] where Config.MaxSessionsPerUser is reached and
 //     Config.AtUserLimit says RefuseNew; the visitor's session stays what it was;

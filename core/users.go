@@ -176,8 +176,9 @@ func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dea
 //
 // The session of the request that ctx belongs to ends as by RevokeUser.
 //
-// It costs four round trips. The error matches [errors.ErrUnsupported] where the
-// store is no [UserIndexer].
+// It costs four round trips, and one more with Config.Observer, which is told what
+// has ended. The error matches [errors.ErrUnsupported] where the store is no
+// [UserIndexer].
 func (m *Manager) Revoke(ctx context.Context, user, handle string) error {
 	return m.revoke(ctx, user, CauseOne, func(l *userList) ([]listEntry, error) {
 		of := func(e listEntry) bool { return e.Handle == handle }
@@ -201,7 +202,8 @@ func (m *Manager) Revoke(ctx context.Context, user, handle string) error {
 // SignIn makes it one of that user again. [Manager.RevokeOthers] spares it.
 //
 // It costs four round trips, and one more for every 16 sessions beyond the first
-// 16. Where it fails, some sessions may have ended; call it again. The error
+// 16. With Config.Observer, which is told what has ended, it costs one more for
+// every 50. Where it fails, some sessions may have ended; call it again. The error
 // matches [errors.ErrUnsupported] where the store is no [UserIndexer].
 func (m *Manager) RevokeUser(ctx context.Context, user string) error {
 	return m.revoke(ctx, user, CauseUser, func(l *userList) ([]listEntry, error) {

@@ -663,6 +663,8 @@ func TestALoginIntoAnotherCookieNameIsAnotherUser(t *testing.T) {
 func TestHowManyTripsASignInWaitsFor(t *testing.T) {
 	t.Parallel()
 	refuse := func(c *core.Config) { c.MaxSessionsPerUser, c.AtUserLimit = 2, core.RefuseNew }
+	drop := func(c *core.Config) { c.MaxSessionsPerUser = 1 }
+	observed := func(c *core.Config) { c.Observer = &diary{} }
 	for _, tt := range []struct {
 		name   string
 		change func(*core.Config)
@@ -679,6 +681,7 @@ func TestHowManyTripsASignInWaitsFor(t *testing.T) {
 			return err
 		}, 4},
 		{"a sign-in that may be refused", refuse, anonymous, nil, 4},
+		{"a sign-in that ends another session", drop, func(t *testing.T, m *core.Manager) string { ada(t, m); return anonymous(t, m) }, nil, 5},
 		{"a renewal of a user's session", nil, ada, func(_ *core.Manager, s *core.Session) error { return s.Renew() }, 3},
 		{"a read of a user's session", nil, ada, func(*core.Manager, *core.Session) error { return nil }, 1},
 		{"a change of a user's session", nil, ada, func(_ *core.Manager, s *core.Session) error { counter.Set(s, 2); return nil }, 2},
@@ -689,6 +692,8 @@ func TestHowManyTripsASignInWaitsFor(t *testing.T) {
 			return err
 		}, 3},
 		{"RevokeUser", nil, ada, func(m *core.Manager, _ *core.Session) error { return m.RevokeUser(context.Background(), "ada") }, 5},
+		{"RevokeUser, with an Observer", observed, ada, func(m *core.Manager, _ *core.Session) error { return m.RevokeUser(context.Background(), "ada") }, 6},
+		{"Revoke, with an Observer", observed, ada, func(m *core.Manager, s *core.Session) error { return m.Revoke(context.Background(), "ada", s.Handle()) }, 6},
 		{"Revoke", nil, ada, func(m *core.Manager, s *core.Session) error { return m.Revoke(context.Background(), "ada", s.Handle()) }, 5},
 		{"RevokeOthers", nil, ada, func(m *core.Manager, s *core.Session) error { return m.RevokeOthers(context.Background(), s) }, 6},
 	} {
