@@ -116,6 +116,18 @@ func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
 	expect("an id that nobody was given", "unknown")
 }
 
+func TestASignInThatIsRefusedAtTheLimitIsReported(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, _ := newUserStage(t, core.Config{Observer: d, MaxSessionsPerUser: 1, AtUserLimit: core.RefuseNew})
+	st.logIn("", "ada")
+	d.took()
+	st.visit("", func(s *core.Session) { _ = s.SignIn(t.Context(), "ada") })
+	if got := d.took(); !slices.Equal(got, []string{"limit user=ada"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestTheAbsoluteTimeoutIsReportedWithItsUser(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
