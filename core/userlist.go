@@ -103,8 +103,9 @@ const (
 	ended        // and is not any more
 )
 
-// A userList is the list of a user's sessions. The ids of one session stand
-// together, each behind the one that it follows.
+// A userList is the list of a user's sessions, the one that signed in last at the
+// end. The ids of one session follow each other: a renewed one at once, one that
+// signed in again behind the others.
 type userList struct {
 	doc *document // nil where there is none in the store
 
@@ -462,22 +463,22 @@ func (m *Manager) enter(ctx context.Context, e entrance) error {
 	return nil
 }
 
-// insert puts an entry behind its parent. The parent is what a browser has: so the
+// insert puts an entry where the session belongs: at the end where somebody signs
+// in, also again, else behind its parent. The parent is what a browser has: so the
 // ids that it follows are retired, and what else followed these came too late.
 func (l *userList) insert(e entrance) {
-	i := l.find(e.parent)
-	if i < 0 {
-		l.Sessions = append(l.Sessions, e.entry)
-		return
-	}
+	i, signsIn := l.find(e.parent), !e.at.IsZero()
 	next := make([]listEntry, 0, len(l.Sessions)+1)
 	for at, o := range l.Sessions {
 		if at >= i || o.Handle != e.entry.Handle || o.State != live {
 			next = append(next, o)
 		}
-		if at == i {
+		if at == i && !signsIn {
 			next = append(next, e.entry)
 		}
+	}
+	if i < 0 || signsIn {
+		next = append(next, e.entry)
 	}
 	l.Sessions = next
 }

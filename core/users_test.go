@@ -265,6 +265,35 @@ func TestMaxSessionsPerUser(t *testing.T) {
 	}
 }
 
+// Who signs in again has signed in last, and is not the one to go.
+func TestSessionsAreInTheOrderOfTheirLastSignIn(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{0, 3} {
+		st, _ := newUserStage(t, core.Config{MaxSessionsPerUser: most, AtUserLimit: core.DropOldest})
+		var cookies []string
+		for range 3 {
+			cookies = append(cookies, st.logIn("", "ada"))
+			st.clock.advance(time.Minute)
+		}
+		for range 2 { // the second time as the session that it is
+			cookies[0] = st.logIn(cookies[0], "ada")
+			st.clock.advance(time.Minute)
+			cookies[1] = st.visit(cookies[1], func(s *core.Session) { _ = s.Renew() }).cookie // which is no sign-in
+			cookies[0] = st.visit(cookies[0], func(s *core.Session) { _ = s.Renew() }).cookie
+		}
+		all := st.listOf("ada")
+		if len(all) != 3 || !slices.IsSortedFunc(all, func(a, b core.Info) int { return b.CreatedAt.Compare(a.CreatedAt) }) {
+			t.Errorf("at most %d: the sessions are listed as %+v", most, all)
+		}
+		st.logIn("", "ada")
+		for i, want := range []string{"ada", "", "ada"} {
+			if got := st.userOf(cookies[i]); most > 0 && got != want {
+				t.Errorf("after one too many the user of session %d is %q, want %q", i, got, want)
+			}
+		}
+	}
+}
+
 func TestAHandlerCanAnswerARefusalItself(t *testing.T) {
 	t.Parallel()
 	st, _ := newUserStage(t, core.Config{MaxSessionsPerUser: 1, AtUserLimit: core.RefuseNew})
