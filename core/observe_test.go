@@ -116,6 +116,37 @@ func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
 	expect("an id that nobody was given", "unknown")
 }
 
+// What two requests do to each other is no audit's business, but an operator's.
+func TestTheObserverIsToldOfRaces(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		do   func(st *stage, cookie string) // while the other request is under way
+		want []string
+	}{
+		{
+			"a change", func(st *stage, cookie string) { st.visit(cookie, func(s *core.Session) { ticket.Set(s, "one") }) },
+			[]string{"saved user=ada", "replayed", "saved user=ada"},
+		},
+		{
+			"a logout", func(st *stage, cookie string) { st.visit(cookie, func(s *core.Session) { _ = s.SignOut(t.Context()) }) },
+			[]string{"destroyed user=ada", "gone"},
+		},
+	} {
+		d := &diary{}
+		st, _ := newUserStage(t, core.Config{Observer: d})
+		cookie := st.logIn("", "ada")
+		d.took()
+		st.visit(cookie, func(s *core.Session) {
+			tt.do(st, cookie)
+			counter.Set(s, 1)
+		})
+		if got := d.took(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestASignInThatIsRefusedAtTheLimitIsReported(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
