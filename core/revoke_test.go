@@ -460,6 +460,30 @@ func TestRevokeUserEndsASignInWhoseListHadToBeLoadedAgain(t *testing.T) {
 	}
 }
 
+// The list of a user without sessions ends some time after the revocation. Whoever
+// has called SignIn before must not profit from that.
+func TestASignInDoesNotOutlastTheMemoryOfARevocation(t *testing.T) {
+	for _, wait := range []time.Duration{time.Minute, 59 * time.Minute, 61 * time.Minute, 100 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newUserStore()
+			m := process(t, store)
+			s := load(t, m, "")
+			_ = signIn(s)
+			time.Sleep(time.Second)
+			if err := process(t, store).RevokeUser(t.Context(), "ada"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(wait)
+			if err := s.Save(t.Context()); !errors.Is(err, core.ErrRevoked) {
+				t.Errorf("Save %v after the revocation: %v, want ErrRevoked", wait, err)
+			}
+			if n := len(store.sessions.Records()); n != 0 {
+				t.Errorf("%v after the revocation: %d sessions", wait, n)
+			}
+		})
+	}
+}
+
 // What one request wrote to the list a moment ago may be older than what another
 // process did since: who signs in after a revocation is not refused for that.
 func TestASignInAfterARevocationIsNotJudgedByAnOlderList(t *testing.T) {

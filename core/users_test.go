@@ -184,6 +184,49 @@ func TestRevokeOthersNeedsALivingSessionOfAUser(t *testing.T) {
 	}
 }
 
+// RevokeOthers believes no cache, and sees a revocation that comes between its own
+// look at the session and the list.
+func TestRevokeOthersOfASessionThatIsEndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	store := newUserStore()
+	outside := process(t, store)
+	var (
+		fresh     []bool
+		meanwhile func()
+	)
+	sessions := loadFunc{store.sessions, func(ctx context.Context) { fresh = append(fresh, core.IsFresh(ctx)) }}
+	index := loadFunc{store.index, func(context.Context) {
+		if do := meanwhile; do != nil {
+			meanwhile = nil
+			do()
+		}
+	}}
+	m := process(t, &userStore{sessions, index, store.sessions})
+	other, mine := ada(t, outside), ada(t, outside)
+	s := load(t, m, mine)
+	fresh = nil
+	if err := m.RevokeOthers(t.Context(), s); err != nil || !slices.Equal(fresh, []bool{true}) {
+		t.Errorf("%v; reads past the cache: %v", err, fresh)
+	}
+	if load(t, outside, other).User() != "" {
+		t.Error("the other session lives on")
+	}
+
+	other = ada(t, outside)
+	handle := s.Handle()
+	meanwhile = func() {
+		if err := outside.Revoke(t.Context(), "ada", handle); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := m.RevokeOthers(t.Context(), s); !errors.Is(err, core.ErrSessionGone) {
+		t.Errorf("for a session that ended meanwhile: %v, want ErrSessionGone", err)
+	}
+	if load(t, outside, other).User() == "" {
+		t.Error("it ended another session all the same")
+	}
+}
+
 func TestWithoutListsTheCallsSaySo(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
