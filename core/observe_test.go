@@ -147,6 +147,29 @@ func TestTheObserverIsToldOfRaces(t *testing.T) {
 	}
 }
 
+func TestTheObserverIsToldWhyLateChangesWereDropped(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, store := newUserStage(t, core.Config{Observer: d})
+	faulty := &faultyStore{Store: store.sessions}
+	store.Store = faulty
+	cookie := st.logIn("", "ada")
+	d.took()
+	st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("the response has begun"))
+		faulty.failOnce("update", outage{err: &core.StoreError{Outcome: core.NotApplied, Class: "down"}})
+		counter.Set(core.FromContext(r.Context()), 1)
+	})
+	for _, e := range d.events {
+		if class := new(core.StoreError); !errors.As(e.Err, &class) || class.Class != "down" {
+			t.Errorf("%s: %v", e.Kind, e.Err)
+		}
+	}
+	if got := d.took(); !slices.Equal(got, []string{"store-failed", "dropped"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestASignInThatIsRefusedAtTheLimitIsReported(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
