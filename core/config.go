@@ -151,8 +151,10 @@ type Config struct {
 
 	// MaxSessionsPerUser limits how many sessions a user may have at once: it
 	// counts those of [Session.SignIn]. However many sign in together, it is not
-	// exceeded. The store has to be a [UserIndexer]. The default, 0, is no limit;
-	// no user has more than 1000.
+	// exceeded. With UserKey those that an Express app made and that are listed
+	// count as well; Express is not kept from making more, for which the next SignIn
+	// ends those that are too many, or is refused. The store has to be a
+	// [UserIndexer]. The default, 0, is no limit; no user has more than 1000.
 	MaxSessionsPerUser int
 
 	// AtUserLimit is what SignIn does when that limit is reached. The default is

@@ -6,6 +6,10 @@ import (
 )
 
 // An EventKind names what happened to a session.
+//
+// A session that ended by the idle timeout is gone from the store, and with it what
+// was known of it. So [EventExpired] tells it only in the process that served the
+// session last, for as long as that remembers it; elsewhere it is [EventUnknown].
 type EventKind string
 
 // The kinds of events.
@@ -19,7 +23,7 @@ const (
 	EventLimit       EventKind = "limit"        // Config.MaxSessionsPerUser was reached when User signed in
 	EventExpired     EventKind = "expired"      // somebody came back after the idle or the absolute timeout: see Cause
 	EventUnknown     EventKind = "unknown"      // a signed cookie whose session does not exist (any more)
-	EventForged      EventKind = "forged"       // a cookie with our name that no secret verifies
+	EventForged      EventKind = "forged"       // a request with cookies of our name of which no secret verifies any
 	EventUndecodable EventKind = "undecodable"  // a record that cannot be read
 	EventReplayed    EventKind = "replayed"     // changes were applied again to a newer record
 	EventGone        EventKind = "gone"         // a session ended while the request was under way

@@ -47,7 +47,8 @@ type Info struct {
 	LastSeen  time.Time // the last activity, to the precision of Config.TouchInterval
 	ExpiresAt time.Time // when it ends if there is no more activity
 
-	// As of the sign-in, and empty where an Express app did that.
+	// As of the sign-in, and empty where an Express app did that; Device and Network
+	// also where [Manager.Load] did, which has no request.
 	Methods []string     // what SignIn was given
 	Device  string       // what the browser said that it is (User-Agent), up to 200 bytes
 	Network netip.Prefix // the client's: the first 24 bits of an IPv4 address, 48 of IPv6
