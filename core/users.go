@@ -202,6 +202,10 @@ func (m *Manager) Revoke(ctx context.Context, user, handle string) error {
 // has changed nothing in it yet, it is then as after [Session.SignOut]: empty, and
 // SignIn makes it one of that user again. [Manager.RevokeOthers] spares it.
 //
+// Users belong to Config.Name: a job that ends the sessions of a web app, or lists
+// them, needs a Manager with the same Name, SealKeys and UserKey. With another Name
+// it finds none, which is no error.
+//
 // It costs four round trips, and one more for every 16 sessions beyond the first
 // 16. With Config.Observer, which is told what has ended, it costs one more for
 // every 50. Where it fails, some sessions may have ended; call it again. The error

@@ -729,6 +729,12 @@ func TestALoginIntoAnotherCookieNameIsAnotherUser(t *testing.T) {
 	if all, err := walk(admin.Sessions(t.Context(), "ada")); len(all) != 0 || err != nil {
 		t.Errorf("%d sessions are listed under another cookie's name, %v", len(all), err)
 	}
+	if err := admin.RevokeUser(t.Context(), "ada"); err != nil {
+		t.Error(err)
+	}
+	if all, err := walk(site.Sessions(t.Context(), "ada")); len(all) != 1 || err != nil {
+		t.Errorf("%d sessions live after RevokeUser under another cookie's name, %v", len(all), err)
+	}
 }
 
 // What a login waits for.
