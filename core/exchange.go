@@ -305,7 +305,7 @@ func (x *Exchange) load(ctx context.Context) (err error) {
 		switch {
 		case errors.Is(err, ErrNotFound):
 			if last.ended(now) && !x.m.retired.within(key, now, x.m.cfg.IdleTimeout) {
-				event = Event{Kind: EventExpired, Cause: CauseIdle} // its handle is gone with its record
+				event = Event{Kind: EventExpired, Cause: last.cause()} // its handle is gone with its record
 			}
 			continue
 		case errors.Is(err, ErrUndecodable):

@@ -7,8 +7,8 @@ import (
 
 // An EventKind names what happened to a session.
 //
-// A session that ended by the idle timeout is gone from the store, and with it what
-// was known of it. So [EventExpired] tells it only in the process that served the
+// A session that ended by a timeout is gone from the store, and with it what was
+// known of it. So [EventExpired] tells it only in the process that served the
 // session last, for as long as that remembers it; elsewhere it is [EventUnknown].
 type EventKind string
 

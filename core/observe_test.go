@@ -214,6 +214,25 @@ func TestAnExpiredSessionIsReportedWithNoOtherHandle(t *testing.T) {
 	}
 }
 
+// The store removes a session at its deadline, as it does one that is idle. Which of
+// the two it was is known to the process that served it last.
+func TestTheAbsoluteTimeoutOfASessionInUseIsReportedAsThat(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	st, _ := newUserStage(t, core.Config{Observer: d, IdleTimeout: 20 * time.Minute, AbsoluteTimeout: time.Hour})
+	cookie := st.logIn("", "ada")
+	for range 5 { // it is never idle
+		st.clock.advance(11 * time.Minute)
+		st.visit(cookie, nil)
+	}
+	d.took()
+	st.clock.advance(11 * time.Minute)
+	st.visit(cookie, nil)
+	if got := d.took(); !slices.Equal(got, []string{"expired cause=absolute"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestARevocationThatIsFinishedByTheSessionsOwnRequestIsReported(t *testing.T) {
 	t.Parallel()
 	d := &diary{}

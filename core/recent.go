@@ -90,10 +90,17 @@ func (r *recent) within(id string, now time.Time, d time.Duration) bool {
 	return r.last(id).within(now, d)
 }
 
-// ended tells whether the session that was extended then must have ended since, for
-// lack of activity.
+// ended tells whether the session that was extended then must have ended since.
 func (s recentSlot) ended(now time.Time) bool {
 	return s.life.idle > 0 && now.Sub(s.at) >= s.life.from(s.at)
+}
+
+// cause tells which of its timeouts that was.
+func (s recentSlot) cause() Cause {
+	if s.life.from(s.at) < s.life.idle {
+		return CauseAbsolute
+	}
+	return CauseIdle
 }
 
 func (s recentSlot) within(now time.Time, d time.Duration) bool {
