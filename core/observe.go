@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 )
@@ -128,8 +129,8 @@ func (o tracingObservers) Start(ctx context.Context, op Operation) (context.Cont
 // event, with the attributes "event", "user", "session" (the handle), "by",
 // "cause" and "error", as far as they are known. What an administrator should see
 // is at level Warn, what is done all day at Info, what only tells about load at
-// Debug.
-func LogObserver(logger *slog.Logger) Observer { return logObserver{logger} }
+// Debug. A nil logger is slog.Default().
+func LogObserver(logger *slog.Logger) Observer { return logObserver{cmp.Or(logger, slog.Default())} }
 
 type logObserver struct{ logger *slog.Logger }
 

@@ -405,3 +405,11 @@ func TestObserversWithoutATracerAreNone(t *testing.T) {
 		t.Error("not all were told")
 	}
 }
+
+func TestAnAuditLogWithoutALoggerGoesToTheDefault(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Observer: core.LogObserver(nil)})
+	if cookie := st.signIn(); cookie == "" {
+		t.Error("there is no session")
+	}
+}
