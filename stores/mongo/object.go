@@ -267,8 +267,9 @@ func appendJSON(dst []byte, v bson.RawValue) []byte {
 		id := v.ObjectID()
 		return append(hex.AppendEncode(append(dst, '"'), id[:]), '"')
 	case bson.TypeBinary:
-		_, data := v.Binary()
-		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), data), '"')
+		if _, data, ok := v.BinaryOK(); ok { // not where the old subtype has another length inside
+			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), data), '"')
+		}
 	}
 	text := v.String() // MongoDB's own notation, an object like {"$numberDecimal":"1.5"}
 	if !json.Valid([]byte(text)) {
