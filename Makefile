@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,13 +23,18 @@ run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
 # The packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkeytopology ./stores/mongo ./stores/valkey ./tests/valkey ./tests/browser ./tests/adapters ./tests/mongo ./tests/interleavings
+LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey
 
-# More packages at once than there are cores: most of them wait for servers most of the time.
-test: ## run all tests of all modules, with the race detector
+# The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
+# the other, or repeat on another server, in another process or in another order what packages of the others do.
+ORDERLY := ./tests/adapters ./interop ./tests/browser ./bench ./tests/crashes ./tests/interleavings ./tests/consumer ./tests/constanttime
+
+test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
-		packages=$$(($$(getconf _NPROCESSORS_ONLN) * 2)); set -x; \
-		CHROMIUM=$$chromium scripts/servers.sh run go test $$race -p $$packages -timeout 30m -count=1 $(LONGEST) work
+		CHROMIUM=$$chromium scripts/servers.sh run scripts/test.sh "$$race" $(or $(PKG),$(LONGEST) work -- $(ORDERLY))
+
+quick: ## core, the store in memory and one adapter, short, without servers and the race detector: while you work
+	@go test -short ./core ./core/internal/... ./core/sessiontest ./stores/memory ./ginsession
 
 browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
 	@race=$$(scripts/race-flag.sh); chromium=$$(scripts/chromium.sh); \

@@ -12,6 +12,7 @@ import (
 	echo5 "github.com/labstack/echo/v5"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	echosession "github.com/cloakroom-go/cloakroom/echosession"
 	echov5session "github.com/cloakroom-go/cloakroom/echov5session"
 	"github.com/cloakroom-go/cloakroom/ginsession"
@@ -28,9 +29,9 @@ const (
 // Cloakroom as its README has it, with every setting at its zero value; and
 // with Config.Lazy, where loading a session that is not used is left out.
 func cloakroomSubjects() (all []subject) {
-	add := func(library, on, store string, mount func(*core.Manager) http.Handler, cfg core.Config) {
-		all = append(all, subject{library, on, store, func(ctx context.Context, s *servers) (*app, error) {
-			return openCloakroom(ctx, s, store, mount, cfg)
+	add := func(library, on, st string, mount func(*core.Manager) http.Handler, cfg core.Config) {
+		all = append(all, subject{library, on, st, func(ctx context.Context, s *servers) (*app, error) {
+			return openCloakroom(ctx, s, st, mount, cfg)
 		}})
 	}
 	add(libraryName, onGin, memory, cloakroomGin, core.Config{})
@@ -40,27 +41,27 @@ func cloakroomSubjects() (all []subject) {
 	add(lazyName, onEcho5, memory, cloakroomEcho5, core.Config{Lazy: true})
 	add(libraryName, onHTTP, memory, cloakroomHTTP, core.Config{})
 	add(lazyName, onHTTP, memory, cloakroomHTTP, core.Config{Lazy: true})
-	for _, store := range []string{valkeyS, cached, mongoS} {
-		add(libraryName, onGin, store, cloakroomGin, core.Config{})
-		add(libraryName, onEcho5, store, cloakroomEcho5, core.Config{})
-		add(libraryName, onHTTP, store, cloakroomHTTP, core.Config{})
+	for _, st := range []string{valkeyS, cached, mongoS} {
+		add(libraryName, onGin, st, cloakroomGin, core.Config{})
+		add(libraryName, onEcho5, st, cloakroomEcho5, core.Config{})
+		add(libraryName, onHTTP, st, cloakroomHTTP, core.Config{})
 	}
 	add(lazyName, onGin, valkeyS, cloakroomGin, core.Config{Lazy: true})
 	return all
 }
 
-func openCloakroom(ctx context.Context, s *servers, store string, mount func(*core.Manager) http.Handler, cfg core.Config) (*app, error) {
+func openCloakroom(ctx context.Context, s *servers, st string, mount func(*core.Manager) http.Handler, cfg core.Config) (*app, error) {
 	a := &app{close: nothing}
-	manager := func(store core.Store) (*core.Manager, error) {
+	manager := func(st store.Store) (*core.Manager, error) {
 		cfg := cfg
-		cfg.Store = store
+		cfg.Store = st
 		cfg.Secrets = []string{secret}
 		cfg.Logger = slog.New(slog.DiscardHandler)
 		return core.New(cfg)
 	}
-	switch store {
+	switch st {
 	case memory:
-		memories := memorystore.New()
+		memories := memorystore.New(memorystore.Options{})
 		a.close = func() { _ = memories.Close() }
 		m, err := manager(memories)
 		if err != nil {
@@ -87,7 +88,7 @@ func openCloakroom(ctx context.Context, s *servers, store string, mount func(*co
 		if a.handler, err = open(valkeystore.Options{}); err != nil {
 			return nil, err
 		}
-		if store == cached {
+		if st == cached {
 			a.makes = a.handler
 			if a.handler, err = open(valkeystore.Options{CacheTTL: time.Minute}); err != nil {
 				return nil, err

@@ -16,7 +16,7 @@ import (
 	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/gofiber/fiber/v3/middleware/session"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
@@ -39,10 +39,9 @@ var keepers = []keeperChoice{
 	{plainMap, false, func(time.Duration) (keeper, error) { return mapKeeper{}, nil }},
 	{limitedMap, false, func(time.Duration) (keeper, error) { return newLimitedKeeper(), nil }},
 	{libraryName, true, func(sweep time.Duration) (keeper, error) {
-		store, err := memorystore.NewWith(memorystore.Options{
-			MaxBytes: 1 << 40, AtLimit: memorystore.EvictLeastRecentlyUsed, SweepInterval: sweep,
-		})
-		return cloakroomKeeper{store}, err
+		return cloakroomKeeper{memorystore.New(memorystore.Options{
+			MaxBytes: 1 << 40, AtLimit: memorystore.DropLeastRecentlyUsed, SweepInterval: sweep,
+		})}, nil
 	}},
 	{scsName, true, func(sweep time.Duration) (keeper, error) {
 		return scsKeeper{memstore.NewWithCleanupInterval(sweep)}, nil
@@ -114,7 +113,7 @@ func (l *limitedKeeper) get(id string) bool {
 type cloakroomKeeper struct{ store *memorystore.Store }
 
 func (c cloakroomKeeper) put(id string, record []byte, life time.Duration) {
-	if err := c.store.Create(context.Background(), core.Record{ID: id, Data: record, TTL: life}); err != nil {
+	if err := c.store.Create(context.Background(), store.Record{ID: id, Data: record, TTL: life}); err != nil {
 		panic(err) // there is room
 	}
 }
@@ -306,29 +305,29 @@ func measureStore(name string, n int) (k kept, err error) {
 		return k, err
 	}
 	var (
-		store  keeper
+		st     keeper
 		end    time.Time
 		before int64
 	)
 	for ; ; sweep *= 2 { // a busy machine takes its time
 		before = heapInUse()
 		from := time.Now()
-		if store, err = choice.open(sweep); err != nil {
+		if st, err = choice.open(sweep); err != nil {
 			return k, err
 		}
 		end = from.Add(sweep - margin)
 		for _, id := range ids[:readers] {
-			store.put(id, record, time.Hour)
+			st.put(id, record, time.Hour)
 		}
 		making := time.Now()
 		for _, id := range ids[readers:] {
-			store.put(id, record, time.Until(end))
+			st.put(id, record, time.Until(end))
 		}
 		k.Making = time.Since(making) / time.Duration(n)
 		k.Bytes = float64(heapInUse()-before) / float64(len(ids))
 		if !choice.sweeps {
 			k.Collection = collections()
-			runtime.KeepAlive(store)
+			runtime.KeepAlive(st)
 			return k, nil
 		}
 		if time.Until(end) > time.Second {
@@ -338,11 +337,11 @@ func measureStore(name string, n int) (k kept, err error) {
 			return k, fmt.Errorf("%w: %d sessions were to be made within %v", errBusy, n, sweep)
 		}
 	}
-	k.Before = []waits{read(store, ids[:readers], min(time.Until(end), 3*time.Second))}
+	k.Before = []waits{read(st, ids[:readers], min(time.Until(end), 3*time.Second))}
 	time.Sleep(time.Until(end))
-	k.During = []waits{read(store, ids[:readers], 4*time.Second)}
+	k.During = []waits{read(st, ids[:readers], 4*time.Second)}
 	k.Collection = collections()
-	if store.get(ids[readers]) {
+	if st.get(ids[readers]) {
 		return k, errors.New("a session that has expired is still served")
 	}
 	// That they are gone shows in the heap, though maps keep what they had.
@@ -374,14 +373,14 @@ func (c keeperChoice) plan(ids []string, record []byte) (sweep, margin time.Dura
 
 // read reads 20,000 times a second, whether or not the answers are late: who
 // waits keeps those behind him waiting, too.
-func read(store keeper, ids []string, length time.Duration) waits {
+func read(st keeper, ids []string, length time.Duration) waits {
 	const every = 50 * time.Microsecond
 	waited := make([]time.Duration, 0, length/every+1)
 	start := time.Now()
 	for due := time.Duration(0); due < length; due += every {
 		for time.Since(start) < due { // a sleep is not as exact
 		}
-		if !store.get(ids[int(due/every)%len(ids)]) {
+		if !st.get(ids[int(due/every)%len(ids)]) {
 			panic("a live session is gone")
 		}
 		waited = append(waited, time.Since(start)-due)

@@ -394,7 +394,7 @@ func (s subject) where() string {
 	return s.name() + ", " + s.store
 }
 
-// ours tells whether a subject is Cloakroom.
+// ours reports whether a subject is Cloakroom.
 func (s subject) ours() bool { return strings.HasPrefix(s.library, libraryName) }
 
 // floorStore is where the floor keeps what others keep there.

@@ -63,7 +63,7 @@ func (s *servers) valkeyClient() (valkey.Client, error) {
 	return valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.valkey}, AlwaysPipelining: s.pipelines})
 }
 
-// has tells whether a subject's server is there.
+// has reports whether a subject's server is there.
 func (s *servers) has(store string) bool {
 	switch store {
 	case valkeyS, cached:

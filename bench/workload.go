@@ -60,7 +60,7 @@ var workloads = []workload{
 	{name: "W6", what: "login: new id, old session ended, user set", path: pathLogin},
 }
 
-// suits tells whether a subject can be asked for that at all.
+// suits reports whether a subject can be asked for that at all.
 func (w workload) suits(s subject) bool {
 	switch {
 	case s.store == noStore:

@@ -1,901 +1,400 @@
 package core
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"time"
+	"net/http"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+	"github.com/cloakroom-go/cloakroom/core/internal/vault"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// What a request did to its session reaches the store here. All functions of
-// Session in this file are called with the session locked, and with a context
-// that limits the commit as a whole.
+// What a request did to its session reaches the store here. Package state decides
+// what is done next; this file gathers what it decides by, and does it, until there
+// is nothing left to do. docs/design.md has the table.
 
-const (
-	retiredLife = time.Minute // how long a given-up id is known as one
-	maxCreates  = 3           // how many ids are tried for a new session
+// errRestanding says that the session turned out to have another standing than the
+// step was made for, which is noted: the next step is another one.
+var errRestanding = errors.New("the standing of the session changed")
 
-	firstRetry = 5 * time.Millisecond // after an unknown outcome, then doubled
-	lastRetry  = 200 * time.Millisecond
-)
+// errNeedsID says that the step needs an id, which Config.GenerateID makes while no
+// lock is held.
+var errNeedsID = errors.New("an id is needed")
 
-// modified tells whether there is something to store.
-func (s *Session) modified() bool {
-	return s.renewal != keepID ||
-		s.changes.firstError() != nil ||
-		s.changes.ageSet && s.base != nil && s.changes.age != s.base.age ||
-		s.changes.modify(s.base)
-}
-
-// idle tells that store has nothing to do but what modified tells.
-func (s *Session) idle() bool {
-	return s.touching == nil && s.listing == nil && !s.forced && !s.unfinished && !s.reentered.Load() &&
-		!s.x.m.cfg.Resave && !s.x.m.cfg.SaveUninitialized
-}
-
-// store brings the store up to date. modified is what the method of that name
-// tells. explicit is for Save: it stores also what did not change.
-func (s *Session) store(ctx context.Context, modified, explicit bool) (err error) {
-	x := s.x
-	ctx, end := x.m.begin(ctx, OpCommit)
-	defer func() { end(err) }()
-	defer func() {
-		if errors.Is(err, ErrUnknownOutcome) {
-			s.unknown = err // what may have been stored must not be done again
-		}
-	}()
-	defer s.awaitListing(ctx)
-	switch {
-	case s.reentered.Load():
-		return ErrReentered
-	case s.unknown != nil:
-		return s.unknown
-	case s.unfinished:
-		if err := s.destroy(ctx); err != nil || !explicit {
-			return err
-		}
-		return ErrSessionGone
-	case s.destroyed && explicit:
-		return ErrSessionGone
-	case s.destroyed:
-		return nil
-	}
-	wanted := explicit || modified
-	switch {
-	case s.degraded && wanted:
-		return ErrDegraded
-	case (s.retired || s.gone) && wanted:
-		return ErrSessionGone
-	case s.degraded, s.retired, s.gone:
-		return nil
-	}
-	if err := s.changes.firstError(); err != nil {
-		return err
-	}
-	if wanted && s.renewal == keepID && !s.changes.ageSet {
-		// What is written gets the same life, and tells whether the session is gone.
-		defer func() { _ = s.awaitTouch(ctx) }()
-	} else if err := s.awaitTouch(ctx); errors.Is(err, ErrNotFound) {
-		return s.lost(wanted)
-	} else if err != nil && s.saved && !wanted {
-		return nil // nothing is lost: what was written has its whole life
-	} else if err != nil && !wanted && x.m.cfg.OnStoreError != nil && x.m.cfg.OnStoreError(x.r, err) == Anonymous {
-		return nil // nothing is lost but some of the session's life
-	} else if err != nil {
-		return err
-	}
-	switch {
-	case s.base == nil:
-		if !wanted && (s.discarded || !x.m.cfg.SaveUninitialized || x.needsHTTPS()) {
-			return nil
-		}
-		return s.create(ctx)
-	case s.renewal != keepID:
-		return s.replace(ctx)
-	case wanted || x.m.cfg.Resave && !s.saved && !s.discarded:
-		return s.write(ctx, modified, explicit)
-	case s.forced:
-		s.forced = false
-		return s.extend(ctx)
-	}
-	return nil
-}
-
-// extend gives the session its whole life from now on.
-func (s *Session) extend(ctx context.Context) error {
-	err := s.x.touch(ctx, s.key, s.lifespan(s.base), lifespan{}, s.x.m.cfg.Now())
-	if errors.Is(err, ErrNotFound) {
-		return s.lost(false)
+// respond commits because these headers are about to be sent. Where last is set,
+// nobody can change them any more. Where it fails, the headers are as they were
+// before the handler ran, and the response must be the error page.
+func (x *Exchange) respond(h http.Header, last bool) error {
+	err := x.commit(x.ctx, h, last)
+	if err != nil {
+		x.resetHeaders(h)
 	}
 	return err
 }
 
-// lost notes that the session ended under the request. It is an error where
-// there was something to store.
-func (s *Session) lost(wanted bool) error {
-	s.gone = true
-	s.x.m.notify(s.x.ctx, Event{Kind: EventGone})
-	if wanted {
-		return ErrSessionGone
-	}
-	return nil
+// firstByte commits because the response begins.
+func (x *Exchange) firstByte(h http.Header) error {
+	err := x.respond(h, true)
+	x.answerOf(h).out.Store(true) // also where the handler has the lock, see resetHeaders
+	return err
 }
 
-// adopt notes that the store has what s holds, as d.
-func (s *Session) adopt(d *document, kind EventKind) {
-	s.base, s.key = d, d.record.ID
-	signedIn := s.login != nil
-	s.discard()
-	s.saved = true
-	s.x.m.touched.put(s.key, s.x.m.cfg.Now(), s.lifespan(d))
-	s.notify(kind)
-	if signedIn {
-		s.notify(EventSignedIn)
-	}
-}
-
-// rebase puts the changes of this request on top of a newer record.
-func (s *Session) rebase(newer *document) {
-	s.base = newer
-	s.changes.rebase(newer, s.callFunc)
-}
-
-// canIssue tells why no cookie for id can be set or, where that counts, will
-// arrive, so that no record is stored that nobody could use.
-func (x *Exchange) canIssue(id string, arrival bool) error {
-	switch {
-	case x.headersOut():
-		return ErrCommitted
-	case x.needsHTTPS():
-		return ErrInsecure
-	case len(x.m.cfg.Name)+3*(len(id)+sigLength+len(signedPrefix)+1) > maxCookie && // with all of it escaped
-		len(x.m.cfg.Name)+len(x.m.signer.Load().sign(id)) > maxCookie:
-		return ErrCookieTooLarge
-	case arrival && x.r != nil && errors.Is(x.r.Context().Err(), context.DeadlineExceeded):
-		// A timeout handler around us has answered already; it throws the
-		// cookie away.
-		return fmt.Errorf("cloakroom: session not stored, its cookie would be lost: %w", x.r.Context().Err())
-	}
-	return nil
-}
-
-// create stores a new session.
-func (s *Session) create(ctx context.Context) error {
-	x := s.x
-	if s.login != nil && x.m.lists != nil {
-		return s.enter(ctx)
-	}
-	if s.renewal != keepID { // there is nothing to renew
-		s.id, s.nextID, s.renewal = s.nextID, "", keepID
-	}
-	wait := firstRetry
-	for creates := 0; creates < maxCreates; {
-		if s.id == "" {
-			id, err := x.m.generateID(x.r)
-			if err != nil {
-				return err
-			}
-			s.id = id
-		}
-		if err := x.canIssue(s.id, true); err != nil {
-			return err
-		}
-		next, err := s.encode(nil, x.m.storeKey(s.id))
-		if err != nil {
-			return err
-		}
-		err = x.m.create(ctx, next, s.shown)
-		switch {
-		case errors.Is(err, ErrExists):
-			s.id = ""
-			creates++
-			continue
-		case errors.Is(err, errLate) && pause(ctx, &wait):
-			s.id = ""
-			continue
-		case err != nil:
-			return err
-		}
-		s.created = true
-		x.m.issued(next)
-		s.adopt(next, EventCreated)
+// commit stores the changes made so far and sets the headers that follow from
+// them: Set-Cookie, Vary and Cache-Control. Once it failed it keeps failing with
+// the same error. Where last is set, these are the headers that the client gets:
+// before anybody else gets at the session, it is too late for a cookie. After a
+// panic it is not.
+func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err error) {
+	if x.Skipped() {
 		return nil
 	}
-	return ErrInvalidID
-}
-
-// issued notes that a record was stored under an id that was free: should it be
-// one that this process ended before, by a generator that repeats itself, it
-// lives again.
-func (m *Manager) issued(next *document) {
-	if key := next.record.ID; !m.retired.last(key).at.IsZero() {
-		m.retired.put(key, time.Time{}, lifespan{})
+	loaded := x.isLoaded()
+	s, ok := x.lock()
+	if !ok {
+		return ErrReentered
 	}
-}
-
-// pause waits for longer each time, and tells whether there is time left.
-func pause(ctx context.Context, wait *time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(*wait):
-	}
-	*wait = min(2**wait, lastRetry)
-	return true
-}
-
-// write stores the changes, on top of whatever other requests stored by now.
-func (s *Session) write(ctx context.Context, modified, explicit bool) error {
-	wanted, loaded := explicit || modified, s.base
-	turn, err := s.takeTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.x.m.turns.leave(s.key, turn)
-	if s.base != loaded {
-		modified = s.modified()
-	}
-	if err := s.keepListed(ctx); err != nil {
-		return err
-	}
-	for {
-		if err := s.changes.firstError(); err != nil {
-			return err
-		}
-		next, err := s.encode(s.base, s.key)
-		if err != nil {
-			if errors.Is(err, ErrSessionGone) {
-				return s.lost(wanted)
-			}
-			return err
-		}
-		var before recentSlot
-		if s.changes.ageSet {
-			before = s.x.m.touched.last(s.key)
-		}
-		newer, err := s.x.m.update(ctx, s.base, next, s.x.cookie.MaxAge)
-		switch {
-		case err == nil:
-			turn.latest = next
-			// An extension that was under way may have given it its former life.
-			stretched := s.changes.ageSet && s.x.m.touched.last(s.key) != before
-			s.changed = s.changed || modified
-			s.adopt(next, EventSaved)
-			if stretched {
-				return s.extend(ctx)
-			}
-			return nil
-		case errors.Is(err, ErrConflict):
-			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
-				return s.lost(wanted)
-			} else if err != nil {
-				return err
-			}
-			if modified = s.modified(); !explicit && !modified { // another request did the same
-				s.discard()
-				return nil
-			}
-		case errors.Is(err, ErrNotFound):
-			return s.lost(wanted)
-		default:
-			return err
-		}
-	}
-}
-
-// replace gives the session its next id: the new record is stored first, then
-// the old one is turned into a retired one, which fails when another request
-// changed it meanwhile. So no change is lost, and no client is ever given an id
-// while the old one still works.
-func (s *Session) replace(ctx context.Context) error {
-	x, oldKey := s.x, s.key
-	if x.m.lists != nil && s.user() != "" {
-		return s.enter(ctx)
-	}
-	turn, err := s.takeTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer x.m.turns.leave(oldKey, turn)
-	wait := firstRetry
-	for creates := 0; creates < maxCreates; {
-		if err := s.changes.firstError(); err != nil {
-			return err
-		}
-		if s.nextID == "" {
-			if s.nextID, err = x.m.generateID(x.r); err != nil {
-				return err
-			}
-		}
-		// Regenerate may be a logout, which has to be done all the same.
-		if err := x.canIssue(s.nextID, s.renewal != regenerateID); err != nil {
-			return err
-		}
-		base := s.base
-		if s.renewal == regenerateID {
-			base = nil
-		}
-		next, err := s.encode(base, x.m.storeKey(s.nextID))
-		if errors.Is(err, ErrSessionGone) {
-			return s.lost(true)
-		} else if err != nil {
-			return err
-		}
-		newer, err := x.m.replace(ctx, s.base, s.retire(), next, s.shown, x.cookie.MaxAge)
-		switch {
-		case err == nil:
-			x.m.retired.put(oldKey, x.m.cfg.Now(), lifespan{})
-			s.id, s.created = s.nextID, true
-			x.m.issued(next)
-			s.adopt(next, EventRenewed)
-			return nil
-		case errors.Is(err, ErrExists):
-			s.nextID = ""
-			creates++
-		case errors.Is(err, errLate) && pause(ctx, &wait):
-			s.nextID = ""
-		case errors.Is(err, ErrConflict):
-			if err := s.replay(ctx, newer); errors.Is(err, ErrNotFound) {
-				return s.lost(true)
-			} else if err != nil {
-				return err
-			}
-		case errors.Is(err, ErrNotFound):
-			return s.lost(true)
-		default:
-			return err
-		}
-	}
-	return ErrInvalidID
-}
-
-// takeTurn waits until no other commit of this process is at the session, and
-// goes on from what the last one wrote.
-func (s *Session) takeTurn(ctx context.Context) (*turn, error) {
-	turn, err := s.x.m.turns.take(ctx, s.key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConflict, err)
-	}
-	if turn.latest == nil || turn.latest.meta.token == s.base.meta.token {
-		return turn, nil
-	}
-	newer, err := s.x.m.parser.parse(turn.latest.record, turn.latest.text, s.x.cookie.MaxAge)
-	if err != nil {
-		panic("cloakroom: a record that was just written cannot be read")
-	}
-	panicked := true
+	var op *operation
 	defer func() {
-		if panicked { // a function given to Update: the next in line must not wait for ever
-			s.x.m.turns.leave(s.key, turn)
+		if op != nil {
+			op.end(err)
 		}
 	}()
-	s.rebase(newer)
-	panicked = false
+	defer x.unlock()
+	if s != nil {
+		s.proven = false // what was found before may not be so any more
+	}
+	if loaded = loaded || x.load.isReady(); loaded && s != nil && x.err == nil && s.needsStore() {
+		op = s.operateLocked(ctx, OpCommit)
+	}
+	err = x.commitLocked(op, h, s, loaded)
+	if last {
+		x.answerOf(h).out.Store(true)
+	}
+	return err
+}
+
+// commitLocked is commit for a caller that holds the lock. op is nil where the store is not
+// needed.
+func (x *Exchange) commitLocked(op *operation, h http.Header, s *Session, loaded bool) error {
+	if x.err != nil {
+		return x.err
+	}
+	if !loaded || s == nil { // nobody asked for it, or whoever did was told
+		if x.accessed.Load() {
+			ticket.AddVary(h, new([1]string))
+		}
+		return nil
+	}
+	if op != nil {
+		if err := x.runCommit(op, s); err != nil {
+			return err
+		}
+	}
+	if s.standing == state.Fresh && s.modified() && x.mayBeWithheld() {
+		x.hint(&x.m.hints.withheld, "cloakroom: changes were not stored, because another site led the browser here without its cookie, and a new session "+
+			"would take the place of the one that it has; SignIn and Save store them all the same, and docs/recipes.md has what suits such pages")
+	}
+	s.setHeaders(h)
+	return nil
+}
+
+// runCommit does what the commit has to do with the store, and remembers what came
+// of it.
+func (x *Exchange) runCommit(op *operation, s *Session) error {
+	err := errPanicked // unless run returns
+	defer func() { x.err = err }()
+	if err = s.run(op, false); err != nil {
+		x.m.logFailure(op, slog.LevelError, "cloakroom: session could not be saved", err)
+	}
+	return err
+}
+
+// operate does something to the session with the store, as one operation. do is
+// called with the lock held.
+func (s *Session) operate(ctx context.Context, kind Operation, do func(*operation) error) (err error) {
+	op := s.x.operate(ctx, kind)
+	err = errPanicked // unless do returns
+	defer func() { op.end(err) }()
+	if !s.lock() {
+		err = ErrReentered
+		return err
+	}
+	defer s.x.unlock()
+	err = do(op)
+	return err
+}
+
+// operateLocked begins an operation for a caller that holds the lock. It is released while
+// the Tracer is told, if there is one.
+func (s *Session) operateLocked(ctx context.Context, kind Operation) (op *operation) {
+	if s.x.m.tracer == nil {
+		return s.x.operate(ctx, kind)
+	}
+	s.unlocked(func() { op = s.x.operate(ctx, kind) })
+	return op
+}
+
+// unlocked calls a function of the app while the lock is released. What the caller
+// knew of the session may not be so any more.
+func (s *Session) unlocked(call func()) {
+	s.x.unlock()
+	defer s.x.mu.Lock()
+	call()
+}
+
+// needsStore reports whether a commit has anything to do with the store.
+func (s *Session) needsStore() bool {
+	return s.listing != nil || state.Next(s.stepInputs(false)) != state.Nothing
+}
+
+// modified reports whether what would be stored differs from what is stored, or the
+// id is to be another.
+func (s *Session) modified() bool {
+	return s.renewal != state.KeepID ||
+		s.changes.FirstError() != nil ||
+		s.changes.AgeSet && s.base != nil && s.changes.Age != s.base.Age ||
+		s.changes.Modifies(s.base)
+}
+
+// stepInputs are what the next step depends on.
+func (s *Session) stepInputs(explicit bool) state.StepInputs {
+	x, cfg := s.x, &s.x.m.cfg
+	in := state.StepInputs{
+		Standing:  s.standing,
+		Deed:      s.deed,
+		Renewal:   s.renewal,
+		Failed:    s.failure != nil || s.reentered.Load(),
+		Explicit:  explicit,
+		Modified:  s.modified(),
+		SignIn:    s.login != nil,
+		NewLife:   s.changes.AgeSet,
+		Touched:   s.touched,
+		Discarded: s.discarded,
+		Extending: s.extending != nil,
+		Resave:    cfg.Resave,
+	}
+	switch s.standing {
+	case state.Live:
+		in.Due = s.isCookieDue()
+		in.Unproven = s.isUnproven()
+	default:
+		in.Withheld = s.standing == state.Fresh && x.mayBeWithheld()
+		in.SaveUninitialized = cfg.SaveUninitialized && !x.needsHTTPS()
+	}
+	state.Assert(in, "inputs of a step")
+	return in
+}
+
+// isUnproven reports whether the cookie would be sent again although nothing shows
+// yet that the browser has no newer one.
+func (s *Session) isUnproven() bool {
+	if s.proven || !s.maySendAgain() || s.x.headersOut() {
+		return false
+	}
+	in := s.verdictInputs()
+	in.Proven = true
+	return in.Deed != state.Created && state.Verdict(in).Cookie.Sets()
+}
+
+// run does what there is to do, step by step. explicit is for Save: it stores also
+// what did not change. It is called with the lock held, and everything below it in
+// this file and in persist.go, enter.go and end.go too.
+func (s *Session) run(op *operation, explicit bool) (err error) {
+	defer func() {
+		if errors.Is(err, ErrUnknownOutcome) {
+			s.failure = err // what may have been stored must not be done again
+		}
+	}()
+	defer s.awaitListing(op)
+	for {
+		step := state.Next(s.stepInputs(explicit))
+		if step == state.Nothing {
+			return nil
+		}
+		switch err := s.do(op, step, explicit); {
+		case errors.Is(err, errRestanding):
+		case errors.Is(err, errNeedsID):
+			if err := s.generateID(); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		case step == state.Create, step == state.Replace, step == state.Write:
+			explicit = false
+		}
+	}
+}
+
+// do takes one step.
+func (s *Session) do(op *operation, step state.Step, explicit bool) error {
+	switch step {
+	case state.AwaitExtension:
+		return s.awaitExtension(op, explicit)
+	case state.Create:
+		return s.create(op)
+	case state.Replace:
+		return s.replace(op)
+	case state.Write:
+		return s.write(op, explicit)
+	case state.Extend:
+		return s.extendNow(op)
+	case state.Verify:
+		return s.verify(op)
+	case state.End:
+		return s.end(op)
+	case state.FailGone:
+		return ErrSessionGone
+	case state.FailUnavailable:
+		return ErrDegraded
+	case state.FailAgain:
+		if s.reentered.Load() {
+			return ErrReentered
+		}
+		return s.failure
+	}
+	return nil
+}
+
+// become notes what the session has turned out to be.
+func (s *Session) become(next state.Standing) {
+	state.Assert(state.Transition{From: s.standing, To: next}, "standing")
+	if s.standing = next; next != state.Live {
+		s.extending, s.proven = nil, false
+	}
+}
+
+// lost notes that the session has ended, or moved on, under the request.
+func (s *Session) lost(ctx context.Context, next state.Standing) error {
+	if s.standing != next {
+		s.become(next)
+		s.x.m.notify(ctx, Event{Kind: EventGone})
+	}
+	return errRestanding
+}
+
+// awaitExtension waits for the extension that runs beside the handler.
+func (s *Session) awaitExtension(op *operation, explicit bool) error {
+	x := s.x
+	_, err := s.extending.Await(op)
+	if err != nil && op.Err() != nil {
+		err = x.m.sessions.Check(op, "touch", err)
+	}
+	s.extending = nil
+	wanted := explicit || s.modified()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNotFound):
+		return s.lost(op, state.Gone)
+	case wanted:
+		return err
+	case s.deed != state.NotWritten:
+		return nil // nothing is lost: what was written has its whole life
+	case x.m.cfg.ServeAnonymously != nil:
+		serve := false
+		s.unlocked(func() { serve = x.m.cfg.ServeAnonymously(x.r, err) })
+		if serve {
+			return nil // nothing is lost but some of the session's life
+		}
+	}
+	return err
+}
+
+// extendNow gives the session its whole life from now on.
+func (s *Session) extendNow(op *operation) error {
+	m := s.x.m
+	s.touched = false
+	err := m.extend(op, s.key, m.lifespan(s.base), record.Lifespan{}, m.cfg.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		return s.lost(op, state.Gone)
+	}
+	return err
+}
+
+// verify looks whether the session still has its id, because its cookie is to be
+// sent again and the browser may have a newer one by now.
+func (s *Session) verify(op *operation) error {
+	doc, err := s.x.m.sessions.Load(store.BypassCache(op), s.key, s.x.cookie.MaxAge)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUndecodable):
+		return s.lost(op, state.Gone)
+	case err != nil:
+		return err
+	case doc.Meta.IsRetired():
+		return s.lost(op, retiredStanding(doc))
+	}
+	s.proven = true
+	return nil
+}
+
+// generateID makes the id that the next step needs. The lock is released while
+// Config.GenerateID is called.
+func (s *Session) generateID() error {
+	var (
+		id  string
+		err error
+	)
+	s.unlocked(func() { id, err = s.x.m.generateID(s.x.r) })
+	if err == nil {
+		s.spareID = id
+	}
+	return err
+}
+
+// newID returns an id for a session: at once where it is a random one, and else one
+// that generateID has made, or errNeedsID.
+func (s *Session) newID() (string, error) {
+	if s.x.m.cfg.GenerateID == nil {
+		return ticket.NewID(), nil
+	}
+	if s.spareID == "" {
+		return "", errNeedsID
+	}
+	id := s.spareID
+	s.spareID = ""
+	return id, nil
+}
+
+// takeTurn waits until no other commit of this process is at the session, and goes
+// on from what the last one wrote. The caller leaves the turn.
+func (s *Session) takeTurn(op *operation) (*vault.Turn, error) {
+	v := s.x.m.sessions
+	turn, err := v.Take(op, s.key)
+	if err != nil {
+		return nil, conflict(err)
+	}
+	if latest := turn.Latest(); latest != nil && latest.Meta.Token != s.base.Meta.Token {
+		panicked := true
+		defer func() {
+			if panicked { // a function given to Update: the next in line must not wait for ever
+				v.Leave(s.key, turn)
+			}
+		}()
+		s.rebase(v.Reread(latest, s.x.cookie.MaxAge))
+		panicked = false
+	}
 	return turn, nil
 }
 
-// replay puts the changes on top of the record that won, which is newer, or
-// looked up if that is nil. It returns ErrNotFound when the session is gone.
-func (s *Session) replay(ctx context.Context, newer *document) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrConflict, err)
-	}
-	if newer == nil {
-		var err error
-		if newer, err = s.x.m.load(ctx, s.key, s.x.cookie.MaxAge); errors.Is(err, ErrUndecodable) {
-			return ErrNotFound
-		} else if err != nil {
-			return err
-		}
-	}
-	if newer.meta.isRetired() {
-		return ErrNotFound
-	}
-	s.rebase(newer)
-	s.x.m.notify(s.x.ctx, Event{Kind: EventReplayed})
-	return nil
-}
-
-// destroy deletes the session.
-func (s *Session) destroy(ctx context.Context) error {
-	m := s.x.m
-	if s.destroyed {
-		return nil
-	}
-	switch {
-	case s.base == nil:
-	case m.retired.within(s.key, m.cfg.Now(), m.cfg.IdleTimeout):
-		// It has ended. The browser may have a newer cookie, which we must not
-		// delete, and a retired record has to stay one.
-		s.gone = true
-	default:
-		if err := m.storeFailed(ctx, "delete", m.cfg.Store.Delete(ctx, s.key)); err != nil {
-			s.unfinished = true
-			return err
-		}
-		m.retired.put(s.key, m.cfg.Now(), lifespan{})
-	}
-	event := s.event(EventDestroyed)
-	s.unfinished, s.destroyed = false, true
-	s.discard()
-	m.notify(s.x.ctx, event)
-	return nil
-}
-
-// reload forgets the changes and reads the record again.
-func (s *Session) reload(ctx context.Context) error {
-	if s.base == nil || s.destroyed || s.gone {
-		return ErrSessionGone
-	}
-	doc, err := s.x.m.loadLive(ctx, s.key, s.x.cookie.MaxAge)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUndecodable) {
-		return ErrSessionGone
-	}
-	if err != nil {
-		return err
-	}
-	how, nextID, login := s.renewal, s.nextID, s.login
-	s.discard()
-	s.base, s.renewal, s.nextID, s.login = doc, how, nextID, login
-	s.changes.cleared = how == regenerateID
-	s.nameUser()
-	return nil
-}
-
-// take removes a key in the store and returns the value that it had, or nil.
-func (s *Session) take(ctx context.Context, key string) (value []byte, err error) {
-	if !s.lock() {
-		return nil, ErrReentered
-	}
-	defer s.x.mu.Unlock()
-	switch {
-	case s.degraded:
-		return nil, ErrDegraded
-	case s.destroyed, s.unfinished, s.gone, s.retired:
-		return nil, ErrSessionGone
-	case s.unknown != nil:
-		return nil, s.unknown
-	}
-	limit := s.x.m.detach(ctx)
-	defer limit.stop()
-	traced, end := s.x.m.begin(limit, OpTake)
-	defer func() { end(err) }()
-	mine := s.changes.get(key)
-	if s.base == nil || s.changes.cleared || mine != nil && mine.absolute { // made by this request: nobody else has it
-		value := s.changes.value(s.base, key)
-		s.changes.set(key, nil)
-		return value, nil
-	}
-	seen := s.base
-	turn, err := s.takeTurn(traced)
-	if err != nil {
-		return nil, err
-	}
-	defer s.x.m.turns.leave(s.key, turn)
-	defer func() {
-		if errors.Is(err, ErrUnknownOutcome) {
-			s.unknown = err
-		}
-	}()
-	if s.base != seen && s.base.get(key) == nil && seen.get(key) != nil {
-		// Somebody has taken it, or what this process wrote last is older than
-		// what another one put there.
-		if err := s.replay(traced, nil); errors.Is(err, ErrNotFound) {
-			return nil, s.lost(true)
-		} else if err != nil {
-			return nil, err
-		}
-	}
-	for {
-		value := s.changes.value(s.base, key)
-		if s.base.get(key) == nil { // nobody else can have it
-			s.changes.set(key, nil)
-			return value, nil
-		}
-		if err := s.keepListed(traced); err != nil {
-			return nil, err // what is written says for how long the list has it
-		}
-		others := s.changes
-		s.changes = changes{}
-		s.changes.set(key, nil)
-		next, err := s.encode(s.base, s.key)
-		s.changes = others
-		if errors.Is(err, ErrSessionGone) {
-			return nil, s.lost(true)
-		} else if err != nil {
-			return nil, err
-		}
-		newer, err := s.x.m.update(traced, s.base, next, s.x.cookie.MaxAge)
-		switch {
-		case err == nil:
-			turn.latest = next
-			s.changes.set(key, nil)
-			s.rebase(next)
-			s.saved, s.changed = true, true
-			s.x.m.touched.put(s.key, s.x.m.cfg.Now(), s.lifespan(next))
-			return value, nil
-		case errors.Is(err, ErrConflict):
-			if err := s.replay(traced, newer); errors.Is(err, ErrNotFound) {
-				return nil, s.lost(true)
-			} else if err != nil {
-				return nil, err
-			}
-		case errors.Is(err, ErrNotFound):
-			return nil, s.lost(true)
-		default:
-			return nil, err
-		}
-	}
-}
-
-// awaitTouch waits for the extension that runs beside the handler.
-func (s *Session) awaitTouch(ctx context.Context) error {
-	if s.touching == nil {
-		return nil
-	}
-	select {
-	case result := <-s.touching:
-		s.touching = nil
-		if result.panicked {
-			panic(result.value)
-		}
-		return result.err
-	case <-ctx.Done():
-		return s.x.m.storeFailed(ctx, "touch", ctx.Err())
-	}
-}
-
-// currentAge returns the max age of the session with the changes on top.
-func (s *Session) currentAge() age {
-	switch {
-	case s.changes.ageSet:
-		return s.changes.age
-	case s.base != nil && s.renewal != regenerateID:
-		return s.base.age
-	}
-	return age{max: s.x.cookie.MaxAge}
-}
-
-// A lifespan is how long a session lives without activity, and when it ends all
-// the same.
-type lifespan struct {
-	idle     time.Duration
-	deadline time.Time // zero for none
-}
-
-// from returns how long that is, counted from now. It is not positive when the
-// deadline has passed.
-func (l lifespan) from(now time.Time) time.Duration {
-	if l.deadline.IsZero() {
-		return l.idle
-	}
-	return min(l.idle, l.deadline.Sub(now))
-}
-
-// lifespan returns that of a session with that record: its own max age where it
-// has one, else the idle timeout.
-func (s *Session) lifespan(d *document) lifespan { return s.x.m.lifespan(d) }
-
-func (m *Manager) lifespan(d *document) lifespan {
-	l := lifespan{m.cfg.IdleTimeout, m.deadline(d.meta.created)}
-	if d.age.own && d.age.max > 0 {
-		l.idle = d.age.max
-		if limit := m.cfg.level().idle; limit > 0 {
-			l.idle = min(l.idle, limit)
-		}
-	}
-	return l
-}
-
-// deadline returns when the absolute timeout of a session ends, zero for never.
-func (m *Manager) deadline(created unixMilli) time.Time {
-	if m.cfg.AbsoluteTimeout == 0 || created == 0 {
-		return time.Time{}
-	}
-	return created.time().Add(m.cfg.AbsoluteTimeout)
-}
-
-// isExpired tells whether the absolute timeout of a session has passed. Its
-// store would have removed it, but for an Express peer or a clock that was set.
-func (m *Manager) isExpired(d *document) bool {
-	end := m.deadline(d.meta.created)
-	return !end.IsZero() && !m.cfg.Now().Before(end)
-}
-
-func (m *Manager) isLive(d *document) bool { return !d.meta.isRetired() && !m.isExpired(d) }
-
-// encode returns the record that results from the changes on top of base, to be
-// stored under key. ErrSessionGone says that its absolute timeout has passed.
-func (s *Session) encode(base *document, key string) (*document, error) {
-	x, now := s.x, s.x.m.cfg.Now()
-	next := &document{meta: meta{present: true, created: toMillis(now), token: newToken()}}
-	cookie := cookieWriter{attributes: x.attributes(), age: s.currentAge(), set: s.changes.ageSet, now: now}
-	next.age = cookie.age
-	next.meta.age = cookie.age
-	if base != nil {
-		next.meta.rest = base.meta.rest
-		if base.meta.created != 0 {
-			next.meta.created = base.meta.created
-		}
-		if s.login != nil && key != s.key {
-			next.meta.created = toMillis(now)
-		}
-		if !cookie.set && base.bare {
-			next.meta.age.max = 0 // it stays as it was found
-		} else if found := findMember(base.text, base.index(), cookieMember); !cookie.set && isObject(found) {
-			next.meta.age.max = cookieMaxAge(found)
-		}
-	}
-	life := s.lifespan(next).from(now)
-	if life <= 0 {
-		return nil, ErrSessionGone
-	}
-	if err := s.checkUserKey(base, key); err != nil {
-		return nil, err
-	}
-	next.meta.user = s.userMember(base, next, key)
-	text, keys := encode(base, &s.changes, next.meta, cookie)
-	switch {
-	case len(text) > x.m.cfg.MaxBytes:
-		return nil, fmt.Errorf("%w (%d bytes, at most %d)", ErrTooLarge, len(text), x.m.cfg.MaxBytes)
-	case keys > x.m.cfg.MaxKeys:
-		return nil, fmt.Errorf("%w (%d keys, at most %d)", ErrTooManyKeys, keys, x.m.cfg.MaxKeys)
-	}
-	next.text = text
-	next.record = Record{ID: key, Data: x.m.seal(key, text), TTL: life}
-	return next, nil
-}
-
-// retire returns what takes the place of the present record when the session
-// moves on to another id.
-func (s *Session) retire() *document {
-	cookie := cookieWriter{attributes: s.x.attributes(), now: s.x.m.cfg.Now()}
-	d := &document{meta: meta{present: true, created: s.base.meta.created, token: newToken(), retired: toMillis(cookie.now)}}
-	d.text = retiredText(d.meta, cookie)
-	d.record = Record{ID: s.key, Data: s.x.m.seal(s.key, d.text), TTL: retiredLife}
-	return d
-}
-
-func (m *Manager) seal(key string, text []byte) []byte {
-	if len(m.sealKeys) == 0 {
-		return text
-	}
-	return m.sealKeys[0].seal(key, text)
-}
-
-// read makes a document of a record that the store returned.
-func (m *Manager) read(rec Record, configured time.Duration) (*document, error) {
-	text := rec.Data
-	if _, sealed := sealedBody(text); sealed || len(m.sealKeys) > 0 {
-		var err error
-		if text, err = open(m.sealKeys, rec.ID, rec.Data); err != nil {
-			return nil, err
-		}
-	}
-	return m.parser.parse(rec, text, configured)
-}
-
-// load returns what the store has under key. A record that cannot be read is
-// reported once and left where it is.
-func (m *Manager) load(ctx context.Context, key string, configured time.Duration) (*document, error) {
-	rec, err := m.cfg.Store.Load(ctx, key)
-	if err != nil {
-		return nil, m.storeFailed(ctx, "load", err)
-	}
-	rec.ID = key
-	doc, err := m.read(rec, configured)
-	if errors.Is(err, ErrUndecodable) {
-		now := m.cfg.Now()
-		if !m.reported.within(key, now, m.cfg.IdleTimeout) {
-			m.reported.put(key, now, lifespan{})
-			m.cfg.Logger.WarnContext(ctx, "cloakroom: a stored session cannot be decoded; it counts as gone and was left in the store")
-			m.notify(ctx, Event{Kind: EventUndecodable})
-		}
-	}
-	return doc, err
-}
-
-// loadLive is load for who has no use for a session that has ended.
-func (m *Manager) loadLive(ctx context.Context, key string, configured time.Duration) (*document, error) {
-	doc, err := m.load(ctx, key, configured)
-	if err == nil && !m.isLive(doc) {
-		return nil, ErrNotFound
-	}
-	return doc, err
-}
-
-// storeFailed passes on what a store answered, and makes a StoreError of any
-// other error.
-func (m *Manager) storeFailed(ctx context.Context, verb string, err error) error {
-	switch {
-	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrExists), errors.Is(err, ErrConflict), errors.Is(err, errors.ErrUnsupported):
-		return err
-	}
-	var failure *StoreError
-	if !errors.As(err, &failure) {
-		failure = &StoreError{Store: "session", Verb: verb, Err: err}
-		if errors.Is(err, ErrStoreFull) {
-			failure.Outcome = NotApplied
-		}
-		err = failure
-	}
-	m.notify(ctx, Event{Kind: EventStoreError, Err: err})
-	return err
-}
-
-// create stores a new record. Where the store could not tell, and does not have
-// it, the record may be stored yet, at any time: after a logout it would be a
-// session that comes back. So it is given up, with errLate, and the next attempt
-// takes another id, unless somebody was shown this one.
-func (m *Manager) create(ctx context.Context, next *document, shown bool) error {
-	err := m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record))
-	if !isUnknown(err) {
-		return err
-	}
-	send := func() error { return m.storeFailed(ctx, "create", m.cfg.Store.Create(ctx, next.record)) }
-	return m.settle(ctx, err, send, func(stored *document) error {
-		switch {
-		case stored == nil && shown:
-			return errNotYet
-		case stored == nil:
-			return fmt.Errorf("%w: %w", errLate, err)
-		case stored.meta.token == next.meta.token:
-			return nil
-		}
-		return ErrUnknownOutcome
-	}, next)
-}
-
-// update replaces old by next. With ErrConflict it may return what is stored.
-func (m *Manager) update(ctx context.Context, old, next *document, configured time.Duration) (newer *document, err error) {
-	newer, err = m.sendUpdate(ctx, old, next, configured)
-	if isUnknown(err) {
-		newer, err = m.settleUpdate(ctx, err, old, next, configured)
-	}
-	if errors.Is(err, ErrConflict) && newer != nil && newer.meta.token == next.meta.token {
-		return nil, nil // what is in the way is next: the driver sent it twice
-	}
-	return newer, err
-}
-
-func (m *Manager) sendUpdate(ctx context.Context, old, next *document, configured time.Duration) (newer *document, err error) {
-	if m.updateLoader == nil {
-		return nil, m.storeFailed(ctx, "update", m.cfg.Store.Update(ctx, old.record, next.record))
-	}
-	rec, err := m.updateLoader.UpdateOrLoad(ctx, old.record, next.record)
-	if errors.Is(err, ErrConflict) {
-		rec.ID = next.record.ID
-		newer, _ = m.read(rec, configured) // nil: it will be loaded, which tells why
-	}
-	return newer, m.storeFailed(ctx, "update", err)
-}
-
-func (m *Manager) settleUpdate(ctx context.Context, err error, old, next *document, configured time.Duration) (newer *document, _ error) {
-	send := func() (err error) {
-		newer, err = m.sendUpdate(ctx, old, next, configured)
-		return err
-	}
-	err = m.settle(ctx, err, send, func(stored *document) error {
-		switch {
-		case stored == nil:
-			return ErrNotFound
-		case stored.meta.token == next.meta.token:
-			return nil
-		case bytes.Equal(stored.text, old.text):
-			return errNotYet
-		}
-		return ErrUnknownOutcome
-	}, next)
-	return newer, err
-}
-
-// replace stores next and puts retired in the place of old. With ErrConflict it
-// may return what is stored.
-func (m *Manager) replace(ctx context.Context, old, retired, next *document, shown bool, configured time.Duration) (newer *document, err error) {
-	if m.replacer != nil {
-		send := func() error {
-			return m.storeFailed(ctx, "replace", m.replacer.Replace(ctx, old.record, retired.record, next.record))
-		}
-		err := send()
-		if isUnknown(err) {
-			err = m.settle(ctx, err, send, func(stored *document) error {
-				switch {
-				case stored == nil:
-					return errNotYet // sent again, it tells what became of old
-				case stored.meta.token == next.meta.token:
-					return nil
-				}
-				return ErrExists
-			}, next)
-		}
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return nil, err
-		}
-	}
-	if err := m.create(ctx, next, shown); err != nil {
-		return nil, err
-	}
-	newer, err = m.update(ctx, old, retired, configured)
-	if err != nil {
-		// Nobody was given the new id. Where this fails, its record ends by itself.
-		if err := m.storeFailed(ctx, "delete", m.cfg.Store.Delete(ctx, next.record.ID)); err != nil {
-			m.cfg.Logger.WarnContext(ctx, "cloakroom: the record of a renewal that failed was left in the store until it expires", slog.Any("error", err))
-		}
-	}
-	return newer, err
-}
-
-// errNotYet says that a write was not applied so far and is to be sent again.
-var errNotYet = errors.New("not applied")
-
-// errLate says that a record may be created yet whose id is not used any more.
-var errLate = fmt.Errorf("%w, and it may be saved later under an id that is not used", ErrUnknownOutcome)
-
-// isUnknown tells that a store did not say whether it did a write.
-func isUnknown(err error) bool {
-	if err == nil {
+// isCookieDue reports whether the browser has used up a tenth of the life that its
+// cookie was given. What is no activity does not count, and neither does what comes
+// when no cookie can be set any more, or when this request has begun it anew.
+func (s *Session) isCookieDue() bool {
+	x, maxAge := s.x, s.currentAge().Max
+	if maxAge <= 0 || x.passive || s.lifeGiven || x.headersOut() {
 		return false
 	}
-	var failure *StoreError
-	return errors.As(err, &failure) && failure.Outcome == Unknown
-}
-
-// settle finds out what became of a write to next.record.ID of which the store
-// could not tell, as err says: judge looks at what is stored (nil: nothing)
-// and decides. Sending the same bytes again is safe, because the store applies
-// them only to the state that they were made for. What it then answers may be
-// about the first copy, which came after all, so that is looked at too. Where the
-// second copy is refused, the first one may come yet.
-func (m *Manager) settle(ctx context.Context, err error, send func() error, judge func(stored *document) error, next *document) error {
-	resent, cause := false, err
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		var failure *StoreError
-		failed := errors.As(err, &failure)
-		unknown := failed && failure.Outcome == Unknown
-		if failed { // an answer would be taken for one about this write
-			cause = err
-		}
-		switch {
-		case err == nil, !unknown && !resent:
-			return err
-		case unknown:
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
-			case <-time.After(wait):
-			}
-		}
-		stored, loadErr := m.load(ctx, next.record.ID, 0)
-		switch {
-		case loadErr == nil:
-		case errors.Is(loadErr, ErrNotFound):
-			stored = nil
-		case errors.Is(loadErr, ErrUndecodable):
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
-		case !unknown:
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, loadErr)
-		default:
-			continue // the store is still not well; err stays what it was
-		}
-		switch verdict := judge(stored); {
-		case errors.Is(verdict, errNotYet) && unknown:
-			err, resent = send(), true
-		case errors.Is(verdict, errNotYet) && !failed:
-			return err
-		case errors.Is(verdict, errLate):
-			return verdict
-		case errors.Is(verdict, errNotYet), errors.Is(verdict, ErrUnknownOutcome):
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
-		default:
-			return verdict
-		}
+	expires, deadline, now := record.CookieExpires(s.base.Cookie()), x.m.deadline(s.base.Meta.Created), x.m.cfg.Now()
+	if !deadline.IsZero() && !expires.Before(deadline) {
+		return false // it cannot live longer
 	}
+	return expires.Sub(now) < maxAge-maxAge/reissueFraction
 }
 
-func isObject(raw []byte) bool {
-	var buf [12]member
-	_, ok := scanObject(raw, buf[:0])
-	return ok
-}
+// reissueFraction is the part of its life after which the cookie of an active
+// session is sent again.
+const reissueFraction = 10

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // These tests are about what concurrent requests and failing stores do to a
@@ -30,9 +31,9 @@ const (
 )
 
 // process returns a Manager on a store.
-func process(t testing.TB, store core.Store, change ...func(*core.Config)) *core.Manager {
+func process(t testing.TB, st store.Store, change ...func(*core.Config)) *core.Manager {
 	t.Helper()
-	cfg := core.Config{Store: store, Secrets: []string{testSecret}}
+	cfg := core.Config{Store: st, Secrets: []string{testSecret}}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -92,14 +93,14 @@ func visitor(t testing.TB, m *core.Manager, fill func(*core.Session)) string {
 func TestConcurrentChangesOfDifferentKeysBothLand(t *testing.T) {
 	for _, stores := range []struct {
 		name string
-		wrap func(core.Store) core.Store
+		wrap func(store.Store) store.Store
 	}{
-		{"a store with the five verbs", func(s core.Store) core.Store { return s }},
-		{"a store that brings the newest record along", func(s core.Store) core.Store { return &updateLoader{Store: s} }},
+		{"a store with the five verbs", func(s store.Store) store.Store { return s }},
+		{"a store that brings the newest record along", func(s store.Store) store.Store { return &updateLoader{Store: s} }},
 	} {
 		t.Run(stores.name, func(t *testing.T) {
-			store := stores.wrap(new(mapstore.Store))
-			m1, m2 := process(t, store), process(t, store)
+			st := stores.wrap(new(mapstore.Store))
+			m1, m2 := process(t, st), process(t, st)
 			cookie := visitor(t, m1, func(s *core.Session) { counter.Set(s, 1) })
 
 			s1, s2 := load(t, m1, cookie), load(t, m2, cookie)
@@ -121,8 +122,8 @@ func TestConcurrentChangesOfDifferentKeysBothLand(t *testing.T) {
 }
 
 func TestConcurrentSetsOfOneKeyLastCommitWins(t *testing.T) {
-	store := new(mapstore.Store)
-	m1, m2 := process(t, store), process(t, store)
+	st := new(mapstore.Store)
+	m1, m2 := process(t, st), process(t, st)
 	cookie := visitor(t, m1, func(s *core.Session) { colour.Set(s, "white") })
 	s1, s2 := load(t, m1, cookie), load(t, m2, cookie)
 	colour.Set(s1, "red")
@@ -135,8 +136,8 @@ func TestConcurrentSetsOfOneKeyLastCommitWins(t *testing.T) {
 }
 
 func TestClearKeepsWhatOthersAddNothing(t *testing.T) {
-	store := new(mapstore.Store)
-	m1, m2 := process(t, store), process(t, store)
+	st := new(mapstore.Store)
+	m1, m2 := process(t, st), process(t, st)
 	cookie := visitor(t, m1, func(s *core.Session) { colour.Set(s, "white") })
 	s1, s2 := load(t, m1, cookie), load(t, m2, cookie)
 	shape.Set(s2, "round")
@@ -155,11 +156,11 @@ func TestClearKeepsWhatOthersAddNothing(t *testing.T) {
 // Standards: ASVS-15.4.2
 func TestNoIncrementIsLost(t *testing.T) {
 	const processes, clients, increments = 3, 64, 50
-	store := new(mapstore.Store)
+	st := new(mapstore.Store)
 	var managers []*core.Manager
 	var replays atomic.Int64
 	for range processes {
-		managers = append(managers, process(t, store, func(c *core.Config) {
+		managers = append(managers, process(t, st, func(c *core.Config) {
 			c.StoreTimeout = time.Minute
 			c.Observer = observerFunc(func(e core.Event) {
 				if e.Kind == core.EventReplayed {
@@ -190,8 +191,8 @@ func TestNoIncrementIsLost(t *testing.T) {
 }
 
 func TestUpdateStartsFromTheNewestValue(t *testing.T) {
-	store := new(mapstore.Store)
-	m1, m2 := process(t, store), process(t, store)
+	st := new(mapstore.Store)
+	m1, m2 := process(t, st), process(t, st)
 	cookie := visitor(t, m1, func(s *core.Session) { counter.Set(s, 10) })
 
 	s1 := load(t, m1, cookie)
@@ -209,8 +210,8 @@ func TestUpdateStartsFromTheNewestValue(t *testing.T) {
 }
 
 func TestUpdateOfAValueThatBecameUndecodableFailsTheCommit(t *testing.T) {
-	store := new(mapstore.Store)
-	m1, m2 := process(t, store), process(t, store)
+	st := new(mapstore.Store)
+	m1, m2 := process(t, st), process(t, st)
 	cookie := visitor(t, m1, func(s *core.Session) { counter.Set(s, 10) })
 	s1, s2 := load(t, m1, cookie), load(t, m2, cookie)
 	counter.Update(s1, func(n int) int { return n + 1 })
@@ -238,8 +239,8 @@ func TestARequestThatWasTooLateDoesNotBringASessionBack(t *testing.T) {
 		{"regenerated", (*core.Session).Regenerate},
 	} {
 		t.Run(end.name, func(t *testing.T) {
-			store := new(mapstore.Store)
-			m1, m2 := process(t, store), process(t, store)
+			st := new(mapstore.Store)
+			m1, m2 := process(t, st), process(t, st)
 			for _, late := range []struct {
 				name string
 				m    *core.Manager
@@ -285,8 +286,8 @@ func TestARequestThatWasTooLateDoesNotBringASessionBack(t *testing.T) {
 }
 
 func TestAVisitorWithARetiredIDIsAnonymousAndGetsNoCookie(t *testing.T) {
-	store := new(mapstore.Store)
-	m := process(t, store)
+	st := new(mapstore.Store)
+	m := process(t, st)
 	cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
 	s := load(t, m, cookie)
 	if err := s.Renew(); err != nil {
@@ -311,10 +312,10 @@ func TestAVisitorWithARetiredIDIsAnonymousAndGetsNoCookie(t *testing.T) {
 func TestRenewKeepsTheDataAndRegenerateDropsIt(t *testing.T) {
 	for _, stores := range []struct {
 		name string
-		wrap func(core.Store) core.Store
+		wrap func(store.Store) store.Store
 	}{
-		{"in two steps", func(s core.Store) core.Store { return s }},
-		{"in one step", func(s core.Store) core.Store { return &replacer{Store: s} }},
+		{"in two steps", func(s store.Store) store.Store { return s }},
+		{"in one step", func(s store.Store) store.Store { return &replacer{Store: s} }},
 	} {
 		t.Run(stores.name, func(t *testing.T) {
 			records := new(mapstore.Store)
@@ -356,15 +357,15 @@ func TestRenewKeepsTheDataAndRegenerateDropsIt(t *testing.T) {
 func TestRenewLosesNoChangeOfAnotherRequest(t *testing.T) {
 	for _, stores := range []struct {
 		name string
-		wrap func(core.Store) core.Store
+		wrap func(store.Store) store.Store
 	}{
-		{"in two steps", func(s core.Store) core.Store { return s }},
-		{"in one step", func(s core.Store) core.Store { return &replacer{Store: s} }},
+		{"in two steps", func(s store.Store) store.Store { return s }},
+		{"in one step", func(s store.Store) store.Store { return &replacer{Store: s} }},
 	} {
 		t.Run(stores.name, func(t *testing.T) {
 			records := new(mapstore.Store)
-			store := stores.wrap(records)
-			m1, m2 := process(t, store), process(t, store)
+			st := stores.wrap(records)
+			m1, m2 := process(t, st), process(t, st)
 			cookie := visitor(t, m1, func(s *core.Session) { counter.Set(s, 1) })
 			s1, s2 := load(t, m1, cookie), load(t, m2, cookie)
 			counter.Update(s1, func(n int) int { return n + 1 })
@@ -386,8 +387,8 @@ func TestRenewLosesNoChangeOfAnotherRequest(t *testing.T) {
 
 // Standards: ASVS-7.2.4
 func TestOfManyRenewalsOfOneSessionOneWins(t *testing.T) {
-	store := new(mapstore.Store)
-	managers := []*core.Manager{process(t, store), process(t, store), process(t, store)}
+	st := new(mapstore.Store)
+	managers := []*core.Manager{process(t, st), process(t, st), process(t, st)}
 	cookie := visitor(t, managers[0], func(s *core.Session) { colour.Set(s, "white") })
 	var won atomic.Int64
 	var wg sync.WaitGroup
@@ -410,15 +411,15 @@ func TestOfManyRenewalsOfOneSessionOneWins(t *testing.T) {
 	if won.Load() != 1 {
 		t.Errorf("%d renewals won, want 1", won.Load())
 	}
-	if n := live(store); n != 1 {
+	if n := live(st); n != 1 {
 		t.Errorf("%d live sessions, want 1", n)
 	}
 }
 
 // Standards: ASVS-15.4.2
 func TestTakeGivesAValueToExactlyOne(t *testing.T) {
-	store := new(mapstore.Store)
-	managers := []*core.Manager{process(t, store), process(t, store), process(t, store)}
+	st := new(mapstore.Store)
+	managers := []*core.Manager{process(t, st), process(t, st), process(t, st)}
 	cookie := visitor(t, managers[0], func(s *core.Session) { ticket.Set(s, "A1"); counter.Set(s, 0) })
 	var got atomic.Int64
 	var wg sync.WaitGroup
@@ -426,11 +427,11 @@ func TestTakeGivesAValueToExactlyOne(t *testing.T) {
 		s := load(t, managers[i%3], cookie)
 		wg.Go(func() {
 			counter.Update(s, func(n int) int { return n + 1 })
-			value, ok, err := ticket.Take(context.Background(), s)
-			if err != nil {
+			value, err := ticket.Take(context.Background(), s)
+			if err != nil && !errors.Is(err, core.ErrAbsent) {
 				t.Errorf("Take: %v", err)
 			}
-			if ok {
+			if err == nil {
 				got.Add(1)
 				if value != "A1" {
 					t.Errorf("Take returned %q", value)
@@ -465,28 +466,27 @@ func TestTake(t *testing.T) {
 		open func(*testing.T, *core.Manager) *core.Session
 		do   func(*core.Session)
 		want string
-		ok   bool
 		err  error
 	}{
-		{"of a value that was just set", newSession, func(s *core.Session) { ticket.Set(s, "B2") }, "B2", true, nil},
-		{"of nothing in a new session", newSession, func(*core.Session) {}, "", false, nil},
-		{"of a stored value", stored, func(*core.Session) {}, "A1", true, nil},
-		{"of a stored value that this request replaced", stored, func(s *core.Session) { ticket.Set(s, "B2") }, "B2", true, nil},
+		{"of a value that was just set", newSession, func(s *core.Session) { ticket.Set(s, "B2") }, "B2", nil},
+		{"of nothing in a new session", newSession, func(*core.Session) {}, "", core.ErrAbsent},
+		{"of a stored value", stored, func(*core.Session) {}, "A1", nil},
+		{"of a stored value that this request replaced", stored, func(s *core.Session) { ticket.Set(s, "B2") }, "B2", nil},
 		{"of a stored value that this request updated", stored, func(s *core.Session) {
 			ticket.Update(s, func(v string) string { return v + "!" })
-		}, "A1!", true, nil},
-		{"of a value that this request deleted", stored, func(s *core.Session) { ticket.Delete(s) }, "", false, nil},
-		{"after Clear", stored, func(s *core.Session) { s.Clear() }, "", false, nil},
-		{"after Regenerate", stored, func(s *core.Session) { _ = s.Regenerate() }, "", false, nil},
-		{"of a destroyed session", stored, func(s *core.Session) { _ = s.Destroy(ctx) }, "", false, core.ErrSessionGone},
+		}, "A1!", nil},
+		{"of a value that this request deleted", stored, func(s *core.Session) { ticket.Delete(s) }, "", core.ErrAbsent},
+		{"after Clear", stored, func(s *core.Session) { s.Clear() }, "", core.ErrAbsent},
+		{"after Regenerate", stored, func(s *core.Session) { _ = s.Regenerate() }, "", core.ErrAbsent},
+		{"of a destroyed session", stored, func(s *core.Session) { _ = s.Destroy(ctx) }, "", core.ErrSessionGone},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := process(t, new(mapstore.Store))
 			s := tt.open(t, m)
 			tt.do(s)
-			got, ok, err := ticket.Take(ctx, s)
-			if got != tt.want || ok != tt.ok || !errors.Is(err, tt.err) {
-				t.Errorf("Take returned %q, %v, %v; want %q, %v, %v", got, ok, err, tt.want, tt.ok, tt.err)
+			got, err := ticket.Take(ctx, s)
+			if got != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("Take returned %q, %v; want %q, %v", got, err, tt.want, tt.err)
 			}
 			if s.Has("ticket") {
 				t.Error("the value is still there")
@@ -496,20 +496,20 @@ func TestTake(t *testing.T) {
 
 	t.Run("of a value of another type", func(t *testing.T) {
 		m := process(t, new(mapstore.Store))
-		_, ok, err := core.Key[int]("list").Take(ctx, stored(t, m))
+		v, err := core.Key[int]("list").Take(ctx, stored(t, m))
 		var keyError *core.KeyError
-		if ok || !errors.As(err, &keyError) {
-			t.Errorf("Take returned %v, %v; want a KeyError", ok, err)
+		if v != 0 || !errors.As(err, &keyError) {
+			t.Errorf("Take returned %d, %v; want a KeyError", v, err)
 		}
 	})
 	t.Run("of a session that ended meanwhile", func(t *testing.T) {
-		store := new(mapstore.Store)
-		m := process(t, store)
+		st := new(mapstore.Store)
+		m := process(t, st)
 		s := stored(t, m)
 		if err := m.Edit(ctx, s.ID(), func(s *core.Session) error { return s.Destroy(ctx) }); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := ticket.Take(ctx, s); !errors.Is(err, core.ErrSessionGone) {
+		if _, err := ticket.Take(ctx, s); !errors.Is(err, core.ErrSessionGone) {
 			t.Errorf("Take returned %v, want ErrSessionGone", err)
 		}
 	})
@@ -525,7 +525,7 @@ type outage struct {
 var outages = []outage{
 	{"the reply is lost", true, errors.New("connection reset")},
 	{"the command is lost", false, errors.New("connection reset")},
-	{"the store says that nothing was applied", false, &core.StoreError{Store: "test", Verb: "write", Outcome: core.NotApplied, Class: "out of memory"}},
+	{"the store says that nothing was applied", false, &store.Error{Store: "test", Verb: "write", Outcome: store.OutcomeNotApplied, Class: "out of memory"}},
 }
 
 func TestAnUnknownOutcomeIsSettled(t *testing.T) {
@@ -573,8 +573,8 @@ func TestAnUnknownOutcomeIsSettled(t *testing.T) {
 }
 
 func isNotApplied(err error) bool {
-	var failure *core.StoreError
-	return errors.As(err, &failure) && failure.Outcome == core.NotApplied
+	var failure *store.Error
+	return errors.As(err, &failure) && failure.Outcome == store.OutcomeNotApplied
 }
 
 // A driver may send a write again when its reply is lost; the server's answer is
@@ -591,9 +591,9 @@ func TestAWriteThatWasSentTwiceIsNoConflict(t *testing.T) {
 		t.Errorf("counter is %d, want 2", got)
 	}
 
-	got, ok, err := ticket.Take(context.Background(), load(t, m, cookie))
-	if got != "one" || !ok || err != nil {
-		t.Errorf("Take returned %q, %v, %v; want the value", got, ok, err)
+	got, err := ticket.Take(context.Background(), load(t, m, cookie))
+	if got != "one" || err != nil {
+		t.Errorf("Take returned %q, %v; want the value", got, err)
 	}
 
 	s = load(t, m, cookie)
@@ -638,9 +638,9 @@ func TestAnUnknownOutcomeOfARenewalInTwoStepsIsSettled(t *testing.T) {
 func TestAnOutcomeThatCannotBeSettledFailsTheResponse(t *testing.T) {
 	t.Run("because another request wrote meanwhile", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store := new(mapstore.Store)
-			faulty := &faultyStore{Store: store}
-			m1, m2 := process(t, faulty), process(t, store)
+			st := new(mapstore.Store)
+			faulty := &faultyStore{Store: st}
+			m1, m2 := process(t, faulty), process(t, st)
 			cookie := visitor(t, m1, func(s *core.Session) { counter.Set(s, 1) })
 			s := load(t, m1, cookie)
 			counter.Update(s, func(n int) int { return n + 1 })
@@ -733,7 +733,7 @@ func TestAHangingStoreIsGivenUpAfterStoreTimeout(t *testing.T) {
 		{"at Destroy", "delete", func(s *core.Session, _ *core.Manager, _ string) error { return s.Destroy(context.Background()) }},
 		{"at Save", "update", func(s *core.Session, _ *core.Manager, _ string) error { return s.Save(context.Background()) }},
 		{"at Take", "update", func(s *core.Session, _ *core.Manager, _ string) error {
-			_, _, err := colour.Take(context.Background(), s)
+			_, err := colour.Take(context.Background(), s)
 			return err
 		}},
 		{"at Reload", "load", func(s *core.Session, _ *core.Manager, _ string) error { return s.Reload(context.Background()) }},
@@ -830,7 +830,7 @@ func TestACommitThatWaitsForItsTurnGivesUpWithErrConflict(t *testing.T) {
 
 		start := time.Now()
 		_, err := m.Commit(context.Background(), second, false)
-		if !errors.Is(err, core.ErrConflict) || core.HTTPStatus(err) != http.StatusServiceUnavailable {
+		if !errors.Is(err, store.ErrConflict) || core.HTTPStatus(err) != http.StatusServiceUnavailable {
 			t.Errorf("the commit that waits: %v, want ErrConflict", err)
 		}
 		if took := time.Since(start); took > 5*time.Second || took < 5*time.Second-5*time.Second/64 {
@@ -901,9 +901,9 @@ func TestACommitThatWaitedForItsTurnKnowsWhatItChanged(t *testing.T) {
 // Standards: ASVS-15.4.3
 func TestTakeSeesWhatAnotherProcessPutWhileItsOwnWasBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := new(mapstore.Store)
-		slow := &faultyStore{Store: store}
-		m, other := process(t, slow), process(t, store)
+		st := new(mapstore.Store)
+		slow := &faultyStore{Store: st}
+		m, other := process(t, slow), process(t, st)
 		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 		writer := load(t, m, cookie)
 		counter.Set(writer, 2)
@@ -915,8 +915,8 @@ func TestTakeSeesWhatAnotherProcessPutWhileItsOwnWasBusy(t *testing.T) {
 		taker := load(t, m, cookie)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if v, ok, err := ticket.Take(context.Background(), taker); v != "A1" || !ok || err != nil {
-				t.Errorf("Take returned %q, %v, %v; want what was put before the request began", v, ok, err)
+			if v, err := ticket.Take(context.Background(), taker); v != "A1" || err != nil {
+				t.Errorf("Take returned %q, %v; want what was put before the request began", v, err)
 			}
 		})
 		synctest.Wait()
@@ -987,14 +987,14 @@ func TestAFailedDestroyIsTriedAgainAtTheCommit(t *testing.T) {
 func TestAnOutageIsNeverAnEmptySession(t *testing.T) {
 	faulty := &faultyStore{Store: new(mapstore.Store)}
 	for _, tt := range []struct {
-		name   string
-		policy func(*http.Request, error) core.Policy
+		name        string
+		anonymously func(*http.Request, error) bool
 	}{
 		{"by default", nil},
-		{"by policy", func(*http.Request, error) core.Policy { return core.Unavailable }},
+		{"by choice", func(*http.Request, error) bool { return false }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := process(t, faulty, func(c *core.Config) { c.OnStoreError = tt.policy })
+			m := process(t, faulty, func(c *core.Config) { c.ServeAnonymously = tt.anonymously })
 			cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
 			faulty.down(errors.New("connection refused"))
 			if s, err := m.Load(context.Background(), cookie); s != nil || core.HTTPStatus(err) != http.StatusServiceUnavailable {
@@ -1006,9 +1006,9 @@ func TestAnOutageIsNeverAnEmptySession(t *testing.T) {
 			}
 		})
 	}
-	t.Run("but an anonymous one where the policy says so", func(t *testing.T) {
+	t.Run("but an anonymous one where ServeAnonymously says so", func(t *testing.T) {
 		m := process(t, faulty, func(c *core.Config) {
-			c.OnStoreError = func(*http.Request, error) core.Policy { return core.Anonymous }
+			c.ServeAnonymously = func(*http.Request, error) bool { return true }
 		})
 		cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
 		faulty.down(errors.New("connection refused"))
@@ -1024,7 +1024,7 @@ func TestAnOutageIsNeverAnEmptySession(t *testing.T) {
 		if err := leaver.Destroy(context.Background()); !errors.Is(err, core.ErrDegraded) {
 			t.Errorf("Destroy: %v, want ErrDegraded", err)
 		}
-		if _, _, err := colour.Take(context.Background(), leaver); !errors.Is(err, core.ErrDegraded) {
+		if _, err := colour.Take(context.Background(), leaver); !errors.Is(err, core.ErrDegraded) {
 			t.Errorf("Take: %v, want ErrDegraded", err)
 		}
 		if got := colour.Get(load(t, m, cookie)); got != "white" {
@@ -1033,22 +1033,21 @@ func TestAnOutageIsNeverAnEmptySession(t *testing.T) {
 	})
 }
 
-func TestAFailedExtensionFollowsTheStoreErrorPolicy(t *testing.T) {
+func TestAFailedExtensionFollowsServeAnonymously(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		policy core.Policy
-		fails  bool
-	}{{"unavailable", core.Unavailable, true}, {"anonymous", core.Anonymous, false}} {
+		name        string
+		anonymously bool
+	}{{"unavailable", false}, {"anonymous", true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			faulty := &faultyStore{Store: new(mapstore.Store)}
 			m := process(t, faulty, func(c *core.Config) {
 				c.TouchInterval = core.EveryRequest
-				c.OnStoreError = func(*http.Request, error) core.Policy { return tt.policy }
+				c.ServeAnonymously = func(*http.Request, error) bool { return tt.anonymously }
 			})
 			cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
 			faulty.failOnce("touch", outage{err: errors.New("connection refused")})
 			s := load(t, m, cookie)
-			if _, err := m.Commit(context.Background(), s, false); (err != nil) != tt.fails {
+			if _, err := m.Commit(context.Background(), s, false); (err == nil) != tt.anonymously {
 				t.Errorf("Commit returned %v", err)
 			}
 		})
@@ -1056,7 +1055,7 @@ func TestAFailedExtensionFollowsTheStoreErrorPolicy(t *testing.T) {
 }
 
 // A hangingStore never answers a Touch.
-type hangingStore struct{ core.Store }
+type hangingStore struct{ store.Store }
 
 func (hangingStore) Touch(ctx context.Context, _ string, _ time.Duration) error {
 	<-ctx.Done()
@@ -1070,15 +1069,15 @@ func TestWhatSaveWroteNeedsNoExtension(t *testing.T) {
 		want bool // whether it is right
 	}{
 		{"saved", func(s *core.Session) error { colour.Set(s, "red"); return s.Save(context.Background()) }, true},
-		{"taken", func(s *core.Session) error { _, _, err := colour.Take(context.Background(), s); return err }, true},
+		{"taken", func(s *core.Session) error { _, err := colour.Take(context.Background(), s); return err }, true},
 		{"changed", func(s *core.Session) error { colour.Set(s, "red"); return nil }, true},
 		{"only read", func(*core.Session) error { return nil }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := new(mapstore.Store)
-				cookie := visitor(t, process(t, store), func(s *core.Session) { colour.Set(s, "white") })
-				m := process(t, hangingStore{store}, func(c *core.Config) {
+				st := new(mapstore.Store)
+				cookie := visitor(t, process(t, st), func(s *core.Session) { colour.Set(s, "white") })
+				m := process(t, hangingStore{st}, func(c *core.Config) {
 					c.TouchInterval = core.EveryRequest
 					c.StoreTimeout = time.Second
 				})

@@ -5,11 +5,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 const (
@@ -28,17 +27,6 @@ const (
 // request.
 const EveryRequest time.Duration = -1
 
-// A Policy tells what becomes of a request whose session cannot be loaded.
-type Policy int
-
-const (
-	// Unavailable answers 503; the handler does not run.
-	Unavailable Policy = iota
-	// Anonymous runs the handler with an empty session. Nothing is stored, no
-	// cookie is set or deleted, and changes make the response fail.
-	Anonymous
-)
-
 // A Config tells a [Manager] what to do. Store and Secrets are required; the
 // zero value of everything else is the recommended setting. Names follow
 // express-session where it has the option.
@@ -47,46 +35,53 @@ const (
 // nil where there is none ([Manager.Load]).
 type Config struct {
 	// Store keeps the sessions.
-	Store Store
+	Store store.Store
 
 	// Secrets sign the cookie (HMAC-SHA256): the first signs, all verify. To
 	// rotate, first add the new one second on every instance, then move it to
 	// the front. Use 32 random bytes or more; shorter ones are warned about.
 	Secrets []string
 
-	// Name is the name of the cookie. The default is "sid", or "connect.sid"
-	// with ShareWithExpress.
-	Name string
-
-	// Cookie holds the attributes of the cookie.
+	// Cookie holds the name and the attributes of the cookie.
 	Cookie Cookie
 
 	// CookieFor, if not nil, chooses the attributes for each request, in place
-	// of Cookie: for hosts of several tenants, for instance.
+	// of those of Cookie: for hosts of several tenants, for instance. The name is
+	// Cookie.Name for every request; a Name that CookieFor returns is ignored.
 	CookieFor func(*http.Request) Cookie
 
-	// TrustedProxies are the addresses of the proxies in front of this server.
-	// Their X-Forwarded-Proto tells whether a request came over HTTPS. The
-	// default is to believe nobody. A network of IPv4 may also be written as one of
-	// IPv6, such as ::ffff:10.0.0.0/104.
+	// TrustedProxies are the addresses of the proxies in front of this server. A network
+	// that is too wide lets visitors decide on what follows, and on the address that is
+	// shown for their device.
+	// Their X-Forwarded-Proto, or else Forwarded, CloudFront-Forwarded-Proto,
+	// X-Forwarded-Ssl or Front-End-Https, reports whether a request came over HTTPS, and
+	// their X-Forwarded-For where it came from, for [Info]. Where there is no X-Forwarded-For,
+	// it is Forwarded (RFC 7239) that does the latter: a proxy that writes Forwarded has
+	// to remove the X-Forwarded-For of clients. The default is to believe nobody. A
+	// network of IPv4 may also be written as one of IPv6, such as ::ffff:10.0.0.0/104.
 	TrustedProxies []netip.Prefix
 
 	// TrustUnixSocket is the same for a proxy that connects through a Unix
 	// socket.
 	TrustUnixSocket bool
 
+	// IsHTTPS, if not nil, reports whether the browser's request came over HTTPS, where
+	// neither its connection nor the header of a trusted proxy does: for a proxy that
+	// ends TLS and adds no header, [AlwaysHTTPS].
+	IsHTTPS func(*http.Request) bool
+
 	// GenerateID, if not nil, makes the ids of new sessions. They must be
 	// impossible to guess: at least 128 bits from crypto/rand, and at least 16
 	// characters, as UTF-8. The default is 192 bits as 32 characters of base64url.
 	GenerateID func(*http.Request) (string, error)
 
-	// IdleTimeout is how long a session lives without activity. The default is
-	// the smallest of 24 hours, Cookie.MaxAge and AbsoluteTimeout; with
-	// ShareWithExpress, Cookie.MaxAge may be longer.
+	// IdleTimeout is how long a session lives without activity: at least a second. The
+	// default is Cookie.MaxAge where that is set, else 24 hours; but no longer than
+	// AbsoluteTimeout, and than AAL allows.
 	IdleTimeout time.Duration
 
 	// AbsoluteTimeout is how long a session lives at most, counted from its
-	// creation, however active it is. The default, 0, is no limit.
+	// creation, however active it is: at least a second. The default, 0, is no limit.
 	AbsoluteTimeout time.Duration
 
 	// AAL keeps sessions within the time limits that NIST SP 800-63B-4 has for an
@@ -105,7 +100,10 @@ type Config struct {
 	TouchInterval time.Duration
 
 	// Rolling sends the cookie with every response to a request that has a
-	// session, which restarts Cookie.MaxAge in the browser.
+	// session, which restarts Cookie.MaxAge in the browser, as express-session
+	// does. Cookie.MaxAge alone keeps active sessions, for less: a response that
+	// only sends the cookie again costs a round trip here, for the look whether
+	// the browser may have a newer one.
 	Rolling bool
 
 	// Resave writes the session after every request, changed or not.
@@ -116,11 +114,20 @@ type Config struct {
 	SaveUninitialized bool
 
 	// Skip, if not nil, tells which requests to leave alone: health checks,
-	// static files. They have no session.
+	// static files. They have no session. Echo's Use covers the routes that were
+	// registered before it as well, so there SaveUninitialized makes a session for each
+	// health check that Skip does not name.
 	Skip func(*http.Request) bool
 
 	// Passive, if not nil, tells which requests are no activity and do not
-	// extend the session: a page that polls, for instance.
+	// extend the session: a page that polls, for instance. What such a request
+	// changes keeps the life that is left; SignIn, Renew, SetMaxAge and Touch are
+	// activity all the same. Any other request is, for as long as it is under way.
+	//
+	// A page that the browser fetches ahead is activity, too, as is one that is opened
+	// from what was fetched: of the latter nothing is heard here. To count neither, say
+	// strings.HasPrefix(r.Header.Get("Sec-Purpose"), "prefetch"); a visitor who only ever
+	// opens such pages is then logged out by IdleTimeout.
 	Passive func(*http.Request) bool
 
 	// Lazy loads the session when the handler first asks for it, in place of
@@ -130,8 +137,14 @@ type Config struct {
 	// called Get before: nothing recovers the panic there.
 	Lazy bool
 
+	// LeaveCacheControl leaves it to the handlers what caches keep of the pages of those
+	// who are signed in. Else a response of a handler that asked for the session of a
+	// user, and said nothing of it, has Cache-Control: no-store: what a browser keeps, it
+	// shows to whoever goes back after a logout.
+	LeaveCacheControl bool
+
 	// StoreTimeout limits the time that a load, and that a commit as a whole,
-	// may take. The default is 5 seconds.
+	// may take: at least a millisecond. The default is 5 seconds.
 	StoreTimeout time.Duration
 
 	// MaxBytes limits the encoded session. The default is 1 MiB.
@@ -146,15 +159,24 @@ type Config struct {
 
 	// SealKeys encrypts the data in the store (XAES-256-GCM): the first key
 	// seals, all open. Each is a secret of at least 32 bytes. Records that are
-	// not sealed are not read any more: turning this on ends all sessions.
+	// not sealed are not read any more: turning this on ends all sessions. A record
+	// under a key that is neither here nor in RetiredSealKeys may be a good one, so
+	// the request fails with [ErrUnknownSealKey]. docs/keys.md tells how to rotate.
 	SealKeys []string
+
+	// RetiredSealKeys are former SealKeys that may be known to others. A session that
+	// is sealed under one of them counts as gone: its visitor is a new one, and can log
+	// in. The list of a user's sessions is read still, so that those which were sealed
+	// anew can be revoked, and is sealed anew when it is written next.
+	RetiredSealKeys []string
 
 	// MaxSessionsPerUser limits how many sessions a user may have at once: it
 	// counts those of [Session.SignIn]. However many sign in together, it is not
 	// exceeded. With UserKey those that an Express app made and that are listed
 	// count as well; Express is not kept from making more, for which the next SignIn
 	// ends those that are too many, or is refused. The store has to be a
-	// [UserIndexer]. The default, 0, is no limit; no user has more than 1000.
+	// [store.UserIndexer]. The default, 0, is no limit but that of a list, which is
+	// 1000: AtUserLimit says what happens there, too, and the log says so once.
 	MaxSessionsPerUser int
 
 	// AtUserLimit is what SignIn does when that limit is reached. The default is
@@ -181,9 +203,13 @@ type Config struct {
 	// does not enforce.
 	ShareWithExpress bool
 
-	// OnStoreError, if not nil, decides about a request whose session cannot be
-	// loaded. The default is Unavailable.
-	OnStoreError func(*http.Request, error) Policy
+	// ServeAnonymously, if not nil, decides about a request whose session cannot be
+	// loaded, or not be extended, because of the error that the store returned. Where
+	// it returns true, the handler runs with an empty session: nothing is stored, no
+	// cookie is set or deleted, and changes make the response fail with
+	// [ErrDegraded]. Where it returns false, and by default, the response is the
+	// error page.
+	ServeAnonymously func(*http.Request, error) bool
 
 	// ErrorHandler, if not nil, writes the response where the session could
 	// not be loaded or saved. [HTTPStatus] gives the status that suits an error.
@@ -200,26 +226,39 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Format implements [fmt.Formatter]: Secrets and SealKeys are not printed. Package
-// fmt does not ask where c stands in an unexported field of what is printed, nor for
-// %p and %w, which go vet refuses: keep a Manager in a struct, not a Config.
+// Format implements [fmt.Formatter]: Secrets and seal keys are not printed, and of
+// Store only its type, because it may hold ids. Package fmt does not ask where c
+// stands in an unexported field of what is printed, nor for %p and %w, which go vet
+// refuses: keep a Manager in a struct, not a Config.
 func (c Config) Format(f fmt.State, verb rune) {
 	type config Config // without this method
-	for _, secrets := range []*[]string{&c.Secrets, &c.SealKeys} {
-		*secrets = slices.Repeat([]string{"REDACTED"}, len(*secrets))
+	for _, secrets := range []*[]string{&c.Secrets, &c.SealKeys, &c.RetiredSealKeys} {
+		*secrets = redacted(len(*secrets))
+	}
+	if c.Store != nil {
+		c.Store = typeOnly{c.Store}
 	}
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), config(c))
 }
 
-// LogValue implements [slog.LogValuer]: Secrets and SealKeys are not logged.
+// typeOnly is a store of which only the type is printed.
+type typeOnly struct{ store.Store }
+
+// Format implements [fmt.Formatter].
+func (t typeOnly) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%T", t.Store) }
+
+// redacted stands for n secrets.
+func redacted(n int) []string { return slices.Repeat([]string{"REDACTED"}, n) }
+
+// LogValue implements [slog.LogValuer]: Secrets and seal keys are not logged.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%+v", c)) }
 
 // withDefaults returns c with every zero value replaced by what it means.
 func (c Config) withDefaults() Config {
-	if c.Name == "" {
-		c.Name = defaultName
+	if c.Cookie.Name == "" {
+		c.Cookie.Name = defaultName
 		if c.ShareWithExpress {
-			c.Name = expressName
+			c.Cookie.Name = expressName
 		}
 	}
 	c.Cookie = c.Cookie.withDefaults()
@@ -229,7 +268,7 @@ func (c Config) withDefaults() Config {
 	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = defaultIdleTimeout
-		if c.Cookie.MaxAge > 0 && (c.Cookie.MaxAge < c.IdleTimeout || c.ShareWithExpress) {
+		if c.Cookie.MaxAge > 0 {
 			c.IdleTimeout = c.Cookie.MaxAge
 		}
 		if level.idle > 0 {
@@ -281,119 +320,3 @@ func (c *Config) level() (limits struct{ idle, absolute time.Duration }) {
 
 // mappedBits is the length of the prefix of IPv6 that all of IPv4 is mapped to.
 const mappedBits = 96
-
-// validate tells what is wrong with c, before the defaults are filled in.
-func (c Config) validate() error {
-	if isNil(c.Store) {
-		return &ConfigError{"Store", "is nil: set a store, such as memorystore.New()"}
-	}
-	if err := validateSecrets(c.Secrets); err != nil {
-		return err
-	}
-	for _, d := range []struct {
-		field string
-		value time.Duration
-	}{
-		{"IdleTimeout", c.IdleTimeout},
-		{"AbsoluteTimeout", c.AbsoluteTimeout},
-		{"StoreTimeout", c.StoreTimeout},
-	} {
-		if d.value < 0 {
-			return &ConfigError{d.field, fmt.Sprintf("is negative (%v): leave it 0 for the default", d.value)}
-		}
-	}
-	if c.TouchInterval < 0 && c.TouchInterval != EveryRequest {
-		return &ConfigError{"TouchInterval", fmt.Sprintf("is negative (%v): leave it 0 for the default, or use EveryRequest", c.TouchInterval)}
-	}
-	if c.AAL < 0 || c.AAL >= len(aals) {
-		return &ConfigError{"AAL", fmt.Sprintf("is %d: use 1, 2 or 3, or leave it 0", c.AAL)}
-	}
-	if level := c.level(); c.AAL > 0 {
-		if c.AbsoluteTimeout > level.absolute {
-			return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for that", c.AbsoluteTimeout, c.AAL, level.absolute)}
-		}
-		if c.IdleTimeout > level.idle {
-			return &ConfigError{"IdleTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for the default", c.IdleTimeout, c.AAL, level.idle)}
-		}
-	}
-	if c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout {
-		return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)}
-	}
-	if idle := c.withDefaults().IdleTimeout; c.TouchInterval >= idle {
-		return &ConfigError{"TouchInterval", fmt.Sprintf("(%v) is not shorter than the idle timeout (%v), so that active sessions would end: lower it", c.TouchInterval, idle)}
-	}
-	if c.MaxBytes < 0 {
-		return &ConfigError{"MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)}
-	}
-	if c.MaxBytes > maxText {
-		return &ConfigError{"MaxBytes", "is more than 2 GiB"}
-	}
-	if c.MaxKeys < 0 {
-		return &ConfigError{"MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)}
-	}
-	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxListed {
-		return &ConfigError{"MaxSessionsPerUser", fmt.Sprintf("is %d: leave it 0 for no limit, or set one of up to %d", c.MaxSessionsPerUser, maxListed)}
-	}
-	if _, ok := c.Store.(UserIndexer); !ok && c.MaxSessionsPerUser > 0 {
-		return &ConfigError{"MaxSessionsPerUser", "is set, but the store does not keep lists of users' sessions: use one that is a UserIndexer"}
-	}
-	if c.AtUserLimit < DropLeastRecentlyUsed || c.AtUserLimit > RefuseNew {
-		return &ConfigError{"AtUserLimit", fmt.Sprintf("is %d: use DropLeastRecentlyUsed, DropOldest or RefuseNew", c.AtUserLimit)}
-	}
-	if c.UserKey != "" {
-		path := strings.Split(c.UserKey, ".")
-		if slices.Contains(path, "") || isReserved(path[0]) || path[0] == "__proto__" || !utf8.ValidString(c.UserKey) {
-			return &ConfigError{"UserKey", fmt.Sprintf("%q is no key of a session: use one such as \"userId\" or \"passport.user\"", c.UserKey)}
-		}
-	}
-	for i, p := range c.TrustedProxies {
-		if p.Addr().Is4In6() && p.Bits() < mappedBits {
-			return &ConfigError{"TrustedProxies", fmt.Sprintf("[%d] is %v, which is more than all of IPv4: use a network of IPv4, such as 10.0.0.0/8", i, p)}
-		}
-	}
-	for i, key := range c.SealKeys {
-		if len(key) < minSealKey {
-			return &ConfigError{"SealKeys", fmt.Sprintf("[%d] has %d bytes: use at least %d", i, len(key), minSealKey)}
-		}
-	}
-	if c.ShareWithExpress {
-		for _, conflict := range []struct {
-			set        bool
-			field, why string
-		}{
-			{c.HashIDs, "HashIDs", "looks for a session under its id, not under a hash of it"},
-			{len(c.SealKeys) > 0, "SealKeys", "cannot read what is sealed"},
-		} {
-			if conflict.set {
-				return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session " + conflict.why + ": drop one of the two"}
-			}
-		}
-	}
-	c = c.withDefaults()
-	if !validCookieName(c.Name) {
-		return &ConfigError{"Name", fmt.Sprintf("%q is no token (RFC 6265): use letters, digits, - and _", c.Name)}
-	}
-	return c.Cookie.validate(c.Name)
-}
-
-// validateSecrets is for Config.Secrets and Manager.SetSecrets.
-func validateSecrets(secrets []string) error {
-	if len(secrets) == 0 {
-		return &ConfigError{"Secrets", "is empty: set at least one secret of 32 random bytes or more"}
-	}
-	for i, s := range secrets {
-		if strings.TrimSpace(s) == "" {
-			return &ConfigError{"Secrets", fmt.Sprintf("[%d] is empty or blank: is the environment variable set?", i)}
-		}
-	}
-	return nil
-}
-
-// isNil also finds a nil pointer in an interface.
-func isNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	rv := reflect.ValueOf(v)
-	return rv.Kind() == reflect.Pointer && rv.IsNil()
-}

@@ -1,17 +1,13 @@
 package core
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-)
 
-const (
-	maxCookie     = 4096 // of name and value together; browsers drop more (RFC 6265bis section 5.6)
-	maxAttribute  = 1024 // of the value of an attribute, likewise
-	maxCandidates = 8    // cookies with our name that are verified in one request
-	maxLookups    = 3    // of these, how many are looked up in the store
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
 
 // SameSiteAuto sends SameSite=None on a secure request and Lax on any other.
@@ -25,7 +21,7 @@ const (
 	// is TLS, or a proxy in Config.TrustedProxies says so.
 	SecureAuto Secure = iota
 	// SecureAlways sets Secure and sends the cookie over HTTPS only. Where a
-	// proxy ends the TLS, name it in Config.TrustedProxies.
+	// proxy ends the TLS, name it in Config.TrustedProxies, or see Config.IsHTTPS.
 	SecureAlways
 	// SecureNever leaves Secure out, also over HTTPS.
 	SecureNever
@@ -54,10 +50,17 @@ const (
 	PriorityHigh   Priority = "High"
 )
 
-// A Cookie holds the attributes of the session cookie (RFC 6265). The zero
-// value is a cookie for the whole site, for as long as the browser runs, out of
+// A Cookie holds the name and the attributes of the session cookie (RFC 6265). The
+// zero value is a cookie for the whole site, for as long as the browser runs, out of
 // reach of scripts, SameSite=Lax, and Secure whenever the request is.
 type Cookie struct {
+	// Name is the name of the cookie. The default is "sid", or "connect.sid"
+	// with [Config.ShareWithExpress]. With a prefix that browsers have rules for
+	// (RFC 6265bis, section 4.1.3) the other fields have to follow them: __Secure-,
+	// __Host- (no other host can set it), __Http- (no script can) and __Host-Http-,
+	// which is the strongest. Browsers that do not know a prefix go without its rules.
+	Name string
+
 	// Path limits the cookie, and the sessions, to a part of the site. Requests
 	// outside of it are left alone. The default is "/".
 	Path string
@@ -67,12 +70,15 @@ type Cookie struct {
 	Domain string
 
 	// MaxAge makes the cookie outlive the browser, for that long after each
-	// time that it is sent. The default, 0, is a cookie for the browser's
-	// session. Browsers allow at most 400 days.
+	// time that it is sent: with a change, and with the first request after a
+	// tenth of that time, so that the cookie of an active session never ends. The
+	// default, 0, is a cookie for the browser's session. It is at least a second;
+	// browsers allow at most 400 days. It is a time.Duration: 3600 * time.Second is an
+	// hour, and 3600 is refused.
 	MaxAge time.Duration
 
-	// Partitioned keeps one cookie per top-level site (CHIPS). It needs
-	// SecureAlways.
+	// Partitioned keeps one cookie per top-level site (CHIPS), for pages that are shown
+	// in frames on other sites. It needs SecureAlways and SameSite=None.
 	Partitioned bool
 
 	// Priority is left out by default.
@@ -105,7 +111,9 @@ func (c Cookie) withDefaults() Cookie {
 // name of the cookie. It expects the defaults to be filled in.
 func (c Cookie) validate(name string) error {
 	always := c.Secure == SecureAlways
-	prefix := cookiePrefix(name)
+	prefix := ticket.Prefix(name)
+	oneHost := prefix == ticket.HostPrefix || prefix == ticket.HostHTTPPrefix
+	noScript := prefix == ticket.HTTPPrefix || prefix == ticket.HostHTTPPrefix
 	for _, rule := range []struct {
 		broken        bool
 		field, reason string
@@ -114,13 +122,16 @@ func (c Cookie) validate(name string) error {
 		{c.SameSite < SameSiteAuto || c.SameSite > http.SameSiteNoneMode, "SameSite", "is no known value: use one of net/http's or SameSiteAuto"},
 		{c.SameSite == http.SameSiteNoneMode && !always, "SameSite", "is None, which browsers accept with Secure only: set Cookie.Secure to SecureAlways"},
 		{c.Partitioned && !always, "Partitioned", "is set, which browsers accept with Secure only: set Cookie.Secure to SecureAlways"},
-		{prefix != "" && !always, "Secure", "must be SecureAlways because Config.Name begins with " + prefix},
-		{prefix == "__Host-" && c.Domain != "", "Domain", "must be empty because Config.Name begins with __Host-"},
-		{prefix == "__Host-" && c.Path != "/", "Path", `must be "/" because Config.Name begins with __Host-`},
+		{c.Partitioned && c.SameSite != http.SameSiteNoneMode, "Partitioned", "is of use in frames on other sites only, where browsers store no cookie but one with SameSite=None: set Cookie.SameSite to http.SameSiteNoneMode"},
+		{prefix != "" && !always, "Secure", "must be SecureAlways because Cookie.Name begins with " + prefix},
+		{oneHost && c.Domain != "", "Domain", "must be empty because Cookie.Name begins with " + prefix},
+		{oneHost && c.Path != "/", "Path", `must be "/" because Cookie.Name begins with ` + prefix},
+		{noScript && c.ScriptAccess, "ScriptAccess", "must be false because Cookie.Name begins with " + prefix},
 		{!strings.HasPrefix(c.Path, "/"), "Path", `must begin with "/"`},
-		{!validAttribute(c.Path), "Path", "has a character that a cookie attribute cannot hold, or is longer than 1024 bytes"},
-		{!validDomain(c.Domain), "Domain", "is not a domain name"},
+		{!ticket.ValidAttribute(c.Path), "Path", "has a character that a cookie attribute cannot hold, or is longer than 1024 bytes"},
+		{!ticket.ValidDomain(c.Domain), "Domain", fmt.Sprintf("%q is not the name of a domain: write it without a scheme, a port and a path, such as example.com, or leave it empty for the one host", c.Domain)},
 		{c.MaxAge < 0, "MaxAge", "is negative: 0 is a cookie for the browser's session"},
+		{tooShort(c.MaxAge, time.Second) != "", "MaxAge", tooShort(c.MaxAge, time.Second)},
 		{!validPriority(c.Priority), "Priority", "is no known value: use PriorityLow, PriorityMedium or PriorityHigh"},
 	} {
 		if rule.broken {
@@ -130,192 +141,24 @@ func (c Cookie) validate(name string) error {
 	return nil
 }
 
-// cookiePrefix returns which prefix with rules of its own a name has. Browsers
-// compare them without regard to case (RFC 6265bis section 4.1.3).
-func cookiePrefix(name string) string {
-	for _, p := range []string{"__Host-", "__Secure-"} {
-		if len(name) >= len(p) && strings.EqualFold(name[:len(p)], p) {
-			return p
-		}
-	}
-	return ""
-}
-
-func validAttribute(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == ';' {
-			return false
-		}
-	}
-	return len(s) <= maxAttribute
-}
-
-func validDomain(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
-		default:
-			return false
-		}
-	}
-	return len(s) <= 253 && !strings.Contains(s, "..")
-}
-
+// validPriority reports whether p is one of the values above, or left out.
 func validPriority(p Priority) bool {
 	return p == "" || p == PriorityLow || p == PriorityMedium || p == PriorityHigh
 }
 
-// validCookieName tells whether name is a token (RFC 9110 section 5.6.2), which
-// is what RFC 6265 asks of a cookie's name.
-func validCookieName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
-			return false
-		}
+// resolve returns the attributes for one request, given whether that came over
+// HTTPS. Nothing in them is left to be found out.
+func (c Cookie) resolve(secureRequest bool) ticket.Attributes {
+	a := ticket.Attributes{
+		Path: c.Path, Domain: c.Domain, Priority: string(c.Priority), SameSite: c.SameSite,
+		Secure:   c.Secure == SecureAlways || c.Secure == SecureAuto && secureRequest,
+		HTTPOnly: !c.ScriptAccess, Partitioned: c.Partitioned,
 	}
-	return name != ""
-}
-
-// An attributes is a Cookie as it is for one request: nothing is left to be
-// found out.
-type attributes struct {
-	Cookie
-	secure   bool          // the Secure attribute
-	sameSite http.SameSite // never SameSiteAuto
-}
-
-func (c Cookie) resolve(secureRequest bool) attributes {
-	a := attributes{Cookie: c, sameSite: c.SameSite}
-	a.secure = c.Secure == SecureAlways || c.Secure == SecureAuto && secureRequest
 	if c.SameSite == SameSiteAuto {
-		a.sameSite = http.SameSiteLaxMode
-		if secureRequest && a.secure {
-			a.sameSite = http.SameSiteNoneMode
+		a.SameSite = http.SameSiteLaxMode
+		if secureRequest && a.Secure {
+			a.SameSite = http.SameSiteNoneMode
 		}
 	}
 	return a
-}
-
-// setCookie returns the value of a Set-Cookie header. The order of the
-// attributes is express-session's. A maxAge of 0 makes a cookie for the
-// browser's session, a negative one deletes the cookie.
-func (a attributes) setCookie(name, value string, maxAge time.Duration, expires time.Time) string {
-	var b strings.Builder
-	b.Grow(len(name) + len(value) + 160)
-	b.WriteString(name)
-	b.WriteByte('=')
-	b.WriteString(value)
-	if a.Domain != "" {
-		b.WriteString("; Domain=")
-		b.WriteString(a.Domain)
-	}
-	b.WriteString("; Path=")
-	b.WriteString(a.Path)
-	switch {
-	case maxAge > 0:
-		b.WriteString("; Expires=")
-		b.WriteString(expires.UTC().Format(http.TimeFormat))
-		b.WriteString("; Max-Age=")
-		b.WriteString(strconv.FormatInt(int64((maxAge-1)/time.Second+1), 10))
-	case maxAge < 0:
-		b.WriteString("; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0")
-	}
-	if !a.ScriptAccess {
-		b.WriteString("; HttpOnly")
-	}
-	if a.secure {
-		b.WriteString("; Secure")
-	}
-	if a.Partitioned {
-		b.WriteString("; Partitioned")
-	}
-	if a.Priority != "" {
-		b.WriteString("; Priority=")
-		b.WriteString(string(a.Priority))
-	}
-	if s := sameSiteName(a.sameSite); s != "" {
-		b.WriteString("; SameSite=")
-		b.WriteString(s)
-	}
-	return b.String()
-}
-
-func sameSiteName(s http.SameSite) string {
-	switch s {
-	case http.SameSiteLaxMode:
-		return "Lax"
-	case http.SameSiteStrictMode:
-		return "Strict"
-	case http.SameSiteNoneMode:
-		return "None"
-	}
-	return ""
-}
-
-// cookieValues calls yield with the value of each cookie called name, as it
-// stands in the header but for one pair of quotes, until yield returns false.
-// It parses as Node's cookie module does: names are not unescaped, so that
-// nothing can pass for a name with a prefix.
-func cookieValues(h http.Header, name string, yield func(value string) bool) {
-	for _, line := range h["Cookie"] {
-		for line != "" {
-			var pair string
-			pair, line, _ = strings.Cut(line, ";")
-			pair = trimSpace(pair)
-			if len(pair) <= len(name) || pair[:len(name)] != name {
-				continue
-			}
-			rest := trimSpace(pair[len(name):])
-			if rest == "" || rest[0] != '=' {
-				continue
-			}
-			value := trimSpace(rest[1:])
-			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
-				value = value[1 : n-1]
-			}
-			if !yield(value) {
-				return
-			}
-		}
-	}
-}
-
-func trimSpace(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
-}
-
-// pathMatches tells whether a cookie with that path is sent to a request path
-// (RFC 6265 section 5.1.4).
-func pathMatches(requestPath, cookiePath string) bool {
-	if cookiePath == "/" || requestPath == cookiePath {
-		return true
-	}
-	return strings.HasPrefix(requestPath, cookiePath) &&
-		(cookiePath[len(cookiePath)-1] == '/' || requestPath[len(cookiePath)] == '/')
-}
-
-// requestPath returns the path that the client asked for, before any prefix
-// was stripped on the way to the handler, because that is what the browser
-// matches. It is not unescaped, likewise.
-func requestPath(r *http.Request) string {
-	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if _, rest, ok := strings.Cut(path, "://"); ok && path[0] != '/' { // absolute form, as to a proxy
-		slash := strings.IndexByte(rest, '/')
-		if slash < 0 {
-			return "/"
-		}
-		return rest[slash:]
-	}
-	if !strings.HasPrefix(path, "/") { // a request made in a test, or "*"
-		return r.URL.EscapedPath()
-	}
-	return path
 }

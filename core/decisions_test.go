@@ -29,6 +29,7 @@ const (
 	whyAgeCounts  = "changing only maxAge is lost there; here it counts as a change"
 	whyTouchTwice = "Touch asks for an extension at the commit, apart from the one beside the handler"
 	whyOnce       = "express-session saves a regenerated session twice; nothing changed since the first time"
+	whyProven     = "before a cookie is sent again without a write, a read shows that no other process sent a newer one"
 	whyNeverThere = "a session that was never stored cannot be reloaded, and nothing has to be asked"
 )
 
@@ -156,8 +157,9 @@ var decisions = []decision{
 		express: [6]string{"touch", "touch C", "touch", "set", "set", "set C"},
 		differs: []difference{
 			{handler: "touch()", columns: []string{"r0u0l0", "r0u1l0"}, want: "touch touch", why: whyTouchTwice},
-			{handler: "touch()", columns: []string{"r0u0l1"}, want: "touch touch C", why: whyTouchTwice},
+			{handler: "touch()", columns: []string{"r0u0l1"}, want: "touch touch load C", why: whyTouchTwice + "; " + whyProven},
 			{handler: "only maxAge", want: "touch update C", why: whyAgeCounts + "; " + whyTouchFirst},
+			{columns: []string{"r0u0l1"}, want: "touch load C", why: whyProven},
 			{columns: []string{"r1u0l0", "r1u1l0"}, want: "touch update", why: whyTouchFirst},
 			{columns: []string{"r1u1l1"}, want: "touch update C", why: whyTouchFirst},
 		},
@@ -178,14 +180,17 @@ var decisions = []decision{
 	{
 		existing: true, does: "save unmodified", handlers: map[string]http.HandlerFunc{"save": doSave},
 		express: [6]string{"set touch", "set touch C", "set touch", "set touch", "set touch", "set touch C"},
+		differs: []difference{{columns: []string{"r0u0l1", "r1u1l1"}, want: "touch update load C", why: whyProven}},
 	},
 	{
 		existing: true, kind: "session", does: "modify, save", handlers: map[string]http.HandlerFunc{"modify, save": doModifySave},
 		express: [6]string{"set touch", "set touch C", "set touch", "set touch", "set touch", "set touch C"},
+		differs: []difference{{columns: []string{"r0u0l1", "r1u1l1"}, want: "touch update load C", why: whyProven}},
 	},
 	{
 		existing: true, kind: "maxAge", does: "modify, save", handlers: map[string]http.HandlerFunc{"modify, save": doModifySave},
 		express: all("set touch C"),
+		differs: []difference{{want: "touch update load C", why: whyProven}},
 	},
 	{
 		existing: true, kind: "maxAge", does: "save, then modify", handlers: map[string]http.HandlerFunc{"save, modify": doSaveModify},
@@ -205,7 +210,7 @@ var decisions = []decision{
 		express: [6]string{"set", "set C", "set", "set", "set", "set C"},
 		differs: []difference{
 			{columns: []string{"r0u0l0", "r0u1l0"}, want: "touch update", why: whyTouchFirst},
-			{columns: []string{"r0u0l1"}, want: "touch update C", why: whyTouchFirst},
+			{columns: []string{"r0u0l1"}, want: "touch load update C", why: whyProven + "; " + whyTouchFirst},
 			{columns: []string{"r1u0l0", "r1u1l0"}, want: "touch update update", why: whySaveFirst + "; " + whyTouchFirst},
 			{columns: []string{"r1u1l1"}, want: "touch update update C", why: whySaveFirst + "; " + whyTouchFirst},
 		},
@@ -230,6 +235,7 @@ var decisions = []decision{
 		existing: true, does: "reload unchanged", handlers: map[string]http.HandlerFunc{"reload": doReload},
 		express: [6]string{"get touch", "get touch C", "get touch", "get set", "get set", "get set C"},
 		differs: []difference{
+			{columns: []string{"r0u0l1"}, want: "touch load load C", why: whyProven},
 			{columns: []string{"r1u0l0", "r1u1l0"}, want: "touch load update", why: whyTouchFirst},
 			{columns: []string{"r1u1l1"}, want: "touch load update C", why: whyTouchFirst},
 		},

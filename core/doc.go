@@ -1,5 +1,5 @@
 // Package core is server-side sessions for Go web apps: the data stays in a
-// [Store] on the server, the browser holds a signed ticket to it, a cookie.
+// [store.Store] on the server, the browser holds a signed ticket to it, a cookie.
 //
 // Gin and Echo apps import an adapter in place of this package: ginsession,
 // echosession or echov5session, which have all an app needs. With net/http it
@@ -8,7 +8,7 @@
 //	const views core.Key[int] = "views"
 //
 //	m, err := core.New(core.Config{
-//		Store:   memorystore.New(),
+//		Store:   memorystore.New(memorystore.Options{}),
 //		Secrets: []string{os.Getenv("SESSION_SECRET")},
 //	})
 //	...
@@ -30,10 +30,10 @@
 //
 // # What a user wants to know
 //
-// Where the store is a [UserIndexer], as those of Cloakroom are,
+// Where the store is a [store.UserIndexer], as those of Cloakroom are,
 // [Manager.Sessions] lists the devices of a user, [Manager.Revoke],
 // [Manager.RevokeOthers] and [Manager.RevokeUser] end them, and
-// Config.MaxSessionsPerUser limits them. [Session.RequireFresh] asks for another
+// Config.MaxSessionsPerUser limits them. [Session.RequireRecentSignIn] asks for another
 // login before what is sensitive.
 //
 // # What an operator sets
@@ -50,7 +50,7 @@
 //   - [Exchange] is what happens to the session during one request; an adapter
 //     for a framework on top of net/http is some lines around it. A framework
 //     that has no net/http uses [Manager.Load] and [Manager.Commit].
-//   - [Store] is what a kind of storage implements: five verbs, each atomic.
+//   - [store.Store] is what a kind of storage implements: five verbs, each atomic.
 //
 // Cookie and record are those of express-session, so that an Express app and a
 // Go app can use the same sessions at the same time: set

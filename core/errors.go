@@ -5,25 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-)
 
-// The errors that a store returns, part of its contract ([Store]).
-var (
-	// ErrNotFound says that there is no live record with this id: never
-	// created, deleted or expired.
-	ErrNotFound = errors.New("cloakroom: no such session")
-
-	// ErrExists says that Create was given an id that is in use.
-	ErrExists = errors.New("cloakroom: session id is in use")
-
-	// ErrConflict says that a session was changed by another request in the
-	// meantime. A commit returns it only when it could not get its turn within
-	// Config.StoreTimeout; the changes were not stored.
-	ErrConflict = errors.New("cloakroom: session was changed by another request")
-
-	// ErrStoreFull says that the store has reached its limit and refuses what
-	// needs more room: a new session, or one that grows.
-	ErrStoreFull = errors.New("cloakroom: session store is full")
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/seal"
+	"github.com/cloakroom-go/cloakroom/core/internal/vault"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // The errors of sessions and their commit.
@@ -32,26 +18,30 @@ var (
 	// while the request was under way. Changes made to it were not stored.
 	ErrSessionGone = errors.New("cloakroom: session has ended")
 
-	// ErrCommitted says that the headers are out, so that what was asked for,
+	// ErrHeadersSent says that the headers are out, so that what was asked for,
 	// which needs a cookie, is no longer possible. Nothing was changed.
-	ErrCommitted = errors.New("cloakroom: response headers are already sent; do this before writing the body")
+	ErrHeadersSent = errors.New("cloakroom: response headers are already sent; do this before writing the body")
+
+	// ErrMaxAgeTooShort says that a max age for one session, or for a login, is less
+	// than a second. Nothing was changed.
+	ErrMaxAgeTooShort = errors.New("cloakroom: max age is less than a second; 3600 is 3.6µs: write 3600 * time.Second")
 
 	// ErrUnknownOutcome says that the store did not tell whether a write was
 	// applied, and that looking at what is stored did not settle it.
-	ErrUnknownOutcome = errors.New("cloakroom: store did not tell whether the session was saved")
+	ErrUnknownOutcome = vault.ErrUnknownOutcome
 
 	// ErrNoSession says that this request has no session: the middleware is not
 	// mounted in front of the handler, or left the request alone.
 	ErrNoSession = errors.New("cloakroom: no session for this request")
 
 	// ErrDegraded says that the store was down when the request began, that
-	// Config.OnStoreError let it go on as anonymous, and that it made changes,
+	// Config.ServeAnonymously let it go on as anonymous, and that it made changes,
 	// which cannot be stored.
 	ErrDegraded = errors.New("cloakroom: session store was unavailable; changes cannot be stored")
 
 	// ErrInsecure says that a new session needs a Secure cookie but the request
 	// did not come over HTTPS as far as Config tells, so nothing was stored.
-	ErrInsecure = errors.New("cloakroom: Secure cookie cannot be set over plain HTTP; behind a TLS proxy set Config.TrustedProxies, in development use SecureAuto")
+	ErrInsecure = errors.New("cloakroom: Secure cookie cannot be set over plain HTTP; behind a TLS proxy set Config.TrustedProxies or Config.IsHTTPS, in development use SecureAuto")
 
 	// ErrTooLarge says that the encoded session exceeds Config.MaxBytes.
 	ErrTooLarge = errors.New("cloakroom: session is larger than Config.MaxBytes")
@@ -73,14 +63,14 @@ var (
 	// ErrReentered says that the function given to Update used the session.
 	ErrReentered = errors.New("cloakroom: function given to Update used the session; it may depend on its argument only")
 
-	// ErrUnknownSealKey says that a record is sealed under a key that is not in
-	// Config.SealKeys. The session may be a good one, so this is a failure of
-	// the set-up and not a missing session.
-	ErrUnknownSealKey = errors.New("cloakroom: session is sealed under a key that is not in Config.SealKeys")
+	// ErrUnknownSealKey says that a record is sealed under a key that is neither in
+	// Config.SealKeys nor in Config.RetiredSealKeys. The session may be a good one,
+	// so this is a failure of the set-up and not a missing session.
+	ErrUnknownSealKey = seal.ErrUnknownKey
 
 	// ErrUndecodable says that a stored record is not one that this
 	// configuration can read. The session counts as gone.
-	ErrUndecodable = errors.New("cloakroom: session record cannot be decoded")
+	ErrUndecodable = record.ErrUndecodable
 
 	// errPanicked says that a function of the app (one given to Update, the
 	// store, the Observer) panicked while the session was loaded or stored.
@@ -99,10 +89,12 @@ type KeyError struct {
 	Err error  // why
 }
 
+// Error names the key and the types involved, and never the value.
 func (e *KeyError) Error() string {
 	return fmt.Sprintf("cloakroom: %s session key %q: %v", e.Op, e.Key, e.Err)
 }
 
+// Unwrap returns Err.
 func (e *KeyError) Unwrap() error { return e.Err }
 
 // A ConfigError tells what is wrong with a [Config].
@@ -111,69 +103,48 @@ type ConfigError struct {
 	Reason string // what was found, and what to set
 }
 
+// Error names the field, what was found, and what to set.
 func (e *ConfigError) Error() string {
 	return "cloakroom: Config." + e.Field + " " + e.Reason
 }
-
-// An Outcome tells what a failed call did to the storage.
-type Outcome int
-
-const (
-	// Unknown says that the call may or may not have been applied, now or later.
-	Unknown Outcome = iota
-	// NotApplied says that it was not sent, or that the storage refused it.
-	NotApplied
-)
-
-// A StoreError is a failure of the storage, as opposed to an answer of it.
-type StoreError struct {
-	Store   string  // the kind of store, such as "valkey"
-	Verb    string  // "load", "create", "update", "touch", "delete", ...
-	Outcome Outcome // for the verbs that write
-	Class   string  // what went wrong in a word or two, such as "timeout" or "out of memory"
-	Err     error   // a sentinel of this package, a context or a net error; nil where only the driver had one
-}
-
-func (e *StoreError) Error() string {
-	s := "cloakroom: " + e.Store + " store: " + e.Verb
-	if e.Class != "" {
-		s += ": " + e.Class
-	}
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
-	return s
-}
-
-func (e *StoreError) Unwrap() error { return e.Err }
 
 // statusClientClosedRequest is nginx's code for a client that went away; it is
 // seen in logs only.
 const statusClientClosedRequest = 499
 
-// HTTPStatus returns the status code that an error of this package deserves:
-// 409 for a session that ended meanwhile, 401 and 403 for who has to sign in or
-// may not, 503 for a store that failed or was too slow, 500 for what the application has to mend, and 499 where the client went
-// away before its session was loaded.
+// HTTPStatus returns the status code of the response to a request that ended with
+// an error of this package. The error page has it, and so should what a
+// Config.ErrorHandler writes, or a handler that got the error from Save or SignIn:
+//
+//   - 401 where the user has to sign in (again), [ErrSignInTooOld];
+//   - 403 where a user may not have another session, [ErrTooManySessions];
+//   - 409 where the session ended meanwhile, [ErrSessionGone]: the client may try
+//     again, without it;
+//   - 499 where the client went away before its session was loaded, which is seen in
+//     logs only;
+//   - 500 for what the application has to mend: its Config, a value that is no JSON,
+//     a session that is too large;
+//   - 503 where the store failed or was too slow, and for any other error: the client
+//     may try again later.
 func HTTPStatus(err error) int {
 	var (
-		key   *KeyError
-		cfg   *ConfigError
-		store *StoreError
+		key *KeyError
+		cfg *ConfigError
+		st  *store.Error
 	)
 	switch {
 	case errors.Is(err, ErrSessionGone):
 		return http.StatusConflict
 	case errors.Is(err, ErrTooManySessions):
 		return http.StatusForbidden
-	case errors.Is(err, ErrNotFresh):
+	case errors.Is(err, ErrSignInTooOld):
 		return http.StatusUnauthorized
-	case errors.As(err, &store): // also one that says that a call was cancelled: by whom is another matter
+	case errors.As(err, &st): // also one that says that a call was cancelled: by whom is another matter
 		return http.StatusServiceUnavailable
 	case errors.As(err, &key), errors.As(err, &cfg),
 		errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys), errors.Is(err, ErrCookieTooLarge),
 		errors.Is(err, ErrReentered), errors.Is(err, ErrInsecure), errors.Is(err, ErrInvalidID),
-		errors.Is(err, ErrNoSession), errors.Is(err, ErrInvalidUser), errors.Is(err, errPanicked):
+		errors.Is(err, ErrNoSession), errors.Is(err, ErrInvalidUser), errors.Is(err, ErrMaxAgeTooShort), errors.Is(err, errPanicked):
 		return http.StatusInternalServerError
 	case errors.Is(err, context.Canceled):
 		return statusClientClosedRequest

@@ -29,7 +29,7 @@ type lineHandler func(ctx context.Context, s *core.Session, r lineRequest) lineR
 // and commits before the response leaves. Where the session could not be loaded
 // or saved, the client gets the error page and nothing of the handler's answer.
 func adapt(m *core.Manager, next lineHandler) func(context.Context, lineRequest) lineResponse {
-	name := m.Policy().Name
+	name := m.Config().Cookie.Name
 	return func(ctx context.Context, r lineRequest) lineResponse {
 		s, err := m.Load(ctx, cookieNamed(name, r.cookie))
 		if err != nil {

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A tinyStore is a complete store: five verbs, each atomic, for which an expired
-// record is as good as none. Package storetest tells whether that is so.
+// record is as good as none. Package storetest reports whether that is so.
 type tinyStore struct {
 	mu      sync.Mutex
 	records map[string]tinyRecord
@@ -27,7 +28,7 @@ func (s *tinyStore) do(ctx context.Context, verb, id string, f func(r tinyRecord
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil { // who gave up has changed nothing
-		return &core.StoreError{Store: "tiny", Verb: verb, Outcome: core.NotApplied, Err: err}
+		return &store.Error{Store: "tiny", Verb: verb, Outcome: store.OutcomeNotApplied, Err: err}
 	}
 	r, ok := s.records[id]
 	next, err := f(r, ok && time.Now().Before(r.expires))
@@ -37,41 +38,45 @@ func (s *tinyStore) do(ctx context.Context, verb, id string, f func(r tinyRecord
 	return err
 }
 
-func (s *tinyStore) Load(ctx context.Context, id string) (rec core.Record, err error) {
+func (s *tinyStore) Load(ctx context.Context, id string) (rec store.Record, err error) {
 	return rec, s.do(ctx, "load", id, func(r tinyRecord, ok bool) (*tinyRecord, error) {
 		if !ok {
-			return nil, core.ErrNotFound
+			return nil, store.ErrNotFound
 		}
-		rec = core.Record{ID: id, Data: r.data}
+		rec = store.Record{ID: id, Data: r.data}
 		return nil, nil
 	})
 }
 
-func (s *tinyStore) Create(ctx context.Context, rec core.Record) error {
+func (s *tinyStore) Create(ctx context.Context, rec store.Record) error {
 	return s.do(ctx, "create", rec.ID, func(_ tinyRecord, ok bool) (*tinyRecord, error) {
 		if ok {
-			return nil, core.ErrExists
+			return nil, store.ErrExists
 		}
 		return keep(rec), nil
 	})
 }
 
-func (s *tinyStore) Update(ctx context.Context, old, next core.Record) error {
+func (s *tinyStore) Update(ctx context.Context, old, next store.Record) error {
 	return s.do(ctx, "update", old.ID, func(r tinyRecord, ok bool) (*tinyRecord, error) {
 		switch {
 		case !ok:
-			return nil, core.ErrNotFound
+			return nil, store.ErrNotFound
 		case !bytes.Equal(r.data, old.Data): // somebody else was faster
-			return nil, core.ErrConflict
+			return nil, store.ErrConflict
 		}
-		return keep(next), nil
+		updated := keep(next)
+		if next.TTL == store.KeepTTL { // no activity of the visitor
+			updated.expires = r.expires
+		}
+		return updated, nil
 	})
 }
 
 func (s *tinyStore) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	return s.do(ctx, "touch", id, func(r tinyRecord, ok bool) (*tinyRecord, error) {
 		if !ok {
-			return nil, core.ErrNotFound
+			return nil, store.ErrNotFound
 		}
 		return &tinyRecord{r.data, time.Now().Add(ttl)}, nil
 	})
@@ -85,7 +90,7 @@ func (s *tinyStore) Delete(ctx context.Context, id string) error {
 }
 
 // keep copies the data: it is the caller's.
-func keep(rec core.Record) *tinyRecord {
+func keep(rec store.Record) *tinyRecord {
 	return &tinyRecord{bytes.Clone(rec.Data), time.Now().Add(rec.TTL)}
 }
 

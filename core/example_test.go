@@ -15,10 +15,11 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// An app uses a store of its own choice, such as memorystore.New().
-var store = new(mapstore.Store)
+// An app uses a store of its own choice, such as memorystore.New(memorystore.Options{}).
+var sessions = new(mapstore.Store)
 
 var exampleSecrets = []string{"32 random bytes, from the environment"}
 
@@ -56,7 +57,7 @@ func must(cfg core.Config) *core.Manager {
 func ExampleManager_Handler() {
 	const views core.Key[int] = "views"
 
-	m, err := core.New(core.Config{Store: store, Secrets: exampleSecrets})
+	m, err := core.New(core.Config{Store: sessions, Secrets: exampleSecrets})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -85,7 +86,7 @@ func ExampleKey() {
 	}
 	const cart core.Key[Cart] = "cart" // name and type, declared once
 
-	m := must(core.Config{Store: store, Secrets: exampleSecrets})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets})
 	shop := browse(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
 		switch r.URL.Path {
@@ -117,7 +118,7 @@ func ExampleKey() {
 func ExampleKey_Update() {
 	const credits core.Key[int] = "credits"
 
-	m := must(core.Config{Store: store, Secrets: exampleSecrets})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets})
 	game := browse(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := credits.Update(core.FromContext(r.Context()), func(n int) int { return n + 10 })
 		fmt.Fprintln(w, n)
@@ -136,7 +137,7 @@ func ExampleKey_Update() {
 func ExampleKey_Take() {
 	const state core.Key[string] = "oauth-state"
 
-	m := must(core.Config{Store: store, Secrets: exampleSecrets})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets})
 	login := browse(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
 		if r.URL.Path == "/login" {
@@ -144,12 +145,12 @@ func ExampleKey_Take() {
 			fmt.Fprintln(w, "off to the provider")
 			return
 		}
-		want, ok, err := state.Take(r.Context(), s)
-		if err != nil {
+		want, err := state.Take(r.Context(), s)
+		if err != nil && !errors.Is(err, core.ErrAbsent) {
 			http.Error(w, "try again later", core.HTTPStatus(err))
 			return
 		}
-		fmt.Fprintln(w, "accepted:", ok && r.FormValue("state") == want)
+		fmt.Fprintln(w, "accepted:", err == nil && r.FormValue("state") == want)
 	})))
 	defer login.server.Close()
 	login.get("/login")
@@ -167,7 +168,7 @@ func ExampleKey_Take() {
 func ExampleSession_Renew() {
 	const user core.Key[string] = "user"
 
-	m := must(core.Config{Store: store, Secrets: exampleSecrets})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
@@ -204,9 +205,57 @@ func ExampleSession_Renew() {
 	// /me: ""
 }
 
+// A login begins before it reads the password, and so fails where the password is
+// changed, and the user logged out everywhere, while it is checked.
+func ExampleSignInAttempt() {
+	m := must(core.Config{Store: newUserStore(), Secrets: exampleSecrets})
+	password := "old"
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		attempt, err := s.BeginSignIn(r.Context(), "ada")
+		if err != nil {
+			http.Error(w, "try again", core.HTTPStatus(err))
+			return
+		}
+		right := password == r.FormValue("password") // read after BeginSignIn
+
+		// While the hash is computed, Ada changes her password in another process.
+		if r.FormValue("meanwhile") != "" {
+			password = "new"
+			_ = m.RevokeUser(r.Context(), "ada")
+		}
+
+		if !right {
+			fmt.Fprintln(w, "wrong password")
+			return
+		}
+		if err := attempt.SignIn(r.Context(), "password"); err != nil {
+			http.Error(w, "try again", core.HTTPStatus(err))
+			return
+		}
+		if err := s.Save(r.Context()); errors.Is(err, core.ErrRevoked) { // else the error page says so
+			fmt.Fprintln(w, "log in again")
+			return
+		}
+		fmt.Fprintln(w, "hello,", s.User())
+	})
+	visitor := browse(m.Handler(mux))
+	defer visitor.server.Close()
+	for _, path := range []string{"/login?password=old&meanwhile=1", "/login?password=old", "/login?password=new"} {
+		visitor.get(path)
+	}
+
+	// Output:
+	// /login?password=old&meanwhile=1: log in again
+	// /login?password=old: wrong password
+	// /login?password=new: hello, ada
+}
+
 // "Remember me" is a session with a life of its own.
 func ExampleSession_SetMaxAge() {
-	m := must(core.Config{Store: store, Secrets: exampleSecrets}) // a day of idle time, and a cookie that ends with the browser
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets}) // a day of idle time, and a cookie that ends with the browser
 	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
 		s.Set("user", "ada")
@@ -228,7 +277,7 @@ func ExampleSession_SetMaxAge() {
 }
 
 func ExampleSession_Flash() {
-	m := must(core.Config{Store: store, Secrets: exampleSecrets})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets})
 	app := browse(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
 		if r.URL.Path == "/save" {
@@ -252,7 +301,7 @@ func ExampleManager_Edit() {
 	const role core.Key[string] = "role"
 	ctx := context.Background()
 
-	m := must(core.Config{Store: store, Secrets: exampleSecrets})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets})
 	s, _ := m.Load(ctx, "")
 	role.Set(s, "admin")
 	if _, err := m.Commit(ctx, s, true); err != nil {
@@ -274,7 +323,7 @@ func ExampleManager_Edit() {
 // What an app behind a proxy that ends TLS may want to set.
 func ExampleConfig() {
 	m, err := core.New(core.Config{
-		Store:   store,
+		Store:   sessions,
 		Secrets: []string{"the secret in use, 32 bytes or more", "the one before it, which is still accepted"},
 		Cookie: core.Cookie{
 			Secure: core.SecureAlways,
@@ -290,14 +339,14 @@ func ExampleConfig() {
 		fmt.Println(err)
 		return
 	}
-	p := m.Policy() // what is in force, without secrets
-	fmt.Println(p.Name, p.Secrets, p.IdleTimeout, p.AbsoluteTimeout, p.TouchInterval)
+	c := m.Config() // what is in force, without secrets
+	fmt.Println(c.Cookie.Name, c.Secrets, c.IdleTimeout, c.AbsoluteTimeout, c.TouchInterval)
 
-	_, err = core.New(core.Config{Store: store, Secrets: []string{os.Getenv("NO_SUCH_VARIABLE")}})
+	_, err = core.New(core.Config{Store: sessions, Secrets: []string{os.Getenv("NO_SUCH_VARIABLE")}})
 	fmt.Println(err)
 
 	// Output:
-	// sid 2 1h0m0s 12h0m0s 1m0s
+	// sid [REDACTED REDACTED] 1h0m0s 12h0m0s 1m0s
 	// cloakroom: Config.Secrets [0] is empty or blank: is the environment variable set?
 }
 
@@ -308,11 +357,11 @@ func ExampleCookie() {
 		SameSite:    http.SameSiteNoneMode,
 		Partitioned: true,
 	}
-	_, err := core.New(core.Config{Store: store, Secrets: exampleSecrets, Cookie: embedded})
+	_, err := core.New(core.Config{Store: sessions, Secrets: exampleSecrets, Cookie: embedded})
 	fmt.Println(err)
 
 	embedded.Secure = core.SecureAlways
-	_, err = core.New(core.Config{Store: store, Secrets: exampleSecrets, Cookie: embedded})
+	_, err = core.New(core.Config{Store: sessions, Secrets: exampleSecrets, Cookie: embedded})
 	fmt.Println(err)
 
 	// Output:
@@ -328,7 +377,7 @@ func (c eventCounter) Observe(_ context.Context, e core.Event) { c[e.Kind]++ }
 
 func ExampleObserver() {
 	events := eventCounter{}
-	m := must(core.Config{Store: store, Secrets: exampleSecrets, Observer: events})
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets, Observer: events})
 	app := browse(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		core.FromContext(r.Context()).Set("last", r.URL.Path)
 		fmt.Fprintln(w, "ok")
@@ -355,11 +404,20 @@ func ExampleHTTPStatus() {
 	_ = core.Config{ErrorHandler: page}
 
 	fmt.Println(core.HTTPStatus(core.ErrSessionGone))                    // logged out in another tab
-	fmt.Println(core.HTTPStatus(&core.StoreError{Store: "valkey"}))      // an outage
+	fmt.Println(core.HTTPStatus(&store.Error{Store: "valkey"}))          // an outage
 	fmt.Println(core.HTTPStatus(&core.KeyError{Key: "cart", Op: "set"})) // a bug of the app's
 
 	// Output:
 	// 409
 	// 503
 	// 500
+}
+
+func ExampleRevocationError() {
+	err := error(&core.RevocationError{Ended: 160, Left: 240, Err: context.DeadlineExceeded}) // from RevokeUser
+	var incomplete *core.RevocationError
+	if errors.As(err, &incomplete) {
+		fmt.Printf("%d devices are logged out, %d will follow: press the button again.\n", incomplete.Ended, incomplete.Left)
+	}
+	// Output: 160 devices are logged out, 240 will follow: press the button again.
 }

@@ -1,25 +1,19 @@
 package core
 
-import "runtime/metrics"
+import (
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+)
+
+func init() {
+	state.Impossible = func(what string) { panic("cloakroom: impossible: " + what) }
+}
 
 // Sign returns the value of the cookie for a session id.
-func Sign(secret, id string) string { return newSigner([]string{secret}).sign(id) }
+func Sign(secret, id string) string { return ticket.NewSigner([]string{secret}).Sign(id) }
 
 // Verify returns the id in the value of a cookie.
 func Verify(secrets []string, value string) (id string, outdated, ok bool) {
-	return newSigner(secrets).verify(value)
+	id, verdict := ticket.NewSigner(secrets).Verify(value)
+	return id, verdict == ticket.Outdated, verdict >= ticket.Outdated
 }
-
-// Allocated returns how many bytes fn allocates, roughly: the runtime counts what
-// is left of small allocations later.
-func Allocated(fn func()) int {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	before := sample[0].Value.Uint64()
-	fn()
-	metrics.Read(sample)
-	return int(sample[0].Value.Uint64() - before)
-}
-
-// Roughly is by how many bytes Allocated may be wrong.
-const Roughly = 4 << 20

@@ -17,16 +17,17 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // These tests are about what goes wrong around a session: stores, observers,
 // loggers and functions of the app that fail or panic, at bad moments.
 
-var refused = &core.StoreError{Store: "test", Verb: "write", Outcome: core.NotApplied, Class: "refused"}
+var refused = &store.Error{Store: "test", Verb: "write", Outcome: store.OutcomeNotApplied, Class: "refused"}
 
 func TestACancelledStoreCallIsAnOutageUnlessTheClientIsGone(t *testing.T) {
 	t.Parallel()
-	cancelled := &core.StoreError{Store: "test", Verb: "any", Outcome: core.NotApplied, Err: context.Canceled}
+	cancelled := &store.Error{Store: "test", Verb: "any", Outcome: store.OutcomeNotApplied, Err: context.Canceled}
 	for _, verb := range []string{"load", "update"} {
 		st := newStage(t, core.Config{})
 		cookie := st.signIn()
@@ -99,7 +100,7 @@ func TestWhatWasDoneAtOnceGetsItsCookieAlsoWithTheErrorPage(t *testing.T) {
 
 func TestAManagerThatFailsLeavesTheCookiesOfTheOneInside(t *testing.T) {
 	t.Parallel()
-	outer, inner := newStage(t, core.Config{}), newStage(t, core.Config{Name: "inner"})
+	outer, inner := newStage(t, core.Config{}), newStage(t, core.Config{Cookie: core.Cookie{Name: "inner"}})
 	cookies := outer.signIn() + "; " + inner.signIn()
 	outer.store.failWith("update", refused)
 	a := outer.request(cookies, func(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +142,7 @@ func TestAPanicInTheExtensionIsTheRequests(t *testing.T) {
 func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 	for name, do := range map[string]func(*core.Session) error{
 		"Save": func(s *core.Session) error { return s.Save(context.Background()) },
-		"Take": func(s *core.Session) error { _, _, err := ticket.Take(context.Background(), s); return err },
+		"Take": func(s *core.Session) error { _, err := ticket.Take(context.Background(), s); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -159,7 +160,7 @@ func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 				faulty.heal()
 				for _, again := range []func() error{
 					func() error { return s.Save(context.Background()) },
-					func() error { _, _, err := ticket.Take(context.Background(), s); return err },
+					func() error { _, err := ticket.Take(context.Background(), s); return err },
 					func() error { _, err := m.Commit(context.Background(), s, false); return err },
 				} {
 					if err := again(); !errors.Is(err, core.ErrUnknownOutcome) {
@@ -176,16 +177,16 @@ func TestAWriteWithAnUnknownOutcomeIsNotDoneAgain(t *testing.T) {
 
 // A lateStore applies a Create after its sender has given it up.
 type lateStore struct {
-	core.Store
+	store.Store
 	late  bool
 	apply func() error
 }
 
-func (s *lateStore) Create(ctx context.Context, rec core.Record) error {
+func (s *lateStore) Create(ctx context.Context, rec store.Record) error {
 	if s.late {
 		s.late = false
 		s.apply = func() error { return s.Store.Create(context.WithoutCancel(ctx), rec) }
-		return &core.StoreError{Store: "late", Verb: "create", Err: errors.New("connection reset")}
+		return &store.Error{Store: "late", Verb: "create", Err: errors.New("connection reset")}
 	}
 	return s.Store.Create(ctx, rec)
 }
@@ -255,26 +256,26 @@ func TestCreatesThatStayUnknownFailTheResponse(t *testing.T) {
 }
 
 // A loser loses all that is to be created, on its way.
-type loser struct{ core.Store }
+type loser struct{ store.Store }
 
-func (loser) Create(context.Context, core.Record) error {
-	return &core.StoreError{Store: "loser", Verb: "create", Err: errors.New("connection reset")}
+func (loser) Create(context.Context, store.Record) error {
+	return &store.Error{Store: "loser", Verb: "create", Err: errors.New("connection reset")}
 }
 
 // An overtaken store applies the first Update when the second one comes, and lets
 // somebody else write before it answers that.
 type overtaken struct {
-	core.Store
+	store.Store
 	updates int
 	first   func() error
 	between func()
 }
 
-func (s *overtaken) Update(ctx context.Context, old, next core.Record) error {
+func (s *overtaken) Update(ctx context.Context, old, next store.Record) error {
 	switch s.updates++; s.updates {
 	case 1:
 		s.first = func() error { return s.Store.Update(context.WithoutCancel(ctx), old, next) }
-		return &core.StoreError{Store: "overtaken", Verb: "update", Err: errors.New("connection reset")}
+		return &store.Error{Store: "overtaken", Verb: "update", Err: errors.New("connection reset")}
 	case 2:
 		if err := s.first(); err != nil {
 			return err
@@ -288,20 +289,20 @@ func TestAConflictWithOneselfIsNotReplayed(t *testing.T) {
 	for name, do := range map[string]func(s *core.Session) error{
 		"Save": func(s *core.Session) error { return s.Save(context.Background()) },
 		"Take": func(s *core.Session) error {
-			_, _, err := ticket.Take(context.Background(), s)
+			_, err := ticket.Take(context.Background(), s)
 			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &overtaken{Store: new(mapstore.Store), updates: 2}
-				m, other := process(t, store), process(t, store.Store)
+				st := &overtaken{Store: new(mapstore.Store), updates: 2}
+				m, other := process(t, st), process(t, st.Store)
 				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1); ticket.Set(s, "A1") })
 				s := load(t, m, cookie)
 				if name == "Save" {
 					counter.Update(s, func(n int) int { return n + 1 })
 				}
-				store.updates, store.between = 0, func() {
+				st.updates, st.between = 0, func() {
 					s := load(t, other, cookie)
 					counter.Update(s, func(n int) int { return n + 10 })
 					ticket.Set(s, "A2")
@@ -372,7 +373,7 @@ func TestALoggerThatAsksTheSessionDoesNotHangTheRequest(t *testing.T) {
 		if err := st.store.Store.Delete(r.Context(), id); err != nil {
 			t.Error(err)
 		}
-		if err := st.store.Store.Create(r.Context(), core.Record{ID: id, Data: []byte("[]"), TTL: time.Hour}); err != nil {
+		if err := st.store.Store.Create(r.Context(), store.Record{ID: id, Data: []byte("[]"), TTL: time.Hour}); err != nil {
 			t.Error(err)
 		}
 		if err := core.FromContext(r.Context()).Reload(r.Context()); !errors.Is(err, core.ErrSessionGone) {
@@ -386,7 +387,7 @@ func TestALoggerThatAsksTheSessionDoesNotHangTheRequest(t *testing.T) {
 
 // A gatedStore holds a Touch until it is let go.
 type gatedStore struct {
-	core.Store
+	store.Store
 	closed       atomic.Bool
 	arrived, let chan struct{}
 }
@@ -400,8 +401,8 @@ func (g *gatedStore) Touch(ctx context.Context, id string, ttl time.Duration) er
 }
 
 func TestAnExtensionUnderWayDoesNotStretchAShortenedSession(t *testing.T) {
-	store := new(mapstore.Store)
-	gated := &gatedStore{Store: store, arrived: make(chan struct{}), let: make(chan struct{})}
+	st := new(mapstore.Store)
+	gated := &gatedStore{Store: st, arrived: make(chan struct{}), let: make(chan struct{})}
 	m := process(t, gated, func(c *core.Config) { c.TouchInterval = core.EveryRequest })
 	cookie := visitor(t, m, func(s *core.Session) { colour.Set(s, "white") })
 
@@ -416,7 +417,7 @@ func TestAnExtensionUnderWayDoesNotStretchAShortenedSession(t *testing.T) {
 	commit(t, m, s, cookie)
 	gated.let <- struct{}{}
 	commit(t, m, reader, cookie)
-	for _, rec := range store.Records() {
+	for _, rec := range st.Records() {
 		if rec.TTL > 5*time.Minute {
 			t.Errorf("the session lives for %v in the store, want at most 5m", rec.TTL)
 		}
@@ -596,19 +597,19 @@ func TestTheEndOfARequestWaitsForALazyLoad(t *testing.T) {
 
 // slowLoads answer when they are released.
 type slowLoads struct {
-	core.Store
+	store.Store
 	loading, release chan struct{}
 }
 
-func (s *slowLoads) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *slowLoads) Load(ctx context.Context, id string) (store.Record, error) {
 	close(s.loading)
 	<-s.release
 	return s.Store.Load(ctx, id)
 }
 
-type panickyStore struct{ core.Store }
+type panickyStore struct{ store.Store }
 
-func (panickyStore) Load(context.Context, string) (core.Record, error) { panic("bug in the store") }
+func (panickyStore) Load(context.Context, string) (store.Record, error) { panic("bug in the store") }
 
 func TestAfterDestroyTheSessionTakesNoMoreVerbs(t *testing.T) {
 	t.Parallel()
@@ -650,12 +651,31 @@ func TestAfterAFailedDestroyNothingIsTakenAndSaveTells(t *testing.T) {
 	if err := s.Destroy(ctx); err == nil {
 		t.Fatal("Destroy returned nil although the store failed")
 	}
-	if v, ok, err := ticket.Take(ctx, s); ok || v != "" || !errors.Is(err, core.ErrSessionGone) {
-		t.Errorf("Take returned %q, %v, %v; want ErrSessionGone", v, ok, err)
+	if v, err := ticket.Take(ctx, s); v != "" || !errors.Is(err, core.ErrSessionGone) {
+		t.Errorf("Take returned %q, %v; want ErrSessionGone", v, err)
 	}
 	colour.Set(s, "red")
 	if err := s.Save(ctx); !errors.Is(err, core.ErrSessionGone) {
 		t.Errorf("Save returned %v, want ErrSessionGone: it destroyed the session after all", err)
+	}
+}
+
+func TestALogoutIsDoneWhereOnlyItsTombstoneCannotBeDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	faulty := &faultyStore{Store: struct{ store.Store }{new(mapstore.Store)}} // no Remover
+	m := process(t, faulty)
+	cookie := visitor(t, m, func(s *core.Session) { ticket.Set(s, "A1") })
+	s := load(t, m, cookie)
+	faulty.failOnce("delete", outage{err: &store.Error{Store: "faulty", Verb: "delete", Outcome: store.OutcomeNotApplied, Err: refused}})
+	if err := s.Destroy(ctx); err != nil {
+		t.Errorf("Destroy returned %v, want nil: the session has ended", err)
+	}
+	if got := commit(t, m, s, cookie); got != "" {
+		t.Error("the cookie was not deleted")
+	}
+	if got := load(t, m, cookie); got.Status() != core.StatusUnknown || ticket.Get(got) != "" {
+		t.Errorf("the session is %v, want unknown", got.Status())
 	}
 }
 
@@ -781,8 +801,8 @@ func TestTakeOfAValueThatThisRequestMade(t *testing.T) {
 	m := process(t, new(mapstore.Store))
 	s := load(t, m, visitor(t, m, func(s *core.Session) { colour.Set(s, "white") }))
 	counter.Update(s, func(n int) int { return n + 1 })
-	if v, ok, err := counter.Take(context.Background(), s); v != 1 || !ok || err != nil {
-		t.Errorf("Take returned %d, %v, %v; want 1", v, ok, err)
+	if v, err := counter.Take(context.Background(), s); v != 1 || err != nil {
+		t.Errorf("Take returned %d, %v; want 1", v, err)
 	}
 }
 
@@ -796,7 +816,7 @@ func TestNoUpdateIsLostWhenAnotherRequestMendsTheValue(t *testing.T) {
 	counter.Set(other, 10)
 	commit(t, m, other, cookie)
 	counter.Update(s, func(n int) int { return n + 100 })
-	if _, _, err := ticket.Take(context.Background(), s); err != nil { // sees the newer record
+	if _, err := ticket.Take(context.Background(), s); err != nil { // sees the newer record
 		t.Fatal(err)
 	}
 	commit(t, m, s, cookie)
@@ -808,7 +828,7 @@ func TestNoUpdateIsLostWhenAnotherRequestMendsTheValue(t *testing.T) {
 func TestAStoreThatIsFullIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{})
-	st.store.failWith("create", core.ErrStoreFull) // without a StoreError around it
+	st.store.failWith("create", store.ErrFull) // without a store.Error around it
 	a := st.visit("", func(s *core.Session) { s.Set("n", 1) })
 	if n := len(st.store.took()); a.status != http.StatusServiceUnavailable || n != 1 {
 		t.Errorf("status %d after %d calls, want 503 after one", a.status, n)
@@ -850,8 +870,8 @@ func TestATouchAfterTheFirstByteCounts(t *testing.T) {
 // Standards: ASVS-16.2.5
 func TestConfigAndRecordPrintNoSecrets(t *testing.T) {
 	t.Parallel()
-	cfg := core.Config{Secrets: []string{"TOP-SECRET"}, SealKeys: []string{"SEAL-SECRET"}, Name: "name-of-the-cookie"}
-	rec := core.Record{ID: "id-SECRET", Data: []byte("data-SECRET")}
+	cfg := core.Config{Secrets: []string{"TOP-SECRET"}, SealKeys: []string{"SEAL-SECRET"}, Cookie: core.Cookie{Name: "name-of-the-cookie"}}
+	rec := store.Record{ID: "id-SECRET", Data: []byte("data-SECRET")}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", cfg, "record", rec)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", cfg, "record", rec)
@@ -876,17 +896,17 @@ func TestCount(t *testing.T) {
 	}
 }
 
-type counting struct{ core.Store }
+type counting struct{ store.Store }
 
 func (counting) Count(context.Context) (int, error) { return 7, nil }
 
 // A generator that repeats itself is a mistake, but logout stays one.
 func TestAnIDThatIsGivenOutAgainCanBeDestroyedAgain(t *testing.T) {
 	t.Parallel()
-	store := new(mapstore.Store)
+	st := new(mapstore.Store)
 	ids := []string{"the-first-of-two-ids", "the-second-of-two-ids"}
 	n := 0
-	m := process(t, store, func(c *core.Config) {
+	m := process(t, st, func(c *core.Config) {
 		c.GenerateID = func(*http.Request) (string, error) { n++; return ids[n%2], nil }
 	})
 	for round := range 3 {
@@ -899,11 +919,11 @@ func TestAnIDThatIsGivenOutAgainCanBeDestroyedAgain(t *testing.T) {
 		if err := s.Destroy(t.Context()); err != nil || s.Status() != core.StatusLoaded {
 			t.Fatalf("round %d: Destroy of a session that is %v: %v", round, s, err)
 		}
-		if left := live(store); left != 0 {
+		if left := live(st); left != 0 {
 			t.Errorf("round %d: %d sessions are left", round, left)
 		}
-		for _, rec := range store.Records() { // time passes
-			_ = store.Delete(t.Context(), rec.ID)
+		for _, rec := range st.Records() { // time passes
+			_ = st.Delete(t.Context(), rec.ID)
 		}
 	}
 }

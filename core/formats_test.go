@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 func fromTestdata(t testing.TB, name string, v any) {
@@ -63,7 +64,7 @@ func TestCookiesAreExpressSessionsByteForByte(t *testing.T) {
 
 		// And through a Manager: an id that Express made finds its session.
 		st := newStage(t, core.Config{Secrets: []string{v.Secret}})
-		rec := core.Record{ID: v.SID, Data: []byte(`{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":"bob"}`), TTL: time.Hour}
+		rec := store.Record{ID: v.SID, Data: []byte(`{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":"bob"}`), TTL: time.Hour}
 		if err := st.store.Store.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +246,7 @@ func TestNamesAreComparedUnescapedAndTheLastDuplicateWins(t *testing.T) {
 		if got := fmt.Sprint(keys); got != "[a b]" {
 			t.Errorf("keys are %s", got)
 		}
-		if got := s.Get("a"); got != 3.0 {
+		if got := s.Get("a"); got != 3 {
 			t.Errorf("a is %v, want the last, 3", got)
 		}
 		if got := s.CreatedAt().UnixMilli(); got != 1600000000000 {
@@ -381,7 +382,7 @@ func TestNoOddRecordFailsARequestAndNoneIsWrittenThatHurtsExpress(t *testing.T) 
 						t.Errorf("status %d, Set-Cookie %q", a.status, a.setCookie)
 					}
 				}
-				if err := st.Edit(t.Context(), "express", func(*core.Session) error { return nil }); !errors.Is(err, core.ErrNotFound) {
+				if err := st.Edit(t.Context(), "express", func(*core.Session) error { return nil }); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("Edit returned %v", err)
 				}
 				if got := st.log.count("cannot be decoded"); got != 1 || st.events.count(core.EventUndecodable) != 1 {
@@ -418,7 +419,7 @@ func TestNoOddRecordFailsARequestAndNoneIsWrittenThatHurtsExpress(t *testing.T) 
 				t.Errorf("cookie is %s, want %s", after.Cookie, tt.cookie)
 			}
 			if a := st.visit(sid, func(s *core.Session) {
-				if s.Status() != core.StatusLoaded || s.Get("user") != "bob" || s.Get("n") != 1.0 {
+				if s.Status() != core.StatusLoaded || s.Get("user") != "bob" || s.Get("n") != 1 {
 					t.Errorf("after the write: %v, user %v, n %v", s.Status(), s.Get("user"), s.Get("n"))
 				}
 			}); a.status != http.StatusOK {
@@ -482,8 +483,8 @@ func TestANewRecordIsOneThatExpressWouldWrite(t *testing.T) {
 		},
 		{"all set", core.Cookie{
 			MaxAge: time.Minute, Partitioned: true, Priority: core.PriorityHigh, Secure: core.SecureAlways,
-			ScriptAccess: true, Domain: "example.com", SameSite: http.SameSiteStrictMode,
-		}, true, `{"originalMaxAge":60000,"partitioned":true,"priority":"high","expires":"2026-11-21T08:30:14.000Z","secure":true,"httpOnly":false,"domain":"example.com","path":"/","sameSite":"strict"}`},
+			ScriptAccess: true, Domain: "example.com", SameSite: http.SameSiteNoneMode,
+		}, true, `{"originalMaxAge":60000,"partitioned":true,"priority":"high","expires":"2026-11-21T08:30:14.000Z","secure":true,"httpOnly":false,"domain":"example.com","path":"/","sameSite":"none"}`},
 	}
 	for _, tt := range tests {
 		st := newStage(t, core.Config{Cookie: tt.cookie})
@@ -655,11 +656,11 @@ func TestWhatTheStoreHandedOutIsNotWrittenTo(t *testing.T) {
 
 // A sharingStore hands out the same bytes each time.
 type sharingStore struct {
-	core.Store
+	store.Store
 	data []byte
 }
 
-func (s *sharingStore) Load(context.Context, string) (core.Record, error) {
-	return core.Record{Data: s.data}, nil
+func (s *sharingStore) Load(context.Context, string) (store.Record, error) {
+	return store.Record{Data: s.data}, nil
 }
 func (s *sharingStore) Touch(context.Context, string, time.Duration) error { return nil }

@@ -22,7 +22,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		sw := x.Writer(w, x)
+		sw := x.Writer(w)
+		sw.Failer = m
 		defer func() {
 			if v := recover(); v != nil {
 				x.Panicked(sw, v)
@@ -35,12 +36,16 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// retryAfter is when a client may try again whose request the store failed, in seconds.
+const retryAfter = "5"
+
 // Fail answers a request whose session could not be loaded or saved, by
-// Config.ErrorHandler or with a short text. To a client that is gone, or whose
+// Config.ErrorHandler or with a short text, which for a 503 comes with Retry-After: 5. To a client that is gone, or whose
 // request the server has cancelled, only the status is sent.
 func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "no-store")
-	if m.FailWith(w, r, err) {
+	if m.cfg.ErrorHandler != nil {
+		m.cfg.ErrorHandler(w, r, err)
 		return
 	}
 	status := HTTPStatus(err)
@@ -53,6 +58,9 @@ func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	text := http.StatusText(status) + "\n"
 	h := w.Header()
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retryAfter)
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
@@ -60,16 +68,6 @@ func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write([]byte(text)) // whoever hung up needs no error page
 	}
-}
-
-// FailWith answers by Config.ErrorHandler, or reports that there is none: an
-// adapter then answers in the way of its framework.
-func (m *Manager) FailWith(w http.ResponseWriter, r *http.Request, err error) bool {
-	if m.cfg.ErrorHandler == nil {
-		return false
-	}
-	m.cfg.ErrorHandler(w, r, err)
-	return true
 }
 
 // FromContext returns the session of the request that ctx belongs to. With
@@ -112,13 +110,13 @@ func loadFrom(x *Exchange) (*Session, error) {
 	case x == nil:
 		return nil, fmt.Errorf("%w: mount the middleware in front of the handler", ErrNoSession)
 	case x.Skipped():
-		return nil, fmt.Errorf("%w: %s", ErrNoSession, x.skipped.reason())
+		return nil, fmt.Errorf("%w: %s", ErrNoSession, x.skipped)
 	}
 	x.accessed.Store(true)
 	if err := x.ensureLoaded(); err != nil {
 		return nil, err
 	}
-	return x.demand(), nil
+	return x.ensureSession(), nil
 }
 
 func lookup(x *Exchange) (*Session, bool) {
@@ -140,3 +138,12 @@ func get(x *Exchange) *Session {
 	x.poison(err)
 	panic(&loadPanic{x, err})
 }
+
+// A loadPanic is how Get abandons a handler.
+type loadPanic struct {
+	x   *Exchange
+	err error
+}
+
+// Error makes the panic readable for a recovery middleware that logs it.
+func (p *loadPanic) Error() string { return p.err.Error() }

@@ -3,6 +3,12 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
 )
 
 // A Key names a value of type T in a session. Declare each once, as a constant:
@@ -41,7 +47,8 @@ func (k Key[T]) Delete(s *Session) { s.Delete(string(k)) }
 // not use the session, and what Update returned is provisional until then.
 //
 // Where the present value cannot be decoded as a T, fn is not called, nothing
-// changes, and the commit fails with a [*KeyError].
+// changes, and the commit fails with a [*KeyError]; [Key.Migrate] says what else is to
+// become of it.
 func (k Key[T]) Update(s *Session, fn func(T) T) T {
 	var result, returned T // result changes whenever fn is called again, by whoever commits
 	s.update(string(k), func(stored json.RawMessage) (json.RawMessage, error) {
@@ -50,9 +57,9 @@ func (k Key[T]) Update(s *Session, fn func(T) T) T {
 			return nil, err
 		}
 		result = fn(v)
-		raw, err := encodeValue(result)
+		raw, err := jsontext.Encode(result)
 		if err != nil {
-			return nil, &KeyError{Key: string(k), Op: "update", Err: safeJSONError(err)}
+			return nil, &KeyError{Key: string(k), Op: "update", Err: jsontext.EncodingError(result, err)}
 		}
 		return raw, nil
 	}, func() { returned = result })
@@ -67,32 +74,85 @@ func (k Key[T]) Pop(s *Session) T {
 	return v
 }
 
-// Take removes the key in the store, at once, and returns the value it had and
-// whether it had one. Of all requests in the world exactly one gets it: use it
-// for what may be used once, such as an OAuth state. Other changes of the
-// request are not stored by it.
+// Take removes the key in the store, at once, and returns the value it had. Of
+// all requests in the world exactly one gets it: use it for what may be used once,
+// such as an OAuth state. Other changes of the request are not stored by it.
 //
-// It returns [ErrSessionGone] when the session has ended.
-func (k Key[T]) Take(ctx context.Context, s *Session) (T, bool, error) {
-	var zero T
+// The error is [ErrAbsent] where the session has no such key, because it never had
+// or another request took it; a [*KeyError] where the value cannot be decoded as a
+// T; and [ErrSessionGone] when the session has ended.
+func (k Key[T]) Take(ctx context.Context, s *Session) (T, error) {
 	raw, err := s.take(ctx, string(k))
-	if err != nil || raw == nil {
-		return zero, false, err
+	if err != nil {
+		var zero T
+		return zero, err
 	}
-	v, err := decodeKey[T](string(k), "get", raw)
-	return v, err == nil, err
+	return decodeKey[T](string(k), "get", raw)
 }
+
+// Migrate says what becomes of a value that cannot be decoded as a T, because it was
+// stored before T was what it is now: from makes a T of its JSON. With nil it is the
+// zero value, to start over. All that reads the key goes by it, in every session and
+// Manager, also at a commit that meets a value which an instance of the former version
+// stored meanwhile. What was read so is stored when the key is set or updated next.
+//
+// Call it once for each key, in init, before any request. from depends on its argument
+// alone. Where it returns an error, that of the call is a [*KeyError] that does not quote
+// it, because it may hold data.
+func (k Key[T]) Migrate(from func(json.RawMessage) (T, error)) {
+	if from == nil {
+		from = func(json.RawMessage) (v T, _ error) { return v, nil }
+	}
+	migrations.Store(migration[T]{string(k)}, from)
+}
+
+// migrations are what Migrate was given, by their migration.
+var migrations sync.Map
+
+// A migration is what a function that Migrate was given is for.
+type migration[T any] struct{ key string }
+
+// errNotMigrated says that a function that Migrate was given failed.
+var errNotMigrated = errors.New("the function given to Migrate returned an error")
 
 func decodeKey[T any](key, op string, raw json.RawMessage) (v T, err error) {
 	if raw == nil {
 		return v, ErrAbsent
 	}
-	if decodePlain(raw, &v) {
+	if jsontext.DecodePlain(raw, &v) {
 		return v, nil
 	}
 	decoded := new(T)
 	if err := json.Unmarshal(raw, decoded); err != nil {
-		return v, &KeyError{Key: key, Op: op, Err: safeJSONError(err)}
+		if migrate, ok := migrations.Load(migration[T]{key}); ok {
+			if v, err = migrate.(func(json.RawMessage) (T, error))(raw); err == nil {
+				return v, nil
+			}
+			return v, &KeyError{Key: key, Op: op, Err: errNotMigrated}
+		}
+		return v, &KeyError{Key: key, Op: op, Err: jsontext.DecodingError[T](err)}
 	}
 	return *decoded, nil
+}
+
+// checkKey returns why an app may not use a key, or nil.
+func (m *Manager) checkKey(key string) error {
+	if record.IsReserved(key) || key == "__proto__" || m.cfg.ShareWithExpress && droppedByExpress[key] {
+		return &KeyError{Key: key, Op: "set", Err: ErrReservedKey}
+	}
+	if !utf8.ValidString(key) { // It would be stored under another name, and never found again.
+		return &KeyError{Key: key, Op: "set", Err: errors.New("key is not UTF-8")}
+	}
+	return nil
+}
+
+// droppedByExpress holds the names that express-session loses when it loads a
+// session, because its Session object has them already.
+var droppedByExpress = map[string]bool{
+	"id": true, "req": true, "touch": true, "resetMaxAge": true, "save": true,
+	"reload": true, "destroy": true, "regenerate": true, "constructor": true,
+	"toString": true, "toLocaleString": true, "valueOf": true, "hasOwnProperty": true,
+	"isPrototypeOf": true, "propertyIsEnumerable": true,
+	"__defineGetter__": true, "__defineSetter__": true,
+	"__lookupGetter__": true, "__lookupSetter__": true,
 }

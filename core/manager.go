@@ -5,18 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/seal"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+	"github.com/cloakroom-go/cloakroom/core/internal/vault"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // How many ids are remembered, of each kind.
 const (
-	rememberTouched  = 1 << 14
-	rememberRetired  = 1 << 12
-	rememberReported = 1 << 10
+	rememberExtended = 1 << 14
+	rememberGivenUp  = 1 << 12
 	rememberRelisted = 1 << 12
 )
 
@@ -25,34 +29,27 @@ const (
 // none of its own, dials nothing and needs no closing.
 type Manager struct {
 	// Ids and keys are behind pointers, so that no verb of package fmt shows them.
-	cfg      Config
-	signer   atomic.Pointer[signer]
-	sealKeys []*sealKey
+	cfg        Config
+	keys       atomic.Pointer[keyRing]
+	sealKeys   []*seal.Key
+	retired    []*seal.Key // those of Config.RetiredSealKeys
+	otherClock bool        // Config.Now was set
+	userPath   []string    // Config.UserKey, taken apart
+	tracer     Tracer      // Config.Observer, if it is one
 
-	otherClock bool // Config.Now was set
+	sessions *vault.Vault
+	lists    *userLists // nil where the store has none
 
-	// What the store can do beyond the five verbs.
-	replacer     Replacer
-	updateLoader UpdateLoader
-	lists        *userLists // nil where the store has none
+	extended *vault.Recent // when this process last extended a session
+	givenUp  *vault.Recent // ids that this process gave up or ended
+	relisted *vault.Recent // when this process last put a session into a list again
 
-	userPath []string // Config.UserKey, taken apart
-	tracer   Tracer   // Config.Observer, if it is one
-
-	parser    parser
 	deadlines deadlines
-	turns     *turns
-	touched   *recent // when this process last extended a session
-	retired   *recent // sessions that this process ended or renewed
-	reported  *recent // records that were reported as undecodable
-	relisted  *recent // when this process last put a session into a list again
+	flights   flights
 	hints     hints
-	emitting  sync.Mutex // for a moment: one for all sessions costs none of them anything
-}
-
-// hints are what is said once in the log.
-type hints struct {
-	untrustedProxy, insecure, shortSecret sync.Once
+	outage    outage
+	strangers strangers
+	goneByKey atomic.Int64 // sessions that were found to be sealed under a retired key
 }
 
 // New returns a Manager, or a [*ConfigError] that names the field that is wrong
@@ -64,33 +61,64 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg:        cfg.withDefaults(),
 		otherClock: cfg.Now != nil,
-		turns:      new(turns),
-		touched:    newRecent(rememberTouched),
-		retired:    newRecent(rememberRetired),
-		reported:   newRecent(rememberReported),
-		relisted:   newRecent(rememberRelisted),
+		extended:   vault.NewRecent(rememberExtended),
+		givenUp:    vault.NewRecent(rememberGivenUp),
+		relisted:   vault.NewRecent(rememberRelisted),
 	}
 	m.tracer, _ = m.cfg.Observer.(Tracer)
 	if m.cfg.UserKey != "" {
 		m.userPath = strings.Split(m.cfg.UserKey, ".")
 	}
 	m.deadlines.slack = m.cfg.StoreTimeout / slackFraction
-	m.replacer, _ = m.cfg.Store.(Replacer)
-	m.updateLoader, _ = m.cfg.Store.(UpdateLoader)
 	var err error
-	if m.sealKeys, err = newSealKeys(m.cfg.SealKeys); err != nil {
+	if m.sealKeys, err = seal.NewKeys(m.cfg.SealKeys); err != nil {
 		return nil, &ConfigError{"SealKeys", "cannot be used: " + err.Error()}
 	}
-	if indexer, ok := m.cfg.Store.(UserIndexer); ok {
+	if m.retired, err = seal.NewKeys(m.cfg.RetiredSealKeys); err != nil {
+		return nil, &ConfigError{"RetiredSealKeys", "cannot be used: " + err.Error()}
+	}
+	if err := m.useSecrets(m.cfg.Secrets); err != nil {
+		return nil, err
+	}
+	m.sessions = vault.New(m.vaultOptions(m.cfg.Store, "a stored session cannot be decoded; it counts as gone and was left in the store"))
+	if indexer, ok := m.cfg.Store.(store.UserIndexer); ok {
 		m.lists = newUserLists(m, indexer)
+	}
+	for _, p := range m.cfg.TrustedProxies {
+		if p.Bits() == 0 {
+			m.cfg.Logger.Warn("cloakroom: Config.TrustedProxies has a network of all addresses: every client can say where it comes from, "+
+				"and whether over HTTPS; name the networks of your proxies", slog.String("network", p.String()))
+		}
 	}
 	if m.cfg.ShareWithExpress && m.cfg.AbsoluteTimeout > 0 {
 		m.cfg.Logger.Warn("cloakroom: Config.AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress, " +
 			"which knows no such limit: a session that is used there goes on there")
 	}
-	m.useSecrets(m.cfg.Secrets)
-	m.cfg.Secrets, m.cfg.SealKeys = nil, nil // nothing prints what it does not have
+	m.cfg.Secrets, m.cfg.SealKeys, m.cfg.RetiredSealKeys = nil, nil, nil // nothing prints what it does not have
 	return m, nil
+}
+
+// vaultOptions are those of the vault over a store. damaged is what is said of a record
+// of it that cannot be decoded.
+func (m *Manager) vaultOptions(st store.Store, damaged string) vault.Options {
+	return vault.Options{
+		Store: st, Keys: m.sealKeys, Retired: m.retired, Now: m.cfg.Now, Remember: m.cfg.IdleTimeout,
+		Failed: func(ctx context.Context, err error) { m.notify(ctx, Event{Kind: EventStoreError, Err: err}) },
+		Damaged: func(ctx context.Context) {
+			m.log(ctx, slog.LevelWarn, "cloakroom: "+damaged)
+			m.notify(ctx, Event{Kind: EventUndecodable})
+		},
+		Gone: func(ctx context.Context) {
+			m.hints.retiredKey.Do(func() {
+				m.log(ctx, slog.LevelWarn, "cloakroom: a stored session is sealed under one of Config.RetiredSealKeys and counts as gone, "+
+					"as all others will that are; the Observer is told how many")
+			})
+			m.notify(ctx, Event{Kind: EventKeyRetired, Count: int(m.goneByKey.Add(1))})
+		},
+		Leftover: func(ctx context.Context, err error) {
+			m.logFailure(ctx, slog.LevelWarn, "cloakroom: a record that is of no use was left in the store until it expires", err)
+		},
+	}
 }
 
 // SetSecrets replaces Config.Secrets while requests are served: the first signs
@@ -99,11 +127,10 @@ func (m *Manager) SetSecrets(secrets []string) error {
 	if err := validateSecrets(secrets); err != nil {
 		return err
 	}
-	m.useSecrets(secrets)
-	return nil
+	return m.useSecrets(secrets)
 }
 
-func (m *Manager) useSecrets(secrets []string) {
+func (m *Manager) useSecrets(secrets []string) error {
 	for _, s := range secrets {
 		if len(s) < shortSecret {
 			m.hints.shortSecret.Do(func() {
@@ -111,7 +138,12 @@ func (m *Manager) useSecrets(secrets []string) {
 			})
 		}
 	}
-	m.signer.Store(newSigner(secrets))
+	keys, err := newKeyRing(secrets)
+	if err != nil {
+		return &ConfigError{"Secrets", "cannot be used: " + err.Error()}
+	}
+	m.keys.Store(keys)
+	return nil
 }
 
 // Load returns the session of a cookie, for servers that are not net/http's.
@@ -120,27 +152,27 @@ func (m *Manager) useSecrets(secrets []string) {
 // [Manager.Commit] stores it.
 func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error) {
 	x := m.newExchange(ctx, nil)
-	x.given = &given{cookie: cookieValue}
+	x.raw = &rawRequest{cookie: cookieValue}
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
-	if err := x.ensureLoaded(); err != nil {
+	if err := x.findFirst(); err != nil {
 		return nil, err
 	}
-	return x.demand(), nil
+	return x.ensureSession(), nil
 }
 
 // Commit stores what was done to a session that Load returned, and returns the
 // value of the Set-Cookie header that the response must carry, or an empty
-// string. secure tells whether the request came over HTTPS. Call it before the
+// string. secure reports whether the request came over HTTPS. Call it before the
 // first byte of the response; where it fails, send an error page instead. The
 // session takes no changes any more: those that come later are dropped, which is
 // logged.
 func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCookie string, err error) {
 	if s.lock() { // another goroutine of the request may be at it
-		s.x.given = &given{secure: &secure} // the session is loaded: its cookie is not needed any more
-		s.x.ended.Store(true)               // what comes later is dropped, which is logged
-		s.x.mu.Unlock()
+		s.x.raw = &rawRequest{secure: &secure} // the session is loaded: its cookie is not needed any more
+		s.x.ended.Store(true)                  // what comes later is dropped, which is logged
+		s.x.unlock()
 	}
 	h := make(http.Header)
 	if err := s.x.commit(ctx, h, true); err != nil {
@@ -151,28 +183,24 @@ func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCooki
 
 // Edit changes the session with an id, outside of any request of it: fn gets
 // the session, and what it changes is stored when it returns nil, on top of
-// whatever is stored by then. It returns [ErrNotFound] when there is no such
+// whatever is stored by then. That is no activity of the visitor: the session keeps
+// the life that is left, unless fn calls Touch. It returns [store.ErrNotFound] when there is no such
 // session and [ErrSessionGone] when it ended meanwhile. The browser's cookie
 // cannot be changed from here, so Renew, Regenerate and SetMaxAge return
-// [ErrCommitted].
+// [ErrHeadersSent].
 func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) error {
 	if id == "" {
-		return ErrNotFound
+		return store.ErrNotFound
 	}
-	x := m.newExchange(ctx, nil)
-	x.loaded = true
-	x.out.Store(true)
+	x := m.newFoundExchange(ctx)
 	limit := m.limit(ctx)
 	defer limit.stop()
 	key := m.storeKey(id)
 	doc, err := m.loadLive(limit, key, x.cookie.MaxAge)
-	if errors.Is(err, ErrUndecodable) {
-		err = ErrNotFound
-	}
 	if err != nil {
 		return err
 	}
-	s := x.demand()
+	s := x.ensureSession()
 	s.found(id, key, doc)
 	defer x.ended.Store(true)
 	if err := fn(s); err != nil {
@@ -188,25 +216,23 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 // error matches [errors.ErrUnsupported].
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
-		lister, ok := m.cfg.Store.(Lister)
+		lister, ok := m.cfg.Store.(store.Lister)
 		if !ok {
 			yield(nil, fmt.Errorf("cloakroom: store cannot list sessions: %w", errors.ErrUnsupported))
 			return
 		}
 		for rec, err := range lister.All(ctx) {
 			if err != nil {
-				yield(nil, m.storeFailed(ctx, "list", err))
+				yield(nil, m.sessions.Check(ctx, "list", err))
 				return
 			}
-			doc, err := m.read(rec, m.cfg.Cookie.MaxAge)
+			doc, err := m.sessions.Read(rec, m.cfg.Cookie.MaxAge)
 			if err != nil || !m.isLive(doc) {
 				continue
 			}
-			x := m.newExchange(ctx, nil)
-			x.loaded = true
-			x.out.Store(true)
+			x := m.newFoundExchange(ctx)
 			x.ended.Store(true)
-			s := x.demand()
+			s := x.ensureSession()
 			s.found(rec.ID, rec.ID, doc)
 			if !yield(s, nil) {
 				return
@@ -215,105 +241,48 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	}
 }
 
-// Clear ends all sessions, and removes the lists of whose they were. The error matches [errors.ErrUnsupported] where the
-// store cannot.
-func (m *Manager) Clear(ctx context.Context) error {
-	clearer, ok := m.cfg.Store.(Clearer)
-	if !ok {
-		return fmt.Errorf("cloakroom: store cannot clear: %w", errors.ErrUnsupported)
-	}
-	if m.lists != nil { // first, so that who signs in meanwhile is listed
-		if index, ok := m.lists.m.cfg.Store.(Clearer); ok {
-			if err := m.storeFailed(ctx, "clear", index.Clear(ctx)); err != nil {
-				return err
-			}
-		}
-	}
-	return m.storeFailed(ctx, "clear", clearer.Clear(ctx))
-}
-
 // Count returns how many sessions there are, with those whose ids were renewed
 // within the last minute counted twice. The error matches
 // [errors.ErrUnsupported] where the store cannot count.
 func (m *Manager) Count(ctx context.Context) (int, error) {
-	counter, ok := m.cfg.Store.(Counter)
+	counter, ok := m.cfg.Store.(store.Counter)
 	if !ok {
 		return 0, fmt.Errorf("cloakroom: store cannot count: %w", errors.ErrUnsupported)
 	}
 	n, err := counter.Count(ctx)
-	return n, m.storeFailed(ctx, "count", err)
+	return n, m.sessions.Check(ctx, "count", err)
 }
 
-// Ping tells whether the store answers, within Config.StoreTimeout.
+// Ping reports whether the store answers, within Config.StoreTimeout.
 func (m *Manager) Ping(ctx context.Context) error {
 	limit := m.limit(ctx)
 	defer limit.stop()
-	if p, ok := m.cfg.Store.(Pinger); ok {
-		return m.storeFailed(ctx, "ping", p.Ping(limit))
+	if p, ok := m.cfg.Store.(store.Pinger); ok {
+		return m.sessions.Check(ctx, "ping", p.Ping(limit))
 	}
-	_, err := m.cfg.Store.Load(limit, newID())
-	if errors.Is(err, ErrNotFound) {
+	_, err := m.cfg.Store.Load(limit, ticket.NewID())
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	return m.storeFailed(ctx, "ping", err)
+	return m.sessions.Check(ctx, "ping", err)
 }
 
-// Settings are what a Manager goes by, with all defaults filled in. They hold
-// no secret and may be shown to an operator or an auditor: they print as one
-// line for each setting, and as JSON with durations such as "24h0m0s".
-type Settings struct {
-	Name               string
-	Cookie             Cookie
-	CookiePerRequest   bool // Config.CookieFor is set: Cookie is not what counts
-	Secrets            int  // how many
-	AAL                int  // whose time limits are kept; 0: none
-	IdleTimeout        time.Duration
-	AbsoluteTimeout    time.Duration // 0: none
-	TouchInterval      time.Duration // a session may end up to that much before IdleTimeout, never after
-	StoreTimeout       time.Duration
-	MaxBytes, MaxKeys  int
-	HashIDs            bool
-	Sealed             bool
-	ShareWithExpress   bool
-	Rolling            bool
-	Resave             bool
-	SaveUninitialized  bool
-	Lazy               bool
-	MaxSessionsPerUser int // 0: no limit but 1000
-	AtUserLimit        AtUserLimit
-	UserKey            string
-	TrustedProxies     int // how many prefixes
-	TrustUnixSocket    bool
-}
-
-// Policy returns the settings in force.
-func (m *Manager) Policy() Settings {
-	c := &m.cfg
-	return Settings{
-		Name: c.Name, Cookie: c.Cookie, CookiePerRequest: c.CookieFor != nil,
-		Secrets: len(m.signer.Load().macs), AAL: c.AAL,
-		IdleTimeout: c.IdleTimeout, AbsoluteTimeout: c.AbsoluteTimeout,
-		TouchInterval: m.touchInterval(c.IdleTimeout), StoreTimeout: c.StoreTimeout,
-		MaxBytes: c.MaxBytes, MaxKeys: c.MaxKeys,
-		HashIDs: c.HashIDs, Sealed: len(m.sealKeys) > 0, ShareWithExpress: c.ShareWithExpress,
-		Rolling: c.Rolling, Resave: c.Resave, SaveUninitialized: c.SaveUninitialized, Lazy: c.Lazy,
-		MaxSessionsPerUser: c.MaxSessionsPerUser, AtUserLimit: c.AtUserLimit, UserKey: c.UserKey,
-		TrustedProxies: len(c.TrustedProxies), TrustUnixSocket: c.TrustUnixSocket,
+// Config returns the Config in force, for an operator or an auditor: the defaults
+// are filled in, and there are no secrets in it, but as many "REDACTED" in Secrets,
+// SealKeys and RetiredSealKeys as there are. %+v prints all of it.
+func (m *Manager) Config() Config {
+	c := m.cfg
+	if c.TouchInterval == 0 {
+		c.TouchInterval = m.touchInterval(c.IdleTimeout)
 	}
+	c.Secrets = redacted(m.keys.Load().signer.Len())
+	c.SealKeys = redacted(len(m.sealKeys))
+	c.RetiredSealKeys = redacted(len(m.retired))
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	return c
 }
 
 // Format keeps a Manager from printing what it holds.
-func (m *Manager) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Manager(" + m.cfg.Name + ")")) }
-
-// touchInterval returns how often a session with that life is extended.
-func (m *Manager) touchInterval(life time.Duration) time.Duration {
-	switch interval := m.cfg.TouchInterval; {
-	case interval == EveryRequest:
-		return 0
-	case interval > 0 && life >= m.cfg.IdleTimeout:
-		return interval
-	case interval > 0:
-		return min(interval, life/touchFraction)
-	}
-	return min(maxTouchInterval, life/touchFraction)
+func (m *Manager) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte("Manager(" + m.cfg.Cookie.Name + ")"))
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 func TestLoadAndCommitServeAFrameworkWithoutNetHTTP(t *testing.T) {
@@ -56,20 +57,20 @@ func TestLoadAndCommitServeAFrameworkWithoutNetHTTP(t *testing.T) {
 		if err != nil || s.Status() != want {
 			t.Errorf("%q: %v, %v", cookieValue, s, err)
 		}
-		if want == core.StatusLoaded && s.Get("n") != 1.0 {
+		if want == core.StatusLoaded && s.Get("n") != 1 {
 			t.Errorf("n is %v", s.Get("n"))
 		}
 	}
 
 	// Nothing is answered on a session that could not be loaded or saved.
-	st.store.failWith("load", &core.StoreError{Store: "test", Verb: "load", Class: "down"})
+	st.store.failWith("load", &store.Error{Store: "test", Verb: "load", Class: "down"})
 	if s, err := st.Load(t.Context(), value); s != nil || core.HTTPStatus(err) != http.StatusServiceUnavailable {
 		t.Errorf("%v, %v", s, err)
 	}
 	st.store.failWith("load", nil)
 	s, _ = st.Load(t.Context(), value)
 	s.Set("n", 3)
-	st.store.failWith("update", &core.StoreError{Store: "test", Verb: "update", Class: "down", Outcome: core.NotApplied})
+	st.store.failWith("update", &store.Error{Store: "test", Verb: "update", Class: "down", Outcome: store.OutcomeNotApplied})
 	if line, err := st.Commit(t.Context(), s, true); line != "" || core.HTTPStatus(err) != http.StatusServiceUnavailable {
 		t.Errorf("%q, %v", line, err)
 	}
@@ -152,8 +153,8 @@ func TestEditChangesASessionFromOutside(t *testing.T) {
 			t.Errorf("session is %v, user %v", s.Status(), s.Get("user"))
 		}
 		for name, err := range map[string]error{"Renew": s.Renew(), "Regenerate": s.Regenerate(), "SetMaxAge": s.SetMaxAge(time.Hour)} {
-			if !errors.Is(err, core.ErrCommitted) {
-				t.Errorf("%s: %v, want ErrCommitted", name, err)
+			if !errors.Is(err, core.ErrHeadersSent) {
+				t.Errorf("%s: %v, want ErrHeadersSent", name, err)
 			}
 		}
 		s.Set("role", "admin")
@@ -207,7 +208,7 @@ func TestEditChangesASessionFromOutside(t *testing.T) {
 	}
 
 	for _, id := range []string{"", id, "never was"} {
-		if err := st.Edit(t.Context(), id, func(*core.Session) error { t.Error("called"); return nil }); !errors.Is(err, core.ErrNotFound) {
+		if err := st.Edit(t.Context(), id, func(*core.Session) error { t.Error("called"); return nil }); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Edit of %q: %v", id, err)
 		}
 	}
@@ -233,7 +234,7 @@ func TestEditOfARetiredIDFindsNothing(t *testing.T) {
 	if st.stored(id) == "" {
 		t.Fatal("there is no retired record")
 	}
-	if err := st.Edit(t.Context(), id, func(*core.Session) error { return nil }); !errors.Is(err, core.ErrNotFound) {
+	if err := st.Edit(t.Context(), id, func(*core.Session) error { return nil }); !errors.Is(err, store.ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -241,12 +242,12 @@ func TestEditOfARetiredIDFindsNothing(t *testing.T) {
 // An ableStore can do what a store need not.
 type ableStore struct {
 	*stageStore
-	extra   []core.Record
+	extra   []store.Record
 	failure error
 }
 
-func (s *ableStore) All(ctx context.Context) iter.Seq2[core.Record, error] {
-	return func(yield func(core.Record, error) bool) {
+func (s *ableStore) All(ctx context.Context) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
 		for id := range s.seen() {
 			if rec, err := s.Store.Load(ctx, id); err == nil && !yield(rec, nil) {
 				return
@@ -258,7 +259,7 @@ func (s *ableStore) All(ctx context.Context) iter.Seq2[core.Record, error] {
 			}
 		}
 		if s.failure != nil {
-			yield(core.Record{}, s.failure)
+			yield(store.Record{}, s.failure)
 		}
 	}
 }
@@ -276,17 +277,17 @@ func (s *ableStore) Ping(context.Context) error { return s.failure }
 func able(t *testing.T, cfg core.Config) (*stage, *ableStore) {
 	t.Helper()
 	scenery := newStage(t, core.Config{})
-	store := &ableStore{stageStore: scenery.store}
-	cfg.Store = store
+	backing := &ableStore{stageStore: scenery.store}
+	cfg.Store = backing
 	st := newStage(t, cfg)
 	st.clock.follow(scenery.clock)
 	st.store = scenery.store
-	return st, store
+	return st, backing
 }
 
 func TestAllWalksTheLiveSessionsAndNothingElse(t *testing.T) {
 	t.Parallel()
-	st, store := able(t, core.Config{AbsoluteTimeout: time.Hour})
+	st, backing := able(t, core.Config{AbsoluteTimeout: time.Hour})
 	var want []string
 	for _, user := range []string{"ada", "bob", "eve"} {
 		cookie := st.visit("", func(s *core.Session) { s.Set("user", user) }).cookie
@@ -295,7 +296,7 @@ func TestAllWalksTheLiveSessionsAndNothingElse(t *testing.T) {
 	renewed := st.visit("", func(s *core.Session) { s.Set("user", "zoe") }).cookie
 	renewed = st.visit(renewed, func(s *core.Session) { _ = s.Renew() }).cookie // leaves a retired record
 	want = append(want, st.idOf(renewed)+" zoe")
-	store.extra = []core.Record{
+	backing.extra = []store.Record{
 		{ID: "garbage", Data: []byte("garbage")},
 		{ID: "too old", Data: []byte(`{"cookie":{},"user":"old","__cloakroom":{"created":1600000000000,"token":"x"}}`)},
 		{ID: "express", Data: []byte(`{"cookie":{},"user":"exp"}`)},
@@ -330,12 +331,12 @@ func TestAllWalksTheLiveSessionsAndNothingElse(t *testing.T) {
 		break // a walk may be left
 	}
 
-	store.failure = &core.StoreError{Store: "test", Verb: "list", Class: "down"}
+	backing.failure = &store.Error{Store: "test", Verb: "list", Class: "down"}
 	var errs int
 	for s, err := range st.All(t.Context()) {
 		if err != nil {
 			errs++
-			if s != nil || !errors.Is(err, store.failure) {
+			if s != nil || !errors.Is(err, backing.failure) {
 				t.Errorf("%v, %v", s, err)
 			}
 		}
@@ -375,7 +376,7 @@ func TestWhatAllFoundCanBeEnded(t *testing.T) {
 // Standards: ASVS-7.4.5
 func TestClearEndsAllSessions(t *testing.T) {
 	t.Parallel()
-	st, store := able(t, core.Config{})
+	st, backing := able(t, core.Config{})
 	cookie := st.signIn()
 	if err := st.Clear(t.Context()); err != nil {
 		t.Error(err)
@@ -385,8 +386,8 @@ func TestClearEndsAllSessions(t *testing.T) {
 			t.Errorf("session is %v", s.Status())
 		}
 	})
-	store.failure = errors.New("secret driver text")
-	var failure *core.StoreError
+	backing.failure = errors.New("secret driver text")
+	var failure *store.Error
 	if err := st.Clear(t.Context()); !errors.As(err, &failure) || failure.Verb != "clear" {
 		t.Errorf("Clear: %v", err)
 	}
@@ -416,17 +417,17 @@ func TestPingTellsWhetherTheStoreAnswers(t *testing.T) {
 	if err := st.Ping(t.Context()); err != nil || st.store.verbs() != "load" {
 		t.Errorf("a store without Ping: %v", err)
 	}
-	down := &core.StoreError{Store: "test", Verb: "load", Class: "down"}
+	down := &store.Error{Store: "test", Verb: "load", Class: "down"}
 	st.store.failWith("load", down)
 	if err := st.Ping(t.Context()); !errors.Is(err, down) {
 		t.Errorf("a store that is down: %v", err)
 	}
 
-	pinged, store := able(t, core.Config{})
+	pinged, backing := able(t, core.Config{})
 	if err := pinged.Ping(t.Context()); err != nil || pinged.store.verbs() != "" {
 		t.Errorf("a store with Ping: %v", err)
 	}
-	store.failure = down
+	backing.failure = down
 	if err := pinged.Ping(t.Context()); !errors.Is(err, down) {
 		t.Errorf("a store with Ping that is down: %v", err)
 	}
@@ -435,26 +436,26 @@ func TestPingTellsWhetherTheStoreAnswers(t *testing.T) {
 func TestHTTPStatusOfEveryError(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]int{
-		core.ErrSessionGone:                      409,
-		core.ErrConflict:                         503,
-		core.ErrUnknownOutcome:                   503,
-		core.ErrStoreFull:                        503,
-		core.ErrDegraded:                         503,
-		core.ErrUnknownSealKey:                   503,
-		core.ErrTooLarge:                         500,
-		core.ErrTooManyKeys:                      500,
-		core.ErrCookieTooLarge:                   500,
-		core.ErrReentered:                        500,
-		core.ErrInsecure:                         500,
-		core.ErrInvalidID:                        500,
-		core.ErrNoSession:                        500,
-		context.Canceled:                         499,
-		context.DeadlineExceeded:                 503,
-		errors.New("whatever"):                   503,
-		&core.KeyError{Key: "k"}:                 500,
-		&core.ConfigError{}:                      500,
-		&core.StoreError{}:                       503,
-		&core.StoreError{Err: core.ErrStoreFull}: 503,
+		core.ErrSessionGone:              409,
+		store.ErrConflict:                503,
+		core.ErrUnknownOutcome:           503,
+		store.ErrFull:                    503,
+		core.ErrDegraded:                 503,
+		core.ErrUnknownSealKey:           503,
+		core.ErrTooLarge:                 500,
+		core.ErrTooManyKeys:              500,
+		core.ErrCookieTooLarge:           500,
+		core.ErrReentered:                500,
+		core.ErrInsecure:                 500,
+		core.ErrInvalidID:                500,
+		core.ErrNoSession:                500,
+		context.Canceled:                 499,
+		context.DeadlineExceeded:         503,
+		errors.New("whatever"):           503,
+		&core.KeyError{Key: "k"}:         500,
+		&core.ConfigError{}:              500,
+		&store.Error{}:                   503,
+		&store.Error{Err: store.ErrFull}: 503,
 	} {
 		if got := core.HTTPStatus(err); got != want {
 			t.Errorf("%v: %d, want %d", err, got, want)
@@ -466,17 +467,17 @@ func TestErrorsReadWell(t *testing.T) {
 	t.Parallel()
 	cause := context.DeadlineExceeded
 	for err, want := range map[error]string{
-		&core.StoreError{Store: "valkey", Verb: "load"}:                                 "cloakroom: valkey store: load",
-		&core.StoreError{Store: "valkey", Verb: "update", Class: "timeout", Err: cause}: "cloakroom: valkey store: update: timeout: context deadline exceeded",
-		&core.KeyError{Key: "cart", Op: "set", Err: core.ErrReservedKey}:                `cloakroom: set session key "cart": key is reserved`,
-		&core.ConfigError{Field: "Cookie.Path", Reason: `must begin with "/"`}:          `cloakroom: Config.Cookie.Path must begin with "/"`,
+		&store.Error{Store: "valkey", Verb: "load"}:                                 "cloakroom: valkey store: load",
+		&store.Error{Store: "valkey", Verb: "update", Class: "timeout", Err: cause}: "cloakroom: valkey store: update: timeout: context deadline exceeded",
+		&core.KeyError{Key: "cart", Op: "set", Err: core.ErrReservedKey}:            `cloakroom: set session key "cart": key is reserved`,
+		&core.ConfigError{Field: "Cookie.Path", Reason: `must begin with "/"`}:      `cloakroom: Config.Cookie.Path must begin with "/"`,
 	} {
 		if got := err.Error(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if err := (&core.StoreError{Err: cause}); !errors.Is(err, cause) {
-		t.Error("a StoreError hides its cause")
+	if err := (&store.Error{Err: cause}); !errors.Is(err, cause) {
+		t.Error("a store.Error hides its cause")
 	}
 	if err := (&core.KeyError{Err: core.ErrReservedKey}); !errors.Is(err, core.ErrReservedKey) {
 		t.Error("a KeyError hides its cause")
@@ -486,7 +487,7 @@ func TestErrorsReadWell(t *testing.T) {
 // Standards: ASVS-16.5.1
 func TestTheErrorPage(t *testing.T) {
 	t.Parallel()
-	down := &core.StoreError{Store: "test", Verb: "load", Class: "down"}
+	down := &store.Error{Store: "test", Verb: "load", Class: "down"}
 	st := newStage(t, core.Config{})
 	cookie := st.signIn()
 	st.store.failWith("load", down)
@@ -504,7 +505,7 @@ func TestTheErrorPage(t *testing.T) {
 		w.WriteHeader(core.HTTPStatus(err))
 		_, _ = w.Write([]byte("own page"))
 	}})
-	own.store.failWith("create", &core.StoreError{Store: "test", Verb: "create", Outcome: core.NotApplied})
+	own.store.failWith("create", &store.Error{Store: "test", Verb: "create", Outcome: store.OutcomeNotApplied})
 	a = own.request("", func(w http.ResponseWriter, r *http.Request) {
 		core.FromContext(r.Context()).Set("n", 1)
 		w.Header().Set("ETag", "x")
@@ -599,18 +600,15 @@ func TestAnErrorPageThatAbortsIsNoSuccess(t *testing.T) {
 	}
 }
 
-func TestOnStoreErrorMayLetARequestGoOnAsAnonymous(t *testing.T) {
+func TestServeAnonymouslyMayLetARequestGoOn(t *testing.T) {
 	t.Parallel()
 	var asked []error
-	st := newStage(t, core.Config{OnStoreError: func(r *http.Request, err error) core.Policy {
+	st := newStage(t, core.Config{ServeAnonymously: func(r *http.Request, err error) bool {
 		asked = append(asked, err)
-		if r.Header.Get("Strict") != "" {
-			return core.Unavailable
-		}
-		return core.Anonymous
+		return r.Header.Get("Strict") == ""
 	}})
 	cookie := st.signIn()
-	down := &core.StoreError{Store: "test", Verb: "load", Class: "down"}
+	down := &store.Error{Store: "test", Verb: "load", Class: "down"}
 	st.store.failWith("load", down)
 	a := st.visit(cookie, func(s *core.Session) {
 		if s.Status() == core.StatusLoaded || s.Has("user") {
@@ -651,7 +649,7 @@ func TestOnStoreErrorMayLetARequestGoOnAsAnonymous(t *testing.T) {
 
 func TestTheSessionOfANamedManager(t *testing.T) {
 	t.Parallel()
-	outer, inner := newStage(t, core.Config{Name: "outer"}), newStage(t, core.Config{Name: "inner"})
+	outer, inner := newStage(t, core.Config{Cookie: core.Cookie{Name: "outer"}}), newStage(t, core.Config{Cookie: core.Cookie{Name: "inner"}})
 	handler := outer.Handler(inner.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		outer.FromContext(ctx).Set("n", "outer")
@@ -691,7 +689,7 @@ func TestLazyLoadsWhenTheHandlerAsks(t *testing.T) {
 	if got := st.store.verbs(); got != "load touch" {
 		t.Errorf("store was asked to %s", got)
 	}
-	st.store.failWith("load", &core.StoreError{Store: "test", Verb: "load", Class: "down"})
+	st.store.failWith("load", &store.Error{Store: "test", Verb: "load", Class: "down"})
 	a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
 		core.FromContext(r.Context())
 		t.Error("FromContext returned")
@@ -741,9 +739,9 @@ func TestAMountInsideMayRunForLongerThanTheOneAround(t *testing.T) {
 	for name, same := range map[string]bool{"the same Manager": true, "another one": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			full := &faultyStore{Store: new(mapstore.Store), always: &core.StoreError{Outcome: core.NotApplied}}
+			full := &faultyStore{Store: new(mapstore.Store), always: &store.Error{Outcome: store.OutcomeNotApplied}}
 			outer := process(t, full)
-			inner := process(t, new(mapstore.Store), func(c *core.Config) { c.Name = "inner" })
+			inner := process(t, new(mapstore.Store), func(c *core.Config) { c.Cookie.Name = "inner" })
 			if same {
 				inner = outer
 			}
@@ -772,9 +770,9 @@ func TestAMountInsideMayRunForLongerThanTheOneAround(t *testing.T) {
 // runs inside may do so for as long as it likes.
 func TestTheErrorPageDoesNotWaitForTheSessionOfAnotherManager(t *testing.T) {
 	t.Parallel()
-	full := &faultyStore{Store: new(mapstore.Store), always: &core.StoreError{Outcome: core.NotApplied}}
+	full := &faultyStore{Store: new(mapstore.Store), always: &store.Error{Outcome: store.OutcomeNotApplied}}
 	outer := process(t, full)
-	inner := process(t, new(mapstore.Store), func(c *core.Config) { c.Name = "inner" })
+	inner := process(t, new(mapstore.Store), func(c *core.Config) { c.Cookie.Name = "inner" })
 	running, release := make(chan struct{}), make(chan struct{})
 	var inside sync.WaitGroup
 	around := outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,9 @@ const (
 	EventExpired     EventKind = "expired"      // somebody came back after the idle or the absolute timeout: see Cause
 	EventUnknown     EventKind = "unknown"      // a signed cookie whose session does not exist (any more)
 	EventForged      EventKind = "forged"       // a request with cookies of our name of which no secret verifies any
+	EventOldSecret   EventKind = "old-secret"   // a session whose cookie is signed by a secret that is not the first
 	EventUndecodable EventKind = "undecodable"  // a record that cannot be read
+	EventKeyRetired  EventKind = "key-retired"  // a record that counts as gone because it is sealed under one of Config.RetiredSealKeys: see Count
 	EventReplayed    EventKind = "replayed"     // changes were applied again to a newer record
 	EventGone        EventKind = "gone"         // a session ended while the request was under way
 	EventDropped     EventKind = "dropped"      // changes came too late to be stored
@@ -37,29 +39,42 @@ type Cause string
 
 // The causes of [EventExpired] and [EventRevoked].
 const (
-	CauseIdle       Cause = "idle"       // expired: no activity for as long as the idle timeout, or the session's max age
-	CauseAbsolute   Cause = "absolute"   // expired: the absolute timeout had passed
-	CauseOne        Cause = "one"        // revoked by Manager.Revoke
-	CauseOthers     Cause = "others"     // revoked by Manager.RevokeOthers
-	CauseUser       Cause = "user"       // revoked by Manager.RevokeUser
-	CauseLimit      Cause = "limit"      // revoked for a newer session, at Config.MaxSessionsPerUser
-	CauseUnfinished Cause = "unfinished" // revoked before, by a call that failed or a process that died halfway
+	CauseIdle         Cause = "idle"          // expired: no activity for as long as the idle timeout, or the session's max age
+	CauseAbsolute     Cause = "absolute"      // expired: the absolute timeout had passed
+	CauseRevoke       Cause = "revoke"        // revoked by Manager.Revoke
+	CauseRevokeOthers Cause = "revoke-others" // revoked by Manager.RevokeOthers
+	CauseRevokeUser   Cause = "revoke-user"   // revoked by Manager.RevokeUser
+	CauseLimit        Cause = "limit"         // revoked for a newer session, at Config.MaxSessionsPerUser
+	CauseUnfinished   Cause = "unfinished"    // revoked before, by a call that failed or a process that died halfway
 )
 
-// An Event tells an [Observer] what happened. It carries no id and no data.
+// An Event is one thing that happened to a session. It is what an [Observer]
+// counts and what an audit log has as a line: who, which session, by whom and why.
+// It holds no id and nothing of the session's data, so all of it may be logged.
+// What is not known is empty.
 type Event struct {
 	Kind   EventKind
 	Err    error  // for EventStoreError, and for EventDropped where the store is why
 	User   string // whose session it is, where that is known
 	Handle string // which one it is: see Session.Handle
 	By     string // for EventRevoked: whose request did it, or what WithActor says; empty where that is unknown
-	Cause  Cause
+	Cause  Cause  // for EventExpired and EventRevoked
+	Count  int    // for EventKeyRetired: how many such records this Manager has met
 }
 
-// An Observer is told what happens to sessions, for metrics and audit logs. It
-// is called by many goroutines at once, on the way of the request, so it has to
-// be quick. It must not use the session. A panic in it is the request's.
+// An Observer is told what happens to sessions, for metrics and audit logs: see
+// [LogObserver] and package otelsession, and [Observers] for more than one.
+// Config.Observer is where it goes.
+//
+// Observe is called after what the event tells of, once for each, and by whichever
+// goroutine did it: most often the one that serves the request, sometimes one that
+// works beside the handler, and by many at once. The request waits for it, and the
+// session may be locked meanwhile. So it must return soon, and must not use the
+// session or call the Manager: whoever has more to do hands the event to a goroutine
+// of their own. A panic in it is the request's.
 type Observer interface {
+	// Observe is told of e. ctx is that of the request, or the one that a method of
+	// the Manager was called with; it may be done already.
 	Observe(ctx context.Context, e Event)
 }
 
@@ -76,16 +91,21 @@ const (
 	OpRevoke  Operation = "revoke"  // Manager.Revoke, RevokeUser and RevokeOthers
 )
 
-// A Tracer is an [Observer] that is also told when an operation begins and ends.
-// The context that Start returns is the one that the store gets, so that the
-// spans of a driver stand below it. End is called once, with the error of the
-// operation or nil. What costs no call of the store is no operation.
+// A Tracer is an [Observer] that is also told when an operation begins and ends,
+// for spans and for measuring how long requests wait for their sessions. Core finds
+// out by itself whether Config.Observer is one. What Observer says of goroutines,
+// time and panics holds for both functions.
 type Tracer interface {
 	Observer
+
+	// Start is told that op begins. The context that it returns, which is ctx or one
+	// derived from it, is the one that the store gets: the spans of a driver stand
+	// below one that Start put there. end is called once, with the error of the
+	// operation or nil. What costs no call of the store is no operation.
 	Start(ctx context.Context, op Operation) (_ context.Context, end func(error))
 }
 
-// Observers returns an Observer that tells all of these. It is a [Tracer] if one
+// Observers returns an Observer that tells all of these, in this order. It is a [Tracer] if one
 // of them is.
 func Observers(all ...Observer) Observer {
 	var tracers []Tracer
@@ -127,7 +147,7 @@ func (o tracingObservers) Start(ctx context.Context, op Operation) (context.Cont
 
 // LogObserver returns an [Observer] that writes an audit log: a line for each
 // event, with the attributes "event", "user", "session" (the handle), "by",
-// "cause" and "error", as far as they are known. What an administrator should see
+// "cause", "count" and "error", as far as they are known. What an administrator should see
 // is at level Warn, what is done all day at Info, what only tells about load at
 // Debug. A nil logger is slog.Default().
 func LogObserver(logger *slog.Logger) Observer { return logObserver{cmp.Or(logger, slog.Default())} }
@@ -147,7 +167,7 @@ func (o logObserver) Observe(ctx context.Context, e Event) {
 	if !o.logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 1, 6)
+	attrs := make([]slog.Attr, 1, 7)
 	attrs[0] = slog.String("event", string(e.Kind))
 	for _, a := range [...]slog.Attr{
 		slog.String("user", e.User), slog.String("session", e.Handle), slog.String("by", e.By), slog.String("cause", string(e.Cause)),
@@ -155,6 +175,9 @@ func (o logObserver) Observe(ctx context.Context, e Event) {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)
 		}
+	}
+	if e.Count > 0 {
+		attrs = append(attrs, slog.Int("count", e.Count))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.Any("error", e.Err))
@@ -177,7 +200,7 @@ func (m *Manager) actor(ctx context.Context) string {
 	if actor, ok := ctx.Value(actorKey{}).(string); ok {
 		return actor
 	}
-	if x := exchangeOf(ctx).of(m); x != nil && x.ready.Load() {
+	if x := exchangeOf(ctx).of(m); x != nil && x.load.isReady() {
 		if s := x.session.Load(); s != nil {
 			return s.User()
 		}
@@ -194,16 +217,9 @@ func (s *Session) event(kind EventKind) Event {
 	return e
 }
 
-func (s *Session) notify(kind EventKind) {
+// notify tells the Observer about the session, when no lock is held.
+func (s *Session) notify(ctx context.Context, kind EventKind) {
 	if s.x.m.cfg.Observer != nil {
-		s.x.m.notify(s.x.ctx, s.event(kind))
+		s.x.m.notify(ctx, s.event(kind))
 	}
-}
-
-// begin tells the Tracer, if there is one, that an operation begins.
-func (m *Manager) begin(ctx context.Context, op Operation) (_ context.Context, end func(error)) {
-	if m.tracer == nil {
-		return ctx, func(error) {}
-	}
-	return m.tracer.Start(ctx, op)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A diary is an Observer that remembers in which order things happened.
@@ -82,11 +83,11 @@ func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	expect("the others", "revoked user=ada by=ada cause=others")
+	expect("the others", "revoked user=ada by=ada cause=revoke-others")
 	if err := st.Revoke(core.WithActor(t.Context(), "operator:7"), "ada", st.listOf("ada")[0].Handle); err != nil {
 		t.Error(err)
 	}
-	expect("one session, by an operator", "revoked user=ada by=operator:7 cause=one")
+	expect("one session, by an operator", "revoked user=ada by=operator:7 cause=revoke")
 	st.logIn("", "ada")
 	bob := st.logIn("", "bob")
 	d.took()
@@ -95,7 +96,7 @@ func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	expect("all sessions, by another user", "revoked user=ada by=bob cause=user")
+	expect("all sessions, by another user", "revoked user=ada by=bob cause=revoke-user")
 	if err := st.RevokeUser(t.Context(), "ada"); err != nil {
 		t.Error(err)
 	}
@@ -150,18 +151,18 @@ func TestTheObserverIsToldOfRaces(t *testing.T) {
 func TestTheObserverIsToldWhyLateChangesWereDropped(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
-	st, store := newUserStage(t, core.Config{Observer: d})
-	faulty := &faultyStore{Store: store.sessions}
-	store.Store = faulty
+	st, backing := newUserStage(t, core.Config{Observer: d})
+	faulty := &faultyStore{Store: backing.sessions}
+	backing.Store = faulty
 	cookie := st.logIn("", "ada")
 	d.took()
 	st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("the response has begun"))
-		faulty.failOnce("update", outage{err: &core.StoreError{Outcome: core.NotApplied, Class: "down"}})
+		faulty.failOnce("update", outage{err: &store.Error{Outcome: store.OutcomeNotApplied, Class: "down"}})
 		counter.Set(core.FromContext(r.Context()), 1)
 	})
 	for _, e := range d.events {
-		if class := new(core.StoreError); !errors.As(e.Err, &class) || class.Class != "down" {
+		if class := new(store.Error); !errors.As(e.Err, &class) || class.Class != "down" {
 			t.Errorf("%s: %v", e.Kind, e.Err)
 		}
 	}
@@ -185,9 +186,9 @@ func TestASignInThatIsRefusedAtTheLimitIsReported(t *testing.T) {
 func TestTheAbsoluteTimeoutIsReportedWithItsUser(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
-	st, store := newUserStage(t, core.Config{Observer: d, AbsoluteTimeout: time.Hour})
+	st, backing := newUserStage(t, core.Config{Observer: d, AbsoluteTimeout: time.Hour})
 	cookie := st.logIn("", "ada")
-	if err := store.sessions.Touch(t.Context(), st.idOf(cookie), 1000*time.Hour); err != nil { // as Express does
+	if err := backing.sessions.Touch(t.Context(), st.idOf(cookie), 1000*time.Hour); err != nil { // as Express does
 		t.Fatal(err)
 	}
 	d.took()
@@ -236,11 +237,11 @@ func TestTheAbsoluteTimeoutOfASessionInUseIsReportedAsThat(t *testing.T) {
 func TestARevocationThatIsFinishedByTheSessionsOwnRequestIsReported(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
-	st, store := newUserStage(t, core.Config{Observer: d, IdleTimeout: time.Hour})
-	faulty := &faultyStore{Store: store.sessions}
-	store.Store = faulty
+	st, backing := newUserStage(t, core.Config{Observer: d, IdleTimeout: time.Hour})
+	faulty := &faultyStore{Store: backing.sessions}
+	backing.Store = faulty
 	cookie := st.logIn("", "ada")
-	faulty.failOnce("delete", outage{err: &core.StoreError{Outcome: core.NotApplied, Class: "down"}})
+	faulty.failOnce("delete", outage{err: &store.Error{Outcome: store.OutcomeNotApplied, Class: "down"}})
 	if err := st.RevokeUser(t.Context(), "ada"); err == nil {
 		t.Fatal("RevokeUser succeeded")
 	}
@@ -261,13 +262,13 @@ func TestARevocationThatIsFinishedByTheSessionsOwnRequestIsReported(t *testing.T
 func TestWhatRevokeFinishesForOthersIsReportedAsThat(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
-	st, store := newUserStage(t, core.Config{Observer: d})
-	faulty := &faultyStore{Store: store.sessions}
-	store.Store = faulty
+	st, backing := newUserStage(t, core.Config{Observer: d})
+	faulty := &faultyStore{Store: backing.sessions}
+	backing.Store = faulty
 	st.logIn("", "ada")
 	st.logIn("", "ada")
 	all := st.listOf("ada")
-	faulty.failOnce("delete", outage{err: &core.StoreError{Outcome: core.NotApplied, Class: "down"}})
+	faulty.failOnce("delete", outage{err: &store.Error{Outcome: store.OutcomeNotApplied, Class: "down"}})
 	if err := st.Revoke(t.Context(), "ada", all[0].Handle); err == nil {
 		t.Fatal("Revoke succeeded")
 	}
@@ -277,7 +278,7 @@ func TestWhatRevokeFinishesForOthersIsReportedAsThat(t *testing.T) {
 	}
 	got := d.took()
 	slices.Sort(got)
-	if want := []string{"revoked user=ada by=ada cause=one", "revoked user=ada cause=unfinished"}; !slices.Equal(got, want) {
+	if want := []string{"revoked user=ada by=ada cause=revoke", "revoked user=ada cause=unfinished"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -295,19 +296,19 @@ func TestTheAuditLog(t *testing.T) {
 		}
 		return a
 	}})
-	st, store := newUserStage(t, core.Config{Observer: core.LogObserver(slog.New(plain))})
+	st, backing := newUserStage(t, core.Config{Observer: core.LogObserver(slog.New(plain))})
 	cookie := st.logIn("", "ada")
 	st.visit(cookie, func(s *core.Session) { counter.Set(s, 1) }) // at level Debug
 	st.visit(st.name+"=s%3Aforged.signature", nil)
 	if err := st.RevokeUser(core.WithActor(t.Context(), "cron"), "ada"); err != nil {
 		t.Fatal(err)
 	}
-	store.Store = &faultyStore{Store: store.Store, always: &core.StoreError{Store: "test", Verb: "load", Class: "down"}}
+	backing.Store = &faultyStore{Store: backing.Store, always: &store.Error{Store: "test", Verb: "load", Class: "down"}}
 	st.visit(cookie, nil)
 	want := `level=INFO msg="session created" event=created user=ada session=HANDLE
 level=INFO msg="session signed-in" event=signed-in user=ada session=HANDLE
 level=WARN msg="session forged" event=forged
-level=INFO msg="session revoked" event=revoked user=ada session=HANDLE by=cron cause=user
+level=INFO msg="session revoked" event=revoked user=ada session=HANDLE by=cron cause=revoke-user
 level=ERROR msg="session store-failed" event=store-failed error="cloakroom: test store: load: down"
 `
 	if got := buf.String(); got != want {
@@ -346,9 +347,9 @@ func (d *tracingDiary) tookOps() string {
 func TestTheTracerIsToldOfWhatCallsTheStore(t *testing.T) {
 	t.Parallel()
 	d, plain := &tracingDiary{}, &diary{}
-	st, store := newUserStage(t, core.Config{Observer: core.Observers(plain, d), TouchInterval: time.Hour})
+	st, backing := newUserStage(t, core.Config{Observer: core.Observers(plain, d), TouchInterval: time.Hour})
 	var under []any
-	store.Store = loadFunc{store.sessions, func(ctx context.Context) { under = append(under, ctx.Value(depthKey{})) }}
+	backing.Store = loadFunc{backing.sessions, func(ctx context.Context) { under = append(under, ctx.Value(depthKey{})) }}
 	expect := func(what, want string) {
 		t.Helper()
 		if got := d.tookOps(); got != want {
@@ -365,7 +366,7 @@ func TestTheTracerIsToldOfWhatCallsTheStore(t *testing.T) {
 	expect("a read", "load")
 	st.visit(cookie, func(s *core.Session) { counter.Set(s, 2) })
 	expect("a change", "load, commit")
-	st.visit(cookie, func(s *core.Session) { _, _, _ = ticket.Take(t.Context(), s) })
+	st.visit(cookie, func(s *core.Session) { _, _ = ticket.Take(t.Context(), s) })
 	expect("Take", "load, take")
 	cookie = st.logIn(cookie, "ada")
 	expect("a login", "load, commit")
@@ -388,7 +389,7 @@ func TestTheTracerIsToldOfWhatCallsTheStore(t *testing.T) {
 		t.Error("an Observer beside a Tracer is told nothing")
 	}
 
-	store.Store = &faultyStore{Store: store.Store, always: errors.New("down")}
+	backing.Store = &faultyStore{Store: backing.Store, always: errors.New("down")}
 	st.visit(cookie, nil)
 	expect("an outage", "load 503")
 }

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A Status tells where a session came from.
@@ -44,15 +46,6 @@ func (s Status) String() string {
 	return fmt.Sprintf("Status(%d)", int(s))
 }
 
-// A renewal is what Renew and Regenerate ask for.
-type renewal uint8
-
-const (
-	keepID renewal = iota
-	renewID
-	regenerateID
-)
-
 // A Session is what the server remembers of a visitor from request to request.
 //
 // What a handler reads is what was loaded, with its own changes on top. Changes
@@ -67,45 +60,49 @@ type Session struct {
 	*sessionState // a pointer, so that no verb of package fmt follows it
 }
 
-// sessionState is what a Session is made of. Exchange.mu guards it.
+// sessionState is what a Session is made of. Exchange.mu guards it, but for what
+// is atomic. What the session is to its request is one value, standing; what is to
+// become of it is changes, renewal, login and touched, which forget forgets.
 type sessionState struct {
 	x *Exchange
 
 	inFunc    atomic.Bool // a function given to Update runs
 	reentered atomic.Bool // and used the session
 
-	status  Status
-	id      string    // what the cookie says, or will say; empty until a new session needs one
-	key     string    // what the store calls it
-	base    *document // what the store has, as far as we know; nil for a session that is not stored
-	changes changes
+	standing state.Standing
+	deed     state.Deed   // what this request has stored
+	ticket   state.Ticket // what the browser brought
+	renewal  state.Renewal
 
-	limit    timeLimit    // of the load
-	touching chan touched // the extension that runs beside the handler
-	listing  chan touched // what keeps the session in the list of its user, likewise
-	emitted  string       // the Set-Cookie that was set so far; written under Manager.emitting too
-	vary     [1]string    // the header, where it is not there yet
+	touched   bool // Touch was called
+	discarded bool // Discard was called
+	shown     bool // ID has told an id that is not stored yet
+	warned    bool // about changes that were dropped
+	proven    bool // this commit found the session under its id
+	lifeGiven bool // a write of this request gave the session its whole life
+	turned    bool // this request signed somebody in, or ended a session
 
+	status Status
+
+	id     string           // what the cookie says, or will say; empty until a new session needs one
+	key    string           // what the store calls it
+	origin string           // what the store calls the session that the cookie led to
+	base   *record.Document // what the store has, as far as we know; nil for a session that is not stored
+
+	changes  record.Changes
 	login    *login // SignIn was called
-	nextID   string // after a renewal, once it is known
-	renewal  renewal
-	shown    bool // ID has told an id that is not stored yet
-	rotated  bool // the cookie was verified by a secret that is not the first
-	hadAny   bool // the request had a cookie with our name
-	retired  bool // the id was given up: the session is at another one
-	gone     bool // it lived when the request began, and does not any more
-	degraded bool // the store was down: see ErrDegraded
-	forced   bool // Touch was called
+	nextID   string // the id that the session gets next, once it is known
+	spareID  string // made by Config.GenerateID, for whoever needs an id next
+	idsTried int    // how many ids were in use that this commit wanted
+	failure  error  // a write of which the store did not tell whether it was done: there is no going on
 
-	destroyed  bool  // by this request
-	signedOut  bool  // by this request: what there is now is another session
-	unfinished bool  // Destroy was called but the store failed
-	discarded  bool  // Discard was called
-	created    bool  // by this request: the browser needs the cookie
-	saved      bool  // by this request
-	changed    bool  // and not just written again as it was
-	warned     bool  // about changes that were dropped
-	unknown    error // a write of which the store did not tell whether it was done: there is no going on
+	untold                    func()     // what the app is told when the lock is released
+	flight                    flight     // the place among the requests under way
+	loadOp                    operation  // of the load
+	extending                 *extension // runs beside the handler
+	listing                   *extension // keeps the session in the list of its user, likewise
+	sent                      sentCookie // the Set-Cookie that was set so far
+	vary, noStore, clearAhead [1]string  // the headers, where they are not there yet
 }
 
 // lock takes the session's lock, unless this goroutine holds it already because
@@ -126,7 +123,7 @@ func (s *Session) lock() bool {
 // callFunc calls a function given to Update. The session is locked.
 //
 //go:noinline
-func (s *Session) callFunc(fn updateFunc, stored json.RawMessage) (json.RawMessage, error) {
+func (s *Session) callFunc(fn record.UpdateFunc, stored json.RawMessage) (json.RawMessage, error) {
 	s.inFunc.Store(true)
 	defer s.inFunc.Store(false)
 	value, err := fn(stored)
@@ -136,7 +133,7 @@ func (s *Session) callFunc(fn updateFunc, stored json.RawMessage) (json.RawMessa
 	return value, err
 }
 
-// calledByUpdate tells whether callFunc is among the callers of this goroutine.
+// calledByUpdate reports whether callFunc is among the callers of this goroutine.
 func calledByUpdate() bool {
 	pcs := make([]uintptr, 64)
 	for {
@@ -150,7 +147,7 @@ func calledByUpdate() bool {
 	frames := runtime.CallersFrames(pcs)
 	for {
 		frame, more := frames.Next()
-		if frame.Function == "github.com/cloakroom-go/cloakroom/core.(*Session).callFunc" {
+		if frame.Function == callFuncName {
 			return true
 		}
 		if !more {
@@ -159,14 +156,28 @@ func calledByUpdate() bool {
 	}
 }
 
-// mutable tells whether changes can still be stored. Where they cannot, it says
+// callFuncName is the name of callFunc as the runtime has it, whatever the function
+// and the package are called: under a name that was written down, a renaming would
+// make a deadlock of the error.
+var callFuncName = func() (name string) {
+	probe := &Session{new(sessionState)}
+	_, _ = probe.callFunc(func(json.RawMessage) (json.RawMessage, error) {
+		pc, _, _, _ := runtime.Caller(1)
+		name = runtime.FuncForPC(pc).Name()
+		return nil, nil
+	}, nil)
+	return name
+}()
+
+// mutable reports whether changes can still be stored. Where they cannot, it says
 // so once in the log: they have no other way to tell.
-func (s *Session) mutable() bool {
+// key is what was to be changed, or empty.
+func (s *Session) mutable(key string) bool {
 	var why string
 	switch {
-	case s.destroyed:
+	case s.standing == state.Ended:
 		why = "after Destroy; to go on with an empty session use Regenerate in its place"
-	case s.unfinished:
+	case s.standing == state.Ending:
 		why = "after Destroy or SignOut failed; the commit does it, and nothing else"
 	case s.x.ended.Load():
 		why = "after the handler returned"
@@ -175,17 +186,17 @@ func (s *Session) mutable() bool {
 	}
 	if !s.warned {
 		s.warned = true
-		s.x.drop(why)
+		s.tellUnlocked(func() { s.x.drop(why, key) })
 	}
 	return false
 }
 
 // cookieMutable returns why the cookie cannot be another any more, or nil.
 func (s *Session) cookieMutable() error {
-	mutable := s.mutable()
+	mutable := s.mutable("")
 	switch {
 	case s.x.headersOut():
-		return ErrCommitted
+		return ErrHeadersSent
 	case !mutable:
 		return ErrSessionGone
 	}
@@ -197,24 +208,37 @@ func (s *Session) cookieMutable() error {
 // After Renew and Regenerate it is the next id. It is empty where
 // Config.GenerateID fails; the commit then fails too.
 func (s *Session) ID() string {
-	if !s.lock() {
-		return ""
-	}
-	defer s.x.mu.Unlock()
-	if s.renewal != keepID {
-		s.shown = true
-		if s.nextID == "" {
-			s.nextID, _ = s.x.m.generateID(s.x.r) // the commit tries again, and reports it
+	for {
+		if !s.lock() {
+			return ""
 		}
-		return s.nextID
+		id, err := s.ensureID()
+		if errors.Is(err, errNeedsID) {
+			err = s.generateID() // then the session may be another one, so ask again
+			s.x.unlock()
+			if err != nil {
+				return ""
+			}
+			continue
+		}
+		s.x.unlock()
+		return id
 	}
-	if s.base == nil {
+}
+
+// ensureID returns the id that the session has, or gets next.
+func (s *Session) ensureID() (id string, err error) {
+	next := &s.id
+	if s.renewal != state.KeepID {
+		next = &s.nextID
+	}
+	if s.standing != state.Live || next == &s.nextID {
 		s.shown = true
 	}
-	if s.id == "" {
-		s.id, _ = s.x.m.generateID(s.x.r)
+	if *next == "" {
+		*next, err = s.newID()
 	}
-	return s.id
+	return *next, err
 }
 
 // Status tells where the session came from, as of the beginning of the request.
@@ -226,159 +250,36 @@ func (s *Session) CreatedAt() time.Time {
 	if !s.lock() {
 		return time.Time{}
 	}
-	defer s.x.mu.Unlock()
-	if s.base == nil || s.renewal == regenerateID {
+	defer s.x.unlock()
+	if s.base == nil || s.renewal == state.RegenerateID {
 		return time.Time{}
 	}
-	return s.base.meta.created.time()
-}
-
-// Get returns the value of key as encoding/json decodes it into an any, or nil
-// where there is none. [Key] gives typed access.
-func (s *Session) Get(key string) any {
-	raw := s.raw(key)
-	if raw == nil {
-		return nil
-	}
-	var v any
-	if json.Unmarshal(raw, &v) != nil {
-		return nil
-	}
-	return v
-}
-
-// Has tells whether the session has a key.
-func (s *Session) Has(key string) bool { return s.raw(key) != nil }
-
-// raw returns the JSON of a key, or nil.
-func (s *Session) raw(key string) json.RawMessage {
-	if !s.lock() {
-		return nil
-	}
-	defer s.x.mu.Unlock()
-	return s.changes.value(s.base, key)
-}
-
-// Keys returns the keys in the order in which they were added, as of now.
-func (s *Session) Keys() iter.Seq[string] {
-	if !s.lock() {
-		return func(func(string) bool) {}
-	}
-	defer s.x.mu.Unlock()
-	return slices.Values(s.keys())
-}
-
-func (s *Session) keys() []string {
-	var keys []string
-	seen := make(map[string]bool)
-	if s.base != nil && !s.changes.cleared {
-		for _, m := range s.base.index() {
-			name := memberName(s.base.text, m)
-			if c := s.changes.get(name); isReserved(name) || seen[name] || c != nil && c.value == nil {
-				continue
-			}
-			seen[name] = true
-			keys = append(keys, name)
-		}
-	}
-	for i := range s.changes.list {
-		if c := &s.changes.list[i]; c.value != nil && !seen[c.key] {
-			keys = append(keys, c.key)
-		}
-	}
-	return keys
-}
-
-// Set sets key to v, which is encoded at once. Where that is not possible, or
-// the key is reserved ("cookie", "__cloakroom", "__proto__"), the commit fails
-// with a [*KeyError].
-func (s *Session) Set(key string, v any) {
-	raw, err := encodeValue(v)
-	if err != nil {
-		err = &KeyError{Key: key, Op: "set", Err: safeJSONError(err)}
-	} else {
-		err = s.x.m.checkKey(key)
-	}
-	if !s.lock() {
-		return
-	}
-	defer s.x.mu.Unlock()
-	if !s.mutable() {
-		return
-	}
-	if err != nil {
-		s.changes.fail(key, err)
-		return
-	}
-	s.changes.set(key, raw)
-}
-
-// Delete removes a key.
-func (s *Session) Delete(key string) {
-	if !s.lock() {
-		return
-	}
-	defer s.x.mu.Unlock()
-	if s.mutable() && !isReserved(key) {
-		s.changes.set(key, nil)
-	}
-}
-
-// Clear removes all keys. The session stays, with its id; [Session.Destroy]
-// ends it.
-func (s *Session) Clear() {
-	if !s.lock() {
-		return
-	}
-	defer s.x.mu.Unlock()
-	if s.mutable() {
-		s.changes.clear()
-		s.nameUser()
-	}
-}
-
-// update calls done where fn may have been called, before anybody calls it again.
-func (s *Session) update(key string, fn updateFunc, done func()) {
-	err := s.x.m.checkKey(key)
-	if !s.lock() {
-		return
-	}
-	defer s.x.mu.Unlock()
-	if !s.mutable() {
-		return
-	}
-	if err != nil {
-		s.changes.fail(key, err)
-		return
-	}
-	s.changes.update(s.base, key, fn, s.callFunc)
-	done()
+	return s.base.Meta.Created.Time()
 }
 
 // SetMaxAge gives this session a life of its own: the cookie stays in the
 // browser for d, and the session in the store for d without activity, in place
 // of what Config says. It is how "remember me" is done. With d of 0 the cookie
-// is one for the browser's session and the idle timeout is Config's. A life is
-// at least a second and never passes Config.AbsoluteTimeout.
+// is one for the browser's session and the idle timeout is Config's. A life never
+// passes Config.AbsoluteTimeout; one of less than a second is most likely a number of
+// seconds that became one of nanoseconds, and is refused with [ErrMaxAgeTooShort].
 //
 // It takes effect at the commit. A request of another process that was under way
 // may still extend the session once with the life that it had before. SetMaxAge
-// returns [ErrCommitted] when the headers are out and [ErrSessionGone] after
+// returns [ErrHeadersSent] when the headers are out and [ErrSessionGone] after
 // Destroy.
 func (s *Session) SetMaxAge(d time.Duration) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.x.mu.Unlock()
+	defer s.x.unlock()
 	if err := s.cookieMutable(); err != nil {
 		return err
 	}
-	if d < 0 {
-		d = 0
-	} else if d > 0 {
-		d = max(d, time.Second)
+	if d = max(d, 0); tooShort(d, time.Second) != "" {
+		return ErrMaxAgeTooShort
 	}
-	s.changes.age, s.changes.ageSet = age{own: true, max: d}, true
+	s.changes.Age, s.changes.AgeSet = record.Age{Own: true, Max: d}, true
 	return nil
 }
 
@@ -386,29 +287,27 @@ func (s *Session) SetMaxAge(d time.Duration) error {
 // whenever the visitor's rights change, above all at login, so that an id that
 // somebody else may know is worth nothing (session fixation). From then on the
 // old id is no session any more, in no request and no process. It returns
-// [ErrCommitted] when the headers are out and [ErrSessionGone] after Destroy.
-func (s *Session) Renew() error { return s.renew(renewID) }
+// [ErrHeadersSent] when the headers are out and [ErrSessionGone] after Destroy.
+func (s *Session) Renew() error { return s.renew(state.RenewID) }
 
 // Regenerate gives the session a new id at the commit and drops its data, max
-// age and creation time. It returns [ErrCommitted] when the headers are out and
+// age and creation time. It returns [ErrHeadersSent] when the headers are out and
 // [ErrSessionGone] after Destroy.
-func (s *Session) Regenerate() error { return s.renew(regenerateID) }
+func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 
-func (s *Session) renew(how renewal) error {
+func (s *Session) renew(how state.Renewal) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.x.mu.Unlock()
+	defer s.x.unlock()
 	if err := s.cookieMutable(); err != nil {
 		return err
 	}
-	if how == regenerateID {
-		s.changes = changes{cleared: true}
+	if how == state.RegenerateID {
+		s.changes = record.Changes{Cleared: true}
 		s.login = nil
 	}
-	if s.renewal != regenerateID {
-		s.renewal = how
-	}
+	s.renewal = max(s.renewal, how)
 	return nil
 }
 
@@ -418,8 +317,8 @@ func (s *Session) Touch() {
 	if !s.lock() {
 		return
 	}
-	defer s.x.mu.Unlock()
-	s.forced = s.mutable()
+	defer s.x.unlock()
+	s.touched = s.mutable("")
 }
 
 // Discard forgets the changes that this request has made and not stored yet,
@@ -429,60 +328,30 @@ func (s *Session) Discard() {
 	if !s.lock() {
 		return
 	}
-	defer s.x.mu.Unlock()
-	s.discard()
+	defer s.x.unlock()
+	s.forget()
 	s.discarded = true
 }
 
-func (s *Session) discard() {
-	s.changes = changes{cleared: s.destroyed} // of what was destroyed nothing is left to be read
-	s.renewal, s.nextID, s.login = keepID, "", nil
-	s.forced = false
-}
-
-// Destroy ends the session, at once and for good: no request that is under way
-// can bring it back. The browser is told to delete the cookie with whatever
-// response follows. It does not depend on the request's context; a client that
-// hangs up cannot stop its own logout.
-//
-// When the store fails, Destroy returns the error, and the commit tries again
-// and fails the response if it cannot. Until then the session takes no changes,
-// as after a Destroy that succeeded.
-func (s *Session) Destroy(ctx context.Context) error {
-	if !s.lock() {
-		return ErrReentered
-	}
-	defer s.x.mu.Unlock()
-	if s.degraded {
-		return ErrDegraded
-	}
-	return s.destroyTraced(ctx)
-}
-
-func (s *Session) destroyTraced(ctx context.Context) error {
-	ctx, end := s.x.m.begin(ctx, OpDestroy)
-	limit := s.x.m.detach(ctx)
-	defer limit.stop()
-	err := s.destroy(limit)
-	end(err)
-	return err
+// forget forgets what was not stored yet.
+func (s *Session) forget() {
+	s.changes = record.Changes{}
+	s.renewal, s.nextID, s.login = state.KeepID, "", nil
+	s.touched = false
 }
 
 // Save stores the changes at once, in place of at the commit, and does what
 // Renew or Regenerate asked for. It stores the session also when nothing
 // changed. Later changes are stored at the commit as usual.
 //
-// It returns [ErrCommitted] when the session needs a cookie and the headers are
+// It returns [ErrHeadersSent] when the session needs a cookie and the headers are
 // out, [ErrSessionGone] when the session has ended, and whatever else a commit
 // can fail with. Like Destroy it does not depend on the request's context.
 func (s *Session) Save(ctx context.Context) error {
-	if !s.lock() {
-		return ErrReentered
-	}
-	defer s.x.mu.Unlock()
-	limit := s.x.m.detach(ctx)
-	defer limit.stop()
-	return s.store(limit, s.modified(), true)
+	return s.operate(ctx, OpCommit, func(op *operation) error {
+		s.proven = false
+		return s.run(op, true)
+	})
 }
 
 // Reload replaces what the request sees by what the store has now. Changes that
@@ -492,10 +361,23 @@ func (s *Session) Reload(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	defer s.x.mu.Unlock()
+	defer s.x.unlock()
+	if s.standing != state.Live && s.standing != state.Ending {
+		return ErrSessionGone
+	}
 	limit := s.x.m.limit(ctx)
 	defer limit.stop()
-	return s.reload(limit)
+	doc, err := s.x.m.loadLive(limit, s.key, s.x.cookie.MaxAge)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrSessionGone
+	} else if err != nil {
+		return err
+	}
+	s.base = doc
+	s.changes = record.Changes{Cleared: s.renewal == state.RegenerateID}
+	s.touched = false
+	s.nameUser()
+	return nil
 }
 
 // Check asks the store whether the session still lives: nil if so,
@@ -505,15 +387,15 @@ func (s *Session) Check(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	key, known := s.key, s.base != nil && !s.destroyed && !s.gone
-	s.x.mu.Unlock()
+	key, known := s.key, s.standing == state.Live || s.standing == state.Ending
+	s.x.unlock()
 	if !known {
 		return ErrSessionGone
 	}
 	limit := s.x.m.limit(ctx)
 	defer limit.stop()
 	_, err := s.x.m.loadLive(limit, key, s.x.cookie.MaxAge)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUndecodable) {
+	if errors.Is(err, store.ErrNotFound) {
 		return ErrSessionGone
 	}
 	return err
@@ -531,50 +413,6 @@ func (s *Session) UpgradeHeader(ctx context.Context) (http.Header, error) {
 	}
 	return h, nil
 }
-
-// Flash leaves a message for the next request: of a kind such as "info" or
-// "error". It is stored as connect-flash does, under the key "flash".
-func (s *Session) Flash(kind, message string) {
-	flashes.Update(s, func(all map[string][]string) map[string][]string {
-		if all == nil {
-			all = make(map[string][]string, 1)
-		}
-		all[kind] = append(all[kind], message)
-		return all
-	})
-}
-
-// Flashes returns the messages of a kind and removes them at the commit. Two
-// requests at the same time may both get them; one that is added meanwhile is
-// not lost.
-func (s *Session) Flashes(kind string) []string {
-	seen := flashes.Get(s)[kind]
-	if len(seen) == 0 {
-		return nil
-	}
-	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
-		all, _ := decodeKey[map[string][]string](string(flashes), "update", stored)
-		if len(all[kind]) == 0 { // another request removed them
-			return stored, nil
-		}
-		left := all[kind]
-		for _, message := range seen {
-			if i := slices.Index(left, message); i >= 0 {
-				left = slices.Delete(left, i, i+1)
-			}
-		}
-		if all[kind] = left; len(left) == 0 {
-			delete(all, kind)
-		}
-		if len(all) == 0 {
-			return nil, nil
-		}
-		return encodeValue(all)
-	}, func() {})
-	return seen
-}
-
-const flashes Key[map[string][]string] = "flash"
 
 // String describes the session without its id and data.
 func (s Session) String() string {

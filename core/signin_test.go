@@ -13,17 +13,18 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // newUserStage is a stage whose store keeps lists of users' sessions.
 func newUserStage(t testing.TB, cfg core.Config) (*stage, *userStore) {
 	t.Helper()
-	store := newUserStore()
-	cfg.Store = store
+	backing := newUserStore()
+	cfg.Store = backing
 	st := newStage(t, cfg)
-	store.sessions.Now = st.clock.Now
-	store.index.(*mapstore.Store).Now = st.clock.Now
-	return st, store
+	backing.sessions.Now = st.clock.Now
+	backing.index.(*mapstore.Store).Now = st.clock.Now
+	return st, backing
 }
 
 // logIn signs a user in from a browser that has a cookie, and returns the one that
@@ -203,7 +204,7 @@ func TestSignInActsAtTheCommit(t *testing.T) {
 	}
 	t.Run("nothing is stored before", func(t *testing.T) {
 		t.Parallel()
-		st, store := newUserStage(t, core.Config{})
+		st, backing := newUserStage(t, core.Config{})
 		s, err := st.Load(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
@@ -211,7 +212,7 @@ func TestSignInActsAtTheCommit(t *testing.T) {
 		if err := s.SignIn(t.Context(), "ada"); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(store.sessions.Records()); n != 0 {
+		if n := len(backing.sessions.Records()); n != 0 {
 			t.Errorf("%d records", n)
 		}
 	})
@@ -288,7 +289,7 @@ func TestSignInNeedsTheHeaders(t *testing.T) {
 	st.request("", func(w http.ResponseWriter, r *http.Request) {
 		s := core.FromContext(r.Context())
 		_, _ = w.Write([]byte("begun"))
-		if err := s.SignIn(r.Context(), "ada"); !errors.Is(err, core.ErrCommitted) {
+		if err := s.SignIn(r.Context(), "ada"); !errors.Is(err, core.ErrHeadersSent) {
 			t.Errorf("SignIn after the first byte: %v", err)
 		}
 		if s.User() != "" {
@@ -313,7 +314,7 @@ func TestSignInNeedsTheHeaders(t *testing.T) {
 	}
 	id := st.idOf(st.logIn("", "bob"))
 	err := st.Edit(t.Context(), id, func(s *core.Session) error { return s.SignIn(t.Context(), "ada") })
-	if !errors.Is(err, core.ErrCommitted) {
+	if !errors.Is(err, core.ErrHeadersSent) {
 		t.Errorf("SignIn in Edit: %v", err)
 	}
 }
@@ -444,7 +445,7 @@ func TestSignOutDeletesTheCookieOnErrorPages(t *testing.T) {
 }
 
 // Standards: ASVS-7.5.1, ASVS-7.5.3
-func TestRequireFresh(t *testing.T) {
+func TestRequireRecentSignIn(t *testing.T) {
 	t.Parallel()
 	const most = 10 * time.Minute
 	for _, tt := range []struct {
@@ -453,17 +454,17 @@ func TestRequireFresh(t *testing.T) {
 		then  func(st *stage)
 		want  error
 	}{
-		{"nobody", func(st *stage) string { return st.signIn() }, nil, core.ErrNotFresh},
+		{"nobody", func(st *stage) string { return st.signIn() }, nil, core.ErrSignInTooOld},
 		{"a moment before", nil, func(st *stage) { st.clock.advance(most - 1) }, nil},
-		{"as long ago as it may not be", nil, func(st *stage) { st.clock.advance(most) }, core.ErrNotFresh},
-		{"longer ago", nil, func(st *stage) { st.clock.advance(most + 1) }, core.ErrNotFresh},
+		{"as long ago as it may not be", nil, func(st *stage) { st.clock.advance(most) }, core.ErrSignInTooOld},
+		{"longer ago", nil, func(st *stage) { st.clock.advance(most + 1) }, core.ErrSignInTooOld},
 		{"by a clock that is ahead a little", nil, func(st *stage) { st.clock.advance(-time.Minute) }, nil},
-		{"by a clock that is far ahead", nil, func(st *stage) { st.clock.advance(-time.Minute - 1) }, core.ErrNotFresh},
+		{"by a clock that is far ahead", nil, func(st *stage) { st.clock.advance(-time.Minute - 1) }, core.ErrSignInTooOld},
 		{"renewed since", func(st *stage) string {
 			cookie := st.logIn("", "ada")
 			st.clock.advance(most)
 			return st.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
-		}, nil, core.ErrNotFresh},
+		}, nil, core.ErrSignInTooOld},
 	} {
 		st, _ := newUserStage(t, core.Config{})
 		begin := tt.begin
@@ -475,32 +476,40 @@ func TestRequireFresh(t *testing.T) {
 			tt.then(st)
 		}
 		st.visit(cookie, func(s *core.Session) {
-			if err := s.RequireFresh(t.Context(), most); !errors.Is(err, tt.want) {
+			if err := s.RequireRecentSignIn(t.Context(), most); !errors.Is(err, tt.want) {
 				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 			}
 		})
 	}
-	if got := core.HTTPStatus(core.ErrNotFresh); got != http.StatusUnauthorized {
+	if got := core.HTTPStatus(core.ErrSignInTooOld); got != http.StatusUnauthorized {
 		t.Errorf("the status is %d", got)
 	}
+	st, _ := newUserStage(t, core.Config{})
+	st.visit(st.logIn("", "ada"), func(s *core.Session) { // whoever is sent to log in for that never gets there
+		for _, maxAge := range []time.Duration{600, time.Second - 1} {
+			if err := s.RequireRecentSignIn(t.Context(), maxAge); !errors.Is(err, core.ErrMaxAgeTooShort) {
+				t.Errorf("%v: %v, want ErrMaxAgeTooShort", maxAge, err)
+			}
+		}
+	})
 }
 
 // Standards: ASVS-8.3.2
-func TestRequireFreshAsksTheStorageItself(t *testing.T) {
+func TestRequireRecentSignInAsksTheStorageItself(t *testing.T) {
 	t.Parallel()
-	st, store := newUserStage(t, core.Config{})
+	st, backing := newUserStage(t, core.Config{})
 	var fresh []bool
-	store.Store = loadFunc{store.sessions, func(ctx context.Context) { fresh = append(fresh, core.IsFresh(ctx)) }}
+	backing.Store = loadFunc{backing.sessions, func(ctx context.Context) { fresh = append(fresh, store.BypassesCache(ctx)) }}
 	cookie := st.logIn("", "ada")
 	fresh = nil
 	st.visit(cookie, func(s *core.Session) {
-		if err := s.RequireFresh(t.Context(), time.Hour); err != nil {
+		if err := s.RequireRecentSignIn(t.Context(), time.Hour); err != nil {
 			t.Error(err)
 		}
 		if err := st.RevokeUser(t.Context(), "ada"); err != nil {
 			t.Error(err)
 		}
-		if err := s.RequireFresh(t.Context(), time.Hour); !errors.Is(err, core.ErrSessionGone) {
+		if err := s.RequireRecentSignIn(t.Context(), time.Hour); !errors.Is(err, core.ErrSessionGone) {
 			t.Errorf("after a revocation: %v", err)
 		}
 	})
@@ -509,7 +518,7 @@ func TestRequireFreshAsksTheStorageItself(t *testing.T) {
 	}
 	st.visit("", func(s *core.Session) {
 		_ = s.SignIn(t.Context(), "ada")
-		if err := s.RequireFresh(t.Context(), time.Second); err != nil {
+		if err := s.RequireRecentSignIn(t.Context(), time.Second); err != nil {
 			t.Errorf("right after SignIn: %v", err)
 		}
 	})
@@ -517,11 +526,11 @@ func TestRequireFreshAsksTheStorageItself(t *testing.T) {
 
 // A loadFunc is a store that tells of each Load.
 type loadFunc struct {
-	core.Store
+	store.Store
 	tell func(context.Context)
 }
 
-func (s loadFunc) Load(ctx context.Context, id string) (core.Record, error) {
+func (s loadFunc) Load(ctx context.Context, id string) (store.Record, error) {
 	s.tell(ctx)
 	return s.Store.Load(ctx, id)
 }
@@ -580,9 +589,9 @@ func TestExpressSaysWhoseSessionItIs(t *testing.T) {
 		{"userId", `{"cookie":{},"userId":{"id":1}}`, ""},
 		{"userId", `{"cookie":{},"userId":""}`, ""},
 	} {
-		st, store := newUserStage(t, core.Config{UserKey: tt.key, ShareWithExpress: true})
-		rec := core.Record{ID: "made by Express", Data: []byte(tt.record), TTL: time.Hour}
-		if err := store.sessions.Create(t.Context(), rec); err != nil {
+		st, backing := newUserStage(t, core.Config{UserKey: tt.key, ShareWithExpress: true})
+		rec := store.Record{ID: "made by Express", Data: []byte(tt.record), TTL: time.Hour}
+		if err := backing.sessions.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
 		cookie := st.put2(rec.ID)
@@ -627,9 +636,9 @@ func TestWithUserKeySignInTellsExpress(t *testing.T) {
 		{"passport.user", `{"cookie":{},"passport":{"kept":1}}`, false, `"passport":{"kept":1,"user":"42"}`},
 		{"passport.user", `{"cookie":{},"passport":{"kept":1,"user":41}}`, false, `"passport":{"user":"42"}`},
 	} {
-		st, store := newUserStage(t, core.Config{UserKey: tt.key, ShareWithExpress: true})
-		rec := core.Record{ID: "made by Express", Data: []byte(tt.before), TTL: time.Hour}
-		if err := store.sessions.Create(t.Context(), rec); err != nil {
+		st, backing := newUserStage(t, core.Config{UserKey: tt.key, ShareWithExpress: true})
+		rec := store.Record{ID: "made by Express", Data: []byte(tt.before), TTL: time.Hour}
+		if err := backing.sessions.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
 		st.name = "connect.sid"
@@ -641,7 +650,7 @@ func TestWithUserKeySignInTellsExpress(t *testing.T) {
 				s.Set("userId", 42)
 			}
 		})
-		stored, err := store.sessions.Load(t.Context(), st.idOf(a.cookie))
+		stored, err := backing.sessions.Load(t.Context(), st.idOf(a.cookie))
 		if err != nil || !strings.Contains(string(stored.Data), tt.want) {
 			t.Errorf("%s: stored %s, %v; want %s", tt.before, stored.Data, err, tt.want)
 		}
@@ -696,9 +705,9 @@ func TestUserKeyIsSetBySignInAlone(t *testing.T) {
 // only when that is used.
 func TestARenewedSessionOfExpressStaysListed(t *testing.T) {
 	t.Parallel()
-	st, store := newUserStage(t, core.Config{UserKey: "userId", Passive: func(*http.Request) bool { return true }})
-	rec := core.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour}
-	if err := store.sessions.Create(t.Context(), rec); err != nil {
+	st, backing := newUserStage(t, core.Config{UserKey: "userId", Passive: func(*http.Request) bool { return true }})
+	rec := store.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour}
+	if err := backing.sessions.Create(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
 	cookie := st.visit("sid="+core.Sign(stageSecret, rec.ID), func(s *core.Session) { _ = s.Renew() }).cookie
@@ -737,11 +746,11 @@ func TestWithUserKeySignInStaysWhateverElseIsForgotten(t *testing.T) {
 
 func TestASessionInWhichExpressSignedInSomebodyElseIsListed(t *testing.T) {
 	t.Parallel()
-	st, store := newUserStage(t, core.Config{UserKey: "userId"})
+	st, backing := newUserStage(t, core.Config{UserKey: "userId"})
 	put := func(user string) {
-		_ = store.sessions.Delete(t.Context(), "made by Express")
-		rec := core.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"` + user + `"}`), TTL: time.Hour}
-		if err := store.sessions.Create(t.Context(), rec); err != nil {
+		_ = backing.sessions.Delete(t.Context(), "made by Express")
+		rec := store.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"` + user + `"}`), TTL: time.Hour}
+		if err := backing.sessions.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -760,10 +769,10 @@ func TestASessionInWhichExpressSignedInSomebodyElseIsListed(t *testing.T) {
 // forget the session: nothing would say that it has to be put there again.
 func TestASessionThatExpressGivesBackIsStillListed(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(st *stage, store *userStore) (cookie string){
-		"made by Express": func(st *stage, store *userStore) string {
-			rec := core.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour}
-			if err := store.sessions.Create(t.Context(), rec); err != nil {
+	for name, begin := range map[string]func(st *stage, backing *userStore) (cookie string){
+		"made by Express": func(st *stage, backing *userStore) string {
+			rec := store.Record{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour}
+			if err := backing.sessions.Create(t.Context(), rec); err != nil {
 				t.Fatal(err)
 			}
 			return "sid=" + core.Sign(stageSecret, rec.ID)
@@ -772,13 +781,13 @@ func TestASessionThatExpressGivesBackIsStillListed(t *testing.T) {
 	} {
 		for _, meanwhile := range []string{`"bob"`, "null"} {
 			for _, stays := range []int{1, 200} { // how many visits it is not hers
-				st, store := newUserStage(t, core.Config{UserKey: "userId", IdleTimeout: time.Hour, MaxSessionsPerUser: 2, AtUserLimit: core.DropOldest})
-				cookie := begin(st, store)
+				st, backing := newUserStage(t, core.Config{UserKey: "userId", IdleTimeout: time.Hour, MaxSessionsPerUser: 2, AtUserLimit: core.DropOldest})
+				cookie := begin(st, backing)
 				st.visit(cookie, nil)
 				give := func(user string) {
-					old := store.sessions.Records()[0]
+					old := backing.sessions.Records()[0]
 					data := regexp.MustCompile(`"userId":("\w+"|null)`).ReplaceAll(old.Data, []byte(`"userId":`+user))
-					if err := store.sessions.Update(t.Context(), old, core.Record{ID: old.ID, Data: data, TTL: time.Hour}); err != nil {
+					if err := backing.sessions.Update(t.Context(), old, store.Record{ID: old.ID, Data: data, TTL: time.Hour}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -809,11 +818,11 @@ func TestASessionThatExpressGivesBackIsStillListed(t *testing.T) {
 // Such a session does not count when there are too many.
 func TestASessionThatExpressMadeAnothersTakesNoPlace(t *testing.T) {
 	t.Parallel()
-	st, store := newUserStage(t, core.Config{UserKey: "userId", MaxSessionsPerUser: 1, AtUserLimit: core.RefuseNew})
+	st, backing := newUserStage(t, core.Config{UserKey: "userId", MaxSessionsPerUser: 1, AtUserLimit: core.RefuseNew})
 	st.logIn("", "ada")
-	old := store.sessions.Records()[0]
+	old := backing.sessions.Records()[0]
 	data := []byte(strings.Replace(string(old.Data), `"userId":"ada"`, `"userId":"bob"`, 1))
-	if err := store.sessions.Update(t.Context(), old, core.Record{ID: old.ID, Data: data, TTL: time.Hour}); err != nil {
+	if err := backing.sessions.Update(t.Context(), old, store.Record{ID: old.ID, Data: data, TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	cookie := st.logIn("", "ada")
@@ -827,12 +836,12 @@ func TestASessionThatExpressMadeAnothersTakesNoPlace(t *testing.T) {
 
 func TestTheHandleOfASessionThatExpressMadeStays(t *testing.T) {
 	t.Parallel()
-	st, store := newUserStage(t, core.Config{UserKey: "userId"})
-	for _, rec := range []core.Record{
+	st, backing := newUserStage(t, core.Config{UserKey: "userId"})
+	for _, rec := range []store.Record{
 		{ID: "made by Express", Data: []byte(`{"cookie":{},"userId":"ada"}`), TTL: time.Hour},
 		{ID: "changed by Express", Data: []byte(`{"cookie":{},"userId":"bob","__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8","user":{"name":"ada","handle":"x"}}}`), TTL: time.Hour},
 	} {
-		if err := store.sessions.Create(t.Context(), rec); err != nil {
+		if err := backing.sessions.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
 		var handle, user string

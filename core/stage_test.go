@@ -18,6 +18,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
@@ -58,8 +59,8 @@ func newStage(t testing.TB, cfg core.Config) *stage {
 		cfg.Observer = st.events
 	}
 	cfg.Now = st.clock.Now
-	if cfg.Name != "" {
-		st.name = cfg.Name
+	if cfg.Cookie.Name != "" {
+		st.name = cfg.Cookie.Name
 	}
 	m, err := core.New(cfg)
 	if err != nil {
@@ -81,7 +82,7 @@ func newStage(t testing.TB, cfg core.Config) *stage {
 func (st *stage) discreet(cfg core.Config) {
 	st.t.Helper()
 	said := st.log.String() + st.events.said()
-	secrets := slices.Concat(slices.Collect(st.store.seen()), cfg.Secrets, cfg.SealKeys, st.store.values())
+	secrets := slices.Concat(slices.Collect(st.store.seen()), cfg.Secrets, cfg.SealKeys, cfg.RetiredSealKeys, st.store.values())
 	for _, secret := range secrets {
 		if len(secret) > 5 && strings.Contains(said, secret) { // shorter ones are words
 			st.t.Errorf("the log or an error has %q in it:\n%s", secret, said)
@@ -188,7 +189,7 @@ func (st *stage) idOf(cookie string) string {
 // put stores data as an Express app would and returns the cookie for it.
 func (st *stage) put(id, data string) string {
 	st.t.Helper()
-	rec := core.Record{ID: id, Data: []byte(data), TTL: time.Hour}
+	rec := store.Record{ID: id, Data: []byte(data), TTL: time.Hour}
 	if err := st.store.Store.Create(st.t.Context(), rec); err != nil {
 		st.t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func (c *stageClock) follow(other *stageClock) {
 
 // A stageStore writes down what it is asked.
 type stageStore struct {
-	core.Store
+	store.Store
 	mu    sync.Mutex
 	calls []stageCall
 	ids   map[string]bool // every id that it ever saw
@@ -342,21 +343,21 @@ func (s *stageStore) seen() iter.Seq[string] {
 	return maps.Keys(maps.Clone(s.ids))
 }
 
-func (s *stageStore) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *stageStore) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := s.note(stageCall{verb: "load", id: id}); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Store.Load(ctx, id)
 }
 
-func (s *stageStore) Create(ctx context.Context, rec core.Record) error {
+func (s *stageStore) Create(ctx context.Context, rec store.Record) error {
 	if err := s.note(stageCall{"create", rec.ID, rec.TTL, string(rec.Data)}); err != nil {
 		return err
 	}
 	return s.Store.Create(ctx, rec)
 }
 
-func (s *stageStore) Update(ctx context.Context, old, next core.Record) error {
+func (s *stageStore) Update(ctx context.Context, old, next store.Record) error {
 	if err := s.note(stageCall{"update", next.ID, next.TTL, string(next.Data)}); err != nil {
 		return err
 	}
@@ -380,6 +381,14 @@ func (s *stageStore) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	return s.Store.Delete(ctx, id)
+}
+
+// Remove is written down as a Delete: which of the two it is, is the store's affair.
+func (s *stageStore) Remove(ctx context.Context, old store.Record) error {
+	if err := s.note(stageCall{verb: "delete", id: old.ID}); err != nil {
+		return err
+	}
+	return removeFrom(ctx, s.Store, old)
 }
 
 // A stageLog is a log that can be read.

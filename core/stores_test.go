@@ -9,14 +9,15 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Stores for tests, around another one.
 
 // live counts the sessions in a store, without what stands under ids that were
 // given up.
-func live(store *mapstore.Store) (n int) {
-	for _, rec := range store.Records() {
+func live(st *mapstore.Store) (n int) {
+	for _, rec := range st.Records() {
 		if !bytes.Contains(rec.Data, []byte(`"retired":`)) {
 			n++
 		}
@@ -25,18 +26,18 @@ func live(store *mapstore.Store) (n int) {
 }
 
 // An updateLoader is a store that brings the newest record along with a conflict.
-type updateLoader struct{ core.Store }
+type updateLoader struct{ store.Store }
 
-func (s *updateLoader) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+func (s *updateLoader) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	err := s.Update(ctx, old, next)
-	if !errors.Is(err, core.ErrConflict) {
-		return core.Record{}, err
+	if !errors.Is(err, store.ErrConflict) {
+		return store.Record{}, err
 	}
 	newest, err := s.Load(ctx, old.ID)
 	if err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
-	return newest, core.ErrConflict
+	return newest, store.ErrConflict
 }
 
 // A sentTwice is a store that does every update twice and tells how the second
@@ -46,7 +47,7 @@ type sentTwice struct {
 	updates int
 }
 
-func (s *sentTwice) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+func (s *sentTwice) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	s.updates++
 	if newest, err := s.updateLoader.UpdateOrLoad(ctx, old, next); err != nil {
 		return newest, err
@@ -54,13 +55,21 @@ func (s *sentTwice) UpdateOrLoad(ctx context.Context, old, next core.Record) (co
 	return s.updateLoader.UpdateOrLoad(ctx, old, next)
 }
 
+// removeFrom is Remove for a store around another one.
+func removeFrom(ctx context.Context, st store.Store, old store.Record) error {
+	if remover, ok := st.(store.Remover); ok {
+		return remover.Remove(ctx, old)
+	}
+	return errors.ErrUnsupported
+}
+
 // A replacer is a store that renews an id in one step.
 type replacer struct {
-	core.Store
+	store.Store
 	mu sync.Mutex
 }
 
-func (s *replacer) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (s *replacer) Replace(ctx context.Context, old, retired, next store.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.Create(ctx, next); err != nil {
@@ -75,7 +84,7 @@ func (s *replacer) Replace(ctx context.Context, old, retired, next core.Record) 
 
 // A faultyStore fails on demand.
 type faultyStore struct {
-	core.Store
+	store.Store
 
 	mu      sync.Mutex
 	once    map[string]outage
@@ -150,16 +159,16 @@ func (s *faultyStore) call(ctx context.Context, verb string, do func() error) er
 	return o.err
 }
 
-func (s *faultyStore) Load(ctx context.Context, id string) (rec core.Record, err error) {
+func (s *faultyStore) Load(ctx context.Context, id string) (rec store.Record, err error) {
 	err = s.call(ctx, "load", func() (err error) { rec, err = s.Store.Load(ctx, id); return err })
 	return rec, err
 }
 
-func (s *faultyStore) Create(ctx context.Context, rec core.Record) error {
+func (s *faultyStore) Create(ctx context.Context, rec store.Record) error {
 	return s.call(ctx, "create", func() error { return s.Store.Create(ctx, rec) })
 }
 
-func (s *faultyStore) Update(ctx context.Context, old, next core.Record) error {
+func (s *faultyStore) Update(ctx context.Context, old, next store.Record) error {
 	return s.call(ctx, "update", func() error { return s.Store.Update(ctx, old, next) })
 }
 
@@ -171,8 +180,15 @@ func (s *faultyStore) Delete(ctx context.Context, id string) error {
 	return s.call(ctx, "delete", func() error { return s.Store.Delete(ctx, id) })
 }
 
-func (s *faultyStore) Replace(ctx context.Context, old, retired, next core.Record) error {
-	inner, ok := s.Store.(core.Replacer)
+func (s *faultyStore) Remove(ctx context.Context, old store.Record) error {
+	if _, ok := s.Store.(store.Remover); !ok {
+		return errors.ErrUnsupported
+	}
+	return s.call(ctx, "delete", func() error { return removeFrom(ctx, s.Store, old) })
+}
+
+func (s *faultyStore) Replace(ctx context.Context, old, retired, next store.Record) error {
+	inner, ok := s.Store.(store.Replacer)
 	if !ok {
 		return errors.ErrUnsupported
 	}

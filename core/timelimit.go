@@ -128,6 +128,11 @@ func (c *timeLimit) Err() error {
 
 // Value implements [context.Context]. A context that is derived from this one
 // finds the timer's through it, which spares it a goroutine.
+//
+// Package context asks a parent for what cancels it by the address of a private
+// variable, which is an *int in Go 1.25 and 1.26. Should another version ask by
+// something else, a context that is derived from a detached timeLimit would end with
+// the request: TestADetachedTimeLimitHasNothingOfItsParentsCancellation fails then.
 func (c *timeLimit) Value(key any) any {
 	if key == (exchangeKey{}) {
 		return nil // what the store calls, a logger for one, must not use the session that waits for it

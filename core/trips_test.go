@@ -10,27 +10,28 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // trip is how long a distantStore takes for each call.
 const trip = 10 * time.Millisecond
 
 // A distantStore answers a call after one round trip.
-type distantStore struct{ core.Store }
+type distantStore struct{ store.Store }
 
-func (s distantStore) Load(ctx context.Context, id string) (core.Record, error) {
+func (s distantStore) Load(ctx context.Context, id string) (store.Record, error) {
 	time.Sleep(trip / 2)
 	defer time.Sleep(trip / 2)
 	return s.Store.Load(ctx, id)
 }
 
-func (s distantStore) Create(ctx context.Context, rec core.Record) error {
+func (s distantStore) Create(ctx context.Context, rec store.Record) error {
 	time.Sleep(trip / 2)
 	defer time.Sleep(trip / 2)
 	return s.Store.Create(ctx, rec)
 }
 
-func (s distantStore) Update(ctx context.Context, old, next core.Record) error {
+func (s distantStore) Update(ctx context.Context, old, next store.Record) error {
 	time.Sleep(trip / 2)
 	defer time.Sleep(trip / 2)
 	return s.Store.Update(ctx, old, next)
@@ -46,6 +47,15 @@ func (s distantStore) Delete(ctx context.Context, id string) error {
 	time.Sleep(trip / 2)
 	defer time.Sleep(trip / 2)
 	return s.Store.Delete(ctx, id)
+}
+
+func (s distantStore) Remove(ctx context.Context, old store.Record) error {
+	if _, ok := s.Store.(store.Remover); !ok {
+		return errors.ErrUnsupported
+	}
+	time.Sleep(trip / 2)
+	defer time.Sleep(trip / 2)
+	return removeFrom(ctx, s.Store, old)
 }
 
 func TestHowManyTripsARequestWaitsFor(t *testing.T) {
@@ -78,9 +88,9 @@ func TestHowManyTripsARequestWaitsFor(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := new(mapstore.Store)
+				st := new(mapstore.Store)
 				settings := func(c *core.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 90*time.Minute }
-				m, other := process(t, distantStore{store}, settings), process(t, store, settings)
+				m, other := process(t, distantStore{st}, settings), process(t, st, settings)
 				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 				time.Sleep(tt.elapsed - trip)
 				if tt.before != nil {
@@ -98,11 +108,11 @@ func TestHowManyTripsARequestWaitsFor(t *testing.T) {
 				}
 
 				time.Sleep(tt.life - 2*trip)
-				if _, err := store.Load(t.Context(), s.ID()); err != nil {
+				if _, err := st.Load(t.Context(), s.ID()); err != nil {
 					t.Errorf("the session is gone before its life of %v has passed", tt.life)
 				}
 				time.Sleep(2 * trip)
-				if _, err := store.Load(t.Context(), s.ID()); !errors.Is(err, core.ErrNotFound) {
+				if _, err := st.Load(t.Context(), s.ID()); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("the session lives longer than %v", tt.life)
 				}
 			})
@@ -121,8 +131,8 @@ func TestAnExtensionBesideTheLoadLeavesAnEndedSessionAlone(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := new(mapstore.Store)
-				m, other := process(t, distantStore{store}), process(t, store)
+				st := new(mapstore.Store)
+				m, other := process(t, distantStore{st}), process(t, st)
 				cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 				time.Sleep(10 * time.Minute)
 				gone := load(t, other, cookie)
@@ -140,7 +150,7 @@ func TestAnExtensionBesideTheLoadLeavesAnEndedSessionAlone(t *testing.T) {
 				}
 				commit(t, m, s, cookie)
 				time.Sleep(time.Minute + 2*trip)
-				if _, err := store.Load(t.Context(), id); !errors.Is(err, core.ErrNotFound) {
+				if _, err := st.Load(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("the record under the old id still lives after a minute: %v", err)
 				}
 			})
@@ -150,9 +160,9 @@ func TestAnExtensionBesideTheLoadLeavesAnEndedSessionAlone(t *testing.T) {
 
 // A delayedStore applies an Update at once and tells late, and applies a Touch
 // in between.
-type delayedStore struct{ core.Store }
+type delayedStore struct{ store.Store }
 
-func (s delayedStore) Update(ctx context.Context, old, next core.Record) error {
+func (s delayedStore) Update(ctx context.Context, old, next store.Record) error {
 	defer time.Sleep(2 * trip)
 	return s.Store.Update(ctx, old, next)
 }
@@ -190,8 +200,8 @@ func TestTheExtensionOfAStaleDuplicateIsNotThatOfTheSession(t *testing.T) {
 
 func TestAnExtensionUnderWayDoesNotStretchASessionThatIsShortened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := new(mapstore.Store)
-		m := process(t, delayedStore{store})
+		st := new(mapstore.Store)
+		m := process(t, delayedStore{st})
 		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 		shortens := load(t, m, cookie)
 		if err := shortens.SetMaxAge(5 * time.Minute); err != nil {
@@ -202,7 +212,7 @@ func TestAnExtensionUnderWayDoesNotStretchASessionThatIsShortened(t *testing.T) 
 		commit(t, m, shortens, cookie)
 		commit(t, m, reads, cookie)
 		time.Sleep(5*time.Minute + trip)
-		if _, err := store.Load(t.Context(), reads.ID()); !errors.Is(err, core.ErrNotFound) {
+		if _, err := st.Load(t.Context(), reads.ID()); !errors.Is(err, store.ErrNotFound) {
 			t.Error("the session lives longer than the five minutes that it was given")
 		}
 	})

@@ -13,14 +13,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A userStore is a store that keeps lists of users' sessions.
 type userStore struct {
-	core.Store
-	index    core.Store
+	store.Store
+	index    store.Store
 	sessions *mapstore.Store
 }
 
@@ -29,9 +29,14 @@ func newUserStore() *userStore {
 	return &userStore{sessions, new(mapstore.Store), sessions}
 }
 
-func (s *userStore) UserIndex() core.Store { return s.index }
+func (s *userStore) UserIndex() store.Store { return s.index }
 
-func (s *userStore) Inspect(ctx context.Context, ids []string) (found []core.Record, err error) {
+// Remove is that of the store of the sessions, which the field hides.
+func (s *userStore) Remove(ctx context.Context, old store.Record) error {
+	return removeFrom(ctx, s.Store, old)
+}
+
+func (s *userStore) Inspect(ctx context.Context, ids []string) (found []store.Record, err error) {
 	for _, rec := range s.sessions.Records() {
 		if slices.Contains(ids, rec.ID) {
 			found = append(found, rec)
@@ -56,10 +61,10 @@ type heldCall struct {
 	pass        chan struct{}
 }
 
-var errDead = &core.StoreError{Store: "gate", Outcome: core.NotApplied, Class: "the process died"}
+var errDead = &store.Error{Store: "gate", Outcome: store.OutcomeNotApplied, Class: "the process died"}
 
 // by returns the store as one actor sees it.
-func (g *gate) by(actor string) core.Store {
+func (g *gate) by(actor string) store.Store {
 	return &actorStore{
 		userVerbs:  userVerbs{g, actor, "", g.store},
 		userIndex:  userVerbs{g, actor, "list ", g.store.index},
@@ -105,6 +110,7 @@ func (g *gate) whileOpen(do func()) {
 	g.open = true
 	g.mu.Unlock()
 	do()
+	synctest.Wait() // what runs beside it is over too
 	g.mu.Lock()
 	g.open = false
 	g.mu.Unlock()
@@ -132,9 +138,9 @@ type actorStore struct {
 	inspecting *userStore
 }
 
-func (s *actorStore) UserIndex() core.Store { return &s.userIndex }
+func (s *actorStore) UserIndex() store.Store { return &s.userIndex }
 
-func (s *actorStore) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+func (s *actorStore) Inspect(ctx context.Context, ids []string) ([]store.Record, error) {
 	if err := s.gate.hold(ctx, s.actor, "inspect"); err != nil {
 		return nil, err
 	}
@@ -145,7 +151,7 @@ func (s *actorStore) Inspect(ctx context.Context, ids []string) ([]core.Record, 
 type userVerbs struct {
 	gate        *gate
 	actor, name string
-	inner       core.Store
+	inner       store.Store
 }
 
 func (s *userVerbs) hold(ctx context.Context, verb, id string) error {
@@ -155,21 +161,21 @@ func (s *userVerbs) hold(ctx context.Context, verb, id string) error {
 	return s.gate.hold(ctx, s.actor, s.name+verb)
 }
 
-func (s *userVerbs) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *userVerbs) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := s.hold(ctx, "load", id); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	return s.inner.Load(ctx, id)
 }
 
-func (s *userVerbs) Create(ctx context.Context, rec core.Record) error {
+func (s *userVerbs) Create(ctx context.Context, rec store.Record) error {
 	if err := s.hold(ctx, "create", rec.ID); err != nil {
 		return err
 	}
 	return s.inner.Create(ctx, rec)
 }
 
-func (s *userVerbs) Update(ctx context.Context, old, next core.Record) error {
+func (s *userVerbs) Update(ctx context.Context, old, next store.Record) error {
 	if err := s.hold(ctx, "update", next.ID); err != nil {
 		return err
 	}
@@ -188,6 +194,13 @@ func (s *userVerbs) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	return s.inner.Delete(ctx, id)
+}
+
+func (s *userVerbs) Remove(ctx context.Context, old store.Record) error {
+	if err := s.hold(ctx, "delete", old.ID); err != nil {
+		return err
+	}
+	return removeFrom(ctx, s.inner, old)
 }
 
 // A play is what some actors do on one store, with a check afterwards.

@@ -9,50 +9,44 @@ import (
 )
 
 // A Writer is the http.ResponseWriter of a handler with a session: it commits
-// before the first byte leaves. Where that fails, it sends the error page in
-// place of the handler's answer, and all that the handler writes gets the
-// error. [http.ResponseController] works through it.
+// before the first byte leaves. Where that fails, the error page takes the place
+// of the handler's answer, and all that the handler writes gets the error.
+// [http.ResponseController] works through it.
 type Writer struct {
 	http.ResponseWriter
+
+	// Failer sends the error page, where the commit fails from now on. A Manager
+	// is one. Where it is nil nothing is sent, and the adapter sends the error page
+	// when the handler has returned and [Writer.Err] is not nil.
+	Failer Failer
+
 	x     *Exchange
-	page  ErrorPage // nil: the caller sends it later
 	began bool
 	paged bool // the error page was sent
 	err   error
 }
 
-// An ErrorPage answers in place of a handler whose session could not be saved.
-type ErrorPage interface {
-	// ServeError writes the answer for err to w. Nothing was written before.
-	ServeError(w http.ResponseWriter, err error)
+// A Failer sends the error page: the response to a request whose session could not
+// be loaded or saved. [Manager.Fail] is net/http's way of doing so; an adapter whose
+// framework has another one has a Failer of its own.
+type Failer interface {
+	// Fail writes the answer for err to w, to which nothing was written before.
+	// r is what [Exchange.Request] returns.
+	Fail(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// An ErrorPageFunc is a function that is an [ErrorPage].
-type ErrorPageFunc func(w http.ResponseWriter, err error)
-
-// ServeError calls f.
-func (f ErrorPageFunc) ServeError(w http.ResponseWriter, err error) { f(w, err) }
-
-// ServeError implements [ErrorPage] as [Manager.Fail] does.
-func (x *Exchange) ServeError(w http.ResponseWriter, err error) { x.m.Fail(w, x.Request(), err) }
-
-// Writer returns the writer for the handler. Where the commit fails it sends the
-// error page; with a nil page nothing is sent, and the adapter has to do it when
-// the handler has returned ([Writer.Err]).
-func (x *Exchange) Writer(w http.ResponseWriter, page ErrorPage) *Writer {
-	x.keepHeaders(w.Header())
+// Writer returns the writer for the handler. It has no Failer yet.
+func (x *Exchange) Writer(w http.ResponseWriter) *Writer {
+	x.beginAnswer(w.Header())
 	writer := &x.writer
 	if writer.x != nil { // mounted twice
 		writer = new(Writer)
 	}
-	*writer = Writer{ResponseWriter: w, x: x, page: page}
+	*writer = Writer{ResponseWriter: w, x: x}
 	return writer
 }
 
-// FailBy sets how the error page is sent where the commit fails from now on.
-func (w *Writer) FailBy(page ErrorPage) { w.page = page }
-
-// Began tells whether the response has begun.
+// Began reports whether the response has begun.
 func (w *Writer) Began() bool { return w.began }
 
 // Err returns the error that took the place of the handler's answer, or nil.
@@ -65,28 +59,34 @@ func (w *Writer) Fail(err error) {
 		return
 	}
 	w.began, w.err = true, err
-	w.x.out.Store(true)
-	if w.page != nil {
-		w.page.ServeError(w.ResponseWriter, err)
-	}
+	w.x.answerOf(w.Header()).out.Store(true)
+	w.sendPage()
 }
 
-// Begin commits, the first time that it is called, and returns what came of it.
+// sendPage sends the error page, if there is a Failer to do it.
+func (w *Writer) sendPage() (sent bool) {
+	if w.Failer == nil {
+		return false
+	}
+	w.Failer.Fail(w.ResponseWriter, w.x.Request(), w.err)
+	return true
+}
+
+// Commit commits, the first time that it is called, and returns what came of it.
 // The methods of Writer call it; writers of frameworks that hold the status back
 // do when they release it.
-func (w *Writer) Begin() error {
+func (w *Writer) Commit() error {
 	if w.began {
 		return w.err
 	}
 	if w.x.ended.Load() { // an outer handler writes, after the commit
 		w.began = true
-		w.x.out.Store(true)
+		w.x.answerOf(w.Header()).out.Store(true)
 		return nil
 	}
 	w.err = w.x.firstByte(w.Header()) // may panic: then the response has not begun
 	w.began = true
-	if w.err != nil && w.page != nil {
-		w.page.ServeError(w.ResponseWriter, w.err)
+	if w.err != nil && w.sendPage() {
 		w.paged = true
 		// A handler that ignores errors may go on for long: let the client know.
 		if canFlush(w.ResponseWriter) {
@@ -117,14 +117,14 @@ func (w *Writer) WriteHeader(status int) {
 		w.ResponseWriter.WriteHeader(status)
 		return
 	}
-	if w.Begin() == nil {
+	if w.Commit() == nil {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
 // Write implements [http.ResponseWriter].
 func (w *Writer) Write(b []byte) (int, error) {
-	if err := w.Begin(); err != nil {
+	if err := w.Commit(); err != nil {
 		return 0, err
 	}
 	return w.ResponseWriter.Write(b)
@@ -132,7 +132,7 @@ func (w *Writer) Write(b []byte) (int, error) {
 
 // WriteString implements [io.StringWriter].
 func (w *Writer) WriteString(s string) (int, error) {
-	if err := w.Begin(); err != nil {
+	if err := w.Commit(); err != nil {
 		return 0, err
 	}
 	return io.WriteString(w.ResponseWriter, s)
@@ -140,7 +140,7 @@ func (w *Writer) WriteString(s string) (int, error) {
 
 // ReadFrom implements [io.ReaderFrom], which lets the kernel copy files.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
-	if err := w.Begin(); err != nil {
+	if err := w.Commit(); err != nil {
 		return 0, err
 	}
 	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
@@ -154,7 +154,7 @@ func (w *Writer) Flush() { _ = w.FlushError() }
 
 // FlushError is what [http.ResponseController] calls.
 func (w *Writer) FlushError() error {
-	if err := w.Begin(); err != nil {
+	if err := w.Commit(); err != nil {
 		return err
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -164,7 +164,7 @@ func (w *Writer) FlushError() error {
 // the connection is handed over; later ones by Save only. A handler that then
 // writes the response itself takes the cookie from [Session.UpgradeHeader].
 func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := w.Begin(); err != nil {
+	if err := w.Commit(); err != nil {
 		return nil, nil, err
 	}
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()

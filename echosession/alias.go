@@ -1,6 +1,9 @@
 package echosession
 
-import "github.com/cloakroom-go/cloakroom/core"
+import (
+	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
 
 // The types of package core that an app names, so that most apps import this
 // package and a store.
@@ -13,12 +16,12 @@ type (
 	Priority = core.Priority
 	// Secure is [core.Secure], an attribute of the cookie.
 	Secure = core.Secure
-	// Policy is [core.Policy]: what Config.OnStoreError answers.
-	Policy = core.Policy
 	// Manager is [core.Manager]: sessions outside of requests.
 	Manager = core.Manager
 	// Session is [core.Session]: what a handler gets.
 	Session = core.Session
+	// SignInAttempt is [core.SignInAttempt]: what BeginSignIn of a session returns.
+	SignInAttempt = core.SignInAttempt
 	// Status is [core.Status]: where a session came from.
 	Status = core.Status
 	// Info is [core.Info]: a session of a user, described.
@@ -31,15 +34,15 @@ type (
 	ConfigError = core.ConfigError
 	// KeyError is [core.KeyError].
 	KeyError = core.KeyError
-	// StoreError is [core.StoreError].
-	StoreError = core.StoreError
+	// RevocationError is [core.RevocationError]: how far RevokeUser came.
+	RevocationError = core.RevocationError
+	// StoreError is [store.Error].
+	StoreError = store.Error
 )
 
 // Values of [Config] and [Cookie].
 const (
 	EveryRequest   = core.EveryRequest
-	Unavailable    = core.Unavailable
-	Anonymous      = core.Anonymous
 	SecureAuto     = core.SecureAuto
 	SecureAlways   = core.SecureAlways
 	SecureNever    = core.SecureNever
@@ -64,14 +67,14 @@ const (
 // Errors that a handler can meet.
 var (
 	ErrAbsent      = core.ErrAbsent
-	ErrCommitted   = core.ErrCommitted
-	ErrConflict    = core.ErrConflict
+	ErrHeadersSent = core.ErrHeadersSent
+	ErrConflict    = store.ErrConflict
 	ErrNoSession   = core.ErrNoSession
 	ErrSessionGone = core.ErrSessionGone
 
 	ErrInvalidUser     = core.ErrInvalidUser
-	ErrNotFound        = core.ErrNotFound
-	ErrNotFresh        = core.ErrNotFresh
+	ErrNotFound        = store.ErrNotFound
+	ErrSignInTooOld    = core.ErrSignInTooOld
 	ErrRevoked         = core.ErrRevoked
 	ErrTooManySessions = core.ErrTooManySessions
 )

@@ -8,7 +8,7 @@
 //
 //	e := echo.New()
 //	e.Use(echosession.New(echosession.Config{
-//		Store:   memorystore.New(),
+//		Store:   memorystore.New(memorystore.Options{}),
 //		Secrets: []string{os.Getenv("SESSION_SECRET")},
 //	}))
 //	e.GET("/", func(c echo.Context) error {
@@ -21,6 +21,7 @@
 package echosession
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -44,7 +45,9 @@ func New(cfg Config) echo.MiddlewareFunc {
 func Use(m *core.Manager) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
-			x, err := m.Begin(c.Request())
+			r := c.Request()
+			r.Pattern = cmp.Or(r.Pattern, c.Path()) // which the log says
+			x, err := m.Begin(r)
 			if err != nil {
 				return fail(m, c, err, nil)
 			}
@@ -53,7 +56,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				return next(c)
 			}
 			inner := c.Response().Writer
-			w := x.Writer(inner, nil) // the error page is the HTTPErrorHandler's, after the handler
+			w := x.Writer(inner) // the error page is the HTTPErrorHandler's, after the handler
 			c.Response().Writer = w
 			defer func() {
 				v := recover()
@@ -76,7 +79,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				err = x.Commit(w.Header())
 				// After this function the HTTPErrorHandler has the floor, and
 				// nobody is left to answer for it.
-				w.FailBy(core.ErrorPageFunc(func(_ http.ResponseWriter, err error) { m.Fail(inner, c.Request(), err) }))
+				w.Failer = m
 			} else {
 				err = x.Finish(w.Header())
 			}
@@ -110,7 +113,8 @@ func restore(c echo.Context, x *core.Exchange, inner http.ResponseWriter) {
 // answers.
 func fail(m *core.Manager, c echo.Context, err, handlerErr error) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
-	if m.FailWith(c.Response(), c.Request(), err) {
+	if answer := m.Config().ErrorHandler; answer != nil {
+		answer(c.Response(), c.Request(), err)
 		return nil
 	}
 	status := core.HTTPStatus(err)

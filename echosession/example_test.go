@@ -19,7 +19,7 @@ const visits echosession.Key[int] = "visits"
 func ExampleNew() {
 	e := echo.New()
 	e.Use(echosession.New(echosession.Config{
-		Store:   adaptertest.NewStore(), // an app takes memorystore.New(), for one
+		Store:   adaptertest.NewStore(), // an app takes memorystore.New(memorystore.Options{}), for one
 		Secrets: []string{"a secret of 32 random bytes or more"},
 	}))
 	e.GET("/", func(c echo.Context) error {

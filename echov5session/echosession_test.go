@@ -19,6 +19,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	echosession "github.com/cloakroom-go/cloakroom/echov5session"
 )
 
@@ -110,27 +111,27 @@ func (v *visitor) get(path string, status int, body string) (cookies int) {
 
 // A failing store is down whenever it is told so.
 type failing struct {
-	core.Store
+	store.Store
 	down atomic.Bool
 }
 
-func (s *failing) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *failing) Load(ctx context.Context, id string) (store.Record, error) {
 	if s.down.Load() {
-		return core.Record{}, &core.StoreError{Store: "test", Verb: "load", Outcome: core.NotApplied}
+		return store.Record{}, &store.Error{Store: "test", Verb: "load", Outcome: store.OutcomeNotApplied}
 	}
 	return s.Store.Load(ctx, id)
 }
 
-func (s *failing) Create(ctx context.Context, rec core.Record) error {
+func (s *failing) Create(ctx context.Context, rec store.Record) error {
 	if s.down.Load() {
-		return &core.StoreError{Store: "test", Verb: "create", Outcome: core.NotApplied}
+		return &store.Error{Store: "test", Verb: "create", Outcome: store.OutcomeNotApplied}
 	}
 	return s.Store.Create(ctx, rec)
 }
 
-func config(store core.Store) echosession.Config {
+func config(st store.Store) echosession.Config {
 	return echosession.Config{
-		Store:   store,
+		Store:   st,
 		Secrets: []string{strings.Repeat("s", 32)},
 	}
 }
@@ -140,28 +141,28 @@ func count(c *echo.Context) error {
 	return c.JSON(http.StatusOK, views.Update(echosession.Get(c), increment))
 }
 
-func newEcho(store core.Store) *echo.Echo {
+func newEcho(st store.Store) *echo.Echo {
 	e := echo.New()
 	e.Logger = slog.New(slog.DiscardHandler)
-	e.Use(echosession.New(config(store)))
+	e.Use(echosession.New(config(st)))
 	e.GET("/count", count)
 	return e
 }
 
 func TestTheErrorHandlerGetsTheError(t *testing.T) {
-	store := &failing{Store: adaptertest.NewStore()}
+	st := &failing{Store: adaptertest.NewStore()}
 	seen := make(chan error, 1)
-	e := newEcho(store)
+	e := newEcho(st)
 	e.HTTPErrorHandler = func(c *echo.Context, err error) {
 		seen <- err
 		echo.DefaultHTTPErrorHandler(false)(c, err)
 	}
 	v := visit(t, e)
 	v.get("/count", http.StatusOK, "1")
-	store.down.Store(true)
+	st.down.Store(true)
 	const page = `{"message":"Service Unavailable"}`
 	v.get("/count", http.StatusServiceUnavailable, page) // the load
-	var failure *core.StoreError
+	var failure *store.Error
 	if err := <-seen; !errors.As(err, &failure) || failure.Verb != "load" {
 		t.Errorf("the HTTPErrorHandler gets %v, want the store's error", err)
 	}

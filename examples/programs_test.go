@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +32,7 @@ func startReading(t *testing.T, program string, stdin *os.File, env ...string) s
 	t.Helper()
 	port := freePort(t)
 	cmd := exec.Command(build(t, program)) // not with the test's context, which would kill it before the cleanup
-	cmd.Env = append(os.Environ(), append(env, "PORT="+port, "SESSION_SECRET=")...)
+	cmd.Env = append(append(os.Environ(), "PORT="+port, "SESSION_SECRET="+rand.Text()+rand.Text()), env...)
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
@@ -260,7 +261,8 @@ func TestTheAccountsApp(t *testing.T) {
 						_ = cmd.Wait()
 					}
 				}()
-				base, err := bufio.NewReader(stdout).ReadString('\n')
+				said := bufio.NewReader(stdout)
+				base, err := said.ReadString('\n')
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -274,7 +276,16 @@ func TestTheAccountsApp(t *testing.T) {
 				}
 				got, _ := v.do("POST", "/cart", url.Values{"item": {"coat"}})
 				expect(got, "200", "Added Wool coat")
-				got, _ = v.do("POST", "/signup", url.Values{"name": {"Ann"}, "email": {"ann@example.com"}, "password": {"correct horse"}})
+				got, _ = v.do("POST", "/signup", url.Values{"name": {"Ann"}, "email": {"ann@example.com"}})
+				expect(got, "200", "Look into your mail")
+				token := ""
+				for !strings.Contains(token, "/signup/confirm?token=") { // in the mail, which is printed
+					if token, err = said.ReadString('\n'); err != nil {
+						t.Fatal(err)
+					}
+				}
+				_, token, _ = strings.Cut(strings.TrimSpace(token), "?token=")
+				got, _ = v.do("POST", "/signup/confirm", url.Values{"token": {token}, "password": {"correct horse"}})
 				expect(got, "200", "Welcome, Ann")
 				got, _ = v.do("GET", "/devices", nil)
 				expect(got, "200", "This device")

@@ -19,7 +19,7 @@ const visits ginsession.Key[int] = "visits"
 func ExampleNew() {
 	r := gin.New()
 	r.Use(ginsession.New(ginsession.Config{
-		Store:   adaptertest.NewStore(), // an app takes memorystore.New(), for one
+		Store:   adaptertest.NewStore(), // an app takes memorystore.New(memorystore.Options{}), for one
 		Secrets: []string{"a secret of 32 random bytes or more"},
 	}))
 	r.GET("/", func(c *gin.Context) {

@@ -6,7 +6,7 @@
 //
 //	r := gin.Default()
 //	r.Use(ginsession.New(ginsession.Config{
-//		Store:   memorystore.New(),
+//		Store:   memorystore.New(memorystore.Options{}),
 //		Secrets: []string{os.Getenv("SESSION_SECRET")},
 //	}))
 //	r.GET("/", func(c *gin.Context) {
@@ -20,6 +20,7 @@ package ginsession
 
 import (
 	"bufio"
+	"cmp"
 	"net"
 	"net/http"
 
@@ -42,6 +43,7 @@ func New(cfg Config) gin.HandlerFunc {
 // uses it outside of requests.
 func Use(m *core.Manager) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		c.Request.Pattern = cmp.Or(c.Request.Pattern, c.FullPath()) // which the log says
 		x, err := m.Begin(c.Request)
 		if err != nil {
 			fail(m, c, c.Writer, err)
@@ -53,7 +55,8 @@ func Use(m *core.Manager) gin.HandlerFunc {
 		}
 		inner := c.Writer
 		w := &writer{ResponseWriter: inner, m: m, c: c}
-		w.commit = x.Writer(inner, w)
+		w.commit = x.Writer(inner)
+		w.commit.Failer = w
 		c.Writer = w
 		defer func() {
 			if v := recover(); v != nil {
@@ -105,11 +108,13 @@ type writer struct {
 	c      *gin.Context
 }
 
-// ServeError implements [core.ErrorPage].
-func (w *writer) ServeError(_ http.ResponseWriter, err error) { fail(w.m, w.c, w.ResponseWriter, err) }
+// Fail implements [core.Failer].
+func (w *writer) Fail(_ http.ResponseWriter, _ *http.Request, err error) {
+	fail(w.m, w.c, w.ResponseWriter, err)
+}
 
 func (w *writer) WriteHeaderNow() {
-	if w.commit.Begin() == nil {
+	if w.commit.Commit() == nil {
 		w.ResponseWriter.WriteHeaderNow()
 	}
 }

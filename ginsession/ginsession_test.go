@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/ginsession"
 )
 
@@ -117,27 +118,27 @@ func (v *visitor) get(path string, status int, body string) (cookies int) {
 
 // A failing store is down whenever it is told so.
 type failing struct {
-	core.Store
+	store.Store
 	down atomic.Bool
 }
 
-func (s *failing) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *failing) Load(ctx context.Context, id string) (store.Record, error) {
 	if s.down.Load() {
-		return core.Record{}, &core.StoreError{Store: "test", Verb: "load", Outcome: core.NotApplied}
+		return store.Record{}, &store.Error{Store: "test", Verb: "load", Outcome: store.OutcomeNotApplied}
 	}
 	return s.Store.Load(ctx, id)
 }
 
-func (s *failing) Create(ctx context.Context, rec core.Record) error {
+func (s *failing) Create(ctx context.Context, rec store.Record) error {
 	if s.down.Load() {
-		return &core.StoreError{Store: "test", Verb: "create", Outcome: core.NotApplied}
+		return &store.Error{Store: "test", Verb: "create", Outcome: store.OutcomeNotApplied}
 	}
 	return s.Store.Create(ctx, rec)
 }
 
-func config(store core.Store) ginsession.Config {
+func config(st store.Store) ginsession.Config {
 	return ginsession.Config{
-		Store:   store,
+		Store:   st,
 		Secrets: []string{strings.Repeat("s", 32)},
 	}
 }
@@ -168,15 +169,15 @@ func TestHandleContext(t *testing.T) {
 }
 
 func TestHandleContextWhenTheCommitFails(t *testing.T) {
-	store := &failing{Store: adaptertest.NewStore()}
+	st := &failing{Store: adaptertest.NewStore()}
 	e := gin.New()
-	e.Use(ginsession.New(config(store)))
+	e.Use(ginsession.New(config(st)))
 	e.GET("/from", func(c *gin.Context) {
 		c.Request.URL.Path = "/to"
 		e.HandleContext(c)
 	})
 	e.GET("/to", func(c *gin.Context) { c.String(http.StatusOK, "%d", views.Update(ginsession.Get(c), increment)) })
-	store.down.Store(true)
+	st.down.Store(true)
 	if n := visit(t, e).get("/from", http.StatusServiceUnavailable, "Service Unavailable"); n != 0 {
 		t.Errorf("the error page sets %d cookies", n)
 	}
@@ -213,7 +214,7 @@ func TestAbortIsStoredLikeAnyOtherAnswer(t *testing.T) {
 // c.Errors, as apps do: it gets ours, and what it writes does not spoil the
 // error page that was sent.
 func TestErrorsReachErrorMiddleware(t *testing.T) {
-	store := &failing{Store: adaptertest.NewStore()}
+	st := &failing{Store: adaptertest.NewStore()}
 	seen := make(chan error, 1)
 	e := gin.New()
 	e.Use(func(c *gin.Context) {
@@ -225,7 +226,7 @@ func TestErrorsReachErrorMiddleware(t *testing.T) {
 			}
 		}
 	})
-	e.Use(ginsession.New(config(store)))
+	e.Use(ginsession.New(config(st)))
 	e.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "%d", views.Update(ginsession.Get(c), increment)) })
 	e.GET("/own", func(c *gin.Context) {
 		views.Update(ginsession.Get(c), increment)
@@ -233,9 +234,9 @@ func TestErrorsReachErrorMiddleware(t *testing.T) {
 	})
 	v := visit(t, e)
 	v.get("/", http.StatusOK, "1")
-	store.down.Store(true)
+	st.down.Store(true)
 	v.get("/", http.StatusServiceUnavailable, "Service Unavailable") // the load
-	var failure *core.StoreError
+	var failure *store.Error
 	if err := <-seen; !errors.As(err, &failure) || failure.Verb != "load" {
 		t.Errorf("c.Errors has %v, want the store's error", err)
 	}
@@ -243,7 +244,7 @@ func TestErrorsReachErrorMiddleware(t *testing.T) {
 	if err := <-seen; !errors.As(err, &failure) || failure.Verb != "create" {
 		t.Errorf("c.Errors has %v, want the store's error", err)
 	}
-	store.down.Store(false)
+	st.down.Store(false)
 	if n := visit(t, e).get("/own", http.StatusInternalServerError, `{"error":"sorry"}`); n != 1 {
 		t.Errorf("the app's own error page sets %d cookies, want one", n)
 	}

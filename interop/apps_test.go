@@ -27,7 +27,7 @@ import (
 
 func init() { gin.SetMode(gin.TestMode) }
 
-const patience = 30 * time.Second // for what takes a moment unless something is wrong
+const patience = time.Minute // for what takes a moment unless something is wrong
 
 // A side is the app as one framework serves it.
 type side struct {

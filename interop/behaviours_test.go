@@ -27,7 +27,7 @@ var behaviours = []behaviour{
 
 	{
 		id: "CFG-1", says: "The module exports the middleware and the classes Store, Cookie, Session, MemoryStore.", verdict: notInGo,
-		why: "Go has types: an adapter exports them, a store is whatever implements `core.Store`.",
+		why: "Go has types: an adapter exports them, a store is whatever implements `store.Store`.",
 	},
 	{id: "CFG-2", says: "`name` is the cookie's name, `connect.sid` by default (`key` is an older word for it).", verdict: same, shows: func(c *check) {
 		v := newVisitor(c)
@@ -47,7 +47,7 @@ var behaviours = []behaviour{
 	}},
 	{
 		id: "CFG-7", says: "`resave` is true unless it is set.", verdict: different,
-		why: "False, as it will be in express-session 2: a request that changes nothing has nothing to write.", tests: []string{decidedGo, "TestPolicyTellsTheDefaultsInForce"},
+		why: "False, as it will be in express-session 2: a request that changes nothing has nothing to write.", tests: []string{decidedGo, "TestConfigTellsTheDefaultsInForce"},
 	},
 	{
 		id: "CFG-8", says: "`saveUninitialized` is true unless it is set.", verdict: different,
@@ -104,7 +104,7 @@ var behaviours = []behaviour{
 	},
 	{
 		id: "CFG-21", says: "The events `connect` and `disconnect` of a store switch sessions on and off.", verdict: different,
-		why: "Every request finds out by itself; an outage is 503, or what `OnStoreError` says.", tests: []string{"TestAnOutageIsNeverAnEmptySession"},
+		why: "Every request finds out by itself; an outage is 503, or what `ServeAnonymously` says.", tests: []string{"TestAnOutageIsNeverAnEmptySession"},
 	},
 
 	// Which requests have a session
@@ -112,7 +112,7 @@ var behaviours = []behaviour{
 	{id: "ENT-1", says: "Where `req.session` exists already, nothing is done.", verdict: same, tests: []string{"mounted twice: the session is one, and so is the cookie"}},
 	{
 		id: "ENT-2", says: "While the store is disconnected, requests go on without a session.", verdict: different,
-		why: "They are answered by 503: an empty session would be a wrong answer. `OnStoreError` may let some go on as anonymous.", tests: []string{"TestAnOutageIsNeverAnEmptySession", "OnStoreError Anonymous: reads go on without a session"},
+		why: "They are answered by 503: an empty session would be a wrong answer. `ServeAnonymously` may let some go on as anonymous.", tests: []string{"TestAnOutageIsNeverAnEmptySession", "ServeAnonymously: reads go on without a session"},
 	},
 	{id: "ENT-3", says: "After a reconnection sessions work again.", verdict: same, tests: []string{"TestOutage", "TestCrash"}},
 	{
@@ -152,7 +152,7 @@ var behaviours = []behaviour{
 	{id: "RD-4", says: "The signature begins after the last dot, so that ids may have dots.", verdict: same, tests: []string{"TestIDsOfAllKinds"}},
 	{id: "RD-5", says: "It is the HMAC-SHA256 of the id in base64, without padding; with padding it is not accepted.", verdict: same, tests: []string{headers}},
 	{id: "RD-6", says: "It is compared in constant time.", verdict: same, shows: func(c *check) {
-		source, err := os.ReadFile(either(c, "express/node_modules/express-session/node_modules/cookie-signature/index.js", "../core/sign.go"))
+		source, err := os.ReadFile(either(c, "express/node_modules/express-session/node_modules/cookie-signature/index.js", "../core/internal/ticket/sign.go"))
 		if err != nil {
 			c.Fatal(err)
 		}
@@ -184,7 +184,7 @@ var behaviours = []behaviour{
 	{id: "LD-1", says: "A session that is found keeps its id.", verdict: same, tests: []string{pairs}},
 	{id: "LD-2", says: "One that is not found gets a new id: no id is taken over from a client.", verdict: same, tests: []string{pairs}},
 	{id: "LD-3", says: "An expired one is not found.", verdict: same, tests: []string{pairs}},
-	{id: "LD-4", says: "The error `ENOENT` of a store means not found.", verdict: notInGo, why: "A Store returns `core.ErrNotFound`."},
+	{id: "LD-4", says: "The error `ENOENT` of a store means not found.", verdict: notInGo, why: "A Store returns `store.ErrNotFound`."},
 	{id: "LD-5", says: "Any other error of the store is the response, and the handler does not run.", verdict: same, tests: []string{"TestAnOutageIsNeverAnEmptySession"}},
 	{
 		id: "LD-6", says: "A record without `cookie` fails every request with it.", verdict: different,
@@ -337,7 +337,7 @@ var behaviours = []behaviour{
 
 	{
 		id: "CK-1", says: "By default it has the path `/` and HttpOnly, and nothing else.", verdict: different,
-		why: "And SameSite=Lax, and Secure where the request is.", tests: []string{"TestPolicyTellsTheDefaultsInForce", "TestTheSetCookieLine"},
+		why: "And SameSite=Lax, and Secure where the request is.", tests: []string{"TestConfigTellsTheDefaultsInForce", "TestTheSetCookieLine"},
 	},
 	{id: "CK-2", says: "Options that are no object are refused.", verdict: notInGo, why: "The compiler sees to it."},
 	{id: "CK-3", says: "An option `data` is ignored.", verdict: notInGo, why: "There is no such field."},
@@ -627,7 +627,7 @@ var behaviours = []behaviour{
 	// Errors
 
 	{id: "ERR-1", says: "A save that fails is an error after a response that said 200.", verdict: different, why: "The response is the error.", tests: []string{"TestAnOutcomeThatCannotBeSettledFailsTheResponse"}},
-	{id: "ERR-2", says: "So is a touch that fails.", verdict: different, why: "The response is the error, or not, as `OnStoreError` says.", tests: []string{"TestAFailedExtensionFollowsTheStoreErrorPolicy"}},
+	{id: "ERR-2", says: "So is a touch that fails.", verdict: different, why: "The response is the error, or not, as `ServeAnonymously` says.", tests: []string{"TestAFailedExtensionFollowsServeAnonymously"}},
 	{id: "ERR-3", says: "So is a deletion that fails.", verdict: different, why: "`Destroy` returns it, the commit tries again, and fails the response if it must.", tests: []string{"TestAFailedDestroyIsTriedAgainAtTheCommit"}},
 	{id: "ERR-4", says: "A load that fails is the response, before the handler runs.", verdict: same, tests: []string{"TestAnOutageIsNeverAnEmptySession"}},
 	{id: "ERR-5", says: "What `genid` throws leaves the middleware, or is the response.", verdict: different, why: "An error of `GenerateID` fails the commit.", tests: []string{"TestAnUnusableIDFailsTheCommit"}},

@@ -11,7 +11,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 )
@@ -53,22 +53,22 @@ func onEach(t *testing.T, test func(*testing.T, database)) {
 
 // openStore returns our store for what server.js would open express-session's,
 // and what closes it.
-func openStore(ctx context.Context, s storeSettings) (core.Store, func(), error) {
+func openStore(ctx context.Context, s storeSettings) (store.Store, func(), error) {
 	switch s.Kind {
 	case "valkey":
-		store, err := valkeystore.Open(ctx, strings.Replace(s.URL, "redis:", "valkey:", 1), valkeystore.Options{Prefix: s.Prefix})
+		st, err := valkeystore.Open(ctx, strings.Replace(s.URL, "redis:", "valkey:", 1), valkeystore.Options{Prefix: s.Prefix})
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, store.Close, nil
+		return st, func() { _ = st.Close() }, nil
 	case "mongo string", "mongo object":
-		store, err := mongostore.Open(ctx, s.URL, mongostore.Options{
+		st, err := mongostore.Open(ctx, s.URL, mongostore.Options{
 			Database: s.Database, Collection: s.Collection, Objects: s.Kind == "mongo object", TouchAfter: s.TouchAfter > 0,
 		})
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, func() { _ = store.Close(context.Background()) }, nil // the tests are over
+		return st, func() { _ = st.Close() }, nil
 	}
 	return nil, nil, fmt.Errorf("there is no store for %q", s.Kind)
 }
@@ -103,9 +103,9 @@ func newValkey(t testing.TB) database {
 	}
 	t.Cleanup(func() {
 		defer db.client.Close()
-		store, err := valkeystore.New(db.client, valkeystore.Options{Prefix: db.prefix})
+		st, err := valkeystore.New(db.client, valkeystore.Options{Prefix: db.prefix})
 		if err == nil {
-			err = store.Clear(context.Background())
+			err = st.Clear(context.Background())
 		}
 		if err != nil {
 			t.Error(err)

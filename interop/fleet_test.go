@@ -392,7 +392,7 @@ func TestGoBringsNoSessionBack(t *testing.T) {
 	})
 }
 
-// missesDeletes tells that the server is FerretDB, whose deleteOne finds nothing
+// missesDeletes reports that the server is FerretDB, whose deleteOne finds nothing
 // where the document is updated at the same moment. The store of Cloakroom looks
 // again; connect-mongo takes it for done.
 func missesDeletes(t *testing.T, db database) bool {

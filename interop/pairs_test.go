@@ -287,7 +287,7 @@ func cookieMember(t testing.TB, db database, id, name string) string {
 	return string(record.Cookie[name])
 }
 
-// sameJSON tells whether two texts are the same to JSON.parse.
+// sameJSON reports whether two texts are the same to JSON.parse.
 func sameJSON(t testing.TB, a, b string) bool {
 	t.Helper()
 	return rewrite(t, a) == rewrite(t, b)

@@ -162,6 +162,10 @@ func (w *world) write(v *modelled, s side, change func(*model)) {
 	v.session = m
 }
 
+// literally makes of a value what JSON.stringify does, and so does Cloakroom: these two
+// have no escapes.
+var literally = strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029")
+
 // operate lets a visitor do something at random, and says what.
 func (w *world) operate(v *modelled) string {
 	s := w.sides[w.random.IntN(len(w.sides))]
@@ -172,7 +176,7 @@ func (w *world) operate(v *modelled) string {
 		value := w.value(3)
 		what = fmt.Sprintf("set %s to %s", key, value)
 		v.set(s, url.PathEscape(key), value)
-		w.write(v, s, func(m *model) { m.set(key, value) })
+		w.write(v, s, func(m *model) { m.set(key, literally.Replace(value)) })
 	case n < 57:
 		what = "delete " + key
 		v.must(s, "DELETE", "/delete/"+url.PathEscape(key), "")
@@ -264,7 +268,7 @@ func (w *world) compare(v *modelled) {
 	(pair{T: w.T, db: w.db}).lives(v.session.id, life)
 }
 
-// valuesOnly tells that the database has values and no text, so that there are no
+// valuesOnly reports that the database has values and no text, so that there are no
 // bytes to compare.
 func (w *world) valuesOnly() bool { return w.db.settings().Kind == "mongo object" }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // settings are those of one app, in express-session's words: the Express app
@@ -64,11 +65,12 @@ var (
 	}
 )
 
-func (o *cookieOptions) cookie() core.Cookie {
+func (o *cookieOptions) cookie(name string) core.Cookie {
 	if o == nil {
 		o = &cookieOptions{}
 	}
 	return core.Cookie{
+		Name:         name,
 		MaxAge:       time.Duration(o.MaxAge) * time.Millisecond,
 		Path:         o.Path,
 		Domain:       o.Domain,
@@ -81,17 +83,17 @@ func (o *cookieOptions) cookie() core.Cookie {
 }
 
 // config returns the Config that says the same as s.
-func (s settings) config(store core.Store) core.Config {
+func (s settings) config(st store.Store) core.Config {
 	cfg := core.Config{
 		ShareWithExpress:  true,
-		Store:             store,
+		Store:             st,
 		Secrets:           s.Secrets,
-		Name:              s.Name,
-		Cookie:            s.Cookie.cookie(),
+		Cookie:            s.Cookie.cookie(s.Name),
 		Rolling:           s.Rolling,
 		Resave:            s.Resave,
 		SaveUninitialized: s.SaveUninitialized,
 		IdleTimeout:       time.Duration(s.Store.TTL) * time.Second,
+		StoreTimeout:      patience,
 	}
 	if s.CookieFromHeader {
 		cfg.CookieFor = cookieFromHeader
@@ -110,7 +112,7 @@ func cookieFromHeader(r *http.Request) core.Cookie {
 	if err := json.Unmarshal([]byte(r.Header.Get("X-Cookie")), &o); err != nil {
 		panic(err)
 	}
-	return o.cookie()
+	return o.cookie("")
 }
 
 func oneAfterTheOther(ids []string) func(*http.Request) (string, error) {

@@ -43,6 +43,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 const scope = "github.com/cloakroom-go/cloakroom/otelsession"
@@ -119,7 +120,7 @@ func (o *Observer) Observe(ctx context.Context, e core.Event) {
 	case core.EventReplayed:
 		o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String("replayed")))
 	case core.EventStoreError:
-		var failure *core.StoreError
+		var failure *store.Error
 		if errors.As(e.Err, &failure) {
 			attrs = append(attrs, keyStore.String(failure.Store), keyVerb.String(failure.Verb), keyError.String(errorType(e.Err)))
 			o.failures.Add(ctx, 1, metric.WithAttributes(attrs[1:]...))
@@ -141,7 +142,7 @@ func (o *Observer) Start(ctx context.Context, op core.Operation) (context.Contex
 			span.SetAttributes(attrs[1])
 			span.SetStatus(codes.Error, err.Error())
 		}
-		if errors.Is(err, core.ErrConflict) {
+		if errors.Is(err, store.ErrConflict) {
 			o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String("failed")))
 		}
 		ended := time.Now()
@@ -157,9 +158,9 @@ var errorTypes = []struct {
 	name string
 }{
 	{core.ErrSessionGone, "session_gone"},
-	{core.ErrConflict, "conflict"},
+	{store.ErrConflict, "conflict"},
 	{core.ErrTooManySessions, "too_many_sessions"},
-	{core.ErrNotFound, "not_found"},
+	{store.ErrNotFound, "not_found"},
 	{core.ErrUnknownOutcome, "unknown_outcome"},
 	{core.ErrDegraded, "degraded"},
 	{core.ErrTooLarge, "too_large"},
@@ -170,7 +171,7 @@ var errorTypes = []struct {
 
 // errorType returns a name of which there are few.
 func errorType(err error) string {
-	var failure *core.StoreError
+	var failure *store.Error
 	if errors.As(err, &failure) && failure.Class != "" {
 		return failure.Class
 	}

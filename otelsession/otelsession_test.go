@@ -24,6 +24,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/otelsession"
 )
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) { suite.Main(m) }
 type station struct {
 	*core.Manager
 	t      *testing.T
-	store  *store
+	store  *tracedStore
 	spans  *tracetest.InMemoryExporter
 	tracer trace.Tracer // the app's
 	reader *sdkmetric.ManualReader
@@ -44,7 +45,7 @@ func newStation(t *testing.T) *station {
 	t.Helper()
 	st := &station{
 		t: t, spans: tracetest.NewInMemoryExporter(), reader: sdkmetric.NewManualReader(),
-		store: &store{Store: adaptertest.NewStore(), index: adaptertest.NewStore()},
+		store: &tracedStore{Store: adaptertest.NewStore(), index: adaptertest.NewStore()},
 	}
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(st.spans))
 	st.tracer = tracers.Tracer("app")
@@ -91,10 +92,10 @@ func (st *station) request(cookie string, do func(ctx context.Context, s *core.S
 
 func nothing(context.Context, *core.Session) {}
 
-// A store is one whose calls are spans, as an instrumented driver's are.
-type store struct {
-	core.Store
-	index  core.Store
+// A tracedStore is one whose calls are spans, as an instrumented driver's are.
+type tracedStore struct {
+	store.Store
+	index  store.Store
 	tracer trace.Tracer
 
 	mu   sync.Mutex
@@ -102,7 +103,7 @@ type store struct {
 	once func() // is called before the next Update
 }
 
-func (s *store) call(ctx context.Context, verb string) error {
+func (s *tracedStore) call(ctx context.Context, verb string) error {
 	_, span := s.tracer.Start(ctx, verb)
 	defer span.End()
 	s.mu.Lock()
@@ -117,23 +118,23 @@ func (s *store) call(ctx context.Context, verb string) error {
 	return fail
 }
 
-func (s *store) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *tracedStore) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := s.call(ctx, "load"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Store.Load(ctx, id)
 }
 
-func (s *store) Update(ctx context.Context, old, next core.Record) error {
+func (s *tracedStore) Update(ctx context.Context, old, next store.Record) error {
 	if err := s.call(ctx, "update"); err != nil {
 		return err
 	}
 	return s.Store.Update(ctx, old, next)
 }
 
-func (s *store) UserIndex() core.Store { return s.index }
+func (s *tracedStore) UserIndex() store.Store { return s.index }
 
-func (s *store) Inspect(ctx context.Context, ids []string) (found []core.Record, err error) {
+func (s *tracedStore) Inspect(ctx context.Context, ids []string) (found []store.Record, err error) {
 	for _, id := range ids {
 		if rec, err := s.Store.Load(ctx, id); err == nil {
 			rec.TTL = time.Hour
@@ -213,12 +214,12 @@ func TestMetrics(t *testing.T) {
 	})
 	st.request(cookie, nothing)
 
-	st.store.fail = &core.StoreError{Store: "test", Verb: "load", Class: "connection failed"}
+	st.store.fail = &store.Error{Store: "test", Verb: "load", Class: "connection failed"}
 	st.request(cookie, nothing)
 
 	st.expect("cloakroom.session.events", map[string]int64{
 		"event=created": 1, "event=saved": 1, "event=forged": 1, "event=replayed": 1,
-		"event=renewed": 1, "event=signed-in": 1, "cause=user event=revoked": 1,
+		"event=renewed": 1, "event=signed-in": 1, "cause=revoke-user event=revoked": 1,
 		"event=unknown": 1, "event=store-failed": 1,
 	})
 	st.expect("cloakroom.session.conflicts", map[string]int64{"outcome=replayed": 1})
@@ -234,7 +235,7 @@ func TestAConflictThatIsNotWonIsCounted(t *testing.T) {
 	cookie := st.request("", func(_ context.Context, s *core.Session) { s.Set("n", 1) })
 	st.request(cookie, func(_ context.Context, s *core.Session) {
 		st.store.mu.Lock()
-		st.store.fail = core.ErrConflict // of Update; Load fails with it as well
+		st.store.fail = store.ErrConflict // of Update; Load fails with it as well
 		st.store.mu.Unlock()
 		s.Set("n", 2)
 	})
@@ -289,7 +290,7 @@ func TestFailuresAndEventsAreInTheSpans(t *testing.T) {
 		}
 		s.Set("n", 1)
 	})
-	st.store.fail = &core.StoreError{Store: "test", Verb: "load", Class: "connection failed", Err: errors.New("refused")}
+	st.store.fail = &store.Error{Store: "test", Verb: "load", Class: "connection failed", Err: errors.New("refused")}
 	st.request(cookie, nothing)
 	failed := make(map[string]string)
 	for _, span := range st.spans.GetSpans() {

@@ -46,7 +46,7 @@ unpack() {
 		exec "$r/usr/lib/chromium/chromium-headless-shell" "$@"
 	W
 	chmod 755 run
-	./run --no-sandbox --dump-dom 'data:text/html,<p>it runs</p>' 2>log | grep -q 'it runs' || { cat log; exit 1; } >&2
+	./run --no-sandbox --dump-dom 'data:text/html,<p>it runs</p>' 2>log | grep 'it runs' >/dev/null || { cat log; exit 1; } >&2
 	rm -rf "$ROOT"
 	mv "$new" "$ROOT"
 }

@@ -7,10 +7,11 @@ set -euo pipefail
 min=${1:?usage: cover.sh PERCENT}
 cd "$(dirname "$0")/.."
 core=$(GOWORK=off go list -m)/core
+packages=$core,$(GOWORK=off go list ./core/store ./core/internal/{async,jsontext,record,roster,seal,state,ticket,vault} | paste -sd,)
 
 profile=$(mktemp)
 trap 'rm -f "$profile"' EXIT
-if ! out=$(GOWORK=off go test -coverpkg="$core" -coverprofile="$profile" ./core/... 2>&1); then
+if ! out=$(GOWORK=off go test -coverpkg="$packages" -coverprofile="$profile" ./core/... 2>&1); then
 	echo "$out" >&2
 	exit 1
 fi

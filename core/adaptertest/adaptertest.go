@@ -1,4 +1,4 @@
-// Package adaptertest tells whether the adapter of a framework does what the
+// Package adaptertest reports whether the adapter of a framework does what the
 // rest of Cloakroom promises: one table of HTTP scenarios, run over a real
 // listener. This is all that an adapter's own tests need:
 //
@@ -21,6 +21,9 @@
 // that no log line and no body contains a session's id, and that the server has
 // nothing to say about superfluous headers.
 //
+// Where this package is imported, core panics when it meets a combination of states
+// that cannot occur, which it passes over otherwise.
+//
 // No scenario sleeps: what has to happen in a certain order is made to. Run the
 // suite with -race.
 package adaptertest
@@ -35,14 +38,15 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Run tests the adapter of a framework. Each scenario gets an empty store from
 // newStore; with nil it is one that keeps records in a map.
-func Run(t *testing.T, fw Framework, newStore func(t *testing.T) core.Store) {
+func Run(t *testing.T, fw Framework, newStore func(t *testing.T) store.Store) {
 	t.Helper()
 	if newStore == nil {
-		newStore = func(*testing.T) core.Store { return NewStore() }
+		newStore = func(*testing.T) store.Store { return NewStore() }
 	}
 	all := scenarios()
 	for name := range fw.Except {
@@ -57,7 +61,7 @@ func Run(t *testing.T, fw Framework, newStore func(t *testing.T) core.Store) {
 			}
 			t.Parallel()
 			s := newScene(t, fw, newStore(t), patience)
-			s.empty = func() core.Store { return newStore(t) }
+			s.empty = func() store.Store { return newStore(t) }
 			s.play(sc)
 		})
 	}
@@ -65,7 +69,7 @@ func Run(t *testing.T, fw Framework, newStore func(t *testing.T) core.Store) {
 
 // NewStore returns an empty store that keeps records in a map: for the other
 // tests of an adapter, whose module then needs none of the store modules.
-func NewStore() core.Store { return new(mapstore.Store) }
+func NewStore() store.Store { return new(mapstore.Store) }
 
 // A Framework is what is tested: an adapter together with its framework.
 type Framework struct {
@@ -85,21 +89,21 @@ type Framework struct {
 // and a known one with another method 405, both behind Use.
 type App struct {
 	Use    []Middleware // in front of everything, the outermost first
-	Groups []Group
+	Groups []Group      // the routes
 }
 
 // A Group is the part of an App below a prefix, which may be empty.
 type Group struct {
-	Prefix string
+	Prefix string       // of the paths of its routes
 	Use    []Middleware // in front of the routes, inside of those of the App
-	Routes []Route
+	Routes []Route      // may be none
 }
 
 // A Route is where a handler is found.
 type Route struct {
-	Method  string // empty: all
-	Path    string // below the prefix of the group; exactly that
-	Handler Handler
+	Method  string  // empty: all
+	Path    string  // below the prefix of the group; exactly that
+	Handler Handler // what answers
 }
 
 // A Handler answers a request. What an error means is the framework's affair:
@@ -119,20 +123,20 @@ type Middleware struct {
 // offers to answer with, and may be nil: what net/http has then takes their
 // place.
 type Context struct {
-	Request *http.Request
+	Request *http.Request       // with the session in its context
 	Writer  http.ResponseWriter // as handlers of the framework see it
 
 	// The functions of the adapter.
-	Get    func() *core.Session
-	Lookup func() (*core.Session, bool)
-	Load   func() (*core.Session, error)
+	Get    func() *core.Session          // panics where there is none
+	Lookup func() (*core.Session, bool)  // reports whether there is one
+	Load   func() (*core.Session, error) // says why there is none
 
-	String    func(status int, text string) error // plain text
-	JSON      func(status int, v any) error
-	NoContent func(status int) error // without a body
-	Redirect  func(status int, location string) error
-	File      func(name string) error
-	Fail      func(status int) error // how a handler says that it failed
+	String    func(status int, text string) error     // plain text
+	JSON      func(status int, v any) error           // v encoded
+	NoContent func(status int) error                  // without a body
+	Redirect  func(status int, location string) error // to another URL
+	File      func(name string) error                 // what the file holds
+	Fail      func(status int) error                  // how a handler says that it failed
 }
 
 // withDefaults fills in what the framework does not have.
@@ -229,7 +233,7 @@ func ServeNetHTTP(app App, sessions func(m *core.Manager, next http.Handler) htt
 
 // patience is how long a scenario waits for something that has to happen. Only
 // an adapter that fails waits for so long.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A scenario is one row of the table.
 type scenario struct {
@@ -241,7 +245,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
-		failures, connections(), meanwhile(), guarantees,
+		failures, connections(), meanwhile(), repeated, guarantees,
 	} {
 		all = append(all, group...)
 	}

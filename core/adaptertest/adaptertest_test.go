@@ -121,6 +121,13 @@ func TestEverySetCookieIsChecked(t *testing.T) {
 		{"__Host-sid=x; Path=/; Domain=example.com; Secure", true, "prefix"},
 		{"__host-sid=x; Path=/", true, "prefix"},
 		{"__Secure-sid=x; Path=/", true, "prefix"},
+		{"__Http-sid=x; Path=/app; Domain=example.com; HttpOnly; Secure", true, ""},
+		{"__Host-Http-sid=x; Path=/; HttpOnly; Secure", true, ""},
+		{"__Http-sid=x; Path=/; HttpOnly", true, "prefix"},
+		{"__HTTP-sid=x; Path=/; Secure", true, "prefix"},
+		{"__Host-Http-sid=x; Path=/; Secure", true, "prefix"},
+		{"__Host-Http-sid=x; Path=/app; HttpOnly; Secure", true, "prefix"},
+		{"sid=x; Partitioned; Secure; SameSite=Lax", true, "Partitioned"},
 	} {
 		err := adaptertest.CheckSetCookie(tc.line, tc.secure)
 		switch {

@@ -56,7 +56,8 @@ func (a *adapter) handler(m *core.Manager, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r2)
 			return
 		}
-		cw := x.Writer(w, core.ErrorPageFunc(func(w http.ResponseWriter, err error) { a.page(m, w, r2, err) }))
+		cw := x.Writer(w)
+		cw.Failer = &failer{a, m}
 		defer func() {
 			if v := recover(); v != nil {
 				a.panics(x, cw, v)
@@ -66,6 +67,14 @@ func (a *adapter) handler(m *core.Manager, next http.Handler) http.Handler {
 		a.finish(x, cw, w.Header())
 	})
 }
+
+// A failer sends the error page of an adapter.
+type failer struct {
+	*adapter
+	m *core.Manager
+}
+
+func (f *failer) Fail(w http.ResponseWriter, r *http.Request, err error) { f.page(f.m, w, r, err) }
 
 // brokenAdapters are adapters with one mistake each, as they are made in the
 // wild, and scenarios that have to notice.
@@ -123,7 +132,7 @@ var brokenAdapters = []struct {
 	{"commits at an informational response", func(a *adapter) {
 		a.writer = func(_ *core.Exchange, w *core.Writer, inner http.ResponseWriter) http.ResponseWriter {
 			return &writesHeader{w, func(status int) {
-				if w.Begin() == nil {
+				if w.Commit() == nil {
 					inner.WriteHeader(status)
 				}
 			}}
@@ -168,7 +177,7 @@ var brokenAdapters = []struct {
 		}
 		a.writer = func(_ *core.Exchange, w *core.Writer, inner http.ResponseWriter) http.ResponseWriter {
 			return &writes{w, w.WriteHeader, func(p []byte) (int, error) {
-				if w.Begin() != nil {
+				if w.Commit() != nil {
 					return inner.Write(p)
 				}
 				return w.Write(p)
@@ -279,7 +288,7 @@ var brokenAdapters = []struct {
 	}, []string{"a panic with recovery outside: nothing is stored", "Renew, then a panic: the old id lives on"}},
 	{"stores what a handler did that panicked, with the error page", func(a *adapter) {
 		a.panics = func(_ *core.Exchange, w *core.Writer, v any) {
-			_ = w.Begin() // whatever comes of it
+			_ = w.Commit() // whatever comes of it
 			panic(v)
 		}
 	}, []string{"a panic with recovery outside: nothing is stored"}},
@@ -332,7 +341,7 @@ var brokenAdapters = []struct {
 		}
 		a.writer = func(_ *core.Exchange, w *core.Writer, _ http.ResponseWriter) http.ResponseWriter {
 			return &writesHeader{w, func(status int) {
-				if w.Begin() == nil {
+				if w.Commit() == nil {
 					for i, c := range w.Header()["Set-Cookie"] {
 						w.Header()["Set-Cookie"][i] = c + "; Secure"
 					}

@@ -122,6 +122,28 @@ var cookies = []scenario{
 		s.sending("sid=nonsense; sid=; "+live).get("/me").is(http.StatusOK, "user=ann").silent()
 		s.sending(strings.Repeat("sid=nonsense; ", 7)+live).get("/me").is(http.StatusOK, "user=ann")
 	}},
+	// Standards: WSTG-SESS-03
+	{"as many forged cookies as a browser keeps do not hide a live one", func(s *scene) {
+		s.serve()
+		b := s.browser()
+		b.get("/login?user=ann")
+		live := b.cookies()
+		for _, forged := range []string{
+			strings.Repeat("sid=nonsense; ", 5_000),
+			strings.Repeat(sign("another secret of at least 32 bytes", unknownID(0))+"; ", 200),
+			strings.Repeat(live+"A; ", 200),
+		} {
+			s.store.forget()
+			s.sending(forged+live).get("/me").is(http.StatusOK, "user=ann").silent()
+			if n := s.store.count("load"); n != 1 {
+				s.Fatalf("the store was asked %d times, want once", n)
+			}
+			s.sending(forged + live).get("/logout")
+			b = s.browser()
+			b.get("/login?user=ann")
+			live = b.cookies()
+		}
+	}},
 	{"cookies with a similar name are not ours", func(s *scene) {
 		s.serve()
 		b := s.browser()
@@ -238,7 +260,7 @@ var cookies = []scenario{
 	// Standards: ASVS-3.3.1, ASVS-3.3.3, NIST-5.1.1-secure
 	{"a __Host- cookie", func(s *scene) {
 		s.tls = true
-		s.cfg.Name = "__Host-sid"
+		s.cfg.Cookie.Name = "__Host-sid"
 		s.cfg.Cookie.Secure = core.SecureAlways
 		s.serve()
 		b := s.browser()
@@ -251,7 +273,7 @@ var cookies = []scenario{
 	// Standards: ASVS-3.3.3
 	{"names that browsers or parsers may take for a __Host- cookie's are others", func(s *scene) {
 		s.tls = true
-		s.cfg.Name = "__Host-sid"
+		s.cfg.Cookie.Name = "__Host-sid"
 		s.cfg.Cookie.Secure = core.SecureAlways
 		s.serve()
 		b := s.browser()

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // CheckSetCookie is what every Set-Cookie goes through.
@@ -65,7 +65,7 @@ func record(t *testing.T, fw Framework, patience time.Duration, sc scenario) str
 			}
 		}()
 		s := newScene(r, fw, new(mapstore.Store), patience)
-		s.empty = func() core.Store { return new(mapstore.Store) }
+		s.empty = func() store.Store { return new(mapstore.Store) }
 		s.play(sc)
 	}()
 	<-done

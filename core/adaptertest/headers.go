@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // answering is a route that changes the session and sets these headers.
@@ -51,6 +52,51 @@ var headers = []scenario{
 		if got := r.Header.Get("Cache-Control"); !strings.Contains(got, "no-store") || strings.Contains(got, "public") {
 			s.Fatalf("Cache-Control is %q", got)
 		}
+	}},
+	// Standards: ASVS-14.3.2
+	{"a page of a user is stored nowhere, unless the handler says otherwise", func(s *scene) {
+		s.serve(append(signing(s.gate()), answering("Cache-Control", "private, max-age=60"))...)
+		b := s.browser()
+		if r := b.get("/who").is(http.StatusOK, "0"); r.Header.Get("Cache-Control") != "" {
+			s.Fatalf("a page of nobody has Cache-Control %q", r.Header.Get("Cache-Control"))
+		}
+		b.get("/sign-in?user=ann").is(http.StatusOK, "hello").has("Cache-Control", "no-store").sets()
+		b.get("/who").is(http.StatusOK, "ann 0").has("Cache-Control", "no-store")
+		b.get("/answer").has("Cache-Control", "private, max-age=60")
+		if r := b.get("/static").is(http.StatusOK, "static"); r.Header.Get("Cache-Control") != "" {
+			s.Fatalf("a page without the session has Cache-Control %q", r.Header.Get("Cache-Control"))
+		}
+	}},
+	// Standards: ASVS-14.3.1
+	{"who signs in or out drops what the browser fetched ahead", func(s *scene) {
+		const ahead = `"prefetchCache", "prerenderCache"`
+		s.serve(signing(s.gate())...)
+		b := s.browser()
+		b.get("/sign-in?user=ann").has("Clear-Site-Data", ahead)
+		b.get("/sign-out").is(http.StatusOK, "bye").has("Clear-Site-Data", ahead).deletes()
+		if got := b.get("/sign-out").is(http.StatusOK, "bye").Header.Get("Clear-Site-Data"); got != "" {
+			s.Fatalf("nobody was signed in, and Clear-Site-Data is %q", got)
+		}
+	}},
+	{"a page that is fetched ahead takes no messages from the one that is opened", func(s *scene) {
+		s.serve(
+			at("/leave", func(c *Context) error { c.Get().Flash("info", "saved"); return c.String(http.StatusOK, "ok") }),
+			at("/show", func(c *Context) error {
+				return c.String(http.StatusOK, "["+strings.Join(c.Get().Flashes("info"), " ")+"]")
+			}),
+		)
+		b := s.browser()
+		b.get("/leave").is(http.StatusOK, "ok").sets()
+		b.with("Sec-Purpose", "prefetch;prerender").get("/show").is(http.StatusOK, "[]")
+		b.get("/show").is(http.StatusOK, "[saved]")
+		b.get("/show").is(http.StatusOK, "[]")
+	}},
+	{"no new cookie replaces one that the browser withheld", func(s *scene) {
+		s.serve(signing(s.gate())...)
+		from := s.sending("").with("Sec-Fetch-Site", "cross-site").with("Sec-Fetch-Mode", "navigate")
+		from.do(s.Context(), "POST", "/count").is(http.StatusOK, "1").silent()
+		from.do(s.Context(), "POST", "/sign-in?user=ann").is(http.StatusOK, "hello").sets()
+		from.get("/count").is(http.StatusOK, "1").sets()
 	}},
 	{"Cache-Control in several lines is one with the cookie", func(s *scene) {
 		s.serve(answering("Cache-Control", "max-age=60", "Cache-Control", "public", "Cache-Control", `x="a, public"`))
@@ -159,7 +205,7 @@ var headers = []scenario{
 		s.store.fail(writes...)
 		s.browser().get("/answer").fails(http.StatusServiceUnavailable)
 		for _, what := range []string{"the first Write", "the second Write"} {
-			var failure *core.StoreError
+			var failure *store.Error
 			if err := <-got; !errors.As(err, &failure) {
 				s.Fatalf("%s got %v, want the store's error", what, err)
 			}

@@ -122,6 +122,36 @@ func under(e ending, path, what string, elsewhere bool, status int, text string)
 	}}
 }
 
+// followed is a scenario in which a session gets another id, in this process or
+// another one, under a request that logs out: it ends all the same, wherever it went.
+func followed(e ending, elsewhere bool) scenario {
+	where := ""
+	if elsewhere {
+		where = " in another process"
+	}
+	return scenario{e.name + where + " under a request that logs out: it ends where it went", func(s *scene) {
+		g := s.gate()
+		s.serve(holding(g)...)
+		a := s.browser()
+		b := a
+		if elsewhere {
+			s.serve(holding(g)...)
+			b = a.on(s.url)
+		}
+		a.get("/count").sets()
+		held := a.start("/hold-logout")
+		g.await()
+		b.get(e.path).status(http.StatusOK).sets()
+		moved := b.cookies()
+		g.release()
+		s.answer(held).is(http.StatusOK, "bye").deletes()
+		for _, process := range []string{a.base, b.base} {
+			s.sending(moved).on(process).get("/me").is(http.StatusOK, "user=")
+			s.sending(moved).on(process).get("/read").is(http.StatusOK, "0")
+		}
+	}}
+}
+
 func meanwhile() []scenario {
 	var all []scenario
 	for _, e := range endings {
@@ -136,7 +166,13 @@ func meanwhile() []scenario {
 		}
 	}
 	for _, e := range endings {
-		all = append(all, under(e, "/hold-logout", "logs out: answered, no cookie", false, http.StatusOK, "bye"))
+		for _, elsewhere := range []bool{false, true} {
+			if e.path == "/logout" {
+				all = append(all, under(e, "/hold-logout", "logs out: answered, no cookie", elsewhere, http.StatusOK, "bye"))
+			} else {
+				all = append(all, followed(e, elsewhere))
+			}
+		}
 	}
 	return append(all, []scenario{
 		{"renewed under a request that reads, with Rolling: no cookie", func(s *scene) {

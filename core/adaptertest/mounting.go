@@ -28,7 +28,7 @@ var surroundings = []struct {
 	}},
 	{"behind another Manager", func(s *scene, routes []Route) {
 		cfg := s.cfg
-		s.cfg.Name = "other"
+		s.cfg.Cookie.Name = "other"
 		other := s.manager()
 		s.cfg = cfg
 		s.m = s.manager()
@@ -36,7 +36,7 @@ var surroundings = []struct {
 	}},
 	{"in front of another Manager", func(s *scene, routes []Route) {
 		cfg := s.cfg
-		s.cfg.Name = "other"
+		s.cfg.Cookie.Name = "other"
 		other := s.manager()
 		s.cfg = cfg
 		s.m = s.manager()
@@ -418,9 +418,9 @@ func panicText(c *Context) (err error) {
 // order.
 func (s *scene) twoManagers() (a, b *core.Manager, routes []Route) {
 	s.Helper()
-	s.cfg.Name = "a"
+	s.cfg.Cookie.Name = "a"
 	a = s.manager()
-	s.cfg.Name = "b"
+	s.cfg.Cookie.Name = "b"
 	b = s.manager()
 	return a, b, []Route{
 		at("/both", func(c *Context) error {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // serveIn starts an app with sessions among other middleware: an empty one in
@@ -322,7 +322,7 @@ var lazy = []scenario{
 	{"Lazy: Load returns the error and the handler answers as it likes", func(s *scene) {
 		b := brokenLoad(s, outsideRecovery(), at("/load", func(c *Context) error {
 			_, err := c.Load()
-			var failure *core.StoreError
+			var failure *store.Error
 			if !errors.As(err, &failure) {
 				return c.String(http.StatusInternalServerError, "Load returned no error of the store")
 			}
@@ -375,9 +375,9 @@ func hangUpDuringLoad(s *scene) {
 	s.Helper()
 	served := s.afterwards()
 	s.cfg.StoreTimeout = 2 * time.Second // for as long goes the load on
-	s.cfg.OnStoreError = func(*http.Request, error) core.Policy {
-		s.Errorf("OnStoreError is called")
-		return core.Unavailable
+	s.cfg.ServeAnonymously = func(*http.Request, error) bool {
+		s.Errorf("ServeAnonymously is called")
+		return false
 	}
 	s.serve()
 	b := s.browser()
@@ -390,7 +390,7 @@ func hangUpDuringLoad(s *scene) {
 		}
 		loading <- struct{}{}
 		<-ctx.Done()
-		return &core.StoreError{Store: "suite", Verb: verb, Err: ctx.Err(), Outcome: core.NotApplied}
+		return &store.Error{Store: "suite", Verb: verb, Err: ctx.Err(), Outcome: store.OutcomeNotApplied}
 	})
 	ctx, hangUp := context.WithCancel(s.Context())
 	done := make(chan struct{})

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 const (
@@ -46,7 +47,7 @@ type scene struct {
 	tls    bool
 	noise  bool // the framework is known to have the server complain
 
-	empty func() core.Store // returns one more store
+	empty func() store.Store // returns one more store
 
 	latest atomic.Pointer[http.Request] // that reached the server, see afterwards
 
@@ -57,12 +58,14 @@ type scene struct {
 	bodies    buffer
 }
 
-func newScene(tb testing.TB, fw Framework, store core.Store, patience time.Duration) *scene {
-	s := &scene{TB: tb, fw: fw, store: newSpy(store), patience: patience, over: make(chan struct{})}
+func newScene(tb testing.TB, fw Framework, st store.Store, patience time.Duration) *scene {
+	s := &scene{TB: tb, fw: fw, store: newSpy(st), patience: patience, over: make(chan struct{})}
 	s.cfg = core.Config{
 		Store:   s.store.able(),
 		Secrets: []string{secret},
 		Logger:  slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+
+		StoreTimeout: patience, // with the default, requests fail on a machine that is busy
 	}
 	s.transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
 	tb.Cleanup(s.transport.CloseIdleConnections)

@@ -40,18 +40,24 @@ func checkSetCookie(line string, secure bool) error {
 	_, isSecure := attributes["Secure"]
 	_, isPartitioned := attributes["Partitioned"]
 	_, hasDomain := attributes["Domain"]
-	isHost := hasPrefixFold(name, "__Host-")
+	_, isHTTPOnly := attributes["HttpOnly"]
+	isHost := hasPrefixFold(name, "__Host-") // also __Host-Http-
+	isHTTP := hasPrefixFold(name, "__Http-") || hasPrefixFold(name, "__Host-Http-")
 	switch {
 	case isSecure && !secure:
 		return fmt.Errorf("%s is Secure but the connection is not", name)
-	case (isHost || hasPrefixFold(name, "__Secure-")) && !isSecure:
+	case (isHost || isHTTP || hasPrefixFold(name, "__Secure-")) && !isSecure:
 		return fmt.Errorf("%s is not Secure, which its prefix demands", name)
 	case isHost && (hasDomain || attributes["Path"] != "/"):
 		return fmt.Errorf("%s has a Domain or another Path than /, which its prefix forbids", name)
+	case isHTTP && !isHTTPOnly:
+		return fmt.Errorf("%s is not HttpOnly, which its prefix demands", name)
 	case attributes["SameSite"] == "None" && !isSecure:
 		return fmt.Errorf("%s is SameSite=None but not Secure", name)
 	case isPartitioned && !isSecure:
 		return fmt.Errorf("%s is Partitioned but not Secure", name)
+	case isPartitioned && attributes["SameSite"] != "None":
+		return fmt.Errorf("%s is Partitioned but not SameSite=None, so no frame on another site stores it", name)
 	}
 	return nil
 }

@@ -9,16 +9,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // errDown is what a store that is down answers.
-var errDown = &core.StoreError{Store: "suite", Class: "down", Outcome: core.NotApplied}
+var errDown = &store.Error{Store: "suite", Class: "down", Outcome: store.OutcomeNotApplied}
 
 // A spy is the store of a scenario: it counts what is asked of it, knows all
 // ids, and fails or waits when it is told to.
 type spy struct {
-	inner core.Store
+	inner   store.Store
+	hastens int64 // records that are created live for this part of their time only; 0: for all of it
 
 	mu     sync.Mutex
 	calls  map[string]int
@@ -27,14 +28,14 @@ type spy struct {
 	after  func(ctx context.Context, verb string, err error) error // what the caller is told
 }
 
-func newSpy(inner core.Store) *spy {
+func newSpy(inner store.Store) *spy {
 	return &spy{inner: inner, calls: make(map[string]int), ids: make(map[string]bool)}
 }
 
 // able returns the store with the abilities of the inner one.
-func (s *spy) able() core.Store {
-	r, isReplacer := s.inner.(core.Replacer)
-	u, isUpdateLoader := s.inner.(core.UpdateLoader)
+func (s *spy) able() store.Store {
+	r, isReplacer := s.inner.(store.Replacer)
+	u, isUpdateLoader := s.inner.(store.UpdateLoader)
 	switch {
 	case isReplacer && isUpdateLoader:
 		return struct {
@@ -58,19 +59,19 @@ func (s *spy) able() core.Store {
 
 type spyReplacer struct {
 	s *spy
-	r core.Replacer
+	r store.Replacer
 }
 
-func (r spyReplacer) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (r spyReplacer) Replace(ctx context.Context, old, retired, next store.Record) error {
 	return r.s.call(ctx, "replace", next.ID, func() error { return r.r.Replace(ctx, old, retired, next) })
 }
 
 type spyUpdateLoader struct {
 	s *spy
-	u core.UpdateLoader
+	u store.UpdateLoader
 }
 
-func (u spyUpdateLoader) UpdateOrLoad(ctx context.Context, old, next core.Record) (rec core.Record, err error) {
+func (u spyUpdateLoader) UpdateOrLoad(ctx context.Context, old, next store.Record) (rec store.Record, err error) {
 	err = u.s.call(ctx, "update", next.ID, func() error {
 		rec, err = u.u.UpdateOrLoad(ctx, old, next)
 		return err
@@ -78,7 +79,7 @@ func (u spyUpdateLoader) UpdateOrLoad(ctx context.Context, old, next core.Record
 	return rec, err
 }
 
-func (s *spy) Load(ctx context.Context, id string) (rec core.Record, err error) {
+func (s *spy) Load(ctx context.Context, id string) (rec store.Record, err error) {
 	err = s.call(ctx, "load", id, func() error {
 		rec, err = s.inner.Load(ctx, id)
 		return err
@@ -86,11 +87,14 @@ func (s *spy) Load(ctx context.Context, id string) (rec core.Record, err error) 
 	return rec, err
 }
 
-func (s *spy) Create(ctx context.Context, rec core.Record) error {
+func (s *spy) Create(ctx context.Context, rec store.Record) error {
+	if s.hastens > 0 {
+		rec.TTL /= time.Duration(s.hastens)
+	}
 	return s.call(ctx, "create", rec.ID, func() error { return s.inner.Create(ctx, rec) })
 }
 
-func (s *spy) Update(ctx context.Context, old, next core.Record) error {
+func (s *spy) Update(ctx context.Context, old, next store.Record) error {
 	return s.call(ctx, "update", next.ID, func() error { return s.inner.Update(ctx, old, next) })
 }
 
@@ -100,6 +104,15 @@ func (s *spy) Touch(ctx context.Context, id string, ttl time.Duration) error {
 
 func (s *spy) Delete(ctx context.Context, id string) error {
 	return s.call(ctx, "delete", id, func() error { return s.inner.Delete(ctx, id) })
+}
+
+// Remove counts as a delete: which of the two a store has is its own affair.
+func (s *spy) Remove(ctx context.Context, old store.Record) error {
+	remover, ok := s.inner.(store.Remover)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return s.call(ctx, "delete", old.ID, func() error { return remover.Remove(ctx, old) })
 }
 
 func (s *spy) call(ctx context.Context, verb, id string, do func() error) error {
@@ -154,7 +167,7 @@ func (s *spy) stall(verbs ...string) {
 			return nil
 		}
 		<-ctx.Done()
-		return &core.StoreError{Store: "suite", Verb: verb, Class: "timeout", Outcome: core.NotApplied, Err: ctx.Err()}
+		return &store.Error{Store: "suite", Verb: verb, Class: "timeout", Outcome: store.OutcomeNotApplied, Err: ctx.Err()}
 	})
 }
 
@@ -195,7 +208,7 @@ func (s *spy) live() int {
 		rec, err := s.inner.Load(context.Background(), id)
 		if err == nil && !bytes.Contains(rec.Data, []byte(`"retired":`)) {
 			n++
-		} else if err != nil && !errors.Is(err, core.ErrNotFound) {
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return -1
 		}
 	}

@@ -47,7 +47,7 @@ func Cookie(t testing.TB, m *core.Manager, fill func(*core.Session)) *http.Cooki
 // where the visitor has no session (any more).
 func Session(t testing.TB, m *core.Manager, r *http.Request, response *http.Response) *core.Session {
 	t.Helper()
-	name, value := m.Policy().Name, ""
+	name, value := m.Config().Cookie.Name, ""
 	if c, err := r.Cookie(name); err == nil {
 		value = c.Value
 	}

@@ -58,7 +58,7 @@ func newManager(t testing.TB, cfg core.Config) *core.Manager {
 func TestAHandlerSeesTheSessionOfTheCookie(t *testing.T) {
 	for name, cfg := range map[string]core.Config{
 		"by default":       {},
-		"Secure always":    {Cookie: core.Cookie{Secure: core.SecureAlways}, Name: "__Host-sid"},
+		"Secure always":    {Cookie: core.Cookie{Name: "__Host-sid", Secure: core.SecureAlways}},
 		"with sealed data": {SealKeys: []string{"0123456789abcdef0123456789abcdef"}, HashIDs: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // UpdateOrLoad does what Update does; together with ErrConflict it returns the
@@ -27,12 +27,19 @@ var updateLoaderCases = []testCase{
 	{"UpdateOrLoadKeepsNoSlice", updateOrLoadKeepsNoSlice},
 	{"UpdateOrLoadCancelled", updateOrLoadDone(cancelled)},
 	{"UpdateOrLoadTimedOut", updateOrLoadDone(timedOut)},
+	{"UpdateOrLoadKeepTTL", keepTTL(byUpdateOrLoad)},
+	{"UpdateOrLoadKeepTTLConflict", updateOrLoadKeepTTLConflict},
+	{"UpdateOrLoadKeepTTLExpired", keepTTLExpired(byUpdateOrLoad)},
+	{"UpdateOrLoadKeepTTLDoesNotLengthen", keepTTLDoesNotLengthen(byUpdateOrLoad)},
+	{"UpdateOrLoadKeepTTLDoesNotShorten", keepTTLDoesNotShorten(byUpdateOrLoad)},
+	{"UpdateOrLoadKeepTTLAgainAndAgain", keepTTLAgainAndAgain(byUpdateOrLoad)},
 	{"RaceUpdateOrLoad", raceUpdateOrLoad},
 	{"RaceUpdateOrLoadCounter", raceUpdateOrLoadCounter},
+	{"RaceUpdateOrLoadKeepTTLTouch", raceKeepTTLTouch(byUpdateOrLoad)},
 }
 
-func (c *check) updateOrLoad(old, next core.Record) (core.Record, error) {
-	return c.store.(core.UpdateLoader).UpdateOrLoad(c.Context(), old, next)
+func (c *check) updateOrLoad(old, next store.Record) (store.Record, error) {
+	return c.store.(store.UpdateLoader).UpdateOrLoad(c.Context(), old, next)
 }
 
 func updateOrLoad(c *check) {
@@ -54,7 +61,7 @@ func updateOrLoadLoaded(c *check) {
 func updateOrLoadConflict(c *check) {
 	rec := c.create(c.record("a"))
 	newest, err := c.updateOrLoad(with(rec, c.data("never")), with(rec, c.data("second")))
-	c.answers("UpdateOrLoad of other content", err, core.ErrConflict)
+	c.answers("UpdateOrLoad of other content", err, store.ErrConflict)
 	c.same("UpdateOrLoad", newest, rec)
 	c.holds(rec)
 	third := with(rec, c.data("third"))
@@ -68,15 +75,26 @@ func updateOrLoadStale(c *check) {
 	second := with(rec, c.data("second"))
 	c.update(rec, second)
 	newest, err := c.updateOrLoad(stale, with(rec, c.data("third")))
-	c.answers("UpdateOrLoad of a stale record", err, core.ErrConflict)
+	c.answers("UpdateOrLoad of a stale record", err, store.ErrConflict)
 	c.same("UpdateOrLoad", newest, second)
 	c.holds(second)
+}
+
+func updateOrLoadKeepTTLConflict(c *check) {
+	rec := c.create(c.record("a"))
+	newest, err := c.updateOrLoad(with(rec, c.data("never")), keeping(rec, c.data("second")))
+	c.answers("UpdateOrLoad of other content with KeepTTL", err, store.ErrConflict)
+	c.same("UpdateOrLoad", newest, rec)
+	third := keeping(rec, c.data("third"))
+	_, err = c.updateOrLoad(newest, third)
+	c.answers("UpdateOrLoad with KeepTTL", err, nil)
+	c.holds(third)
 }
 
 func updateOrLoadNewestSurvives(c *check) {
 	rec := c.create(c.record("a"))
 	newest, err := c.updateOrLoad(with(rec, c.data("never")), with(rec, c.data("second")))
-	c.answers("UpdateOrLoad of other content", err, core.ErrConflict)
+	c.answers("UpdateOrLoad of other content", err, store.ErrConflict)
 	c.update(rec, with(rec, c.data("FIRST")))
 	c.same("UpdateOrLoad, earlier,", newest, rec)
 }
@@ -84,7 +102,7 @@ func updateOrLoadNewestSurvives(c *check) {
 func updateOrLoadUnknown(c *check) {
 	rec := c.record("a")
 	_, err := c.updateOrLoad(rec, with(rec, c.data("second")))
-	c.answers("UpdateOrLoad of an unknown id", err, core.ErrNotFound)
+	c.answers("UpdateOrLoad of an unknown id", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -93,16 +111,16 @@ func updateOrLoadDeleted(c *check) {
 	old := c.load(rec)
 	c.answers("Delete", c.store.Delete(c.Context(), rec.ID), nil)
 	_, err := c.updateOrLoad(old, with(rec, c.data("second")))
-	c.answers("UpdateOrLoad after Delete", err, core.ErrNotFound)
+	c.answers("UpdateOrLoad after Delete", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
 func updateOrLoadExpired(c *check) {
 	rec := c.expired("a")
 	_, err := c.updateOrLoad(with(rec, c.data("never")), with(rec, c.data("second")))
-	c.answers("UpdateOrLoad of an expired record", err, core.ErrNotFound)
+	c.answers("UpdateOrLoad of an expired record", err, store.ErrNotFound)
 	_, err = c.updateOrLoad(rec, with(rec, c.data("second")))
-	c.answers("UpdateOrLoad of an expired record", err, core.ErrNotFound)
+	c.answers("UpdateOrLoad of an expired record", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -125,7 +143,7 @@ func updateOrLoadForOneNanosecond(c *check) {
 func updateOrLoadConflictKeepsLife(c *check) {
 	rec := c.create(c.record("a"))
 	_, err := c.updateOrLoad(with(rec, c.data("never")), lasting(with(rec, c.data("second")), short))
-	c.answers("UpdateOrLoad of other content", err, core.ErrConflict)
+	c.answers("UpdateOrLoad of other content", err, store.ErrConflict)
 	c.outlive(short)
 	c.holds(rec)
 }
@@ -144,7 +162,7 @@ func updateOrLoadDone(o over) func(*check) {
 	return func(c *check) {
 		ctx := o.make(c.Context())
 		rec := c.create(c.record("a"))
-		_, err := c.store.(core.UpdateLoader).UpdateOrLoad(ctx, rec, with(rec, c.data("second")))
+		_, err := c.store.(store.UpdateLoader).UpdateOrLoad(ctx, rec, with(rec, c.data("second")))
 		c.answers("UpdateOrLoad, "+o.name+",", err, ctx.Err())
 		c.holds(rec)
 	}
@@ -153,12 +171,12 @@ func updateOrLoadDone(o over) func(*check) {
 func raceUpdateOrLoad(c *check) {
 	for round := range rounds {
 		rec := c.create(c.record(fmt.Sprint(round)))
-		newest := make([]core.Record, callers)
+		newest := make([]store.Record, callers)
 		errs := c.together(callers, func(i int) (err error) {
 			newest[i], err = c.updateOrLoad(rec, with(rec, c.data(fmt.Sprint(i))))
 			return err
 		})
-		winner := c.oneWins("UpdateOrLoad", errs, core.ErrConflict)
+		winner := c.oneWins("UpdateOrLoad", errs, store.ErrConflict)
 		want := with(rec, c.data(fmt.Sprint(winner)))
 		c.holds(want)
 		for i := range newest {
@@ -182,14 +200,14 @@ func raceUpdateOrLoadCounter(c *check) {
 			if _, err := fmt.Sscanf(string(old.Data), "[%d]", &n); err != nil {
 				return errors.New("a counter does not hold a number")
 			}
-			var newest core.Record
+			var newest store.Record
 			next := with(rec, number(n+1))
 			runtime.Gosched()
 			newest, err = c.updateOrLoad(old, next)
 			switch {
 			case err == nil:
 				old, done = next, done+1
-			case errors.Is(err, core.ErrConflict):
+			case errors.Is(err, store.ErrConflict):
 				old, err = newest, nil
 			}
 		}
@@ -218,14 +236,14 @@ var listerCases = []testCase{
 }
 
 // lists walks all records and checks that they are the ones wanted.
-func (c *check) lists(want ...core.Record) {
+func (c *check) lists(want ...store.Record) {
 	c.Helper()
-	left := make(map[string]core.Record)
+	left := make(map[string]store.Record)
 	for _, rec := range want {
 		left[rec.ID] = rec
 	}
 	seen := make(map[string]bool)
-	for rec, err := range c.store.(core.Lister).All(c.Context()) {
+	for rec, err := range c.store.(store.Lister).All(c.Context()) {
 		c.answers("All", err, nil)
 		if seen[rec.ID] {
 			c.Fatalf("All yielded the record of %q twice", rec.ID)
@@ -244,9 +262,9 @@ func (c *check) lists(want ...core.Record) {
 }
 
 // createMany creates n records.
-func (c *check) createMany(n int) []core.Record {
+func (c *check) createMany(n int) []store.Record {
 	c.Helper()
-	recs := make([]core.Record, n)
+	recs := make([]store.Record, n)
 	for i := range recs {
 		rec := c.record(fmt.Sprint(i))
 		rec.Data = c.data(fmt.Sprint(i))
@@ -274,7 +292,7 @@ func listNewestContent(c *check) {
 }
 
 func listOddIDs(c *check) {
-	var recs []core.Record
+	var recs []store.Record
 	for _, name := range []string{"*", "?", "[a]", "{a}", ":", "a b", "\x00", "\u00e9", "\U0001F9E5", "a"} {
 		recs = append(recs, c.create(c.record(name)))
 	}
@@ -296,8 +314,8 @@ func listNoExpired(c *check) {
 func listRecordsCanBeUpdated(c *check) {
 	recs := c.createMany(3)
 	second := c.data("second")
-	var listed []core.Record
-	for rec, err := range c.store.(core.Lister).All(c.Context()) {
+	var listed []store.Record
+	for rec, err := range c.store.(store.Lister).All(c.Context()) {
 		c.answers("All", err, nil)
 		listed = append(listed, rec)
 	}
@@ -310,15 +328,15 @@ func listRecordsCanBeUpdated(c *check) {
 
 func listedBytesSurvive(c *check) {
 	recs := c.createMany(5)
-	var listed []core.Record
-	for rec, err := range c.store.(core.Lister).All(c.Context()) {
+	var listed []store.Record
+	for rec, err := range c.store.(store.Lister).All(c.Context()) {
 		c.answers("All", err, nil)
 		listed = append(listed, rec)
 	}
 	if len(listed) != len(recs) {
 		c.Fatalf("All yielded %d records, want %d", len(listed), len(recs))
 	}
-	want := make(map[string]core.Record)
+	want := make(map[string]store.Record)
 	for _, rec := range recs {
 		want[rec.ID] = rec
 		c.update(rec, with(rec, c.data("FIRST")))
@@ -331,7 +349,7 @@ func listedBytesSurvive(c *check) {
 func listBreak(c *check) {
 	recs := c.createMany(5)
 	for range 3 {
-		for _, err := range c.store.(core.Lister).All(c.Context()) {
+		for _, err := range c.store.(store.Lister).All(c.Context()) {
 			c.answers("All", err, nil)
 			break
 		}
@@ -344,7 +362,7 @@ func listBreak(c *check) {
 func listNested(c *check) {
 	c.createMany(20)
 	c.allAnswer("All with other verbs in the loop", c.together(1, func(int) error {
-		for rec, err := range c.store.(core.Lister).All(c.Context()) {
+		for rec, err := range c.store.(store.Lister).All(c.Context()) {
 			if err != nil {
 				return err
 			}
@@ -365,7 +383,7 @@ func listDone(o over) func(*check) {
 		c.createMany(3)
 		ctx := o.make(c.Context())
 		var errs []error
-		for _, err := range c.store.(core.Lister).All(ctx) {
+		for _, err := range c.store.(store.Lister).All(ctx) {
 			errs = append(errs, err)
 		}
 		if len(errs) != 1 {
@@ -383,7 +401,7 @@ func listCancelledOnTheWay(c *check) {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	seen, failed := 0, false
-	for _, err := range c.store.(core.Lister).All(ctx) {
+	for _, err := range c.store.(store.Lister).All(ctx) {
 		if failed {
 			c.Fatalf("All went on after an error")
 		}
@@ -422,7 +440,7 @@ func raceList(c *check) {
 		defer ready.Store(true)
 		for range 5 {
 			seen, found := make(map[string]bool), 0
-			for rec, err := range c.store.(core.Lister).All(c.Context()) {
+			for rec, err := range c.store.(store.Lister).All(c.Context()) {
 				if err != nil {
 					return err
 				}
@@ -455,7 +473,7 @@ var counterCases = []testCase{
 
 func (c *check) counted(want int) {
 	c.Helper()
-	got, err := c.store.(core.Counter).Count(c.Context())
+	got, err := c.store.(store.Counter).Count(c.Context())
 	c.answers("Count", err, nil)
 	if got != want {
 		c.Fatalf("Count returned %d, want %d", got, want)
@@ -485,7 +503,7 @@ func countAfterUpdateAndTouch(c *check) {
 	rec := c.create(c.record("a"))
 	c.update(rec, with(rec, c.data("second")))
 	c.answers("Touch", c.store.Touch(c.Context(), rec.ID, 2*long), nil)
-	c.answers("Create of an id in use", c.store.Create(c.Context(), rec), core.ErrExists)
+	c.answers("Create of an id in use", c.store.Create(c.Context(), rec), store.ErrExists)
 	c.counted(1)
 }
 
@@ -500,7 +518,7 @@ func countOwnRecordsOnly(c *check) {
 func countDone(o over) func(*check) {
 	return func(c *check) {
 		ctx := o.make(c.Context())
-		_, err := c.store.(core.Counter).Count(ctx)
+		_, err := c.store.(store.Counter).Count(ctx)
 		c.answers("Count, "+o.name+",", err, ctx.Err())
 	}
 }
@@ -518,7 +536,7 @@ var clearerCases = []testCase{
 
 func (c *check) clear() {
 	c.Helper()
-	c.answers("Clear", c.store.(core.Clearer).Clear(c.Context()), nil)
+	c.answers("Clear", c.store.(store.Clearer).Clear(c.Context()), nil)
 }
 
 // another returns a check of a second store with the same ids.
@@ -537,7 +555,7 @@ func clearRemovesAll(c *check) {
 		c.lacks(rec)
 	}
 	err := c.store.Update(c.Context(), recs[0], with(recs[0], c.data("second")))
-	c.answers("Update after Clear", err, core.ErrNotFound)
+	c.answers("Update after Clear", err, store.ErrNotFound)
 }
 
 func clearThenCreate(c *check) {
@@ -560,12 +578,12 @@ func clearDone(o over) func(*check) {
 	return func(c *check) {
 		ctx := o.make(c.Context())
 		rec := c.create(c.record("a"))
-		c.answers("Clear, "+o.name+",", c.store.(core.Clearer).Clear(ctx), ctx.Err())
+		c.answers("Clear, "+o.name+",", c.store.(store.Clearer).Clear(ctx), ctx.Err())
 		c.holds(rec)
 	}
 }
 
-// A Pinger tells whether the storage answers.
+// A Pinger reports whether the storage answers.
 var pingerCases = []testCase{
 	{"Ping", ping},
 	{"PingCancelled", pingDone(cancelled)},
@@ -573,14 +591,14 @@ var pingerCases = []testCase{
 }
 
 func ping(c *check) {
-	c.answers("Ping", c.store.(core.Pinger).Ping(c.Context()), nil)
+	c.answers("Ping", c.store.(store.Pinger).Ping(c.Context()), nil)
 	c.create(c.record("a"))
-	c.answers("Ping", c.store.(core.Pinger).Ping(c.Context()), nil)
+	c.answers("Ping", c.store.(store.Pinger).Ping(c.Context()), nil)
 }
 
 func pingDone(o over) func(*check) {
 	return func(c *check) {
 		ctx := o.make(c.Context())
-		c.answers("Ping, "+o.name+",", c.store.(core.Pinger).Ping(ctx), ctx.Err())
+		c.answers("Ping, "+o.name+",", c.store.(store.Pinger).Ping(ctx), ctx.Err())
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Every verb gives up when ctx is done and returns an error that matches
-// ctx.Err(); where ctx is done already, nothing is changed. A *StoreError tells
+// ctx.Err(); where ctx is done already, nothing is changed. A *Error tells
 // whether a write may have been applied.
 var contextCases = []testCase{
 	{"CancelledLoad", loadDone(cancelled)},
@@ -100,10 +100,10 @@ func (c *check) interrupted(verb string, call func(ctx context.Context, i int) e
 	return errs
 }
 
-// notApplied tells whether err promises that the call had no effect.
+// notApplied reports whether err promises that the call had no effect.
 func notApplied(err error) bool {
-	var failure *core.StoreError
-	return errors.As(err, &failure) && failure.Outcome == core.NotApplied
+	var failure *store.Error
+	return errors.As(err, &failure) && failure.Outcome == store.OutcomeNotApplied
 }
 
 func interruptedLoad(c *check) {
@@ -116,7 +116,7 @@ func interruptedLoad(c *check) {
 }
 
 func interruptedCreate(c *check) {
-	name := func(i int) core.Record { return c.record(fmt.Sprint(i)) }
+	name := func(i int) store.Record { return c.record(fmt.Sprint(i)) }
 	errs := c.interrupted("Create", func(ctx context.Context, i int) error {
 		return c.store.Create(ctx, name(i))
 	})
@@ -130,7 +130,7 @@ func interruptedCreate(c *check) {
 }
 
 func interruptedUpdate(c *check) {
-	recs := make([]core.Record, 40)
+	recs := make([]store.Record, 40)
 	for i := range recs {
 		recs[i] = c.create(c.record(fmt.Sprint(i)))
 	}
@@ -148,7 +148,7 @@ func interruptedUpdate(c *check) {
 }
 
 func interruptedDelete(c *check) {
-	recs := make([]core.Record, 40)
+	recs := make([]store.Record, 40)
 	for i := range recs {
 		recs[i] = c.create(c.record(fmt.Sprint(i)))
 	}

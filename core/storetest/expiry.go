@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A record is expired from the moment its TTL has passed, whether or not
@@ -48,7 +48,7 @@ var expiryCases = []testCase{
 const year = 365 * 24 * time.Hour
 
 // expired returns a record that has just expired and was not loaded since.
-func (c *check) expired(name string) core.Record {
+func (c *check) expired(name string) store.Record {
 	c.Helper()
 	rec := c.create(lasting(c.record(name), short))
 	c.outlive(short)
@@ -70,7 +70,7 @@ func expiredCreateSameData(c *check) {
 func expiredUpdate(c *check) {
 	rec := c.expired("a")
 	err := c.store.Update(c.Context(), rec, with(rec, c.data("second")))
-	c.answers("Update of an expired record", err, core.ErrNotFound)
+	c.answers("Update of an expired record", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -78,20 +78,20 @@ func expiredUpdateLoaded(c *check) {
 	rec := c.record("a")
 	old := c.loadBriefly(rec)
 	err := c.store.Update(c.Context(), old, with(rec, c.data("second")))
-	c.answers("Update of an expired record", err, core.ErrNotFound)
+	c.answers("Update of an expired record", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
 func expiredUpdateConflict(c *check) {
 	rec := c.expired("a")
 	err := c.store.Update(c.Context(), with(rec, c.data("never")), with(rec, c.data("second")))
-	c.answers("Update of an expired record", err, core.ErrNotFound)
+	c.answers("Update of an expired record", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
 func expiredTouch(c *check) {
 	rec := c.expired("a")
-	c.answers("Touch of an expired record", c.store.Touch(c.Context(), rec.ID, long), core.ErrNotFound)
+	c.answers("Touch of an expired record", c.store.Touch(c.Context(), rec.ID, long), store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -107,12 +107,12 @@ func expiredStaleAfterRecreation(c *check) {
 	stale := c.loadBriefly(rec)
 	second := c.create(with(rec, c.data("second")))
 	err := c.store.Update(c.Context(), stale, with(rec, c.data("third")))
-	c.answers("Update of a stale record", err, core.ErrConflict)
+	c.answers("Update of a stale record", err, store.ErrConflict)
 	c.holds(second)
 }
 
 // loadBriefly creates rec, loads it and waits until it has expired.
-func (c *check) loadBriefly(rec core.Record) core.Record {
+func (c *check) loadBriefly(rec store.Record) store.Record {
 	c.Helper()
 	c.create(rec)
 	loaded := c.load(rec)
@@ -122,14 +122,14 @@ func (c *check) loadBriefly(rec core.Record) core.Record {
 }
 
 // A grant gives the record with this name the life ttl and returns the record.
-type grant func(c *check, name string, ttl time.Duration) core.Record
+type grant func(c *check, name string, ttl time.Duration) store.Record
 
-func (c *check) createFor(name string, ttl time.Duration) core.Record {
+func (c *check) createFor(name string, ttl time.Duration) store.Record {
 	c.Helper()
 	return c.create(lasting(c.record(name), ttl))
 }
 
-func (c *check) updateFor(name string, ttl time.Duration) core.Record {
+func (c *check) updateFor(name string, ttl time.Duration) store.Record {
 	c.Helper()
 	rec := c.create(c.record(name))
 	next := lasting(with(rec, c.data("second")), ttl)
@@ -137,7 +137,7 @@ func (c *check) updateFor(name string, ttl time.Duration) core.Record {
 	return next
 }
 
-func (c *check) touchFor(name string, ttl time.Duration) core.Record {
+func (c *check) touchFor(name string, ttl time.Duration) store.Record {
 	c.Helper()
 	rec := c.create(c.record(name))
 	c.answers("Touch", c.store.Touch(c.Context(), rec.ID, ttl), nil)
@@ -179,13 +179,13 @@ func lasts(give grant, ttls ...time.Duration) func(*check) {
 // lengthens: the life is counted anew from Update and Touch on. Where the
 // machine was too slow to extend the record in time, a longer first life is
 // tried.
-func lengthens(extend func(c *check, rec core.Record) (core.Record, error)) func(*check) {
+func lengthens(extend func(c *check, rec store.Record) (store.Record, error)) func(*check) {
 	return func(c *check) {
 		for ttl := 4 * short; ; ttl *= 2 {
 			start := time.Now()
 			rec := c.create(lasting(c.record(ttl.String()), ttl))
 			next, err := extend(c, rec)
-			if errors.Is(err, core.ErrNotFound) && time.Since(start) > ttl-slack && ttl < time.Minute {
+			if errors.Is(err, store.ErrNotFound) && time.Since(start) > ttl-slack && ttl < time.Minute {
 				continue
 			}
 			c.answers("extending a record", err, nil)
@@ -196,12 +196,12 @@ func lengthens(extend func(c *check, rec core.Record) (core.Record, error)) func
 	}
 }
 
-func (c *check) extendByUpdate(rec core.Record) (core.Record, error) {
+func (c *check) extendByUpdate(rec store.Record) (store.Record, error) {
 	next := with(rec, c.data("second"))
 	return next, c.store.Update(c.Context(), rec, next)
 }
 
-func (c *check) extendByTouch(rec core.Record) (core.Record, error) {
+func (c *check) extendByTouch(rec store.Record) (store.Record, error) {
 	return rec, c.store.Touch(c.Context(), rec.ID, long)
 }
 

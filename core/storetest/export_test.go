@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Cases returns the names of all cases.
@@ -24,7 +24,7 @@ func Cases() []string {
 
 // Failures runs the named cases at once, where the stores have the ability, and
 // returns the messages of those that fail. It does not fail t.
-func Failures(t *testing.T, open func() core.Store, patience time.Duration, names []string) map[string]string {
+func Failures(t *testing.T, open func() store.Store, patience time.Duration, names []string) map[string]string {
 	var (
 		failures = make(map[string]string)
 		probe    = open()
@@ -67,3 +67,27 @@ func (r *recorder) Fatalf(format string, args ...any) {
 }
 
 func (r *recorder) Skipf(string, ...any) { runtime.Goexit() }
+
+// DamagedCases returns the names of the cases of RunDamaged.
+func DamagedCases() (names []string) {
+	for _, tc := range damagedCases {
+		names = append(names, tc.name)
+	}
+	return names
+}
+
+// FailuresOfDamaged is Failures for the cases of RunDamaged.
+func FailuresOfDamaged(t *testing.T, open func() (store.Store, func(string))) map[string]string {
+	failures := make(map[string]string)
+	for _, tc := range damagedCases {
+		r := &recorder{TB: t}
+		s, damage := open()
+		var wg sync.WaitGroup
+		wg.Go(func() { tc.run(&damaged{newCheck(r, func() store.Store { return s }, time.Second), damage}) })
+		wg.Wait()
+		if r.message != "" {
+			failures[tc.name] = r.message
+		}
+	}
+	return failures
+}

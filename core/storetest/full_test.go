@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // full is a mapstore under a lock that makes several verbs one step, with all
@@ -34,7 +34,7 @@ func (f *full) lock() *mapstore.Store {
 }
 
 // put stores rec whether or not there is something: what no store may do.
-func (f *full) put(rec core.Record) {
+func (f *full) put(rec store.Record) {
 	s := f.lock()
 	defer f.mu.Unlock()
 	f.ids[rec.ID] = true
@@ -51,20 +51,20 @@ func (f *full) blindly(do func(s *mapstore.Store)) {
 	do(s)
 }
 
-func (f *full) Load(ctx context.Context, id string) (core.Record, error) {
+func (f *full) Load(ctx context.Context, id string) (store.Record, error) {
 	s := f.lock()
 	defer f.mu.Unlock()
 	return s.Load(ctx, id)
 }
 
-func (f *full) Create(ctx context.Context, rec core.Record) error {
+func (f *full) Create(ctx context.Context, rec store.Record) error {
 	s := f.lock()
 	defer f.mu.Unlock()
 	f.ids[rec.ID] = true
 	return s.Create(ctx, rec)
 }
 
-func (f *full) Update(ctx context.Context, old, next core.Record) error {
+func (f *full) Update(ctx context.Context, old, next store.Record) error {
 	s := f.lock()
 	defer f.mu.Unlock()
 	return s.Update(ctx, old, next)
@@ -82,12 +82,18 @@ func (f *full) Delete(ctx context.Context, id string) error {
 	return s.Delete(ctx, id)
 }
 
-func (f *full) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (f *full) Remove(ctx context.Context, old store.Record) error {
+	s := f.lock()
+	defer f.mu.Unlock()
+	return s.Remove(ctx, old)
+}
+
+func (f *full) Replace(ctx context.Context, old, retired, next store.Record) error {
 	s := f.lock()
 	defer f.mu.Unlock()
 	f.ids[next.ID] = true
 	if _, err := s.Load(ctx, next.ID); err == nil {
-		return core.ErrExists
+		return store.ErrExists
 	}
 	if err := s.Update(ctx, old, retired); err != nil {
 		return err
@@ -95,21 +101,21 @@ func (f *full) Replace(ctx context.Context, old, retired, next core.Record) erro
 	return s.Create(context.WithoutCancel(ctx), next)
 }
 
-func (f *full) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+func (f *full) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	s := f.lock()
 	defer f.mu.Unlock()
 	err := s.Update(ctx, old, next)
-	if errors.Is(err, core.ErrConflict) {
+	if errors.Is(err, store.ErrConflict) {
 		newest, _ := s.Load(context.WithoutCancel(ctx), old.ID)
 		return newest, err
 	}
-	return core.Record{}, err
+	return store.Record{}, err
 }
 
-func (f *full) All(ctx context.Context) iter.Seq2[core.Record, error] {
-	return func(yield func(core.Record, error) bool) {
+func (f *full) All(ctx context.Context) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
 		if err := ctx.Err(); err != nil {
-			yield(core.Record{}, err)
+			yield(store.Record{}, err)
 			return
 		}
 		for _, rec := range f.records() {
@@ -120,10 +126,10 @@ func (f *full) All(ctx context.Context) iter.Seq2[core.Record, error] {
 	}
 }
 
-func (f *full) records() []core.Record {
+func (f *full) records() []store.Record {
 	s := f.lock()
 	defer f.mu.Unlock()
-	var recs []core.Record
+	var recs []store.Record
 	for id := range f.ids {
 		if rec, err := s.Load(context.Background(), id); err == nil {
 			recs = append(recs, rec)
@@ -147,7 +153,7 @@ func (f *full) Clear(ctx context.Context) error {
 
 func (f *full) Ping(ctx context.Context) error { return ctx.Err() }
 
-func (f *full) UserIndex() core.Store {
+func (f *full) UserIndex() store.Store {
 	f.lock()
 	defer f.mu.Unlock()
 	if f.lists == nil {
@@ -156,7 +162,7 @@ func (f *full) UserIndex() core.Store {
 	return f.lists
 }
 
-func (f *full) Inspect(ctx context.Context, ids []string) (found []core.Record, err error) {
+func (f *full) Inspect(ctx context.Context, ids []string) (found []store.Record, err error) {
 	s := f.lock()
 	defer f.mu.Unlock()
 	for _, rec := range s.Records() {
@@ -170,8 +176,8 @@ func (f *full) Inspect(ctx context.Context, ids []string) (found []core.Record, 
 // careful looks at the context at each step of a walk.
 type careful struct{ *full }
 
-func (s careful) All(ctx context.Context) iter.Seq2[core.Record, error] {
-	return func(yield func(core.Record, error) bool) {
+func (s careful) All(ctx context.Context) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
 		for rec, err := range s.full.All(ctx) {
 			if err == nil {
 				err = ctx.Err()
@@ -186,36 +192,37 @@ func (s careful) All(ctx context.Context) iter.Seq2[core.Record, error] {
 // broken is full but for the verbs that are set.
 type broken struct {
 	*full
-	load         func(context.Context, string) (core.Record, error)
-	create       func(context.Context, core.Record) error
-	update       func(ctx context.Context, old, next core.Record) error
+	load         func(context.Context, string) (store.Record, error)
+	create       func(context.Context, store.Record) error
+	update       func(ctx context.Context, old, next store.Record) error
 	touch        func(context.Context, string, time.Duration) error
-	remove       func(context.Context, string) error
-	replace      func(ctx context.Context, old, retired, next core.Record) error
-	updateOrLoad func(ctx context.Context, old, next core.Record) (core.Record, error)
-	all          func(context.Context) iter.Seq2[core.Record, error]
+	delete       func(context.Context, string) error
+	remove       func(context.Context, store.Record) error
+	replace      func(ctx context.Context, old, retired, next store.Record) error
+	updateOrLoad func(ctx context.Context, old, next store.Record) (store.Record, error)
+	all          func(context.Context) iter.Seq2[store.Record, error]
 	count        func(context.Context) (int, error)
 	clear        func(context.Context) error
 	ping         func(context.Context) error
-	inspect      func(context.Context, []string) ([]core.Record, error)
-	userIndex    func() core.Store
+	inspect      func(context.Context, []string) ([]store.Record, error)
+	userIndex    func() store.Store
 }
 
-func (b *broken) Load(ctx context.Context, id string) (core.Record, error) {
+func (b *broken) Load(ctx context.Context, id string) (store.Record, error) {
 	if b.load != nil {
 		return b.load(ctx, id)
 	}
 	return b.full.Load(ctx, id)
 }
 
-func (b *broken) Create(ctx context.Context, rec core.Record) error {
+func (b *broken) Create(ctx context.Context, rec store.Record) error {
 	if b.create != nil {
 		return b.create(ctx, rec)
 	}
 	return b.full.Create(ctx, rec)
 }
 
-func (b *broken) Update(ctx context.Context, old, next core.Record) error {
+func (b *broken) Update(ctx context.Context, old, next store.Record) error {
 	if b.update != nil {
 		return b.update(ctx, old, next)
 	}
@@ -230,27 +237,34 @@ func (b *broken) Touch(ctx context.Context, id string, ttl time.Duration) error 
 }
 
 func (b *broken) Delete(ctx context.Context, id string) error {
-	if b.remove != nil {
-		return b.remove(ctx, id)
+	if b.delete != nil {
+		return b.delete(ctx, id)
 	}
 	return b.full.Delete(ctx, id)
 }
 
-func (b *broken) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (b *broken) Remove(ctx context.Context, old store.Record) error {
+	if b.remove != nil {
+		return b.remove(ctx, old)
+	}
+	return b.full.Remove(ctx, old)
+}
+
+func (b *broken) Replace(ctx context.Context, old, retired, next store.Record) error {
 	if b.replace != nil {
 		return b.replace(ctx, old, retired, next)
 	}
 	return b.full.Replace(ctx, old, retired, next)
 }
 
-func (b *broken) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+func (b *broken) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	if b.updateOrLoad != nil {
 		return b.updateOrLoad(ctx, old, next)
 	}
 	return b.full.UpdateOrLoad(ctx, old, next)
 }
 
-func (b *broken) All(ctx context.Context) iter.Seq2[core.Record, error] {
+func (b *broken) All(ctx context.Context) iter.Seq2[store.Record, error] {
 	if b.all != nil {
 		return b.all(ctx)
 	}
@@ -278,14 +292,14 @@ func (b *broken) Ping(ctx context.Context) error {
 	return b.full.Ping(ctx)
 }
 
-func (b *broken) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+func (b *broken) Inspect(ctx context.Context, ids []string) ([]store.Record, error) {
 	if b.inspect != nil {
 		return b.inspect(ctx, ids)
 	}
 	return b.full.Inspect(ctx, ids)
 }
 
-func (b *broken) UserIndex() core.Store {
+func (b *broken) UserIndex() store.Store {
 	if b.userIndex != nil {
 		return b.userIndex()
 	}
@@ -294,9 +308,9 @@ func (b *broken) UserIndex() core.Store {
 
 // peek returns the live record of id, with no lock held afterwards: the first
 // half of a check that is not atomic.
-func (f *full) peek(id string) (core.Record, bool) {
+func (f *full) peek(id string) (store.Record, bool) {
 	rec, err := f.Load(context.Background(), id)
 	return rec, err == nil
 }
 
-func same(a, b core.Record) bool { return bytes.Equal(a.Data, b.Data) }
+func same(a, b store.Record) bool { return bytes.Equal(a.Data, b.Data) }

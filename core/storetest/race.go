@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // All verbs may be called by many goroutines at once, for the same id too, and
@@ -46,13 +46,13 @@ func raceCreate(c *check) {
 		errs := c.together(callers, func(i int) error {
 			return c.store.Create(c.Context(), with(rec, c.data(fmt.Sprint(i))))
 		})
-		winner := c.oneWins("Create", errs, core.ErrExists)
+		winner := c.oneWins("Create", errs, store.ErrExists)
 		c.holds(with(rec, c.data(fmt.Sprint(winner))))
 	}
 }
 
 func raceCreateOverExpired(c *check) {
-	var recs []core.Record
+	var recs []store.Record
 	for round := range rounds {
 		recs = append(recs, c.create(lasting(c.record(fmt.Sprint(round)), short)))
 	}
@@ -61,29 +61,29 @@ func raceCreateOverExpired(c *check) {
 		errs := c.together(callers, func(i int) error {
 			return c.store.Create(c.Context(), with(rec, c.data(fmt.Sprint(i))))
 		})
-		winner := c.oneWins("Create", errs, core.ErrExists)
+		winner := c.oneWins("Create", errs, store.ErrExists)
 		c.holds(with(rec, c.data(fmt.Sprint(winner))))
 	}
 }
 
-func raceUpdate(c *check)       { raceUpdates(c, func(rec core.Record) core.Record { return rec }) }
+func raceUpdate(c *check)       { raceUpdates(c, func(rec store.Record) store.Record { return rec }) }
 func raceUpdateLoaded(c *check) { raceUpdates(c, c.load) }
 
-func raceUpdates(c *check, old func(core.Record) core.Record) {
+func raceUpdates(c *check, old func(store.Record) store.Record) {
 	for round := range rounds {
 		rec := c.create(c.record(fmt.Sprint(round)))
 		from := old(rec)
 		errs := c.together(callers, func(i int) error {
 			return c.store.Update(c.Context(), from, with(rec, c.data(fmt.Sprint(i))))
 		})
-		winner := c.oneWins("Update", errs, core.ErrConflict)
+		winner := c.oneWins("Update", errs, store.ErrConflict)
 		c.holds(with(rec, c.data(fmt.Sprint(winner))))
 	}
 }
 
 // add replaces the number that the record of id holds by the next one, again and
 // again until no other caller comes in between.
-func (c *check) add(id string, old func(core.Record) core.Record) error {
+func (c *check) add(id string, old func(store.Record) store.Record) error {
 	for range attempts {
 		rec, err := c.store.Load(c.Context(), id)
 		if err != nil {
@@ -93,9 +93,9 @@ func (c *check) add(id string, old func(core.Record) core.Record) error {
 		if _, err := fmt.Sscanf(string(rec.Data), "[%d]", &n); err != nil {
 			return errors.New("a counter does not hold a number")
 		}
-		next := core.Record{ID: id, Data: number(n + 1), TTL: long}
+		next := store.Record{ID: id, Data: number(n + 1), TTL: long}
 		runtime.Gosched() // a fast store would let each caller finish before the next begins
-		if err := c.store.Update(c.Context(), old(rec), next); !errors.Is(err, core.ErrConflict) {
+		if err := c.store.Update(c.Context(), old(rec), next); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
@@ -104,9 +104,9 @@ func (c *check) add(id string, old func(core.Record) core.Record) error {
 
 func number(n int) []byte { return fmt.Appendf(nil, "[%d]", n) }
 
-func asLoaded(rec core.Record) core.Record { return rec }
+func asLoaded(rec store.Record) store.Record { return rec }
 
-func asWritten(rec core.Record) core.Record {
+func asWritten(rec store.Record) store.Record {
 	rec.Token = nil
 	return rec
 }
@@ -121,7 +121,7 @@ const (
 
 var errNoTurn = fmt.Errorf("a caller met ErrConflict %d times without anybody else's write", attempts)
 
-func (c *check) counts(old func(core.Record) core.Record) {
+func (c *check) counts(old func(store.Record) store.Record) {
 	c.Helper()
 	rec := c.create(with(c.record("a"), number(0)))
 	c.allAnswer("adding to a counter", c.together(callers, func(int) error {
@@ -162,7 +162,7 @@ func raceCounterTouched(c *check) {
 }
 
 func raceManyCounters(c *check) {
-	recs := make([]core.Record, callers)
+	recs := make([]store.Record, callers)
 	for i := range recs {
 		recs[i] = c.create(with(c.record(fmt.Sprint(i)), number(0)))
 	}
@@ -227,7 +227,7 @@ func raceDelete(c *check) {
 
 func raceUpdateDelete(c *check) {
 	var n atomic.Int64
-	c.staysDeleted("Update", func(rec core.Record) error {
+	c.staysDeleted("Update", func(rec store.Record) error {
 		old, err := c.store.Load(c.Context(), rec.ID)
 		if err != nil {
 			return err
@@ -238,12 +238,12 @@ func raceUpdateDelete(c *check) {
 }
 
 func raceTouchDelete(c *check) {
-	c.staysDeleted("Touch", func(rec core.Record) error {
+	c.staysDeleted("Touch", func(rec store.Record) error {
 		return c.store.Touch(c.Context(), rec.ID, long)
 	})
 }
 
-func (c *check) staysDeleted(verb string, write func(core.Record) error) {
+func (c *check) staysDeleted(verb string, write func(store.Record) error) {
 	c.Helper()
 	for round := range rounds {
 		rec := c.create(c.record(fmt.Sprint(round)))
@@ -256,7 +256,7 @@ func (c *check) staysDeleted(verb string, write func(core.Record) error) {
 			}
 			for ; !deleted.Load(); runtime.Gosched() {
 				err := write(rec)
-				if err != nil && !errors.Is(err, core.ErrConflict) {
+				if err != nil && !errors.Is(err, store.ErrConflict) {
 					return err
 				}
 			}
@@ -265,7 +265,7 @@ func (c *check) staysDeleted(verb string, write func(core.Record) error) {
 		c.answers("Delete", errs[0], nil)
 		for _, err := range errs[1:] {
 			if err != nil {
-				c.answers(verb+" during Delete", err, core.ErrNotFound)
+				c.answers(verb+" during Delete", err, store.ErrNotFound)
 			}
 		}
 		c.lacks(rec)
@@ -290,7 +290,7 @@ func raceCreateDelete(c *check) {
 			if i%2 == 0 || err == nil {
 				c.answers("Delete during Create", err, nil)
 			} else {
-				c.answers("Create during Delete", err, core.ErrExists)
+				c.answers("Create during Delete", err, store.ErrExists)
 			}
 		}
 		if created.Load() == 0 {

@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Replace creates next and puts retired in the place of old, both or neither.
@@ -42,7 +42,7 @@ var replacerCases = []testCase{
 }
 
 // A renewal is what Replace is given.
-type renewal struct{ old, retired, next core.Record }
+type renewal struct{ old, retired, next store.Record }
 
 // renewal creates a record and returns it with what shall become of it.
 func (c *check) renewal(name string) renewal {
@@ -56,7 +56,7 @@ func (c *check) renewal(name string) renewal {
 }
 
 func (c *check) tryReplace(ctx context.Context, r renewal) error {
-	return c.store.(core.Replacer).Replace(ctx, r.old, r.retired, r.next)
+	return c.store.(store.Replacer).Replace(ctx, r.old, r.retired, r.next)
 }
 
 // replace calls Replace. It ends the case where the store answers that it cannot
@@ -137,7 +137,7 @@ func replaceAgainAndAgain(c *check) {
 func replaceUnknown(c *check) {
 	old := c.record("a")
 	r := renewal{old, with(old, c.data("retired")), c.record("next")}
-	c.answers("Replace of an unknown id", c.replace(r), core.ErrNotFound)
+	c.answers("Replace of an unknown id", c.replace(r), store.ErrNotFound)
 	c.lacks(r.old)
 	c.lacks(r.next)
 }
@@ -146,7 +146,7 @@ func replaceDeleted(c *check) {
 	r := c.renewal("a")
 	r.old = c.load(r.old)
 	c.answers("Delete", c.store.Delete(c.Context(), r.old.ID), nil)
-	c.answers("Replace after Delete", c.replace(r), core.ErrNotFound)
+	c.answers("Replace after Delete", c.replace(r), store.ErrNotFound)
 	c.lacks(r.old)
 	c.lacks(r.next)
 }
@@ -155,7 +155,7 @@ func replaceConflict(c *check) {
 	r := c.renewal("a")
 	stored := r.old
 	r.old = with(r.old, c.data("never"))
-	c.answers("Replace of other content", c.replace(r), core.ErrConflict)
+	c.answers("Replace of other content", c.replace(r), store.ErrConflict)
 	c.holds(stored)
 	c.lacks(r.next)
 }
@@ -165,7 +165,7 @@ func replaceStale(c *check) {
 	r.old = c.load(r.old)
 	second := with(r.old, c.data("second"))
 	c.update(c.load(r.old), second)
-	c.answers("Replace of a stale record", c.replace(r), core.ErrConflict)
+	c.answers("Replace of a stale record", c.replace(r), store.ErrConflict)
 	c.holds(second)
 	c.lacks(r.next)
 }
@@ -173,7 +173,7 @@ func replaceStale(c *check) {
 func replaceExists(c *check) {
 	r := c.renewal("a")
 	other := c.create(with(r.next, c.data("other")))
-	c.answers("Replace by an id in use", c.replace(r), core.ErrExists)
+	c.answers("Replace by an id in use", c.replace(r), store.ErrExists)
 	c.holds(r.old)
 	c.holds(other)
 }
@@ -188,7 +188,7 @@ func replaceExpired(c *check) {
 	r := c.renewal("a")
 	c.answers("Touch", c.store.Touch(c.Context(), r.old.ID, short), nil)
 	c.outlive(short)
-	c.answers("Replace of an expired record", c.replace(r), core.ErrNotFound)
+	c.answers("Replace of an expired record", c.replace(r), store.ErrNotFound)
 	c.lacks(r.old)
 	c.lacks(r.next)
 }
@@ -217,8 +217,8 @@ func replaceSetsLifeOfNext(c *check) {
 	c.holds(r.retired)
 }
 
-func (c *check) extendByReplace(rec core.Record) (core.Record, error) {
-	next := core.Record{ID: rec.ID + "-next", Data: c.data("next"), TTL: long}
+func (c *check) extendByReplace(rec store.Record) (store.Record, error) {
+	next := store.Record{ID: rec.ID + "-next", Data: c.data("next"), TTL: long}
 	retired := with(rec, c.data("retired"))
 	return retired, c.replace(renewal{rec, retired, next})
 }
@@ -235,7 +235,7 @@ func replaceConflictKeepsLife(c *check) {
 	r := c.renewal("a")
 	stored := r.old
 	r.old, r.retired.TTL = with(r.old, c.data("never")), short
-	c.answers("Replace of other content", c.replace(r), core.ErrConflict)
+	c.answers("Replace of other content", c.replace(r), store.ErrConflict)
 	c.outlive(short)
 	c.holds(stored)
 }
@@ -272,7 +272,7 @@ func replaceDone(o over) func(*check) {
 func raceReplace(c *check) {
 	for round := range rounds {
 		r := c.renewal(fmt.Sprint(round))
-		nexts := make([]core.Record, callers)
+		nexts := make([]store.Record, callers)
 		for i := range nexts {
 			nexts[i] = c.record(fmt.Sprint(round, "-next-", i))
 		}
@@ -280,7 +280,7 @@ func raceReplace(c *check) {
 			return c.tryReplace(c.Context(), renewal{r.old, r.retired, nexts[i]})
 		})
 		c.skipUnsupported(errs...)
-		winner := c.oneWins("Replace", errs, core.ErrConflict)
+		winner := c.oneWins("Replace", errs, store.ErrConflict)
 		c.holds(r.retired)
 		for i, next := range nexts {
 			if i == winner {
@@ -304,7 +304,7 @@ func raceReplaceUpdate(c *check) {
 			return c.tryReplace(c.Context(), r)
 		})
 		c.skipUnsupported(errs...)
-		if c.oneWins("Update or Replace", errs, core.ErrConflict) == 0 {
+		if c.oneWins("Update or Replace", errs, store.ErrConflict) == 0 {
 			c.holds(second)
 			c.lacks(r.next)
 		} else {
@@ -329,7 +329,7 @@ func raceReplaceDelete(c *check) {
 		if errs[1] == nil {
 			c.holds(r.next)
 		} else {
-			c.answers("Replace during Delete", errs[1], core.ErrNotFound)
+			c.answers("Replace during Delete", errs[1], store.ErrNotFound)
 			c.lacks(r.next)
 		}
 	}
@@ -347,7 +347,7 @@ func raceReplaceCreate(c *check) {
 			return c.tryReplace(c.Context(), r)
 		})
 		c.skipUnsupported(errs...)
-		if c.oneWins("Create or Replace", errs, core.ErrExists) == 0 {
+		if c.oneWins("Create or Replace", errs, store.ErrExists) == 0 {
 			c.holds(r.old)
 			c.holds(other)
 		} else {
@@ -368,14 +368,14 @@ func raceReplaceCrosswise(c *check) {
 			r = ba
 		}
 		for range 10 * rounds {
-			if err := c.tryReplace(c.Context(), r); !errors.Is(err, core.ErrExists) {
+			if err := c.tryReplace(c.Context(), r); !errors.Is(err, store.ErrExists) {
 				return err
 			}
 		}
-		return core.ErrExists
+		return store.ErrExists
 	})
 	c.skipUnsupported(errs...)
-	c.allAnswer("Replace crosswise", errs, core.ErrExists)
+	c.allAnswer("Replace crosswise", errs, store.ErrExists)
 	c.holds(a)
 	c.holds(b)
 }
@@ -414,10 +414,10 @@ func raceReplaceIsOneStep(c *check) {
 	}
 }
 
-// has tells whether the store has exactly rec.
-func (c *check) has(rec core.Record) (bool, error) {
+// has reports whether the store has exactly rec.
+func (c *check) has(rec store.Record) (bool, error) {
 	got, err := c.store.Load(c.Context(), rec.ID)
-	if errors.Is(err, core.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	return string(got.Data) == string(rec.Data), err

@@ -1,15 +1,16 @@
-// Package storetest tells whether a store keeps the contract of [core.Store].
+// Package storetest reports whether a store keeps the contract of [store.Store].
 // This is all that a store's own tests need:
 //
 //	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) core.Store { return newStore(t) })
+//		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t) })
 //	}
 //
 // Every case tests a sentence of the contract and nothing else. The optional
-// abilities, such as [core.Replacer], are found by type assertion as core finds
+// abilities, such as [store.Replacer], are found by type assertion as core finds
 // them; those that the store does not have are skipped by name, and a line of
-// the log (go test -v) tells which were exercised. What a [core.UserIndexer] returns
-// as the store of the lists is tested like any store.
+// the log (go test -v) tells which were exercised. What a [store.UserIndexer] returns
+// as the store of the lists is tested like any store. Where another program can put
+// something into the storage that is no record, [RunDamaged] tests that too.
 //
 // The cases use the real clock with lives of some 50 ms and wait for a record to
 // be gone by asking, so a store may count in units of up to 10 ms and a slow
@@ -28,7 +29,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Run tests the stores that open returns.
@@ -39,7 +40,7 @@ import (
 // random, so a prefix that was used by an earlier run does no harm as long as
 // its records are gone. What has to be closed or dropped is registered with
 // t.Cleanup.
-func Run(t *testing.T, open func(t *testing.T) core.Store) {
+func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
 	probe := open(t)
 	var have, lack []string
@@ -52,25 +53,25 @@ func Run(t *testing.T, open func(t *testing.T) core.Store) {
 	}
 	t.Logf("storetest: optional abilities exercised: %s; not offered by %T: %s", list(have), probe, list(lack))
 	runGroups(t, probe, groups, open)
-	if indexer, ok := probe.(core.UserIndexer); ok {
+	if indexer, ok := probe.(store.UserIndexer); ok {
 		t.Run("UserIndex", func(t *testing.T) {
-			runGroups(t, indexer.UserIndex(), groupsOfIndex, func(t *testing.T) core.Store {
-				return open(t).(core.UserIndexer).UserIndex()
+			runGroups(t, indexer.UserIndex(), groupsOfIndex, func(t *testing.T) store.Store {
+				return open(t).(store.UserIndexer).UserIndex()
 			})
 		})
 	}
 }
 
-func runGroups(t *testing.T, probe core.Store, groups []group, open func(t *testing.T) core.Store) {
+func runGroups(t *testing.T, probe store.Store, groups []group, open func(t *testing.T) store.Store) {
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			if !g.has(probe) {
-				t.Skipf("%T is no core.%s", probe, g.name)
+				t.Skipf("%T is no store.%s", probe, g.name)
 			}
 			for _, tc := range g.cases {
 				t.Run(tc.name, func(t *testing.T) {
 					t.Parallel()
-					tc.run(newCheck(t, func() core.Store { return open(t) }, patience))
+					tc.run(newCheck(t, func() store.Store { return open(t) }, patience))
 				})
 			}
 		})
@@ -89,7 +90,7 @@ func list(names []string) string {
 // close the store's client with a defer.
 type group struct {
 	name  string
-	has   func(core.Store) bool
+	has   func(store.Store) bool
 	cases []testCase
 }
 
@@ -99,25 +100,26 @@ type testCase struct {
 }
 
 var groups = []group{
-	{"Store", is[core.Store], storeCases},
-	{"Replacer", is[core.Replacer], replacerCases},
-	{"UpdateLoader", is[core.UpdateLoader], updateLoaderCases},
-	{"Lister", is[core.Lister], listerCases},
-	{"Counter", is[core.Counter], counterCases},
-	{"Clearer", is[core.Clearer], clearerCases},
-	{"UserIndexer", is[core.UserIndexer], userIndexerCases},
-	{"Pinger", is[core.Pinger], pingerCases},
+	{"Store", is[store.Store], storeCases},
+	{"Replacer", is[store.Replacer], replacerCases},
+	{"UpdateLoader", is[store.UpdateLoader], updateLoaderCases},
+	{"Remover", is[store.Remover], removerCases},
+	{"Lister", is[store.Lister], listerCases},
+	{"Counter", is[store.Counter], counterCases},
+	{"Clearer", is[store.Clearer], clearerCases},
+	{"UserIndexer", is[store.UserIndexer], userIndexerCases},
+	{"Pinger", is[store.Pinger], pingerCases},
 }
 
 // groupsOfIndex are what the store of the lists of a UserIndexer is tested with: what
 // core uses it for.
 var groupsOfIndex = []group{
-	{"Store", is[core.Store], storeCases},
-	{"UpdateLoader", is[core.UpdateLoader], updateLoaderCases},
-	{"Clearer", is[core.Clearer], clearerCases},
+	{"Store", is[store.Store], storeCases},
+	{"UpdateLoader", is[store.UpdateLoader], updateLoaderCases},
+	{"Clearer", is[store.Clearer], clearerCases},
 }
 
-func is[Ability any](s core.Store) bool {
+func is[Ability any](s store.Store) bool {
 	_, ok := s.(Ability)
 	return ok
 }
@@ -137,19 +139,19 @@ const (
 // of it.
 type check struct {
 	testing.TB
-	store    core.Store
-	open     func() core.Store // another store that shares nothing with this one
-	mark     string            // part of every id and all data of this run
+	store    store.Store
+	open     func() store.Store // another store that shares nothing with this one
+	mark     string             // part of every id and all data of this run
 	patience time.Duration
 }
 
-func newCheck(t testing.TB, open func() core.Store, patience time.Duration) *check {
+func newCheck(t testing.TB, open func() store.Store, patience time.Duration) *check {
 	return &check{TB: t, store: open(), open: open, mark: strings.ToLower(rand.Text()), patience: patience}
 }
 
 // record returns a record that lives long, with an id of its own for each name.
-func (c *check) record(name string) core.Record {
-	return core.Record{ID: c.mark + "-" + name, Data: c.data("first"), TTL: long}
+func (c *check) record(name string) store.Record {
+	return store.Record{ID: c.mark + "-" + name, Data: c.data("first"), TTL: long}
 }
 
 // data returns JSON that contains the text.
@@ -158,31 +160,31 @@ func (c *check) data(text string) []byte {
 }
 
 // with returns rec with other data and a long life.
-func with(rec core.Record, data []byte) core.Record {
-	return core.Record{ID: rec.ID, Data: data, TTL: long}
+func with(rec store.Record, data []byte) store.Record {
+	return store.Record{ID: rec.ID, Data: data, TTL: long}
 }
 
 // lasting returns rec with another life.
-func lasting(rec core.Record, ttl time.Duration) core.Record {
+func lasting(rec store.Record, ttl time.Duration) store.Record {
 	rec.TTL = ttl
 	return rec
 }
 
 // create creates rec and returns it.
-func (c *check) create(rec core.Record) core.Record {
+func (c *check) create(rec store.Record) store.Record {
 	c.Helper()
 	c.answers("Create", c.store.Create(c.Context(), rec), nil)
 	return rec
 }
 
 // update makes the store hold next instead of old.
-func (c *check) update(old, next core.Record) {
+func (c *check) update(old, next store.Record) {
 	c.Helper()
 	c.answers("Update", c.store.Update(c.Context(), old, next), nil)
 }
 
 // load returns what the store holds under the id of rec.
-func (c *check) load(rec core.Record) core.Record {
+func (c *check) load(rec store.Record) store.Record {
 	c.Helper()
 	got, err := c.store.Load(c.Context(), rec.ID)
 	c.answers("Load", err, nil)
@@ -190,13 +192,13 @@ func (c *check) load(rec core.Record) core.Record {
 }
 
 // holds checks that the store has exactly rec.
-func (c *check) holds(rec core.Record) {
+func (c *check) holds(rec store.Record) {
 	c.Helper()
 	c.same("Load", c.load(rec), rec)
 }
 
 // same checks that a record that the store returned is want.
-func (c *check) same(verb string, got, want core.Record) {
+func (c *check) same(verb string, got, want store.Record) {
 	c.Helper()
 	if got.ID != want.ID {
 		c.Fatalf("%s returned the record of %q, want %q", verb, got.ID, want.ID)
@@ -207,10 +209,10 @@ func (c *check) same(verb string, got, want core.Record) {
 }
 
 // lacks checks that there is no record with the id of rec.
-func (c *check) lacks(rec core.Record) {
+func (c *check) lacks(rec store.Record) {
 	c.Helper()
 	_, err := c.store.Load(c.Context(), rec.ID)
-	c.answers("Load", err, core.ErrNotFound)
+	c.answers("Load", err, store.ErrNotFound)
 }
 
 // answers checks that a verb returned want, which is nil or matched by got, and
@@ -226,7 +228,7 @@ func (c *check) answers(verb string, got, want error) {
 	if !errors.Is(got, want) {
 		c.Fatalf("%s returned %v, want an error that matches %q", verb, got, want)
 	}
-	for _, other := range []error{core.ErrNotFound, core.ErrExists, core.ErrConflict, core.ErrStoreFull} {
+	for _, other := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrFull, store.ErrUndecodable} {
 		if other != want && errors.Is(got, other) { //nolint:errorlint // both are sentinels
 			c.Fatalf("%s returned an error that matches both %q and %q", verb, want, other)
 		}
@@ -266,11 +268,11 @@ func (c *check) outlive(ttl time.Duration) {
 }
 
 // goes waits until the record is gone.
-func (c *check) goes(rec core.Record) {
+func (c *check) goes(rec store.Record) {
 	c.Helper()
 	for start := time.Now(); time.Since(start) < c.patience; time.Sleep(5 * time.Millisecond) {
 		_, err := c.store.Load(c.Context(), rec.ID)
-		if errors.Is(err, core.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return
 		}
 		c.answers("Load", err, nil)

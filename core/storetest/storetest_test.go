@@ -8,35 +8,35 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 )
 
 func TestMapStore(t *testing.T) {
-	storetest.Run(t, func(*testing.T) core.Store { return new(mapstore.Store) })
+	storetest.Run(t, func(*testing.T) store.Store { return new(mapstore.Store) })
 }
 
 func TestFullStore(t *testing.T) {
-	storetest.Run(t, func(*testing.T) core.Store { return new(full) })
+	storetest.Run(t, func(*testing.T) store.Store { return new(full) })
 }
 
 // TestCarefulLister runs on a Lister that looks at the context at each step; the
 // one of full has everything at hand.
 func TestCarefulLister(t *testing.T) {
-	storetest.Run(t, func(*testing.T) core.Store { return careful{new(full)} })
+	storetest.Run(t, func(*testing.T) store.Store { return careful{new(full)} })
 }
 
-var allBrokenStores = slices.Concat(brokenStores, brokenUserIndexers)
+var allBrokenStores = slices.Concat(brokenStores, brokenKeepers, brokenRemovers, brokenUserIndexers)
 
 // TestTheStoreOfTheListsIsTestedToo sees to it that Run looks at it.
 func TestTheStoreOfTheListsIsTestedToo(t *testing.T) {
 	var created sync.Map
 	t.Run("", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) core.Store {
+		storetest.Run(t, func(t *testing.T) store.Store {
 			f := new(full)
-			return &broken{full: f, userIndex: func() core.Store {
-				return &broken{full: f.UserIndex().(*full), create: func(ctx context.Context, rec core.Record) error {
+			return &broken{full: f, userIndex: func() store.Store {
+				return &broken{full: f.UserIndex().(*full), create: func(ctx context.Context, rec store.Record) error {
 					name := t.Name()
 					created.Store(name[strings.LastIndex(name, "/")+1:], true)
 					return f.lists.Create(ctx, rec)
@@ -60,7 +60,7 @@ func TestBrokenStores(t *testing.T) {
 			const patience = time.Second // with a store that never gets it right
 			passing := b.fails
 			for range 5 { // a race that the machine never ran proves nothing
-				failures := storetest.Failures(t, func() core.Store { return b.open(new(full)) }, patience, passing)
+				failures := storetest.Failures(t, func() store.Store { return b.open(new(full)) }, patience, passing)
 				passing = slices.DeleteFunc(slices.Clone(passing), func(name string) bool {
 					message, ok := failures[name]
 					if ok {
@@ -82,7 +82,7 @@ func TestBrokenStores(t *testing.T) {
 // TestSoundStore sees to it that the recorder used there finds no fault with a
 // store that keeps the contract.
 func TestSoundStore(t *testing.T) {
-	failures := storetest.Failures(t, func() core.Store { return new(full) }, time.Minute, storetest.Cases())
+	failures := storetest.Failures(t, func() store.Store { return new(full) }, time.Minute, storetest.Cases())
 	for name, message := range failures {
 		t.Errorf("%s: %s", name, message)
 	}

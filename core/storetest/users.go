@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // UserIndex returns a store for the lists, which is tested as a store of its own;
@@ -32,6 +32,7 @@ var userIndexerCases = []testCase{
 	{"InspectLife", inspectLife},
 	{"InspectLifeAfterTouch", inspectLifeAfterTouch},
 	{"InspectLifeAfterUpdate", inspectLifeAfterUpdate},
+	{"InspectLifeAfterKeepTTL", inspectLifeAfterKeepTTL},
 	{"InspectShortLife", inspectShortLife},
 	{"InspectIsNoTouch", inspectIsNoTouch},
 	{"InspectedRecordsCanBeUpdated", inspectedRecordsCanBeUpdated},
@@ -44,21 +45,21 @@ var userIndexerCases = []testCase{
 // index is the check of the lists.
 func (c *check) index() *check {
 	of := *c
-	of.store = c.store.(core.UserIndexer).UserIndex()
+	of.store = c.store.(store.UserIndexer).UserIndex()
 	return &of
 }
 
 // inspect inspects the ids of some records and checks that exactly those wanted are
 // there. It returns what is left of their lives.
-func (c *check) inspect(of, want []core.Record) map[string]time.Duration {
+func (c *check) inspect(of, want []store.Record) map[string]time.Duration {
 	c.Helper()
 	ids := make([]string, len(of))
 	for i, rec := range of {
 		ids[i] = rec.ID
 	}
-	found, err := c.store.(core.UserIndexer).Inspect(c.Context(), ids)
+	found, err := c.store.(store.UserIndexer).Inspect(c.Context(), ids)
 	c.answers("Inspect", err, nil)
-	left := make(map[string]core.Record)
+	left := make(map[string]store.Record)
 	for _, rec := range want {
 		left[rec.ID] = rec
 	}
@@ -111,7 +112,7 @@ func userIndexOfAnotherStore(c *check) {
 }
 
 func userIndexIsNotListed(c *check) {
-	if !is[core.Lister](c.store) {
+	if !is[store.Lister](c.store) {
 		c.Skipf("the store is no Lister")
 	}
 	c.index().createMany(3)
@@ -119,7 +120,7 @@ func userIndexIsNotListed(c *check) {
 }
 
 func userIndexIsNotCounted(c *check) {
-	counter, ok := c.store.(core.Counter)
+	counter, ok := c.store.(store.Counter)
 	if !ok {
 		c.Skipf("the store is no Counter")
 	}
@@ -133,7 +134,7 @@ func userIndexIsNotCounted(c *check) {
 }
 
 func userIndexIsNotCleared(c *check) {
-	clearer, ok := c.store.(core.Clearer)
+	clearer, ok := c.store.(store.Clearer)
 	if !ok {
 		c.Skipf("the store is no Clearer")
 	}
@@ -144,7 +145,7 @@ func userIndexIsNotCleared(c *check) {
 
 func userIndexClearedAlone(c *check) {
 	lists := c.index()
-	clearer, ok := lists.store.(core.Clearer)
+	clearer, ok := lists.store.(store.Clearer)
 	if !ok {
 		c.Skipf("the store of the lists is no Clearer")
 	}
@@ -177,7 +178,7 @@ func inspectTwice(c *check) {
 }
 
 func inspectOddIDs(c *check) {
-	var recs []core.Record
+	var recs []store.Record
 	for _, name := range []string{"*", "?", "[a]", "{a}", ":", "a b", "\x00", "é", "\U0001F9E5", "$a", strings.Repeat("x", 250)} {
 		recs = append(recs, c.create(c.record(name)))
 	}
@@ -187,7 +188,7 @@ func inspectOddIDs(c *check) {
 func inspectUnknown(c *check) {
 	recs := c.createMany(3)
 	c.inspect(append(recs, c.record("unknown")), recs)
-	c.inspect([]core.Record{c.record("unknown")}, nil)
+	c.inspect([]store.Record{c.record("unknown")}, nil)
 }
 
 func inspectDeleted(c *check) {
@@ -205,18 +206,18 @@ func inspectExpired(c *check) {
 func inspectNewestContent(c *check) {
 	rec := c.create(c.record("a"))
 	c.load(rec)
-	c.inspect([]core.Record{rec}, []core.Record{rec})
+	c.inspect([]store.Record{rec}, []store.Record{rec})
 	for i := range 10 {
 		next := with(rec, c.data(fmt.Sprint(i)))
 		c.update(rec, next)
-		c.inspect([]core.Record{rec}, []core.Record{next})
+		c.inspect([]store.Record{rec}, []store.Record{next})
 		rec = next
 	}
 }
 
 func inspectNoLists(c *check) {
 	list := c.index().create(c.record("a"))
-	c.inspect([]core.Record{list}, nil)
+	c.inspect([]store.Record{list}, nil)
 }
 
 // near checks that what is left of a life that was given since start is neither
@@ -229,7 +230,7 @@ func (c *check) near(left, given time.Duration, start time.Time) {
 }
 
 func inspectLife(c *check) {
-	var recs []core.Record
+	var recs []store.Record
 	start := time.Now()
 	for i, life := range []time.Duration{time.Minute, long, 500 * time.Hour} {
 		recs = append(recs, c.create(lasting(c.record(fmt.Sprint(i)), life)))
@@ -245,7 +246,7 @@ func inspectLifeAfterTouch(c *check) {
 	for _, life := range []time.Duration{2 * long, time.Minute} {
 		start := time.Now()
 		c.answers("Touch", c.store.Touch(c.Context(), rec.ID, life), nil)
-		c.near(c.inspect([]core.Record{rec}, []core.Record{rec})[rec.ID], life, start)
+		c.near(c.inspect([]store.Record{rec}, []store.Record{rec})[rec.ID], life, start)
 	}
 }
 
@@ -254,7 +255,18 @@ func inspectLifeAfterUpdate(c *check) {
 	next := lasting(with(rec, c.data("second")), time.Minute)
 	start := time.Now()
 	c.update(rec, next)
-	c.near(c.inspect([]core.Record{rec}, []core.Record{next})[rec.ID], next.TTL, start)
+	c.near(c.inspect([]store.Record{rec}, []store.Record{next})[rec.ID], next.TTL, start)
+}
+
+// Updates that keep the life take and add nothing.
+func inspectLifeAfterKeepTTL(c *check) {
+	const life = time.Minute
+	start := time.Now()
+	rec := c.create(lasting(c.record("a"), life))
+	for i := range 20 {
+		rec = c.keep(rec, fmt.Sprint(i))
+	}
+	c.near(c.inspect([]store.Record{rec}, []store.Record{rec})[rec.ID], life, start)
 }
 
 // A record that is about to expire is there, with a life that is not over, or is
@@ -262,7 +274,7 @@ func inspectLifeAfterUpdate(c *check) {
 func inspectShortLife(c *check) {
 	rec := c.create(lasting(c.record("a"), short))
 	for start := time.Now(); time.Since(start) < c.patience; {
-		found, err := c.store.(core.UserIndexer).Inspect(c.Context(), []string{rec.ID})
+		found, err := c.store.(store.UserIndexer).Inspect(c.Context(), []string{rec.ID})
 		c.answers("Inspect", err, nil)
 		if len(found) == 0 {
 			return
@@ -278,7 +290,7 @@ func inspectIsNoTouch(c *check) {
 	rec := c.create(lasting(c.record("a"), short))
 	other := c.create(c.record("b"))
 	for start := time.Now(); time.Since(start) < short/2; time.Sleep(time.Millisecond) {
-		_, err := c.store.(core.UserIndexer).Inspect(c.Context(), []string{rec.ID, other.ID})
+		_, err := c.store.(store.UserIndexer).Inspect(c.Context(), []string{rec.ID, other.ID})
 		c.answers("Inspect", err, nil)
 	}
 	c.goes(rec)
@@ -287,7 +299,7 @@ func inspectIsNoTouch(c *check) {
 
 func inspectedRecordsCanBeUpdated(c *check) {
 	recs := c.createMany(3)
-	found, err := c.store.(core.UserIndexer).Inspect(c.Context(), []string{recs[0].ID, recs[1].ID, recs[2].ID})
+	found, err := c.store.(store.UserIndexer).Inspect(c.Context(), []string{recs[0].ID, recs[1].ID, recs[2].ID})
 	c.answers("Inspect", err, nil)
 	for _, rec := range found {
 		c.update(rec, with(rec, c.data("second")))
@@ -299,9 +311,9 @@ func inspectedRecordsCanBeUpdated(c *check) {
 
 func inspectedBytesSurvive(c *check) {
 	recs := c.createMany(3)
-	found, err := c.store.(core.UserIndexer).Inspect(c.Context(), []string{recs[0].ID, recs[1].ID, recs[2].ID})
+	found, err := c.store.(store.UserIndexer).Inspect(c.Context(), []string{recs[0].ID, recs[1].ID, recs[2].ID})
 	c.answers("Inspect", err, nil)
-	want := make(map[string]core.Record)
+	want := make(map[string]store.Record)
 	for _, rec := range recs {
 		want[rec.ID] = rec
 		c.update(rec, with(rec, c.data("FIRST")))
@@ -316,7 +328,7 @@ func inspectDone(o over) func(*check) {
 		ctx := o.make(c.Context())
 		rec := c.create(c.record("a"))
 		for _, ids := range [][]string{{rec.ID}, {c.record("unknown").ID}} {
-			_, err := c.store.(core.UserIndexer).Inspect(ctx, ids)
+			_, err := c.store.(store.UserIndexer).Inspect(ctx, ids)
 			c.answers("Inspect, "+o.name+",", err, ctx.Err())
 		}
 	}
@@ -332,7 +344,7 @@ func raceInspect(c *check) {
 			if err := c.store.Update(c.Context(), rec, next); err != nil {
 				return err
 			}
-			found, err := c.store.(core.UserIndexer).Inspect(c.Context(), []string{rec.ID})
+			found, err := c.store.(store.UserIndexer).Inspect(c.Context(), []string{rec.ID})
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A store keeps an id byte for byte and compares it case-sensitively. In these
@@ -39,9 +39,9 @@ var idCases = []testCase{
 
 func ids(patterns ...string) func(*check) {
 	return func(c *check) {
-		recs := make([]core.Record, len(patterns))
+		recs := make([]store.Record, len(patterns))
 		for i, p := range patterns {
-			recs[i] = core.Record{ID: strings.ReplaceAll(p, "~", c.mark), Data: c.data(strings.Repeat("i", i+1)), TTL: long}
+			recs[i] = store.Record{ID: strings.ReplaceAll(p, "~", c.mark), Data: c.data(strings.Repeat("i", i+1)), TTL: long}
 		}
 		odd, others := recs[0], recs[1:]
 
@@ -52,7 +52,7 @@ func ids(patterns ...string) func(*check) {
 			c.lacks(other)
 			c.create(other)
 		}
-		c.answers("Create of an id in use", c.store.Create(c.Context(), odd), core.ErrExists)
+		c.answers("Create of an id in use", c.store.Create(c.Context(), odd), store.ErrExists)
 		next := with(odd, c.data("next"))
 		c.update(c.load(odd), next)
 		c.answers("Touch", c.store.Touch(c.Context(), odd.ID, long), nil)
@@ -110,7 +110,7 @@ func dataOneMiB(c *check) {
 	c.update(rec, second)
 	c.holds(second)
 	err := c.store.Update(c.Context(), rec, with(rec, c.data(text+"!")))
-	c.answers("Update of other content", err, core.ErrConflict)
+	c.answers("Update of other content", err, store.ErrConflict)
 	c.update(c.load(rec), rec)
 	c.holds(rec)
 }
@@ -159,7 +159,7 @@ func givenBytesAreNotWritten(c *check) {
 	c.update(with(rec, given[0]), with(rec, given[1]))
 	c.update(with(rec, given[1]), with(rec, given[2]))
 	err := c.store.Update(c.Context(), with(rec, given[0]), with(rec, given[1]))
-	c.answers("Update of other content", err, core.ErrConflict)
+	c.answers("Update of other content", err, store.ErrConflict)
 	for i, want := range [][]byte{rec.Data, second, third} {
 		if !bytes.Equal(given[i], want) {
 			c.Fatalf("the store changed data that it was given: %s, was %s", brief(given[i]), want)

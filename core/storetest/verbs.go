@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 var storeCases = slices.Concat(
-	verbCases, expiryCases, idCases, dataCases, sliceCases, contextCases, raceCases,
+	verbCases, expiryCases, keepTTLCases, idCases, dataCases, sliceCases, contextCases, raceCases,
 )
 
 var verbCases = []testCase{
@@ -72,7 +72,7 @@ func createThenLoad(c *check) {
 }
 
 func createManyRecords(c *check) {
-	var recs []core.Record
+	var recs []store.Record
 	for i := range 50 {
 		rec := c.record(fmt.Sprint(i))
 		rec.Data = c.data(fmt.Sprint(i))
@@ -88,20 +88,20 @@ func createManyRecords(c *check) {
 func createTwice(c *check) {
 	rec := c.create(c.record("a"))
 	err := c.store.Create(c.Context(), with(rec, c.data("second")))
-	c.answers("Create of an id in use", err, core.ErrExists)
+	c.answers("Create of an id in use", err, store.ErrExists)
 	c.holds(rec)
 }
 
 func createTwiceSameData(c *check) {
 	rec := c.create(c.record("a"))
-	c.answers("Create of an id in use", c.store.Create(c.Context(), rec), core.ErrExists)
+	c.answers("Create of an id in use", c.store.Create(c.Context(), rec), store.ErrExists)
 	c.holds(rec)
 }
 
 func createTwiceKeepsLife(c *check) {
 	rec := c.create(c.record("a"))
 	err := c.store.Create(c.Context(), lasting(rec, short))
-	c.answers("Create of an id in use", err, core.ErrExists)
+	c.answers("Create of an id in use", err, store.ErrExists)
 	c.outlive(short)
 	c.holds(rec)
 }
@@ -110,7 +110,7 @@ func createAfterUpdate(c *check) {
 	rec := c.create(c.record("a"))
 	next := with(rec, c.data("second"))
 	c.update(rec, next)
-	c.answers("Create of an id in use", c.store.Create(c.Context(), rec), core.ErrExists)
+	c.answers("Create of an id in use", c.store.Create(c.Context(), rec), store.ErrExists)
 	c.holds(next)
 }
 
@@ -142,7 +142,7 @@ func updateAgainAndAgain(c *check) {
 func updateUnknown(c *check) {
 	rec := c.record("a")
 	err := c.store.Update(c.Context(), rec, with(rec, c.data("second")))
-	c.answers("Update of an unknown id", err, core.ErrNotFound)
+	c.answers("Update of an unknown id", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -150,7 +150,7 @@ func updateDeleted(c *check) {
 	rec := c.create(c.record("a"))
 	c.answers("Delete", c.store.Delete(c.Context(), rec.ID), nil)
 	err := c.store.Update(c.Context(), rec, with(rec, c.data("second")))
-	c.answers("Update after Delete", err, core.ErrNotFound)
+	c.answers("Update after Delete", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -159,7 +159,7 @@ func updateDeletedLoaded(c *check) {
 	old := c.load(rec)
 	c.answers("Delete", c.store.Delete(c.Context(), rec.ID), nil)
 	err := c.store.Update(c.Context(), old, with(rec, c.data("second")))
-	c.answers("Update after Delete", err, core.ErrNotFound)
+	c.answers("Update after Delete", err, store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -167,7 +167,7 @@ func updateConflict(c *check) {
 	rec := c.create(c.record("a"))
 	old := with(rec, c.data("never"))
 	err := c.store.Update(c.Context(), old, with(rec, c.data("second")))
-	c.answers("Update of other content", err, core.ErrConflict)
+	c.answers("Update of other content", err, store.ErrConflict)
 	c.holds(rec)
 }
 
@@ -175,7 +175,7 @@ func updateConflictKeepsLife(c *check) {
 	rec := c.create(c.record("a"))
 	old := with(rec, c.data("never"))
 	err := c.store.Update(c.Context(), old, lasting(with(rec, c.data("second")), short))
-	c.answers("Update of other content", err, core.ErrConflict)
+	c.answers("Update of other content", err, store.ErrConflict)
 	c.outlive(short)
 	c.holds(rec)
 }
@@ -191,7 +191,7 @@ func updateComparesWholeContent(c *check) {
 		`{}`,
 	} {
 		err := c.store.Update(c.Context(), with(rec, []byte(old)), with(rec, c.data("second")))
-		c.answers("Update of "+old, err, core.ErrConflict)
+		c.answers("Update of "+old, err, store.ErrConflict)
 		c.holds(rec)
 	}
 }
@@ -202,7 +202,7 @@ func updateComparesBytesNotJSON(c *check) {
 	c.create(rec)
 	for _, old := range []string{`{"b":"x","a":1}`, `{"a": 1,"b":"x"}`, `{"a":1.0,"b":"x"}`, `{"a":1,"b":"\u0078"}`} {
 		err := c.store.Update(c.Context(), with(rec, []byte(old)), with(rec, c.data("second")))
-		c.answers("Update of "+old, err, core.ErrConflict)
+		c.answers("Update of "+old, err, store.ErrConflict)
 		c.holds(rec)
 	}
 }
@@ -231,7 +231,7 @@ func updateLoadedTwice(c *check) {
 	next := with(rec, c.data("second"))
 	c.update(old, next)
 	err := c.store.Update(c.Context(), old, with(rec, c.data("third")))
-	c.answers("Update of a record that was updated", err, core.ErrConflict)
+	c.answers("Update of a record that was updated", err, store.ErrConflict)
 	c.holds(next)
 }
 
@@ -250,7 +250,7 @@ func updateStale(c *check) {
 	c.update(rec, next)
 	c.load(rec)
 	err := c.store.Update(c.Context(), stale, with(rec, c.data("third")))
-	c.answers("Update of a stale record", err, core.ErrConflict)
+	c.answers("Update of a stale record", err, store.ErrConflict)
 	c.holds(next)
 }
 
@@ -260,7 +260,7 @@ func updateStaleAfterRecreation(c *check) {
 	c.answers("Delete", c.store.Delete(c.Context(), rec.ID), nil)
 	second := c.create(with(rec, c.data("second")))
 	err := c.store.Update(c.Context(), stale, with(rec, c.data("third")))
-	c.answers("Update of a stale record", err, core.ErrConflict)
+	c.answers("Update of a stale record", err, store.ErrConflict)
 	c.holds(second)
 }
 
@@ -287,14 +287,14 @@ func updateWrittenAfterTouch(c *check) {
 
 func touchUnknown(c *check) {
 	rec := c.record("a")
-	c.answers("Touch of an unknown id", c.store.Touch(c.Context(), rec.ID, long), core.ErrNotFound)
+	c.answers("Touch of an unknown id", c.store.Touch(c.Context(), rec.ID, long), store.ErrNotFound)
 	c.lacks(rec)
 }
 
 func touchDeleted(c *check) {
 	rec := c.create(c.record("a"))
 	c.answers("Delete", c.store.Delete(c.Context(), rec.ID), nil)
-	c.answers("Touch after Delete", c.store.Touch(c.Context(), rec.ID, long), core.ErrNotFound)
+	c.answers("Touch after Delete", c.store.Touch(c.Context(), rec.ID, long), store.ErrNotFound)
 	c.lacks(rec)
 }
 
@@ -371,14 +371,14 @@ func createErrors(c *check) {
 func updateErrors(c *check) {
 	rec := c.record("unknown")
 	err := c.store.Update(c.Context(), rec, with(rec, c.data("second")))
-	c.answers("Update of an unknown id", err, core.ErrNotFound)
+	c.answers("Update of an unknown id", err, store.ErrNotFound)
 	updateConflict(c)
 	updateDone(cancelled)(c)
 	updateDone(timedOut)(c)
 }
 
 func touchErrors(c *check) {
-	c.answers("Touch of an unknown id", c.store.Touch(c.Context(), c.record("unknown").ID, long), core.ErrNotFound)
+	c.answers("Touch of an unknown id", c.store.Touch(c.Context(), c.record("unknown").ID, long), store.ErrNotFound)
 	touchDone(cancelled)(c)
 	touchDone(timedOut)(c)
 }

@@ -2,46 +2,64 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // settings are what the flags say.
 type settings struct {
 	idle, fresh, bar time.Duration
 	admin, secret    string
+	url              string // where the app is reached, for the links in its mails
+	mail             io.Writer
 	https            bool
 	now              func() time.Time // nil means time.Now; tests have a clock of their own
 }
 
 // An app is all of the program but the framework.
 type app struct {
-	sessions *core.Manager
-	users    users
-	stats    *stats
-	fresh    time.Duration
-	now      func() time.Time
+	sessions  *core.Manager
+	users     users
+	hashes    *hashQueue
+	mail      *postbox
+	url       string
+	inviteKey []byte
+	stats     *stats
+	evicted   *evictions
+	fresh     time.Duration
+	now       func() time.Time
 }
 
-func newApp(store core.Store, s settings) (*app, error) {
+// mostDevices is on how many devices a user is logged in at most.
+const mostDevices = 10
+
+func newApp(st store.Store, s settings) (*app, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	a := &app{users: &memoryUsers{admin: normalEmail(s.admin)}, stats: newStats(s.bar), fresh: s.fresh, now: s.now}
+	inviteKey := sha256.Sum256([]byte("invitations\x00" + s.secret))
+	a := &app{
+		users: &memoryUsers{admin: normalEmail(s.admin)}, hashes: newHashQueue(),
+		mail: &postbox{w: s.mail}, url: s.url, inviteKey: inviteKey[:],
+		stats: newStats(s.bar), evicted: newEvictions(s.now), fresh: s.fresh, now: s.now,
+	}
 	cfg := core.Config{
-		Store:              store,
+		Store:              st,
 		Secrets:            []string{s.secret},
 		IdleTimeout:        s.idle,
 		AbsoluteTimeout:    90 * 24 * time.Hour,
-		MaxSessionsPerUser: 10, // who logs in on an eleventh device is logged out where it is longest ago
+		MaxSessionsPerUser: mostDevices, // one more login ends the session that was not used for longest; evicted tells the user
 
 		// The stylesheet needs no session, and a page that asks how long the session
 		// has left must not make it longer.
@@ -49,11 +67,11 @@ func newApp(store core.Store, s settings) (*app, error) {
 		Passive: func(r *http.Request) bool { return r.URL.Path == "/session/left" },
 
 		ErrorHandler: a.showProblem,
-		Observer:     core.Observers(a.stats, core.LogObserver(slog.Default())),
+		Observer:     core.Observers(a.stats, a.evicted, core.LogObserver(slog.Default())),
 		Now:          s.now,
 	}
 	if s.https { // a cookie that no other host of the domain and no plain HTTP can set
-		cfg.Name, cfg.Cookie.Secure = "__Host-sid", core.SecureAlways
+		cfg.Cookie.Name, cfg.Cookie.Secure = "__Host-sid", core.SecureAlways
 	}
 	var err error
 	a.sessions, err = core.New(cfg)
@@ -85,6 +103,8 @@ func (a *app) routes() []route {
 
 		{"GET", "/signup", anyone, a.signupForm},
 		{"POST", "/signup", anyone, a.signup},
+		{"GET", "/signup/confirm", anyone, a.confirmForm},
+		{"POST", "/signup/confirm", anyone, a.confirm},
 		{"GET", "/login", anyone, a.loginForm},
 		{"POST", "/login", anyone, a.login},
 		{"POST", "/logout", anyone, a.logout},
@@ -172,6 +192,10 @@ var (
 	errMethod      = &problem{http.StatusMethodNotAllowed, "Not that way", "This address does not take what your browser sent."}
 	errBroken      = &problem{http.StatusInternalServerError, "That went wrong", "It is our fault, and we have taken a note. Please try again later."}
 
+	errStaleLink = &problem{http.StatusGone, "That link is too old", "It is good for an hour. Sign up again, and we send you another."}
+	errTooMany   = &problem{http.StatusTooManyRequests, "One thing at a time", "Many log-ins came from where you are, all at once. Please try again in a moment."}
+	errBusy      = &problem{http.StatusServiceUnavailable, "There is a queue at the door", "Many people log in at this moment. Please try again in a moment."}
+
 	errHalfDone = &problem{http.StatusServiceUnavailable, "Your password is changed", "But we could not log your other devices out, because our storage cannot be reached. Please do that on the page of your devices, in a moment."}
 
 	problemEnded  = &problem{http.StatusConflict, "Your session has ended", "It ended while you sent this, so it was not done. Log in and try again."}
@@ -208,7 +232,7 @@ func (a *app) showProblem(w http.ResponseWriter, r *http.Request, err error) {
 		return // whoever hung up needs no error page
 	}
 	p := problemOf(err)
-	if p.Status >= 500 {
+	if p.Status >= 500 || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5")
 	}
 	again, next := "/", "/"
@@ -269,7 +293,7 @@ var files embed.FS
 
 var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
-	for _, name := range []string{"shop", "cart", "signup", "login", "profile", "devices", "admin", "error"} {
+	for _, name := range []string{"shop", "cart", "signup", "mailed", "confirm", "login", "profile", "devices", "admin", "error"} {
 		all[name] = template.Must(template.New("layout.html").Funcs(template.FuncMap{
 			"ago": ago, "price": price, "device": device,
 		}).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))

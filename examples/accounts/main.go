@@ -5,7 +5,8 @@
 //	go run ./accounts -framework echo -store valkey://127.0.0.1:6379
 //
 // Read it in this order: app.go sets the sessions up, gin.go and echo.go mount
-// them, pages.go uses them.
+// them, pages.go uses them. The mails that it would send, with the link that ends a
+// sign-up, are printed.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -46,12 +48,14 @@ func run(ctx context.Context) error {
 		storeURL  = flag.String("store", "memory", "memory, valkey://host:port, valkeys:// (TLS), redis://, rediss:// or mongodb://host:port/database")
 		cert      = flag.String("cert", "", "certificate for HTTPS, a PEM file")
 		key       = flag.String("key", "", "its private key, a PEM file")
+		mails     = flag.String("mail", "", "a file to which the mails are added that the app would send; without it they are printed")
 		s         settings
 	)
 	flag.DurationVar(&s.idle, "idle", 24*time.Hour, "a session ends after so long without activity")
-	flag.DurationVar(&s.fresh, "fresh", 10*time.Minute, "how recent a log-in has to be to change the password")
+	flag.DurationVar(&s.fresh, "fresh", 10*time.Minute, "how recent a log-in has to be to change the password or to log out devices")
 	flag.DurationVar(&s.bar, "bar", time.Minute, "what a bar of the operator's charts stands for")
-	flag.StringVar(&s.admin, "admin", "", "email of the user who sees /admin; without it, whoever signs up first")
+	flag.StringVar(&s.url, "url", "", "where the app is reached, for the links in its mails; without it, where it listens")
+	flag.StringVar(&s.admin, "admin", "", "email of the user who sees /admin, once they have shown that it is theirs; without it, whoever signs up first")
 	flag.Parse()
 
 	mount, ok := frameworks[*framework]
@@ -63,7 +67,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		if err := closeStore(context.WithoutCancel(ctx)); err != nil {
+		if err := closeStore(); err != nil {
 			log.Print(err)
 		}
 	}()
@@ -72,26 +76,40 @@ func run(ctx context.Context) error {
 	// has one of its own, the same on every instance.
 	s.secret = cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())
 	s.https = *cert != ""
-	a, err := newApp(store, s)
+	post, closePost, err := openPost(*mails)
 	if err != nil {
 		return err
 	}
-
+	defer closePost()
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: a.protect(mount(a)), ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
+	here := "http://" + listener.Addr().String()
 	if s.https {
-		fmt.Printf("https://%s\n", listener.Addr())
-		go func() { ended <- server.ServeTLS(listener, *cert, *key) }()
-	} else {
-		fmt.Printf("http://%s\n", listener.Addr())
-		go func() { ended <- server.Serve(listener) }()
+		here = "https://" + listener.Addr().String()
 	}
-	log.Printf("%s, sessions in %s; Ctrl-C ends it", *framework, nameOf(*storeURL))
+	s.mail, s.url = post, cmp.Or(s.url, here)
+	a, err := newApp(store, s)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 
+	log.Printf("%s, sessions in %s; Ctrl-C ends it", *framework, nameOf(*storeURL))
+	fmt.Println(here)
+	return serve(ctx, newServer(a.protect(mount(a))), listener, *cert, *key)
+}
+
+// serve serves until ctx is done.
+func serve(ctx context.Context, server *http.Server, listener net.Listener, cert, key string) error {
+	ended := make(chan error, 1)
+	go func() {
+		if cert != "" {
+			ended <- server.ServeTLS(listener, cert, key)
+		} else {
+			ended <- server.Serve(listener)
+		}
+	}()
 	select {
 	case err := <-ended:
 		return err
@@ -104,4 +122,29 @@ func run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// newServer has a limit for everything that a client can take its time for. Pages of
+// this app are small; one that streams, or takes large files, sets its own for those by
+// http.ResponseController.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+	}
+}
+
+// openPost returns where the mails go.
+func openPost(file string) (w io.Writer, done func(), err error) {
+	if file == "" {
+		return os.Stdout, func() {}, nil
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { _ = f.Close() }, nil
 }

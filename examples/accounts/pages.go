@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // The shop: a cart is the visitor's, also before a login.
@@ -100,37 +100,8 @@ const (
 // A form is what was typed, to be shown again when something is wrong with it.
 type form struct {
 	Email, Name, Next string
-	Again             bool // the same user logs in once more, to show that it is still them
-}
-
-func (a *app) signupForm(w http.ResponseWriter, r *request) error {
-	return a.render(w, r, http.StatusOK, "signup", "Sign up", form{Next: nextPage(r)})
-}
-
-func (a *app) signup(w http.ResponseWriter, r *request) error {
-	f := form{Email: normalEmail(r.PostFormValue("email")), Name: strings.TrimSpace(r.PostFormValue("name")), Next: nextPage(r)}
-	password := r.PostFormValue("password")
-	refuse := func(why string) error {
-		r.notes = append(r.notes, notice{"error", why})
-		return a.render(w, r, http.StatusUnprocessableEntity, "signup", "Sign up", f)
-	}
-	if address, err := mail.ParseAddress(f.Email); err != nil || address.Address != f.Email || len(f.Email) > 254 {
-		return refuse("That is no email address.")
-	}
-	if f.Name == "" || len(f.Name) > 100 || !utf8.ValidString(f.Name) {
-		return refuse("Tell us a name, of up to 100 letters.")
-	}
-	if why := badPassword(password); why != "" {
-		return refuse(why)
-	}
-	u, err := a.users.Add(r.Context(), user{Email: f.Email, Name: f.Name, Password: hashPassword(password)})
-	if errors.Is(err, errTaken) {
-		return refuse("There is an account with that email already. Log in instead?")
-	}
-	if err != nil {
-		return err
-	}
-	return a.welcome(w, r, u, false, f.Next, "Welcome, "+u.Name+"! Your account is ready.")
+	Token             string // of the invitation
+	Again             bool   // the same user logs in once more, to show that it is still them
 }
 
 func (a *app) loginForm(w http.ResponseWriter, r *request) error {
@@ -141,28 +112,56 @@ func (a *app) loginForm(w http.ResponseWriter, r *request) error {
 	return a.render(w, r, http.StatusOK, "login", "Log in", f)
 }
 
-// login is what it comes down to. An app that can be reached from everywhere also
-// slows down who guesses passwords.
+// login takes its time, in which the password may be changed and the user logged out
+// everywhere. So it takes note of that user before it reads what the password is, and
+// reads it again when it has asked for the sign-in: whatever changes later makes the
+// sign-in fail when it is stored.
 func (a *app) login(w http.ResponseWriter, r *request) error {
 	f := form{Email: normalEmail(r.PostFormValue("email")), Next: nextPage(r), Again: r.user != nil}
-	u, err := a.users.ByEmail(r.Context(), f.Email)
-	if err != nil && !errors.Is(err, errNoUser) {
-		return err
-	}
-	password := r.PostFormValue("password")
-	if !checkPassword(password, cmp.Or(u.Password, nobodysPassword())) || err != nil {
+	refuse := func() error {
 		r.notes = append(r.notes, notice{"error", "That email and password do not go together."})
 		return a.render(w, r, http.StatusUnauthorized, "login", "Log in", f)
 	}
-	return a.welcome(w, r, u, r.PostFormValue("remember") != "", f.Next, "Hello, "+u.Name+".")
-}
-
-// welcome makes the session that of the user: under a new id, with the cart that
-// the visitor has filled so far.
-func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, next, greeting string) error {
-	if err := r.session.SignIn(r.Context(), u.ID, "password"); err != nil {
+	known, err := a.users.ByEmail(r.Context(), f.Email)
+	if err != nil && !errors.Is(err, errNoUser) {
 		return err
 	}
+	// Also where there is no such account: the time that it takes must not tell.
+	attempt, err := r.session.BeginSignIn(r.Context(), cmp.Or(known.ID, "nobody"))
+	if err != nil {
+		return err
+	}
+	u, err := a.users.ByID(r.Context(), known.ID)
+	if err != nil && !errors.Is(err, errNoUser) {
+		return err
+	}
+	right, err := a.hashes.check(r.Request, r.PostFormValue("password"), cmp.Or(u.Password, nobodysPassword()))
+	if err != nil {
+		return err
+	}
+	if !right || u.ID == "" {
+		return refuse()
+	}
+	if err := attempt.SignIn(r.Context(), "password"); err != nil {
+		return err
+	}
+	if now, err := a.users.ByID(r.Context(), u.ID); err != nil || now.Password != u.Password {
+		r.session.Discard() // the sign-in: the page that follows is a stranger's
+		if err != nil && !errors.Is(err, errNoUser) {
+			return err
+		}
+		return refuse()
+	}
+	greeting := "Hello, " + u.Name + "."
+	if e, ok := a.evicted.of(u.ID); ok && e.isRecent(a.now()) {
+		greeting += " You were logged out on a device, to make room for another: look at your devices."
+	}
+	return a.welcome(w, r, u, r.PostFormValue("remember") != "", f.Next, greeting)
+}
+
+// welcome goes on with somebody who has signed in: under a new id, with the cart that
+// the visitor has filled so far.
+func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, next, greeting string) error {
 	var err error
 	switch again := r.user != nil && r.user.ID == u.ID; {
 	case remember:
@@ -218,12 +217,18 @@ func (a *app) passwordForm(w http.ResponseWriter, r *request) error {
 	return r.redirect(w, "/profile#password", "", "")
 }
 
-func (a *app) changePassword(w http.ResponseWriter, r *request) error {
-	err := r.session.RequireFresh(r.Context(), a.fresh)
-	if errors.Is(err, core.ErrNotFresh) {
-		return r.redirect(w, "/login?next=/password", "info", "You have been logged in for a while. Log in again, and you can change your password.")
+// askedAgain reports whether the user has to log in again before what is asked for, and
+// then leads there: next is the page where it goes on.
+func (a *app) askedAgain(w http.ResponseWriter, r *request, next, what string) (bool, error) {
+	err := r.session.RequireRecentSignIn(r.Context(), a.fresh)
+	if errors.Is(err, core.ErrSignInTooOld) {
+		return true, r.redirect(w, "/login?next="+next, "info", "You have been logged in for a while. Log in again, and you can "+what+".")
 	}
-	if err != nil {
+	return err != nil, err
+}
+
+func (a *app) changePassword(w http.ResponseWriter, r *request) error {
+	if asked, err := a.askedAgain(w, r, "/password", "change your password"); asked {
 		return err
 	}
 	refuse := func(why string) error {
@@ -231,17 +236,31 @@ func (a *app) changePassword(w http.ResponseWriter, r *request) error {
 		return a.showProfile(w, r, http.StatusUnprocessableEntity)
 	}
 	current, next := r.PostFormValue("current"), r.PostFormValue("new")
-	if !checkPassword(current, r.user.Password) {
-		return refuse("That is not your current password.")
-	}
 	if why := badPassword(next); why != "" {
 		return refuse(why)
 	}
-	if err := a.users.SetPassword(r.Context(), r.user.ID, hashPassword(next)); err != nil {
+	right, err := a.hashes.check(r.Request, current, r.user.Password)
+	if err != nil {
+		return err
+	}
+	if !right {
+		return refuse("That is not your current password.")
+	}
+	hashed, err := a.hashes.hash(r.Request, next)
+	if err != nil {
+		return err
+	}
+	// Only if it is still the one that was checked: whoever knew it may not overwrite what
+	// another device has changed it to meanwhile.
+	err = a.users.SetPassword(r.Context(), r.user.ID, r.user.Password, hashed)
+	if errors.Is(err, errChanged) {
+		return refuse("That is not your current password.")
+	}
+	if err != nil {
 		return err
 	}
 	// Whoever knew the old password is out: this session gets a new id, and all
-	// others end.
+	// others end. First the password, then the sessions: see login.
 	if err := r.session.Renew(); err != nil {
 		return err
 	}
@@ -261,7 +280,11 @@ func (a *app) devices(w http.ResponseWriter, r *request) error {
 		}
 		all = append(all, info)
 	}
-	return a.render(w, r, http.StatusOK, "devices", "Your devices", all)
+	data := map[string]any{"Devices": all, "Most": mostDevices}
+	if e, ok := a.evicted.of(r.user.ID); ok {
+		data["Evicted"] = e
+	}
+	return a.render(w, r, http.StatusOK, "devices", "Your devices", data)
 }
 
 func (a *app) endDevice(w http.ResponseWriter, r *request) error {
@@ -269,8 +292,11 @@ func (a *app) endDevice(w http.ResponseWriter, r *request) error {
 	if handle == r.session.Handle() {
 		return a.logout(w, r)
 	}
+	if asked, err := a.askedAgain(w, r, "/devices", "log out your devices"); asked {
+		return err
+	}
 	err := a.sessions.Revoke(r.Context(), r.user.ID, handle) // one of this user's: another one's is not found
-	if errors.Is(err, core.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return r.redirect(w, "/devices", "info", "That device was logged out already.")
 	}
 	if err != nil {
@@ -280,6 +306,9 @@ func (a *app) endDevice(w http.ResponseWriter, r *request) error {
 }
 
 func (a *app) endOtherDevices(w http.ResponseWriter, r *request) error {
+	if asked, err := a.askedAgain(w, r, "/devices", "log out your devices"); asked {
+		return err
+	}
 	if err := a.sessions.RevokeOthers(r.Context(), r.session); err != nil {
 		return err
 	}
@@ -342,6 +371,9 @@ func (a *app) admin(w http.ResponseWriter, r *request) error {
 
 // endUser logs a user out everywhere: an account that was taken over, for instance.
 func (a *app) endUser(w http.ResponseWriter, r *request) error {
+	if asked, err := a.askedAgain(w, r, "/admin", "log out a user"); asked {
+		return err
+	}
 	u, err := a.users.ByEmail(r.Context(), normalEmail(r.PostFormValue("email")))
 	if errors.Is(err, errNoUser) {
 		return r.redirect(w, "/admin", "error", "Nobody has that email.")

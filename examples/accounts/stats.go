@@ -200,3 +200,42 @@ func span(d time.Duration) string {
 	}
 	return count(int(d/time.Second), "second")
 }
+
+// evictions keeps how often users were logged out on a device because they logged in on
+// too many: somebody who knows a password could log its owner out by that, who has to
+// see it. An app with more than one process has this in its database.
+type evictions struct {
+	now func() time.Time
+	mu  sync.Mutex
+	all map[string]eviction // by the id of the user
+}
+
+// An eviction is what happened to one user.
+type eviction struct {
+	Count int
+	Last  time.Time
+}
+
+func newEvictions(now func() time.Time) *evictions {
+	return &evictions{now: now, all: make(map[string]eviction)}
+}
+
+// Observe implements core.Observer.
+func (e *evictions) Observe(_ context.Context, event core.Event) {
+	if event.Kind != core.EventRevoked || event.Cause != core.CauseLimit {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all[event.User] = eviction{e.all[event.User].Count + 1, e.now()}
+}
+
+func (e *evictions) of(user string) (eviction, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	found, ok := e.all[user]
+	return found, ok
+}
+
+// isRecent reports whether the user should hear of it when they log in.
+func (e eviction) isRecent(now time.Time) bool { return now.Sub(e.Last) < 24*time.Hour }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
@@ -14,25 +14,25 @@ import (
 
 // openStore returns the store that a URL names, and what closes it. Whatever the
 // store is, the rest of the app is the same.
-func openStore(ctx context.Context, url string) (store core.Store, done func(context.Context) error, err error) {
+func openStore(ctx context.Context, url string) (st store.Store, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	switch scheme := nameOf(url); scheme {
 	case "memory":
-		store := memorystore.New()
-		return store, func(context.Context) error { return store.Close() }, nil
+		st := memorystore.New(memorystore.Options{})
+		return st, st.Close, nil
 	case "valkey", "valkeys", "redis", "rediss":
-		store, err := valkeystore.Open(ctx, url, valkeystore.Options{})
+		st, err := valkeystore.Open(ctx, url, valkeystore.Options{})
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, func(context.Context) error { store.Close(); return nil }, nil
+		return st, st.Close, nil
 	case "mongodb", "mongodb+srv":
-		store, err := mongostore.Open(ctx, url, mongostore.Options{})
+		st, err := mongostore.Open(ctx, url, mongostore.Options{})
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, store.Close, nil
+		return st, st.Close, nil
 	default:
 		return nil, nil, fmt.Errorf("-store is of the kind %q: use memory, valkey://host:port or mongodb://host:port", scheme)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/ginsession"
 )
 
@@ -19,12 +19,12 @@ const (
 
 // newGin returns the app as it will be. It has all the routes; the proxy decides
 // which of them are asked for here.
-func newGin(store core.Store, secret string) http.Handler {
+func newGin(st store.Store, secret string) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(ginsession.New(ginsession.Config{
 		ShareWithExpress: true,
-		Store:            store,
+		Store:            st,
 		Secrets:          []string{secret},
 		TrustedProxies:   []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}))
@@ -57,7 +57,7 @@ func newGin(store core.Store, secret string) http.Handler {
 		c.String(http.StatusOK, "Gin: cart %s\n", strings.Join(items, " "))
 	})
 	r.POST("/logout", func(c *gin.Context) {
-		if err := ginsession.Get(c).Destroy(c); err != nil {
+		if err := ginsession.Get(c).Destroy(c.Request.Context()); err != nil {
 			_ = c.AbortWithError(http.StatusServiceUnavailable, err)
 			return
 		}

@@ -3,15 +3,14 @@ package main
 
 import (
 	"cmp"
-	"crypto/rand"
 	"fmt"
 	"log"
 	"net/http"
 	"os"
 
-	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v5"
 
-	"github.com/cloakroom-go/cloakroom/echosession"
+	"github.com/cloakroom-go/cloakroom/echov5session"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
@@ -20,30 +19,29 @@ const views echosession.Key[int] = "views"
 func main() {
 	e := echo.New()
 	e.Use(echosession.New(echosession.Config{
-		Store: memorystore.New(),
-		// A random secret will do as long as the sessions end with the process.
-		Secrets: []string{cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())},
+		Store:   memorystore.New(memorystore.Options{}),
+		Secrets: []string{os.Getenv("SESSION_SECRET")}, // 32 random bytes or more, the same on every instance
 	}))
 
-	e.GET("/", func(c echo.Context) error {
+	e.GET("/", func(c *echo.Context) error {
 		n := views.Update(echosession.Get(c), func(n int) int { return n + 1 })
 		return c.String(http.StatusOK, fmt.Sprintf("Number of views: %d\n", n))
 	})
-	e.POST("/login", func(c echo.Context) error {
+	e.POST("/login", func(c *echo.Context) error {
 		s := echosession.Get(c)
 		if err := s.SignIn(c.Request().Context(), c.FormValue("user")); err != nil { // under a new id: the old one may be known to others
-			return err
+			return echo.ErrBadRequest.Wrap(err)
 		}
 		return c.String(http.StatusOK, fmt.Sprintf("Hello, %s!\n", s.User()))
 	})
-	e.GET("/me", func(c echo.Context) error {
+	e.GET("/me", func(c *echo.Context) error {
 		name := echosession.Get(c).User()
 		if name == "" {
 			return c.String(http.StatusUnauthorized, "Log in first.\n")
 		}
 		return c.String(http.StatusOK, fmt.Sprintf("You are %s.\n", name))
 	})
-	e.POST("/logout", func(c echo.Context) error {
+	e.POST("/logout", func(c *echo.Context) error {
 		if err := echosession.Get(c).SignOut(c.Request().Context()); err != nil {
 			return err
 		}

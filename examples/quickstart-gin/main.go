@@ -3,7 +3,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/rand"
 	"log"
 	"net/http"
 	"os"
@@ -19,9 +18,8 @@ const views ginsession.Key[int] = "views"
 func main() {
 	r := gin.Default()
 	r.Use(ginsession.New(ginsession.Config{
-		Store: memorystore.New(),
-		// A random secret will do as long as the sessions end with the process.
-		Secrets: []string{cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())},
+		Store:   memorystore.New(memorystore.Options{}),
+		Secrets: []string{os.Getenv("SESSION_SECRET")}, // 32 random bytes or more, the same on every instance
 	}))
 
 	r.GET("/", func(c *gin.Context) {
@@ -30,7 +28,7 @@ func main() {
 	})
 	r.POST("/login", func(c *gin.Context) {
 		s := ginsession.Get(c)
-		if err := s.SignIn(c, c.PostForm("user")); err != nil { // under a new id: the old one may be known to others
+		if err := s.SignIn(c.Request.Context(), c.PostForm("user")); err != nil { // under a new id: the old one may be known to others
 			_ = c.AbortWithError(http.StatusBadRequest, err)
 			return
 		}
@@ -45,7 +43,7 @@ func main() {
 		c.String(http.StatusOK, "You are %s.\n", name)
 	})
 	r.POST("/logout", func(c *gin.Context) {
-		if err := ginsession.Get(c).SignOut(c); err != nil {
+		if err := ginsession.Get(c).SignOut(c.Request.Context()); err != nil {
 			_ = c.AbortWithError(http.StatusServiceUnavailable, err)
 			return
 		}

@@ -3,7 +3,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/rand"
 	"fmt"
 	"log"
 	"net/http"
@@ -17,9 +16,8 @@ const views core.Key[int] = "views"
 
 func main() {
 	sessions, err := core.New(core.Config{
-		Store: memorystore.New(),
-		// A random secret will do as long as the sessions end with the process.
-		Secrets: []string{cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())},
+		Store:   memorystore.New(memorystore.Options{}),
+		Secrets: []string{os.Getenv("SESSION_SECRET")}, // 32 random bytes or more, the same on every instance
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,20 @@ import (
 
 // Main runs the tests of a package and ends the program.
 func Main(m *testing.M) { os.Exit(Run(m, nil)) }
+
+// MainWaiting is Main for a package whose tests wait most of the time, for servers or
+// for what expires: more of them run at once than there are cores.
+func MainWaiting(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
+	Main(m)
+}
 
 // Run is Main for a package that has something to do when its tests are over: it
 // calls after, which may be nil, before it looks for what is left.
@@ -126,7 +141,7 @@ func Hide(texts ...string) []string {
 	return texts
 }
 
-// Suspicious tells whether text may hold an id, a cookie or a record, or one of the
+// Suspicious reports whether text may hold an id, a cookie or a record, or one of the
 // texts of Hide.
 func Suspicious(text string) (is bool) {
 	hidden.Range(func(secret, _ any) bool {

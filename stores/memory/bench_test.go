@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
@@ -20,8 +20,8 @@ var benchData = bytes.Repeat([]byte("x"), 300)
 
 func benchID(i int) string { return fmt.Sprintf("%032d", i) }
 
-func benchRecord(i int) core.Record {
-	return core.Record{ID: benchID(i), Data: benchData, TTL: time.Hour}
+func benchRecord(i int) store.Record {
+	return store.Record{ID: benchID(i), Data: benchData, TTL: time.Hour}
 }
 
 // filled returns a store with n sessions that live for ttl.
@@ -44,7 +44,7 @@ var benchOptions = []struct {
 }{
 	{"NoLimit", memorystore.Options{}},
 	{"Refuse", memorystore.Options{MaxSessions: 1 << 30}},
-	{"Evict", memorystore.Options{MaxSessions: 1 << 30, AtLimit: memorystore.EvictLeastRecentlyUsed}},
+	{"Evict", memorystore.Options{MaxSessions: 1 << 30, AtLimit: memorystore.DropLeastRecentlyUsed}},
 }
 
 func BenchmarkLoad(b *testing.B) {
@@ -102,7 +102,7 @@ func BenchmarkCreateDelete(b *testing.B) {
 // BenchmarkCreateAtLimit evicts a session for each new one.
 func BenchmarkCreateAtLimit(b *testing.B) {
 	const n = 1 << 14
-	s := filled(b, memorystore.Options{MaxSessions: n, AtLimit: memorystore.EvictLeastRecentlyUsed}, n, time.Hour)
+	s := filled(b, memorystore.Options{MaxSessions: n, AtLimit: memorystore.DropLeastRecentlyUsed}, n, time.Hour)
 	b.ReportAllocs()
 	for i := n; b.Loop(); i++ {
 		if err := s.Create(context.Background(), benchRecord(i)); err != nil {
@@ -148,7 +148,7 @@ func BenchmarkHeap(b *testing.B) {
 	const n = 200_000
 	for _, size := range []int{100, 300, 1000} {
 		b.Run(fmt.Sprintf("%dBytes", size), func(b *testing.B) {
-			var plain, store int64
+			var plain, st int64
 			for b.Loop() {
 				plain = heapGrowth(func() any {
 					m := make(map[string][]byte)
@@ -157,16 +157,16 @@ func BenchmarkHeap(b *testing.B) {
 					}
 					return m
 				})
-				store = heapGrowth(func() any {
-					s := open(b, memorystore.Options{MaxBytes: 1 << 40, AtLimit: memorystore.EvictLeastRecentlyUsed})
+				st = heapGrowth(func() any {
+					s := open(b, memorystore.Options{MaxBytes: 1 << 40, AtLimit: memorystore.DropLeastRecentlyUsed})
 					for i := range n {
-						s.Create(context.Background(), core.Record{ID: benchID(i), Data: make([]byte, size), TTL: time.Hour})
+						s.Create(context.Background(), store.Record{ID: benchID(i), Data: make([]byte, size), TTL: time.Hour})
 					}
 					return s
 				})
 			}
-			b.ReportMetric(float64(store)/n, "B/session")
-			b.ReportMetric(float64(store)/float64(plain), "x/map")
+			b.ReportMetric(float64(st)/n, "B/session")
+			b.ReportMetric(float64(st)/float64(plain), "x/map")
 		})
 	}
 }

@@ -6,38 +6,34 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
 func ExampleNew() {
-	store := memorystore.New()
-	defer store.Close()
+	st := memorystore.New(memorystore.Options{})
+	defer st.Close()
 
 	ctx := context.Background()
-	err := store.Create(ctx, core.Record{ID: "ticket", Data: []byte(`{"coat":"blue"}`), TTL: time.Hour})
+	err := st.Create(ctx, store.Record{ID: "ticket", Data: []byte(`{"coat":"blue"}`), TTL: time.Hour})
 	if err != nil {
 		fmt.Println(err)
 	}
-	rec, err := store.Load(ctx, "ticket")
+	rec, err := st.Load(ctx, "ticket")
 	fmt.Printf("%s %v\n", rec.Data, err)
 	// Output: {"coat":"blue"} <nil>
 }
 
-func ExampleNewWith() {
-	store, err := memorystore.NewWith(memorystore.Options{
+func ExampleNew_limits() {
+	st := memorystore.New(memorystore.Options{
 		MaxSessions: 2,
 		MaxBytes:    64 << 20,
 	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer store.Close()
+	defer st.Close()
 
 	for _, id := range []string{"first", "second", "third"} {
-		err := store.Create(context.Background(), core.Record{ID: id, Data: []byte(`{}`), TTL: time.Hour})
-		fmt.Println(err, errors.Is(err, core.ErrStoreFull))
+		err := st.Create(context.Background(), store.Record{ID: id, Data: []byte(`{}`), TTL: time.Hour})
+		fmt.Println(err, errors.Is(err, store.ErrFull))
 	}
 	// Output:
 	// <nil> false
@@ -46,25 +42,21 @@ func ExampleNewWith() {
 }
 
 // A store for sessions that are cheap to lose keeps those in use.
-func ExampleNewWith_evict() {
-	store, err := memorystore.NewWith(memorystore.Options{
+func ExampleNew_dropLeastRecentlyUsed() {
+	st := memorystore.New(memorystore.Options{
 		MaxSessions: 2,
-		AtLimit:     memorystore.EvictLeastRecentlyUsed,
+		AtLimit:     memorystore.DropLeastRecentlyUsed,
 	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer store.Close()
+	defer st.Close()
 
 	ctx := context.Background()
-	store.Create(ctx, core.Record{ID: "first", Data: []byte(`{}`), TTL: time.Hour})
-	store.Create(ctx, core.Record{ID: "second", Data: []byte(`{}`), TTL: time.Hour})
-	store.Load(ctx, "first")
-	store.Create(ctx, core.Record{ID: "third", Data: []byte(`{}`), TTL: time.Hour})
+	st.Create(ctx, store.Record{ID: "first", Data: []byte(`{}`), TTL: time.Hour})
+	st.Create(ctx, store.Record{ID: "second", Data: []byte(`{}`), TTL: time.Hour})
+	st.Load(ctx, "first")
+	st.Create(ctx, store.Record{ID: "third", Data: []byte(`{}`), TTL: time.Hour})
 
 	for _, id := range []string{"first", "second", "third"} {
-		_, err := store.Load(ctx, id)
+		_, err := st.Load(ctx, id)
 		fmt.Println(id, err)
 	}
 	// Output:

@@ -16,7 +16,7 @@ func (s *Store) Held() (n int) {
 	return n
 }
 
-// Check tells whether everything that is kept about the sessions agrees.
+// Check reports whether everything that is kept about the sessions agrees.
 func (s *Store) Check() error {
 	for _, part := range []*Store{s, s.lists} {
 		for i := range part.shards {
@@ -31,6 +31,9 @@ func (s *Store) Check() error {
 	lists, more, err := s.lists.check()
 	if err != nil {
 		return fmt.Errorf("lists: %w", err)
+	}
+	if err := s.checkTies(); err != nil {
+		return err
 	}
 	if bytes += more; !s.limited {
 		return nil
@@ -69,7 +72,14 @@ func (s *Store) check() (records int, bytes int64, err error) {
 			ring++
 		}
 		want := 0
-		if s.limited && s.opts.AtLimit == EvictLeastRecentlyUsed {
+		switch {
+		case s.owner != nil && s.limited && s.owner.opts.AtLimit == DropLeastRecentlyUsed:
+			for _, e := range sh.queue {
+				if e.ties != nil && e.ties.n == 0 {
+					want++
+				}
+			}
+		case s.limited && s.opts.AtLimit == DropLeastRecentlyUsed:
 			want = len(sh.entries)
 		}
 		if ring != want {
@@ -77,4 +87,31 @@ func (s *Store) check() (records int, bytes int64, err error) {
 		}
 	}
 	return records, bytes, nil
+}
+
+// checkTies reports whether each list knows how many sessions have it.
+func (s *Store) checkTies() error {
+	tied := make(map[*entry]int)
+	for i := range s.shards {
+		for _, e := range s.shards[i].queue {
+			if e.list != nil {
+				tied[e.list]++
+			}
+		}
+	}
+	var fixed int64
+	for i := range s.lists.shards {
+		for _, list := range s.lists.shards[i].queue {
+			switch {
+			case list.ties == nil:
+				fixed += list.size()
+			case list.ties.n != tied[list]:
+				return fmt.Errorf("a list has %d ties, want %d", list.ties.n, tied[list])
+			}
+		}
+	}
+	if s.limited && s.quota.fixed != fixed {
+		return fmt.Errorf("%d bytes cannot be evicted, want %d", s.quota.fixed, fixed)
+	}
+	return nil
 }

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // overhead is what a session takes beside its id and data: the entry, its slots
 // in the map and in the queue, and what allocation rounds up.
 const overhead = 160
 
-// An entry is a session. It is in the map, the queue and the ring of its shard,
+// An entry is a session, or a list of a user's sessions. It is in the map, the queue and the ring of its shard,
 // or in none of them.
 type entry struct {
 	id      string
@@ -25,6 +25,9 @@ type entry struct {
 	// kept up only where the store evicts.
 	used       uint64
 	prev, next *entry
+
+	list *entry // of a session: the list that names it, if any
+	ties *ties  // of a list: what it has to do with its sessions; nil where core does not say
 }
 
 func (e *entry) size() int64 { return size(e.id, e.data) }
@@ -33,7 +36,7 @@ func size(id string, data []byte) int64 {
 	return int64(len(id)) + int64(len(data)) + overhead
 }
 
-func (e *entry) record() core.Record { return core.Record{ID: e.id, Data: e.data} }
+func (e *entry) record() store.Record { return store.Record{ID: e.id, Data: e.data} }
 
 func (e *entry) liveAt(now int64) bool { return now < e.expires }
 

@@ -10,19 +10,18 @@ import (
 	"math"
 	"net"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// A Store keeps sessions in memory. It is made by [New] or [NewWith], and may be
-// used by many goroutines at once.
+// A Store keeps sessions in memory. It is made by [New], and may be used
+// by many goroutines at once.
 //
-// What it returns as errors are the sentinels of [core.Store] and
-// [*core.StoreError] with Store "memory": of Class "canceled" or "timeout" when
-// the context is done, "full" with [core.ErrStoreFull] when a limit is reached,
+// What it returns as errors are the sentinels of [store.Store] and
+// [*store.Error] with Store "memory": of Class "canceled" or "timeout" when
+// the context is done, "full" with [store.ErrFull] when a limit is reached,
 // and "closed" with [net.ErrClosed] after [Store.Close]. A failed call has
 // changed nothing.
 type Store struct {
@@ -40,28 +39,23 @@ type Store struct {
 }
 
 var _ interface {
-	core.Store
-	core.Replacer
-	core.UpdateLoader
-	core.Lister
-	core.Counter
-	core.Clearer
-	core.UserIndexer
-	core.Pinger
+	store.Store
+	store.Replacer
+	store.UpdateLoader
+	store.Remover
+	store.Lister
+	store.Counter
+	store.Clearer
+	store.UserIndexer
+	store.Pinger
 } = (*Store)(nil)
 
-// New returns an empty store without limits.
-func New() *Store { return newStore(Options{}) }
-
-// NewWith returns an empty store. The error says which option is not valid.
-func NewWith(o Options) (*Store, error) {
+// New returns an empty store. It panics where an option is not valid, with a
+// message that says which and why.
+func New(o Options) *Store {
 	if err := o.check(); err != nil {
-		return nil, err
+		panic(err)
 	}
-	return newStore(o), nil
-}
-
-func newStore(o Options) *Store {
 	s := newPart(o, new(quota))
 	s.lists = s.newLists()
 	return s
@@ -85,88 +79,101 @@ func newPart(o Options, q *quota) *Store {
 	return s
 }
 
-// Load implements [core.Store]. It returns the stored bytes themselves, without
+// Load implements [store.Store]. It returns the stored bytes themselves, without
 // a copy.
-func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
+func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := s.refuse(ctx, "load"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.entries[id]
 	if e == nil || !e.liveAt(s.now()) {
-		return core.Record{}, core.ErrNotFound
+		return store.Record{}, store.ErrNotFound
 	}
 	s.use(sh, e)
 	return e.record(), nil
 }
 
-// Create implements [core.Store]. At a limit it returns [core.ErrStoreFull] in a
-// [*core.StoreError], or evicts: see [AtLimit].
-func (s *Store) Create(ctx context.Context, rec core.Record) error {
+// Create implements [store.Store]. At a limit it returns [store.ErrFull] in a
+// [*store.Error], or evicts: see [AtLimit].
+func (s *Store) Create(ctx context.Context, rec store.Record) error {
 	if err := s.refuse(ctx, "create"); err != nil {
 		return err
 	}
 	data, sh := own(rec.Data), s.shard(rec.ID)
+	var written *entry
 	err := s.inRoom("create", "", size(rec.ID, data), func() error {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
 		now := s.now()
 		if s.live(sh, rec.ID, now) != nil {
-			return core.ErrExists
+			return store.ErrExists
 		}
 		if !s.take(1, size(rec.ID, data)) {
 			return errNoRoom
 		}
-		s.use(sh, sh.add(rec.ID, data, end(now, rec.TTL)))
+		written = sh.add(rec.ID, data, end(now, rec.TTL))
+		s.use(sh, written)
+		s.hold(written, rec, 0, now)
 		return nil
 	})
 	if err == nil {
 		s.sweepLater()
+		s.tie(written, rec.Sessions)
 	}
 	return err
 }
 
-// Update implements [core.Store]. At MaxBytes, a session that grows may be
+// Update implements [store.Store]. At MaxBytes, a session that grows may be
 // refused as Create refuses a new one.
-func (s *Store) Update(ctx context.Context, old, next core.Record) error {
+func (s *Store) Update(ctx context.Context, old, next store.Record) error {
 	_, err := s.UpdateOrLoad(ctx, old, next)
 	return err
 }
 
-// UpdateOrLoad implements [core.UpdateLoader].
-func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest core.Record, err error) {
+// UpdateOrLoad implements [store.UpdateLoader].
+func (s *Store) UpdateOrLoad(ctx context.Context, old, next store.Record) (newest store.Record, err error) {
 	if err := s.refuse(ctx, "update"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	data, sh := own(next.Data), s.shard(old.ID)
+	var written *entry
 	err = s.inRoom("update", old.ID, size(old.ID, data), func() error {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
 		now := s.now()
 		e := s.live(sh, old.ID, now)
 		if e == nil {
-			return core.ErrNotFound
+			return store.ErrNotFound
 		}
 		s.use(sh, e)
 		if !bytes.Equal(e.data, old.Data) {
 			newest = e.record()
-			return core.ErrConflict
+			return store.ErrConflict
 		}
 		if !s.take(0, int64(len(data)-len(e.data))) {
 			return errNoRoom
 		}
+		before := e.size()
 		e.data = data
-		sh.setExpiry(e, end(now, next.TTL))
+		if next.TTL != store.KeepTTL {
+			sh.setExpiry(e, end(now, next.TTL))
+		}
+		written = e
+		s.hold(written, next, before, now)
 		return nil
 	})
+	if err == nil {
+		s.tie(written, next.Sessions)
+	}
 	return newest, err
 }
 
-// Replace implements [core.Replacer]. It needs room for one more session, so at
+// Replace implements [store.Replacer]. It needs room for one more session, so at
 // a limit it may be refused as Create is.
-func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) error {
 	if err := s.refuse(ctx, "replace"); err != nil {
 		return err
 	}
@@ -178,11 +185,11 @@ func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) err
 		e := s.live(from, old.ID, now)
 		switch {
 		case e == nil:
-			return core.ErrNotFound
+			return store.ErrNotFound
 		case !bytes.Equal(e.data, old.Data):
-			return core.ErrConflict
+			return store.ErrConflict
 		case s.live(to, next.ID, now) != nil:
-			return core.ErrExists
+			return store.ErrExists
 		}
 		s.use(from, e)
 		if !s.take(1, size(next.ID, nextData)+int64(len(retiredData)-len(e.data))) {
@@ -199,7 +206,7 @@ func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) err
 	return err
 }
 
-// Touch implements [core.Store].
+// Touch implements [store.Store].
 func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	if err := s.refuse(ctx, "touch"); err != nil {
 		return err
@@ -210,14 +217,14 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	now := s.now()
 	e := s.live(sh, id, now)
 	if e == nil {
-		return core.ErrNotFound
+		return store.ErrNotFound
 	}
 	sh.setExpiry(e, end(now, ttl))
 	s.use(sh, e)
 	return nil
 }
 
-// Delete implements [core.Store].
+// Delete implements [store.Store].
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := s.refuse(ctx, "delete"); err != nil {
 		return err
@@ -231,18 +238,37 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// All implements [core.Lister]. It copies the references of one of 256 parts of
+// Remove implements [store.Remover].
+func (s *Store) Remove(ctx context.Context, old store.Record) error {
+	if err := s.refuse(ctx, "remove"); err != nil {
+		return err
+	}
+	sh := s.shard(old.ID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := s.live(sh, old.ID, s.now())
+	switch {
+	case e == nil:
+		return store.ErrNotFound
+	case !bytes.Equal(e.data, old.Data):
+		return store.ErrConflict
+	}
+	s.drop(sh, e)
+	return nil
+}
+
+// All implements [store.Lister]. It copies the references of one of 256 parts of
 // the sessions at a time, and holds no lock while the body of the loop runs.
-func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
-	return func(yield func(core.Record, error) bool) {
+func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
 		if err := s.refuse(ctx, "list"); err != nil {
-			yield(core.Record{}, err)
+			yield(store.Record{}, err)
 			return
 		}
 		for i := range s.shards {
 			for _, e := range s.shards[i].snapshot() {
 				if err := s.refuse(ctx, "list"); err != nil {
-					yield(core.Record{}, err)
+					yield(store.Record{}, err)
 					return
 				}
 				if e.liveAt(s.now()) && !yield(e.record(), nil) {
@@ -253,7 +279,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
 	}
 }
 
-// Count implements [core.Counter].
+// Count implements [store.Counter].
 func (s *Store) Count(ctx context.Context) (int, error) {
 	s.sweep(func() bool { return ctx.Err() != nil })
 	if err := s.refuse(ctx, "count"); err != nil {
@@ -270,7 +296,7 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// Clear implements [core.Clearer]. A session that is created meanwhile may
+// Clear implements [store.Clearer]. A session that is created meanwhile may
 // remain.
 func (s *Store) Clear(ctx context.Context) error {
 	if err := s.refuse(ctx, "clear"); err != nil {
@@ -280,7 +306,7 @@ func (s *Store) Clear(ctx context.Context) error {
 	return nil
 }
 
-// Ping implements [core.Pinger].
+// Ping implements [store.Pinger].
 func (s *Store) Ping(ctx context.Context) error { return s.refuse(ctx, "ping") }
 
 // Close drops all sessions. Every later call but Close returns an error. It
@@ -300,7 +326,7 @@ func (s *Store) clear() {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		for _, e := range sh.queue {
-			s.take(-1, -e.size())
+			s.forget(e)
 		}
 		sh.init()
 		sh.mu.Unlock()
@@ -323,7 +349,7 @@ func (s *Store) refuse(ctx context.Context, verb string) error {
 }
 
 func failure(verb, class string, err error) error {
-	return &core.StoreError{Store: "memory", Verb: verb, Outcome: core.NotApplied, Class: class, Err: err}
+	return &store.Error{Store: "memory", Verb: verb, Outcome: store.OutcomeNotApplied, Class: class, Err: err}
 }
 
 func (s *Store) index(id string) uint64 {
@@ -382,111 +408,29 @@ func (s *Store) live(sh *shard, id string, now int64) *entry {
 
 func (s *Store) drop(sh *shard, e *entry) {
 	sh.remove(e)
+	s.forget(e)
+}
+
+// forget counts an entry as gone, and frees its list or what a list holds. The caller
+// holds the lock of its shard.
+func (s *Store) forget(e *entry) {
 	s.take(-1, -e.size())
+	if s.owner == nil {
+		s.untie(e)
+		return
+	}
+	if e.ties == nil {
+		s.fix(-e.size())
+	}
+	e.data = nil // sessions may still lead to it
 }
 
 // use notes that e was used.
 func (s *Store) use(sh *shard, e *entry) {
-	if s.limited && s.opts.AtLimit == EvictLeastRecentlyUsed {
+	if s.limited && s.opts.AtLimit == DropLeastRecentlyUsed {
 		e.used = s.uses.Add(1)
 		sh.toFront(e)
 	}
-}
-
-// A quota counts what the store holds, where it has limits.
-type quota struct {
-	mu       sync.Mutex
-	sessions int
-	bytes    int64
-	lists    int64 // of the bytes, those that no eviction frees
-}
-
-// errNoRoom says that take failed. It does not leave the package.
-var errNoRoom = errors.New("memorystore: no room")
-
-// take counts sessions and bytes that come, or go, and tells whether they are
-// within the limits. What goes always is.
-func (s *Store) take(sessions int, bytes int64) bool {
-	if !s.limited {
-		return true
-	}
-	if s.owner != nil {
-		sessions = 0
-	}
-	q := s.quota
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if sessions > 0 && q.sessions+sessions > s.opts.MaxSessions || bytes > 0 && q.bytes+bytes > s.opts.MaxBytes {
-		return false
-	}
-	q.sessions += sessions
-	q.bytes += bytes
-	if s.owner != nil {
-		q.lists += bytes
-	}
-	return true
-}
-
-// fits tells whether so many bytes are within the limit when all sessions are gone.
-func (q *quota) fits(bytes, limit int64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return bytes <= limit-q.lists
-}
-
-// inRoom calls try until it returns something else than errNoRoom, and makes
-// room in between, but not by the session keep, which needs it. What has more bytes
-// than the limit is not tried: nobody is evicted for it.
-func (s *Store) inRoom(verb, keep string, bytes int64, try func() error) error {
-	if bytes > s.opts.MaxBytes {
-		return failure(verb, "full", core.ErrStoreFull)
-	}
-	for {
-		err := try()
-		if !errors.Is(err, errNoRoom) {
-			return err
-		}
-		if !s.makeRoom(keep, bytes) {
-			return failure(verb, "full", core.ErrStoreFull)
-		}
-	}
-}
-
-// makeRoom removes some expired sessions and lists or, where there are none, the
-// session that was used least recently, if it may, that is not keep, and there would
-// be room for so many bytes without any other. It tells whether it removed any.
-func (s *Store) makeRoom(keep string, bytes int64) bool {
-	if s.owner != nil {
-		return s.owner.makeRoom("", 0) // keep is a list: none is evicted
-	}
-	var (
-		coldest *shard
-		used    uint64 = math.MaxUint64
-	)
-	for _, part := range []*Store{s.lists, s} {
-		now := part.now()
-		for i := range part.shards {
-			sh := &part.shards[i]
-			sh.mu.Lock()
-			dropped := part.dropExpired(sh, now, batch)
-			if e := sh.coldest(keep); e != nil && e.used < used {
-				coldest, used = sh, e.used
-			}
-			sh.mu.Unlock()
-			if dropped > 0 {
-				return true
-			}
-		}
-	}
-	if coldest == nil || !s.quota.fits(bytes, s.opts.MaxBytes) {
-		return false
-	}
-	coldest.mu.Lock()
-	defer coldest.mu.Unlock()
-	if e := coldest.coldest(keep); e != nil {
-		s.drop(coldest, e)
-	}
-	return true
 }
 
 // Format implements [fmt.Formatter]: no verb prints what is stored.

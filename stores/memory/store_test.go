@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
@@ -24,10 +24,7 @@ import (
 // open returns a store that is closed at the end of the test.
 func open(tb testing.TB, o memorystore.Options) *memorystore.Store {
 	tb.Helper()
-	s, err := memorystore.NewWith(o)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	s := memorystore.New(o)
 	tb.Cleanup(func() { s.Close() })
 	return s
 }
@@ -38,12 +35,12 @@ type clock struct{ atomic.Int64 }
 func (c *clock) Now() time.Time          { return time.Unix(1_700_000_000, c.Load()) }
 func (c *clock) Advance(d time.Duration) { c.Add(int64(d)) }
 
-func record(id string) core.Record {
-	return core.Record{ID: id, Data: []byte(`{"of":"` + id + `"}`), TTL: time.Hour}
+func record(id string) store.Record {
+	return store.Record{ID: id, Data: []byte(`{"of":"` + id + `"}`), TTL: time.Hour}
 }
 
 // with returns rec with other data.
-func with(rec core.Record, data string) core.Record {
+func with(rec store.Record, data string) store.Record {
 	rec.Data = []byte(data)
 	return rec
 }
@@ -84,11 +81,11 @@ func holds(t *testing.T, s *memorystore.Store, ids ...string) {
 // isFull checks that err is the refusal of a full store.
 func isFull(t *testing.T, verb string, err error) {
 	t.Helper()
-	var failure *core.StoreError
+	var failure *store.Error
 	if !errors.As(err, &failure) {
-		t.Fatalf("%s of a full store returned %v, want a *core.StoreError", verb, err)
+		t.Fatalf("%s of a full store returned %v, want a *store.Error", verb, err)
 	}
-	want := core.StoreError{Store: "memory", Verb: verb, Outcome: core.NotApplied, Class: "full", Err: core.ErrStoreFull}
+	want := store.Error{Store: "memory", Verb: verb, Outcome: store.OutcomeNotApplied, Class: "full", Err: store.ErrFull}
 	if *failure != want {
 		t.Errorf("%s of a full store returned %#v, want %#v", verb, *failure, want)
 	}
@@ -101,11 +98,15 @@ func TestStore(t *testing.T) {
 	}{
 		{"Default", memorystore.Options{}},
 		{"Limits", memorystore.Options{MaxSessions: 1000, MaxBytes: 10 << 20}},
-		{"Evict", memorystore.Options{MaxSessions: 1000, MaxBytes: 10 << 20, AtLimit: memorystore.EvictLeastRecentlyUsed}},
-		{"SweepAllTheTime", memorystore.Options{SweepInterval: time.Nanosecond}},
+		{"Evict", memorystore.Options{MaxSessions: 1000, MaxBytes: 10 << 20, AtLimit: memorystore.DropLeastRecentlyUsed}},
+		{"SweepAllTheTime", memorystore.Options{SweepInterval: time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) core.Store {
+			if testing.Short() && tt.name != "Default" {
+				t.Skip("it says little more, and waits for what expires")
+			}
+			t.Parallel()
+			storetest.Run(t, func(t *testing.T) store.Store {
 				s := open(t, tt.o)
 				t.Cleanup(func() {
 					if err := s.Check(); err != nil && !t.Failed() {
@@ -128,12 +129,23 @@ func TestOptions(t *testing.T) {
 		{memorystore.Options{AtLimit: 2}, "AtLimit"},
 		{memorystore.Options{AtLimit: -1}, "AtLimit"},
 		{memorystore.Options{SweepInterval: -1}, "SweepInterval"},
+		{memorystore.Options{SweepInterval: 10}, "SweepInterval is too short: 10 is 10ns: write 10 * time.Second"},
 	} {
-		s, err := memorystore.NewWith(tt.o)
-		if s != nil || err == nil || !strings.Contains(err.Error(), "memorystore: Options."+tt.want+" is ") {
-			t.Errorf("NewWith(%+v) returned %v, %v, want an error about %s", tt.o, s, err, tt.want)
+		if got := panicOf(func() { memorystore.New(tt.o) }); !strings.Contains(got, "cloakroom: memory store: Options."+tt.want) {
+			t.Errorf("New(%+v) panicked with %q, want a message about %s", tt.o, got, tt.want)
 		}
 	}
+}
+
+// panicOf returns the message of the panic of fn, or an empty string.
+func panicOf(fn func()) (message string) {
+	defer func() {
+		if v := recover(); v != nil {
+			message = fmt.Sprint(v)
+		}
+	}()
+	fn()
+	return ""
 }
 
 // TestExpiry looks at the last nanosecond of a session and at the next one.
@@ -142,66 +154,79 @@ func TestOptions(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	verbs := []struct {
 		name string
-		call func(s *memorystore.Store, rec core.Record) error
+		call func(s *memorystore.Store, rec store.Record) error
 	}{
-		{"Load", func(s *memorystore.Store, rec core.Record) error {
+		{"Load", func(s *memorystore.Store, rec store.Record) error {
 			_, err := s.Load(context.Background(), rec.ID)
 			return err
 		}},
-		{"Update", func(s *memorystore.Store, rec core.Record) error {
+		{"Update", func(s *memorystore.Store, rec store.Record) error {
 			return s.Update(context.Background(), rec, with(rec, `{"new":1}`))
 		}},
-		{"UpdateOrLoad", func(s *memorystore.Store, rec core.Record) error {
+		{"UpdateOrLoad", func(s *memorystore.Store, rec store.Record) error {
 			_, err := s.UpdateOrLoad(context.Background(), rec, with(rec, `{"new":1}`))
 			return err
 		}},
-		{"Touch", func(s *memorystore.Store, rec core.Record) error {
+		{"Update that keeps the life", func(s *memorystore.Store, rec store.Record) error {
+			next := with(rec, `{"new":1}`)
+			next.TTL = store.KeepTTL
+			return s.Update(context.Background(), rec, next)
+		}},
+		{"Remove", func(s *memorystore.Store, rec store.Record) error {
+			return s.Remove(context.Background(), rec)
+		}},
+		{"Touch", func(s *memorystore.Store, rec store.Record) error {
 			return s.Touch(context.Background(), rec.ID, time.Hour)
 		}},
-		{"Replace", func(s *memorystore.Store, rec core.Record) error {
+		{"Replace", func(s *memorystore.Store, rec store.Record) error {
 			return s.Replace(context.Background(), rec, with(rec, `{"retired":1}`), record("next"))
 		}},
-		{"Create", func(s *memorystore.Store, rec core.Record) error {
+		{"Create", func(s *memorystore.Store, rec store.Record) error {
 			err := s.Create(context.Background(), rec)
 			switch {
-			case errors.Is(err, core.ErrExists):
+			case errors.Is(err, store.ErrExists):
 				return nil
 			case err == nil:
-				return core.ErrNotFound
+				return store.ErrNotFound
 			}
 			return err
 		}},
-		{"All", func(s *memorystore.Store, rec core.Record) error {
+		{"All", func(s *memorystore.Store, rec store.Record) error {
 			for _, err := range s.All(context.Background()) {
 				return err
 			}
-			return core.ErrNotFound
+			return store.ErrNotFound
 		}},
-		{"Count", func(s *memorystore.Store, rec core.Record) error {
+		{"Count", func(s *memorystore.Store, rec store.Record) error {
 			n, err := s.Count(context.Background())
 			if n == 0 {
-				return core.ErrNotFound
+				return store.ErrNotFound
 			}
 			return err
 		}},
 	}
 	lives := []struct {
 		name string
-		give func(s *memorystore.Store, rec core.Record, ttl time.Duration) error
+		give func(s *memorystore.Store, rec store.Record, ttl time.Duration) error
 	}{
-		{"Create", func(s *memorystore.Store, rec core.Record, ttl time.Duration) error {
+		{"Create", func(s *memorystore.Store, rec store.Record, ttl time.Duration) error {
 			rec.TTL = ttl
 			return s.Create(context.Background(), rec)
 		}},
-		{"Update", func(s *memorystore.Store, rec core.Record, ttl time.Duration) error {
+		{"Update", func(s *memorystore.Store, rec store.Record, ttl time.Duration) error {
 			before, next := with(rec, `{"old":1}`), rec
 			next.TTL = ttl
 			return errors.Join(s.Create(context.Background(), before), s.Update(context.Background(), before, next))
 		}},
-		{"Touch", func(s *memorystore.Store, rec core.Record, ttl time.Duration) error {
+		{"Update that keeps the life", func(s *memorystore.Store, rec store.Record, ttl time.Duration) error {
+			before, next := with(rec, `{"old":1}`), rec
+			before.TTL, next.TTL = ttl, store.KeepTTL
+			return errors.Join(s.Create(context.Background(), before), s.Update(context.Background(), before, next))
+		}},
+		{"Touch", func(s *memorystore.Store, rec store.Record, ttl time.Duration) error {
 			return errors.Join(s.Create(context.Background(), rec), s.Touch(context.Background(), rec.ID, ttl))
 		}},
-		{"Replace", func(s *memorystore.Store, rec core.Record, ttl time.Duration) error {
+		{"Replace", func(s *memorystore.Store, rec store.Record, ttl time.Duration) error {
 			before, next := record("before"), rec
 			next.TTL = ttl
 			return errors.Join(
@@ -217,7 +242,7 @@ func TestExpiry(t *testing.T) {
 				for _, tt := range []struct {
 					at   time.Duration
 					want error
-				}{{ttl - 1, nil}, {ttl, core.ErrNotFound}, {ttl + 1, core.ErrNotFound}} {
+				}{{ttl - 1, nil}, {ttl, store.ErrNotFound}, {ttl + 1, store.ErrNotFound}} {
 					var c clock
 					s := open(t, memorystore.Options{Now: c.Now})
 					rec := record("a")
@@ -259,7 +284,7 @@ func TestMaxSessions(t *testing.T) {
 
 	// What is there can be used, and an id in use is that first of all.
 	a := record("a")
-	if err := s.Create(t.Context(), a); !errors.Is(err, core.ErrExists) {
+	if err := s.Create(t.Context(), a); !errors.Is(err, store.ErrExists) {
 		t.Errorf("Create of an id in use returned %v, want ErrExists", err)
 	}
 	if err := s.Update(t.Context(), a, with(a, strings.Repeat("x", 1000))); err != nil {
@@ -292,7 +317,7 @@ func TestMaxSessions(t *testing.T) {
 func TestMaxBytes(t *testing.T) {
 	size := int64(len("a")+100) + memorystore.Overhead
 	s := open(t, memorystore.Options{MaxBytes: 3 * size})
-	rec := func(id string, n int) core.Record { return with(record(id), strings.Repeat("x", n)) }
+	rec := func(id string, n int) store.Record { return with(record(id), strings.Repeat("x", n)) }
 	for _, id := range []string{"a", "b", "c"} {
 		if err := s.Create(t.Context(), rec(id, 100)); err != nil {
 			t.Fatal(err)
@@ -318,7 +343,7 @@ func TestMaxBytes(t *testing.T) {
 
 func TestEvict(t *testing.T) {
 	var c clock
-	s := open(t, memorystore.Options{MaxSessions: 5, AtLimit: memorystore.EvictLeastRecentlyUsed, Now: c.Now})
+	s := open(t, memorystore.Options{MaxSessions: 5, AtLimit: memorystore.DropLeastRecentlyUsed, Now: c.Now})
 	create(t, s, "a", "b", "c", "d", "e")
 
 	// Load, Touch and Update are uses; a list is not.
@@ -337,14 +362,14 @@ func TestEvict(t *testing.T) {
 		{"f", "d"}, {"g", "e"}, {"h", "a"}, {"i", "b"}, {"j", "c"}, {"k", "f"},
 	} {
 		create(t, s, step.created)
-		if _, err := s.Load(t.Context(), step.evicted); !errors.Is(err, core.ErrNotFound) {
+		if _, err := s.Load(t.Context(), step.evicted); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("after Create of %s, Load of %s returned %v, want ErrNotFound", step.created, step.evicted, err)
 		}
 	}
 	holds(t, s, "g", "h", "i", "j", "k")
 
 	// A refused Create evicts nobody.
-	if err := s.Create(t.Context(), record("g")); !errors.Is(err, core.ErrExists) {
+	if err := s.Create(t.Context(), record("g")); !errors.Is(err, store.ErrExists) {
 		t.Errorf("Create of an id in use returned %v, want ErrExists", err)
 	}
 	holds(t, s, "g", "h", "i", "j", "k")
@@ -367,8 +392,8 @@ func TestEvict(t *testing.T) {
 
 func TestEvictBytes(t *testing.T) {
 	size := int64(len("a")+100) + memorystore.Overhead
-	s := open(t, memorystore.Options{MaxBytes: 4 * size, AtLimit: memorystore.EvictLeastRecentlyUsed})
-	rec := func(id string, n int64) core.Record { return with(record(id), strings.Repeat("x", int(n))) }
+	s := open(t, memorystore.Options{MaxBytes: 4 * size, AtLimit: memorystore.DropLeastRecentlyUsed})
+	rec := func(id string, n int64) store.Record { return with(record(id), strings.Repeat("x", int(n))) }
 	for _, id := range []string{"a", "b", "c", "d"} {
 		if err := s.Create(t.Context(), rec(id, 100)); err != nil {
 			t.Fatal(err)
@@ -415,7 +440,7 @@ func TestLimitUnderLoad(t *testing.T) {
 						switch err := s.Create(context.Background(), rec); {
 						case err == nil:
 							stored.Add(1)
-						case errors.Is(err, core.ErrStoreFull):
+						case errors.Is(err, store.ErrFull):
 							refused.Add(1)
 						default:
 							t.Errorf("Create: %v", err)
@@ -439,10 +464,10 @@ func TestLimitUnderLoad(t *testing.T) {
 
 // TestEverythingAtOnce lets all verbs meet at both limits, with time passing.
 func TestEverythingAtOnce(t *testing.T) {
-	for _, atLimit := range []memorystore.AtLimit{memorystore.RefuseNew, memorystore.EvictLeastRecentlyUsed} {
+	for _, atLimit := range []memorystore.AtLimit{memorystore.RefuseNew, memorystore.DropLeastRecentlyUsed} {
 		var c clock
 		s := open(t, memorystore.Options{
-			MaxSessions: 60, MaxBytes: 20_000, AtLimit: atLimit, SweepInterval: time.Nanosecond, Now: c.Now,
+			MaxSessions: 60, MaxBytes: 20_000, AtLimit: atLimit, SweepInterval: time.Millisecond, Now: c.Now,
 		})
 		var wg sync.WaitGroup
 		for caller := range uint64(8) {
@@ -470,10 +495,13 @@ func step(s *memorystore.Store, c *clock, r *rand.Rand) {
 	rec.TTL = time.Duration(1 + r.IntN(1000))
 	other := with(record(fmt.Sprint(r.IntN(100))), strings.Repeat("y", r.IntN(400)))
 	c.Advance(time.Duration(r.IntN(3)))
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0, 1, 2, 3:
 		s.Create(ctx, rec)
 	case 4, 5:
+		if r.IntN(2) == 0 {
+			rec.TTL = store.KeepTTL
+		}
 		if old, err := s.Load(ctx, rec.ID); err == nil {
 			s.UpdateOrLoad(ctx, old, rec)
 		}
@@ -488,6 +516,10 @@ func step(s *memorystore.Store, c *clock, r *rand.Rand) {
 	case 10:
 		s.Count(ctx)
 	case 11:
+		if old, err := s.Load(ctx, rec.ID); err == nil {
+			s.Remove(ctx, old)
+		}
+	case 12:
 		for range s.All(ctx) {
 			break
 		}
@@ -560,7 +592,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // fails where a goroutine is left
-		s := memorystore.New()
+		s := memorystore.New(memorystore.Options{})
 		create(t, s, "a", "b")
 		for range 2 {
 			if err := s.Close(); err != nil {
@@ -584,18 +616,19 @@ func TestClose(t *testing.T) {
 			"update":  updateErr,
 			"touch":   s.Touch(ctx, "a", time.Hour),
 			"delete":  s.Delete(ctx, "a"),
+			"remove":  s.Remove(ctx, a),
 			"replace": s.Replace(ctx, a, with(a, `{}`), record("c")),
 			"list":    listErr,
 			"count":   countErr,
 			"clear":   s.Clear(ctx),
 			"ping":    s.Ping(ctx),
 		} {
-			var failure *core.StoreError
+			var failure *store.Error
 			if !errors.As(err, &failure) {
-				t.Errorf("%s after Close returned %v, want a *core.StoreError", verb, err)
+				t.Errorf("%s after Close returned %v, want a *store.Error", verb, err)
 				continue
 			}
-			want := core.StoreError{Store: "memory", Verb: verb, Outcome: core.NotApplied, Class: "closed", Err: net.ErrClosed}
+			want := store.Error{Store: "memory", Verb: verb, Outcome: store.OutcomeNotApplied, Class: "closed", Err: net.ErrClosed}
 			if *failure != want {
 				t.Errorf("%s after Close returned %#v, want %#v", verb, *failure, want)
 			}
@@ -608,15 +641,12 @@ func TestClose(t *testing.T) {
 func TestCloseLeavesNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for i := range 200 {
-		s, err := memorystore.NewWith(memorystore.Options{SweepInterval: time.Nanosecond})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := memorystore.New(memorystore.Options{SweepInterval: time.Millisecond})
 		var wg sync.WaitGroup
 		for n := range 4 {
 			wg.Go(func() {
 				for j := range i {
-					s.Create(context.Background(), core.Record{ID: fmt.Sprint(n, j), TTL: time.Microsecond})
+					s.Create(context.Background(), store.Record{ID: fmt.Sprint(n, j), TTL: time.Microsecond})
 				}
 			})
 		}
@@ -641,7 +671,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 func TestDroppedStoreIsCollected(t *testing.T) {
 	collected := make(chan struct{})
 	func() {
-		s := memorystore.New()
+		s := memorystore.New(memorystore.Options{})
 		create(t, s, "a")
 		runtime.AddCleanup(s, func(done chan struct{}) { close(done) }, collected)
 	}()
@@ -659,7 +689,7 @@ func TestDroppedStoreIsCollected(t *testing.T) {
 }
 
 func TestLoadDoesNotAllocate(t *testing.T) {
-	s := open(t, memorystore.Options{MaxSessions: 10, AtLimit: memorystore.EvictLeastRecentlyUsed})
+	s := open(t, memorystore.Options{MaxSessions: 10, AtLimit: memorystore.DropLeastRecentlyUsed})
 	create(t, s, "a")
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() { s.Load(ctx, "a") }); n != 0 {
@@ -675,7 +705,7 @@ func TestLoadedBytesHaveNoRoom(t *testing.T) {
 	if err := s.Create(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []core.Record{rec, next} {
+	for _, want := range []store.Record{rec, next} {
 		got, err := s.Load(t.Context(), "a")
 		if err != nil || len(got.Data) != cap(got.Data) {
 			t.Errorf("Load returned %d bytes with room for %d, %v", len(got.Data), cap(got.Data), err)
@@ -691,13 +721,13 @@ func TestListsCountAndAreNotEvicted(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		at   memorystore.AtLimit
-	}{{"RefuseNew", memorystore.RefuseNew}, {"EvictLeastRecentlyUsed", memorystore.EvictLeastRecentlyUsed}} {
+	}{{"RefuseNew", memorystore.RefuseNew}, {"DropLeastRecentlyUsed", memorystore.DropLeastRecentlyUsed}} {
 		t.Run(tt.name, func(t *testing.T) {
 			const size = 100 + memorystore.Overhead
 			s := open(t, memorystore.Options{MaxSessions: 3, MaxBytes: 5 * size, AtLimit: tt.at})
 			lists, ctx := s.UserIndex(), t.Context()
-			of := func(id string) core.Record {
-				return core.Record{ID: id, Data: bytes.Repeat([]byte("x"), 100-len(id)), TTL: time.Hour}
+			of := func(id string) store.Record {
+				return store.Record{ID: id, Data: bytes.Repeat([]byte("x"), 100-len(id)), TTL: time.Hour}
 			}
 			for _, id := range []string{"a", "b", "c"} {
 				if err := s.Create(ctx, of(id)); err != nil {
@@ -712,7 +742,7 @@ func TestListsCountAndAreNotEvicted(t *testing.T) {
 			err := lists.Create(ctx, of("C"))
 			if tt.at == memorystore.RefuseNew {
 				isFull(t, "create", err)
-			} else if _, gone := s.Load(ctx, "a"); err != nil || !errors.Is(gone, core.ErrNotFound) {
+			} else if _, gone := s.Load(ctx, "a"); err != nil || !errors.Is(gone, store.ErrNotFound) {
 				t.Errorf("a list beyond the limit: %v, and the least recently used session: %v", err, gone)
 			}
 			for i := range 10 {
@@ -733,10 +763,10 @@ func TestListsCountAndAreNotEvicted(t *testing.T) {
 // Where no other session can make enough room for one that comes, grows, or gets
 // another id, that is refused, and nobody is evicted.
 func TestNobodyIsEvictedInVain(t *testing.T) {
-	record := func(id string, length int) core.Record {
-		return core.Record{ID: id, Data: bytes.Repeat([]byte("x"), length), TTL: time.Hour}
+	record := func(id string, length int) store.Record {
+		return store.Record{ID: id, Data: bytes.Repeat([]byte("x"), length), TTL: time.Hour}
 	}
-	s := open(t, memorystore.Options{MaxBytes: 3000, AtLimit: memorystore.EvictLeastRecentlyUsed})
+	s := open(t, memorystore.Options{MaxBytes: 3000, AtLimit: memorystore.DropLeastRecentlyUsed})
 	ctx := t.Context()
 	if err := s.UserIndex().Create(ctx, record("list", 1500)); err != nil {
 		t.Fatal(err)
@@ -752,7 +782,7 @@ func TestNobodyIsEvictedInVain(t *testing.T) {
 	isFull(t, "create", s.Create(ctx, record("new", 2000)))
 	isFull(t, "update", s.Update(ctx, old, record("a", 2000)))
 	isFull(t, "replace", s.Replace(ctx, old, record("a", 50), record("b", 2000)))
-	for _, want := range []core.Record{old, other} {
+	for _, want := range []store.Record{old, other} {
 		if rec, err := s.Load(ctx, want.ID); err != nil || !bytes.Equal(rec.Data, want.Data) {
 			t.Errorf("session %s: %v, want it as it was: its end would have made too little room", want.ID, err)
 		}
@@ -768,21 +798,21 @@ func TestExpiredListsMakeRoomForSessions(t *testing.T) {
 	ctx := t.Context()
 	data := bytes.Repeat([]byte("x"), 99)
 	for _, id := range []string{"A", "B"} {
-		if err := s.UserIndex().Create(ctx, core.Record{ID: id, Data: data, TTL: time.Minute}); err != nil {
+		if err := s.UserIndex().Create(ctx, store.Record{ID: id, Data: data, TTL: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	isFull(t, "create", s.Create(ctx, core.Record{ID: "a", Data: data, TTL: time.Hour}))
+	isFull(t, "create", s.Create(ctx, store.Record{ID: "a", Data: data, TTL: time.Hour}))
 	clock.Advance(time.Minute)
 	for _, id := range []string{"a", "b"} {
-		if err := s.Create(ctx, core.Record{ID: id, Data: data, TTL: time.Hour}); err != nil {
+		if err := s.Create(ctx, store.Record{ID: id, Data: data, TTL: time.Hour}); err != nil {
 			t.Errorf("Create: %v", err)
 		}
 	}
 }
 
 func TestCloseEndsTheListsToo(t *testing.T) {
-	s := memorystore.New()
+	s := memorystore.New(memorystore.Options{})
 	lists := s.UserIndex()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

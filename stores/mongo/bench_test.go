@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 )
 
@@ -24,7 +24,7 @@ func Benchmark(b *testing.B) {
 			string(rune('0'+n)) + `,"text":"` + strings.Repeat("x", 900) + `"}`)
 	}
 	one, two := text(1), text(2)
-	rec := core.Record{ID: rand.Text(), Data: one, TTL: time.Hour}
+	rec := store.Record{ID: rand.Text(), Data: one, TTL: time.Hour}
 	unexpired := bson.E{Key: "$expr", Value: bson.D{{Key: "$gt", Value: bson.A{"$expires", "$$NOW"}}}}
 	until := func() bson.E {
 		return bson.E{Key: "expires", Value: bson.D{{Key: "$gt", Value: time.Now()}}}
@@ -49,7 +49,7 @@ func Benchmark(b *testing.B) {
 	}
 	through := func(name string, o mongostore.Options) verbs {
 		stores := make(map[*mongo.Collection]*mongostore.Store)
-		store := func(c *mongo.Collection) *mongostore.Store {
+		st := func(c *mongo.Collection) *mongostore.Store {
 			if stores[c] == nil {
 				stores[c] = open(b, c, o)
 			}
@@ -58,11 +58,11 @@ func Benchmark(b *testing.B) {
 		return verbs{
 			name,
 			func(c *mongo.Collection, id string) (string, error) {
-				rec, err := store(c).Load(ctx, id)
+				rec, err := st(c).Load(ctx, id)
 				return string(rec.Data), err
 			},
 			func(c *mongo.Collection, id, old, next string) (int64, error) {
-				return 1, store(c).Update(ctx, core.Record{ID: id, Data: []byte(old)}, core.Record{ID: id, Data: []byte(next), TTL: time.Hour})
+				return 1, st(c).Update(ctx, store.Record{ID: id, Data: []byte(old)}, store.Record{ID: id, Data: []byte(next), TTL: time.Hour})
 			},
 		}
 	}

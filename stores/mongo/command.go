@@ -5,17 +5,21 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // What the commands of the store have in common, as elements of documents.
 var (
-	// A document without an expiry never expires, as with connect-mongo. The
-	// expression is one that servers do not answer from the index on expires:
-	// the one on _id is right for every command.
+	// A document without an expiry never expires, as with connect-mongo, and one
+	// whose expiry is no date has expired. The expression is one that servers do
+	// not answer from the index on expires: the one on _id is right for every
+	// command.
 	unexpired = bson.E{Key: "$expr", Value: bson.D{{Key: "$or", Value: bson.A{
 		bson.D{{Key: "$eq", Value: bson.A{bson.D{{Key: "$type", Value: "$expires"}}, "missing"}}},
-		bson.D{{Key: "$gt", Value: bson.A{"$expires", "$$NOW"}}},
+		bson.D{{Key: "$and", Value: bson.A{
+			bson.D{{Key: "$eq", Value: bson.A{bson.D{{Key: "$type", Value: "$expires"}}, "date"}}},
+			bson.D{{Key: "$gt", Value: bson.A{"$expires", "$$NOW"}}},
+		}}},
 	}}}}
 	liveByServer    = elements(bson.D{unexpired})
 	expiredByServer = elements(bson.D{{Key: "$nor", Value: bson.A{bson.D{unexpired}}}})
@@ -86,7 +90,7 @@ func (s *Store) expired(id string) bson.Raw {
 }
 
 // document returns a new document.
-func (s *Store) document(rec core.Record) bson.Raw {
+func (s *Store) document(rec store.Record) bson.Raw {
 	c := s.content(rec.Data, content{})
 	at, dst := begin(make([]byte, 0, len(rec.ID)+c.size()+overhead))
 	dst = c.append(appendString(dst, fieldID, rec.ID), plain)
@@ -122,7 +126,9 @@ func (s *Store) put(c, old content, ttl time.Duration) update {
 }
 
 // change returns the update to a content, where there is one, and a life. The
-// field sessionJSON is removed where it is surplus.
+// field sessionJSON is removed where it is surplus. With [store.KeepTTL] both dates
+// stay: by lastModified an Express app with touchAfter tells whether the session was
+// lately extended.
 func (s *Store) change(c *content, surplus bool, ttl time.Duration) update {
 	if s.opts.AppClock {
 		return s.byApp(c, surplus, ttl)
@@ -140,15 +146,18 @@ func (s *Store) byServer(c *content, surplus bool, ttl time.Duration) pipeline {
 	if surplus {
 		dst = append(dst, removeJSON...)
 	}
-	expires, dst := begin(appendName(dst, bson.TypeEmbeddedDocument, fieldExpires))
-	add, dst := begin(appendName(dst, bson.TypeArray, "$add"))
-	dst = appendString(dst, "0", "$$NOW")
-	dst = appendInt(appendName(dst, bson.TypeInt64, "1"), milliseconds(ttl))
-	dst = end(end(dst, add), expires)
-	if s.opts.TouchAfter {
-		dst = append(dst, nowByServer...)
-	} else {
-		dst = append(dst, nowIfThere...)
+	if ttl != store.KeepTTL {
+		var expires, add int
+		expires, dst = begin(appendName(dst, bson.TypeEmbeddedDocument, fieldExpires))
+		add, dst = begin(appendName(dst, bson.TypeArray, "$add"))
+		dst = appendString(dst, "0", "$$NOW")
+		dst = appendInt(appendName(dst, bson.TypeInt64, "1"), milliseconds(ttl))
+		dst = end(end(dst, add), expires)
+		if s.opts.TouchAfter {
+			dst = append(dst, nowByServer...)
+		} else {
+			dst = append(dst, nowIfThere...)
+		}
 	}
 	return end(end(end(dst, set), stage), stages)
 }
@@ -159,7 +168,10 @@ func (s *Store) byApp(c *content, surplus bool, ttl time.Duration) operators {
 	if c != nil {
 		dst = c.append(dst, plain)
 	}
-	dst = end(s.appendTimes(dst, ttl), set)
+	if ttl != store.KeepTTL {
+		dst = s.appendTimes(dst, ttl)
+	}
+	dst = end(dst, set)
 	if surplus {
 		dst = append(dst, unsetJSON...)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // The fields of a document, as connect-mongo names them, and one of our own.
@@ -40,8 +40,12 @@ func contentOf(doc bson.Raw) (content, bool) {
 		return content{text: textOf(session)}, true
 	case bson.TypeEmbeddedDocument:
 		c := content{object: session.Value}
-		if v, err := doc.LookupErr(fieldJSON); err == nil && v.Type == bson.TypeString {
+		switch v := doc.Lookup(fieldJSON); v.Type {
+		case bson.TypeString:
 			c.json = textOf(v)
+		case 0, bson.TypeNull: // there is none
+		default:
+			return content{}, false
 		}
 		return c, true
 	}
@@ -55,7 +59,7 @@ func textOf(v bson.RawValue) []byte {
 }
 
 // contentOf returns what the store wrote, or loaded, for a record.
-func (s *Store) contentOf(rec core.Record) content {
+func (s *Store) contentOf(rec store.Record) content {
 	if c, ok := rec.Token.(content); ok {
 		return c
 	}

@@ -31,8 +31,8 @@
 //
 // # What it relies on
 //
-// An update names the content that was loaded in its filter, and there is no
-// upsert: the server decides between two that race, and nothing brings back what
+// An update, and a logout, names the content that was loaded in its filter, and
+// there is no upsert: the server decides between two that race, and nothing brings back what
 // was deleted. Every read asks for what has not expired by the server's clock; the
 // index of [Store.EnsureIndexes] only makes room. The expiry of a new session is
 // set by the clock of the app, so the two should agree to the second.
@@ -40,7 +40,10 @@
 // Reads and writes are of majority concern unless Options say otherwise, so what
 // was acknowledged survives a failover, a logout too. Reads go to the primary.
 // Where the driver sends a write again, or where its reply is lost, core finds out
-// what became of it. A transaction in the context of a call is not joined.
+// what became of it. An answer about another document than the one that was asked
+// for is an error: FerretDB 2 answers unacknowledged writes, so there the sessions
+// need a client of their own, with which nothing else is written that way. A
+// document with a wrong type inside is [store.ErrUndecodable]. A transaction in the context of a call is not joined.
 //
 // docs/mongo.md in the repository tells operators what to set: indexes, sharding,
 // concerns, privileges, timeouts, monitoring.

@@ -11,7 +11,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 const storeName = "mongodb"
@@ -19,7 +19,7 @@ const storeName = "mongodb"
 // refuse returns an error when ctx is done before anything was sent.
 func refuse(ctx context.Context, verb string) error {
 	if err := ctx.Err(); err != nil {
-		return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: contextClass(err), Err: err}
+		return &store.Error{Store: storeName, Verb: verb, Outcome: store.OutcomeNotApplied, Class: contextClass(err), Err: err}
 	}
 	return nil
 }
@@ -34,7 +34,7 @@ func contextClass(err error) string {
 // A refusal is what a code of the server means.
 type refusal struct {
 	class   string
-	outcome core.Outcome
+	outcome store.Outcome
 	err     error
 }
 
@@ -69,12 +69,12 @@ var refusals = map[int]refusal{
 	13435: {class: "server is not the primary"},
 	13436: {class: "server is recovering"},
 
-	13:    {class: "not permitted to this user", outcome: core.NotApplied},
-	18:    {class: "authentication failed", outcome: core.NotApplied},
-	121:   {class: "document fails the collection's validation", outcome: core.NotApplied},
-	10334: {class: "document is too large", outcome: core.NotApplied},
-	4293:  {class: "disk is full", outcome: core.NotApplied, err: core.ErrStoreFull}, // 53100 of FerretDB's PostgreSQL, packed
-	14031: {class: "disk is full", outcome: core.NotApplied, err: core.ErrStoreFull},
+	13:    {class: "not permitted to this user", outcome: store.OutcomeNotApplied},
+	18:    {class: "authentication failed", outcome: store.OutcomeNotApplied},
+	121:   {class: "document fails the collection's validation", outcome: store.OutcomeNotApplied},
+	10334: {class: "document is too large", outcome: store.OutcomeNotApplied},
+	4293:  {class: "disk is full", outcome: store.OutcomeNotApplied, err: store.ErrFull}, // 53100 of FerretDB's PostgreSQL, packed
+	14031: {class: "disk is full", outcome: store.OutcomeNotApplied, err: store.ErrFull},
 }
 
 // The codes of an index that exists with other options or under another name.
@@ -83,20 +83,20 @@ const (
 	codeIndexKeySpecsConflict = 86
 )
 
-// failure makes a StoreError of what the driver returned. Nothing of the text of
+// failure makes a store.Error of what the driver returned. Nothing of the text of
 // a server's or the driver's error is in it.
 func failure(ctx context.Context, verb string, err error) error {
-	if done := (*core.StoreError)(nil); err == nil || errors.As(err, &done) {
+	if done := (*store.Error)(nil); err == nil || errors.As(err, &done) {
 		return err
 	}
-	f := &core.StoreError{Store: storeName, Verb: verb}
+	f := &store.Error{Store: storeName, Verb: verb}
 	var (
 		write   mongo.WriteException
 		command mongo.CommandError
 		op      *net.OpError
 	)
 	if notSent(err) {
-		f.Outcome = core.NotApplied
+		f.Outcome = store.OutcomeNotApplied
 	}
 	switch {
 	case errors.As(err, &write) && len(write.WriteErrors) > 0:
@@ -112,15 +112,16 @@ func failure(ctx context.Context, verb string, err error) error {
 		f.Class, f.Err = "no server is available", ctx.Err()
 	case ctx.Err() != nil:
 		f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
-	case mongo.IsTimeout(err), errors.Is(err, context.Canceled):
+	case mongo.IsTimeout(err): // of the client, or of ctx, a moment before that itself is done
 		f.Class, f.Err = "timeout", context.DeadlineExceeded
 	case errors.Is(err, mongo.ErrClientDisconnected):
-		f.Outcome, f.Class, f.Err = core.NotApplied, "client is disconnected", net.ErrClosed
+		f.Outcome, f.Class, f.Err = store.OutcomeNotApplied, "client is disconnected", net.ErrClosed
 	case errors.As(err, &op):
 		f.Class, f.Err = "connection failed", op
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
-	case mongo.IsNetworkError(err), isPoolCleared(err):
+	case mongo.IsNetworkError(err), isPoolCleared(err),
+		errors.Is(err, context.Canceled): // by the driver, which gave the connection up
 		f.Class = "connection failed"
 	case errors.As(err, &command):
 		f.Class = "refused by the server"
@@ -130,15 +131,15 @@ func failure(ctx context.Context, verb string, err error) error {
 	return f
 }
 
-func refused(f *core.StoreError, code int) {
+func refused(f *store.Error, code int) {
 	r, ok := refusals[code]
 	if !ok {
-		r = refusal{class: "refused by the server (code " + strconv.Itoa(code) + ")", outcome: core.NotApplied}
+		r = refusal{class: "refused by the server (code " + strconv.Itoa(code) + ")", outcome: store.OutcomeNotApplied}
 	}
 	f.Class, f.Outcome, f.Err = r.class, r.outcome, r.err
 }
 
-// notSent tells whether an error came before the command was sent. The driver
+// notSent reports whether an error came before the command was sent. The driver
 // returns one of these only when it has not sent the command before, either.
 func notSent(err error) bool {
 	var op *net.OpError
@@ -152,15 +153,19 @@ func isServerSelection(err error) bool {
 	return strings.HasPrefix(err.Error(), "server selection error")
 }
 
-// isPoolCleared tells whether a call met connections that were given up because
+// isPoolCleared reports whether a call met connections that were given up because
 // another one had failed. It may have sent the command before.
 func isPoolCleared(err error) bool {
 	return strings.Contains(err.Error(), "was cleared because another operation failed")
 }
 
-// odd returns the error for a document that has another shape.
-func odd(verb string) error {
-	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: "document holds something that is no session"}
+// misplaced returns the error for an answer that is not the one to what was asked,
+// as its _id or its count shows. The driver does not compare the numbers by which
+// a server says which request it answers, and a server that answers a request to
+// which nobody wanted an answer makes all later ones of that connection come one
+// too late. So nothing is known of what the request did.
+func misplaced(verb string) error {
+	return &store.Error{Store: storeName, Verb: verb, Class: "answer of the server is to another request"}
 }
 
 // tooLarge returns an error when a document or command is beyond what servers
@@ -169,7 +174,7 @@ func tooLarge(verb string, size int) error {
 	if size <= maxSize {
 		return nil
 	}
-	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: "document is too large"}
+	return &store.Error{Store: storeName, Verb: verb, Outcome: store.OutcomeNotApplied, Class: "document is too large"}
 }
 
 // maxSize is the size of a document, and of one update with its filter, that

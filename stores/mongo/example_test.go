@@ -65,7 +65,7 @@ func ExampleOpen() {
 	if err != nil {
 		panic(err)
 	}
-	defer func() { _ = store.Close(ctx) }()
+	defer store.Close()
 	if store.Ping(ctx) == nil {
 		fmt.Println("it answers")
 	}

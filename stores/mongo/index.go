@@ -8,7 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // EnsureIndexes creates the index by which the server removes what has expired:
@@ -48,12 +48,12 @@ func (s *Store) ensureIndex(ctx context.Context) error {
 	}
 	const what = `the collection has another index on "expires" or named "expires_1": drop it, or set its expireAfterSeconds to 0 with collMod`
 	if s.lists == nil {
-		return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: `with "` + usersSuffix + `" behind its name, ` + what}
+		return &store.Error{Store: storeName, Verb: verb, Outcome: store.OutcomeNotApplied, Class: `with "` + usersSuffix + `" behind its name, ` + what}
 	}
-	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: what}
+	return &store.Error{Store: storeName, Verb: verb, Outcome: store.OutcomeNotApplied, Class: what}
 }
 
-// expires tells whether the collection has an index that lets the server remove
+// expires reports whether the collection has an index that lets the server remove
 // everything that has expired.
 func (s *Store) expires(ctx context.Context) (bool, error) {
 	cursor, err := s.coll.Indexes().List(alone(ctx))

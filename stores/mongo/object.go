@@ -126,7 +126,7 @@ func (r *reader) object(dst []byte, depth int, keep keeper, cookie bool) ([]byte
 	return end(dst, at), distinct(names)
 }
 
-// distinct tells whether no name comes twice or has a NUL.
+// distinct reports whether no name comes twice or has a NUL.
 func distinct(names []string) bool {
 	const few = 16
 	var seen map[string]bool // for many: a caller may choose how many
@@ -332,7 +332,7 @@ func appendQuoted(dst, s []byte) []byte {
 	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 }
 
-// isPlain tells whether a string needs no escapes.
+// isPlain reports whether a string needs no escapes.
 func isPlain(s []byte) bool {
 	for _, c := range s {
 		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {

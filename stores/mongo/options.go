@@ -3,6 +3,7 @@ package mongostore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -76,9 +77,9 @@ func (o Options) withDefaults() Options {
 func (o Options) check() error {
 	switch {
 	case !o.WriteConcern.IsValid():
-		return errors.New("mongostore: Options.WriteConcern is not valid")
+		return errors.New("cloakroom: mongodb store: Options.WriteConcern is not valid")
 	case !o.WriteConcern.Acknowledged():
-		return errors.New("mongostore: Options.WriteConcern waits for nothing (w: 0), want 1 or more: a store has to know whether a write was applied")
+		return errors.New("cloakroom: mongodb store: Options.WriteConcern waits for nothing (w: 0), want 1 or more: a store has to know whether a write was applied")
 	}
 	return nil
 }
@@ -92,7 +93,7 @@ func New(collection *mongo.Collection, o Options) (*Store, error) {
 		return nil, err
 	}
 	if collection == nil {
-		return nil, errors.New("mongostore: collection is nil: make one with client.Database(name).Collection(name)")
+		return nil, errors.New("cloakroom: mongodb store: collection is nil: make one with client.Database(name).Collection(name)")
 	}
 	s := newStore(collection, o.withDefaults())
 	s.lists = s.newLists(collection)
@@ -113,23 +114,36 @@ func newStore(collection *mongo.Collection, o Options) *Store {
 // is begun.
 const connectTimeout = 5 * time.Second
 
+// openTimeout is how long Open waits for the first answer, where its context has no
+// deadline: a server that is down looks to the driver like one that will be up soon.
+const openTimeout = 10 * time.Second
+
 // Open returns a store on a client of its own, which [Store.Close] disconnects.
 // The URI is one that the driver takes, such as
 // mongodb://user:password@host:27017/database. Where it does not set
 // connectTimeoutMS, that is 5 seconds. Open returns when the server has answered,
-// or an error when it does not until ctx is done.
+// or an error that names the hosts when it does not until ctx is done, or for 10
+// seconds where ctx has no deadline.
 func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if uri == "" {
+		return nil, errors.New("cloakroom: mongodb store: the URI is empty: is the environment variable set? Want mongodb://user:password@host:port/database")
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, openTimeout)
+		defer cancel()
 	}
 	o = o.withDefaults()
 	opts := clientOptions(uri)
 	client, err := mongo.Connect(opts)
 	if err != nil { // it quotes the URI, password and all
-		return nil, errors.New("mongostore: the URI cannot be used: want mongodb://user:password@host:port/database, or mongodb+srv:// and a name that DNS knows")
+		return nil, errors.New("cloakroom: mongodb store: the URI cannot be used: want mongodb://user:password@host:port/database, or mongodb+srv:// and a name that DNS knows")
 	}
 	if p := opts.ReadPreference; p != nil && p.Mode() != readpref.PrimaryMode {
-		o.Logger.WarnContext(ctx, "mongostore: the read preference in the URI is not used: a secondary may not have the newest session, so reads go to the primary",
+		o.Logger.WarnContext(ctx, "cloakroom: mongodb store: the read preference in the URI is not used: a secondary may not have the newest session, so reads go to the primary",
 			slog.String("readPreference", p.Mode().String()))
 	}
 	if o.Database == "" {
@@ -138,7 +152,9 @@ func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 	s, err := New(client.Database(o.Database).Collection(o.Collection), o)
 	if err == nil {
 		s.owned = true
-		err = s.Ping(ctx)
+		if err = s.Ping(ctx); err != nil {
+			err = fmt.Errorf("%w (no answer from %s)", err, strings.Join(opts.Hosts, ", "))
+		}
 	}
 	if err != nil {
 		_ = client.Disconnect(context.WithoutCancel(ctx))

@@ -18,7 +18,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 )
 
@@ -115,18 +115,21 @@ func TestReadsGoToThePrimary(t *testing.T) {
 	}
 
 	s := open(t, c, mongostore.Options{})
-	for _, s := range []core.Store{s, s.UserIndex()} {
+	for _, s := range []store.Store{s, s.UserIndex()} {
 		for verb, err := range map[string]error{
 			"Load":   errorOf(s.Load(ctx, "id")),
 			"Update": s.Update(ctx, record("id", "first"), record("id", "second")),
 			"Touch":  s.Touch(ctx, "id", time.Hour),
 		} {
-			if !errors.Is(err, core.ErrNotFound) {
+			if !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s returned %v, want ErrNotFound", verb, err)
 			}
 		}
 		if err := s.Delete(ctx, "id"); err != nil {
 			t.Errorf("Delete returned %v", err)
+		}
+		if err := s.(store.Remover).Remove(ctx, record("id", "first")); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Remove returned %v, want ErrNotFound", err)
 		}
 	}
 	for _, err := range s.All(ctx) {
@@ -136,7 +139,7 @@ func TestReadsGoToThePrimary(t *testing.T) {
 		t.Error(err)
 	}
 	commands, names := r.sent()
-	const each = "find update find update find delete find"
+	const each = "find update find update find delete find delete find"
 	if names != each+" "+each+" find aggregate find" {
 		t.Errorf("the store sent %q, want what the verbs are made of", names)
 	}
@@ -192,9 +195,9 @@ func TestAWriteInAFailover(t *testing.T) {
 					}
 					return
 				}
-				var failure *core.StoreError
-				if !errors.As(err, &failure) || failure.Outcome != core.Unknown || strings.Contains(err.Error(), id) {
-					t.Errorf("Update returned %v, want a StoreError with an unknown outcome", err)
+				var failure *store.Error
+				if !errors.As(err, &failure) || failure.Outcome != store.OutcomeUnknown || strings.Contains(err.Error(), id) {
+					t.Errorf("Update returned %v, want a store.Error with an unknown outcome", err)
 				}
 			})
 		}
@@ -208,8 +211,8 @@ func TestAWriteInAFailover(t *testing.T) {
 			return append(slices.Clone(stored), bson.E{Key: "writeConcernError", Value: bson.D{{Key: "code", Value: 64}, {Key: "errmsg", Value: id}}})
 		}}.collection(t, r.options()), mongostore.Options{})
 		err := s.Update(t.Context(), record(id, "first"), record(id, "second"))
-		var failure *core.StoreError
-		if !errors.As(err, &failure) || failure.Outcome != core.Unknown || !strings.Contains(failure.Class, "not confirmed") || strings.Contains(err.Error(), id) {
+		var failure *store.Error
+		if !errors.As(err, &failure) || failure.Outcome != store.OutcomeUnknown || !strings.Contains(failure.Class, "not confirmed") || strings.Contains(err.Error(), id) {
 			t.Errorf("Update returned %v, want an unknown outcome: not confirmed", err)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // page is how many sessions one query of All asks for. A server sends fewer
@@ -15,13 +15,19 @@ import (
 const page = 500
 
 // sessions returns the filter for documents of sessions, expired ones too, whose
-// ids come after one. No id is empty.
+// ids come after one: those that contentOf takes for one. No id is empty.
 func sessions(after string) bson.D {
+	is := func(types ...string) bson.D { return bson.D{{Key: "$type", Value: types}} }
+	no := func(condition bson.D) bson.D { return bson.D{{Key: "$not", Value: condition}} }
+	beside := func(condition bson.D) bson.D {
+		return bson.D{{Key: fieldSession, Value: is("object")}, {Key: fieldJSON, Value: condition}}
+	}
 	return bson.D{
 		{Key: fieldID, Value: bson.D{{Key: "$gt", Value: after}}},
-		{Key: fieldSession, Value: bson.D{
-			{Key: "$type", Value: bson.A{"string", "object"}},
-			{Key: "$not", Value: bson.D{{Key: "$type", Value: "array"}}}, // of strings or objects
+		{Key: fieldSession, Value: append(is("string", "object"), no(is("array"))...)}, // of strings or objects
+		{Key: "$nor", Value: bson.A{
+			beside(is("array")), // of strings or nulls
+			beside(append(no(is("string", "null")), bson.E{Key: "$exists", Value: true})),
 		}},
 	}
 }
@@ -32,23 +38,27 @@ func (s *Store) liveSessions(after string) bson.Raw {
 	return end(s.live(append(dst, elements(sessions(after))...)), at)
 }
 
-// All implements [core.Lister]. It costs a query for every 500 sessions, in the
+// All implements [store.Lister]. It costs a query for every 500 sessions, in the
 // order of their ids, and keeps nothing open between them.
-func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
-	return func(yield func(core.Record, error) bool) {
+func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
 		for last := ""; ; {
 			docs, err := s.page(ctx, last)
 			if err != nil {
-				yield(core.Record{}, err)
+				yield(store.Record{}, err)
 				return
 			}
 			if len(docs) == 0 {
 				return
 			}
 			for _, doc := range docs {
-				last, _ = doc.Lookup(fieldID).StringValueOK() // the filter asks for strings
-				rec, err := s.record("list", last, doc)
-				if !yield(rec, err) || err != nil {
+				id := idOf(doc)
+				if id <= last { // asked for were those behind last, in order
+					yield(store.Record{}, misplaced("list"))
+					return
+				}
+				last = id
+				if rec, ok := s.record(id, doc); ok && !yield(rec, nil) {
 					return
 				}
 			}
@@ -74,7 +84,7 @@ func (s *Store) page(ctx context.Context, after string) ([]bson.Raw, error) {
 	return docs, failure(ctx, "list", cursor.Err())
 }
 
-// Count implements [core.Counter]. It looks at all documents.
+// Count implements [store.Counter]. It looks at all documents.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	if err := refuse(ctx, "count"); err != nil {
 		return 0, err
@@ -83,7 +93,7 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 	return int(n), failure(ctx, "count", err)
 }
 
-// Clear implements [core.Clearer]. It removes all documents of sessions from the
+// Clear implements [store.Clearer]. It removes all documents of sessions from the
 // collection and no others.
 func (s *Store) Clear(ctx context.Context) error {
 	if err := refuse(ctx, "clear"); err != nil {

@@ -12,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A Store keeps sessions in MongoDB. It is made by [New] or [Open] and may be
@@ -26,51 +26,64 @@ type Store struct {
 }
 
 var _ interface {
-	core.Store
-	core.UpdateLoader
-	core.Lister
-	core.Counter
-	core.Clearer
-	core.UserIndexer
-	core.Pinger
+	store.Store
+	store.UpdateLoader
+	store.Remover
+	store.Lister
+	store.Counter
+	store.Clearer
+	store.UserIndexer
+	store.Pinger
 } = (*Store)(nil)
 
-// Load implements [core.Store]. It is one FindOne.
-func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
+// Load implements [store.Store]. It is one FindOne.
+func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := refuse(ctx, "load"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	return s.find(ctx, s.coll, "load", id)
 }
 
-func (s *Store) find(ctx context.Context, coll *mongo.Collection, verb, id string) (core.Record, error) {
+func (s *Store) find(ctx context.Context, coll *mongo.Collection, verb, id string) (store.Record, error) {
 	doc, err := coll.FindOne(alone(ctx), s.one(id)).Raw()
 	switch {
 	case errors.Is(err, mongo.ErrNoDocuments):
-		return core.Record{}, core.ErrNotFound
+		return store.Record{}, store.ErrNotFound
 	case err != nil:
-		return core.Record{}, failure(ctx, verb, err)
+		return store.Record{}, failure(ctx, verb, err)
+	case idOf(doc) != id:
+		return store.Record{}, misplaced(verb)
 	}
-	return s.record(verb, id, doc)
-}
-
-// record returns what a document holds. The bytes are the driver's, which does
-// not use them again.
-func (s *Store) record(verb, id string, doc bson.Raw) (core.Record, error) {
-	c, ok := contentOf(doc)
+	rec, ok := s.record(id, doc)
 	if !ok {
-		return core.Record{}, odd(verb)
-	}
-	rec := core.Record{ID: id, Data: c.data()}
-	if s.opts.Objects || c.object != nil {
-		rec.Token = c
+		return store.Record{}, store.ErrUndecodable
 	}
 	return rec, nil
 }
 
-// Create implements [core.Store]. It is one InsertOne, with an expiry by the clock
+// idOf returns the id of a document, or nothing where that is no string.
+func idOf(doc bson.Raw) string {
+	id, _ := doc.Lookup(fieldID).StringValueOK()
+	return id
+}
+
+// record returns what a document holds, or false where that is no session. The
+// bytes are the driver's, which does not use them again.
+func (s *Store) record(id string, doc bson.Raw) (store.Record, bool) {
+	c, ok := contentOf(doc)
+	if !ok {
+		return store.Record{}, false
+	}
+	rec := store.Record{ID: id, Data: c.data()}
+	if s.opts.Objects || c.object != nil {
+		rec.Token = c
+	}
+	return rec, true
+}
+
+// Create implements [store.Store]. It is one InsertOne, with an expiry by the clock
 // of this machine: an insert cannot ask the server for its own.
-func (s *Store) Create(ctx context.Context, rec core.Record) error {
+func (s *Store) Create(ctx context.Context, rec store.Record) error {
 	if err := refuse(ctx, "create"); err != nil {
 		return err
 	}
@@ -90,37 +103,54 @@ func (s *Store) Create(ctx context.Context, rec core.Record) error {
 			return failure(ctx, "create", err)
 		} // else it is live, or was removed meanwhile
 	}
-	return core.ErrExists
+	return store.ErrExists
 }
 
-// Update implements [core.Store].
-func (s *Store) Update(ctx context.Context, old, next core.Record) error {
+// Update implements [store.Store].
+func (s *Store) Update(ctx context.Context, old, next store.Record) error {
 	_, err := s.UpdateOrLoad(ctx, old, next)
 	return err
 }
 
-// UpdateOrLoad implements [core.UpdateLoader]. It is one UpdateOne, and where
+// UpdateOrLoad implements [store.UpdateLoader]. It is one UpdateOne, and where
 // that finds no document with the content of old, a FindOne that tells why.
 //
 // That FindOne sees what the UpdateOne saw, though a failover might still take
 // it back: a later UpdateOne that is confirmed confirms what it was based on.
-func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
-	if err := refuse(ctx, "update"); err != nil {
-		return core.Record{}, err
-	}
-	was := s.contentOf(old)
-	var newest core.Record
-	for range attempts {
+func (s *Store) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
+	const verb = "update"
+	return s.inPlaceOf(ctx, verb, old, func(was content) (found int64, err error) {
 		filter, update := s.with(old.ID, was), s.put(s.content(next.Data, was), was, next.TTL)
-		if err := tooLarge("update", len(filter)+update.size()); err != nil {
-			return core.Record{}, err
+		if err := tooLarge(verb, len(filter)+update.size()); err != nil {
+			return 0, err
 		}
 		result, err := s.coll.UpdateOne(alone(ctx), filter, update)
-		if err != nil || result.MatchedCount > 0 {
-			return core.Record{}, failure(ctx, "update", err)
+		if err != nil {
+			return 0, err
 		}
-		if newest, err = s.find(ctx, s.newest, "update", old.ID); err != nil {
-			return core.Record{}, err
+		return result.MatchedCount, nil
+	})
+}
+
+// inPlaceOf makes a write to the live document with a content, which is that of old,
+// until it finds that document. It returns what is stored instead where there is
+// something else.
+func (s *Store) inPlaceOf(ctx context.Context, verb string, old store.Record, write func(was content) (found int64, err error)) (newest store.Record, err error) {
+	if err := refuse(ctx, verb); err != nil {
+		return store.Record{}, err
+	}
+	was := s.contentOf(old)
+	for range attempts {
+		n, err := write(was)
+		if err != nil || n > 0 {
+			return store.Record{}, wrote(ctx, verb, n, err)
+		}
+		newest, err = s.find(ctx, s.newest, verb, old.ID)
+		switch {
+		case errors.Is(err, store.ErrUndecodable): // that is not what old holds
+			return store.Record{}, store.ErrConflict
+		case err != nil:
+			return store.Record{}, err
 		}
 		if !bytes.Equal(newest.Data, old.Data) {
 			break
@@ -129,7 +159,7 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.R
 		// not tell, and that are known only now where old came without a token.
 		was = s.contentOf(newest)
 	}
-	return newest, core.ErrConflict
+	return newest, store.ErrConflict
 }
 
 // attempts is how often a write is sent that found no document although there is
@@ -137,14 +167,14 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.R
 // being changed at that moment; MongoDB does.
 const attempts = 20
 
-// Touch implements [core.Store]. It is one UpdateOne, and where that finds no
+// Touch implements [store.Store]. It is one UpdateOne, and where that finds no
 // document, a FindOne.
 func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	if err := refuse(ctx, "touch"); err != nil {
 		return err
 	}
 	filter := s.one(id)
-	return s.insist(ctx, "touch", filter, core.ErrNotFound, func() (int64, error) {
+	return s.insist(ctx, "touch", id, filter, store.ErrNotFound, func() (int64, error) {
 		result, err := s.coll.UpdateOne(alone(ctx), filter, s.touch(ttl))
 		if err != nil {
 			return 0, err
@@ -153,14 +183,14 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	})
 }
 
-// Delete implements [core.Store]. It is one DeleteOne, and where that finds no
+// Delete implements [store.Store]. It is one DeleteOne, and where that finds no
 // document, a FindOne.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := refuse(ctx, "delete"); err != nil {
 		return err
 	}
 	filter := bson.D{{Key: fieldID, Value: id}}
-	return s.insist(ctx, "delete", filter, nil, func() (int64, error) {
+	return s.insist(ctx, "delete", id, filter, nil, func() (int64, error) {
 		result, err := s.coll.DeleteOne(alone(ctx), filter)
 		if err != nil {
 			return 0, err
@@ -169,26 +199,54 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	})
 }
 
-// insist makes a write until it finds a document, or until there is none with
-// that filter, which is what gone says.
-func (s *Store) insist(ctx context.Context, verb string, filter any, gone error, write func() (found int64, err error)) error {
+// Remove implements [store.Remover]. It is one DeleteOne, and where that finds no
+// document with the content of old, a FindOne that tells why.
+func (s *Store) Remove(ctx context.Context, old store.Record) error {
+	const verb = "remove"
+	_, err := s.inPlaceOf(ctx, verb, old, func(was content) (found int64, err error) {
+		filter := s.with(old.ID, was)
+		if err := tooLarge(verb, len(filter)); err != nil {
+			return 0, err
+		}
+		result, err := s.coll.DeleteOne(alone(ctx), filter)
+		if err != nil {
+			return 0, err
+		}
+		return result.DeletedCount, nil
+	})
+	return err
+}
+
+// insist makes a write until it finds the document of an id, or until there is
+// none with that filter, which is what gone says.
+func (s *Store) insist(ctx context.Context, verb, id string, filter any, gone error, write func() (found int64, err error)) error {
 	for range attempts {
 		n, err := write()
 		if err != nil || n > 0 {
-			return failure(ctx, verb, err)
+			return wrote(ctx, verb, n, err)
 		}
-		err = s.newest.FindOne(alone(ctx), filter, options.FindOne().SetProjection(bson.D{{Key: fieldID, Value: 1}})).Err()
+		doc, err := s.newest.FindOne(alone(ctx), filter, options.FindOne().SetProjection(bson.D{{Key: fieldID, Value: 1}})).Raw()
 		switch {
 		case errors.Is(err, mongo.ErrNoDocuments):
 			return gone
 		case err != nil:
 			return failure(ctx, verb, err)
+		case idOf(doc) != id:
+			return misplaced(verb)
 		}
 	}
-	return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: "document is changed too often"}
+	return &store.Error{Store: storeName, Verb: verb, Outcome: store.OutcomeNotApplied, Class: "document is changed too often"}
 }
 
-// Ping implements [core.Pinger].
+// wrote returns what a write of one document returns that found n of them.
+func wrote(ctx context.Context, verb string, n int64, err error) error {
+	if err == nil && n > 1 {
+		return misplaced(verb)
+	}
+	return failure(ctx, verb, err)
+}
+
+// Ping implements [store.Pinger].
 func (s *Store) Ping(ctx context.Context) error {
 	if err := refuse(ctx, "ping"); err != nil {
 		return err
@@ -196,13 +254,18 @@ func (s *Store) Ping(ctx context.Context) error {
 	return failure(ctx, "ping", s.coll.Database().Client().Ping(alone(ctx), readpref.Primary()))
 }
 
-// Close disconnects the client of a store that [Open] made, and waits for calls
-// under way until ctx is done. For a store that [New] made it does nothing: the
-// client is the app's.
-func (s *Store) Close(ctx context.Context) error {
+// closeTimeout is how long Close waits for the calls that are under way.
+const closeTimeout = 5 * time.Second
+
+// Close disconnects the client of a store that [Open] made. It waits for calls
+// under way, but for no more than 5 seconds. For a store that [New] made it does
+// nothing: the client is the app's.
+func (s *Store) Close() error {
 	if !s.owned {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	return failure(ctx, "close", s.coll.Database().Client().Disconnect(ctx))
 }
 

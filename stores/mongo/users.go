@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 const (
@@ -29,12 +29,12 @@ func (s *Store) newLists(collection *mongo.Collection) *Store {
 	return newStore(collection.Database().Collection(collection.Name()+usersSuffix), o)
 }
 
-// UserIndex implements [core.UserIndexer]: a store on the collection beside that of
+// UserIndex implements [store.UserIndexer]: a store on the collection beside that of
 // the sessions, with "_users" behind its name.
-func (s *Store) UserIndex() core.Store { return s.lists }
+func (s *Store) UserIndex() store.Store { return s.lists }
 
-// Inspect implements [core.UserIndexer]. It is one Find, for all sessions.
-func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+// Inspect implements [store.UserIndexer]. It is one Find, for all sessions.
+func (s *Store) Inspect(ctx context.Context, ids []string) ([]store.Record, error) {
 	const verb = "inspect"
 	if err := refuse(ctx, verb); err != nil {
 		return nil, err
@@ -61,14 +61,19 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error
 	if err := cursor.All(alone(ctx), &docs); err != nil {
 		return nil, failure(ctx, verb, err)
 	}
-	found := make([]core.Record, 0, len(docs))
+	found := make([]store.Record, 0, len(docs))
+	missing := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		missing[id] = true
+	}
 	for _, doc := range docs {
-		id, _ := doc.Lookup(fieldID).StringValueOK() // the filter asks for strings
-		rec, err := s.record(verb, id, doc)
-		if err != nil {
-			return nil, err
+		id := idOf(doc)
+		if !missing[id] {
+			return nil, misplaced(verb)
 		}
-		if rec.TTL = s.left(doc); rec.TTL > 0 {
+		missing[id] = false
+		rec, ok := s.record(id, doc)
+		if rec.TTL = s.left(doc); ok && rec.TTL > 0 {
 			found = append(found, rec)
 		}
 	}

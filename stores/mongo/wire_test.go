@@ -10,7 +10,10 @@ import (
 )
 
 // A wire is what lies between a client and its servers.
-type wire struct{ fault atomic.Int32 }
+type wire struct {
+	fault  atomic.Int32
+	onLost func(command []byte) // told what a lost reply was to, if set
+}
 
 // What a wire does to connections, those that are open too.
 const (
@@ -38,6 +41,7 @@ func (w *wire) DialContext(ctx context.Context, network, address string) (net.Co
 type end struct {
 	net.Conn
 	wire *wire
+	sent []byte // last
 }
 
 func (e *end) reset(op string) error {
@@ -52,6 +56,7 @@ func (e *end) Write(p []byte) (int, error) {
 	case silent:
 		return len(p), nil
 	}
+	e.sent = append(e.sent[:0], p...)
 	return e.Conn.Write(p)
 }
 
@@ -61,6 +66,9 @@ func (e *end) Read(p []byte) (int, error) {
 	case err == nil && fault == silent:
 		return e.Conn.Read(p) // until the deadline
 	case err == nil && fault != sound:
+		if e.wire.onLost != nil {
+			e.wire.onLost(e.sent)
+		}
 		return 0, e.reset("read")
 	}
 	return n, err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // What Options.DigestFrom was chosen by: an update of one record after the other, by
@@ -28,12 +28,12 @@ func BenchmarkUpdate(b *testing.B) {
 	for _, size := range []int{1 << 10, 4 << 10, 16 << 10, 64 << 10} {
 		for _, how := range []struct {
 			name   string
-			update func(s *Store, key string, old, next core.Record) ([]byte, error)
+			update func(s *Store, key string, old, next store.Record) ([]byte, error)
 		}{
-			{"IFEQ", func(s *Store, key string, old, next core.Record) ([]byte, error) {
+			{"IFEQ", func(s *Store, key string, old, next store.Record) ([]byte, error) {
 				return s.updateIFEQ(b.Context(), key, old, next)
 			}},
-			{"script", func(s *Store, key string, old, next core.Record) ([]byte, error) {
+			{"script", func(s *Store, key string, old, next store.Record) ([]byte, error) {
 				return s.updateScript(b.Context(), key, old, next)
 			}},
 		} {
@@ -45,8 +45,8 @@ func BenchmarkUpdate(b *testing.B) {
 				b.SetParallelism(16)
 				b.RunParallel(func(pb *testing.PB) {
 					id := rand.Text()
-					one := core.Record{ID: id, Data: bytes.Repeat([]byte("a"), size), TTL: time.Minute}
-					two := core.Record{ID: id, Data: bytes.Repeat([]byte("b"), size), TTL: time.Minute}
+					one := store.Record{ID: id, Data: bytes.Repeat([]byte("a"), size), TTL: time.Minute}
+					two := store.Record{ID: id, Data: bytes.Repeat([]byte("b"), size), TTL: time.Minute}
 					if err := s.Create(b.Context(), one); err != nil {
 						b.Error(err)
 					}

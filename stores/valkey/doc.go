@@ -11,7 +11,8 @@
 // [Open] makes the client from a URL, for who needs it for nothing else.
 //
 // A session is a string under "sess:" and its id, as connect-redis keeps it, so
-// that an Express app can use the same sessions at the same time. The list of a
+// that an Express app can use the same sessions at the same time. A key of another
+// type is [store.ErrUndecodable]. The list of a
 // user's sessions is a string as well, under "user-sess:" and a hash. Expiry is the
 // server's own, relative to its clock.
 //
@@ -29,7 +30,7 @@
 //
 // An update compares what is stored with what was loaded, in the server: with
 // SET IFEQ where the server has it (Valkey 8.1 and newer), else with a script.
-// The store finds out by itself. Commands that write a record are never sent
+// The store finds out by itself. A logout compares too, with a script. Commands that write a record are never sent
 // twice by the client; where a reply is lost, core finds out what became of the command.
 //
 // A cluster and Sentinels replicate asynchronously: what was acknowledged in the

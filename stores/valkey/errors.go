@@ -9,7 +9,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 const storeName = "valkey"
@@ -17,7 +17,7 @@ const storeName = "valkey"
 // refuse returns an error when ctx is done before anything was sent.
 func refuse(ctx context.Context, verb string) error {
 	if err := ctx.Err(); err != nil {
-		return &core.StoreError{Store: storeName, Verb: verb, Outcome: core.NotApplied, Class: contextClass(err), Err: err}
+		return &store.Error{Store: storeName, Verb: verb, Outcome: store.OutcomeNotApplied, Class: contextClass(err), Err: err}
 	}
 	return nil
 }
@@ -43,7 +43,6 @@ var refusals = map[string]string{
 	"NOREPLICAS":  "too few replicas (min-replicas-to-write)",
 	"CLUSTERDOWN": "cluster is down",
 	"TRYAGAIN":    "slot is being moved",
-	"WRONGTYPE":   "key holds something that is no session",
 	"BUSY":        "server is busy with a script",
 	"MISCONF":     "server cannot persist and refuses writes",
 	"UNKILLABLE":  "server is busy with a script",
@@ -51,45 +50,46 @@ var refusals = map[string]string{
 	"ASK":         "key is on another server of the cluster",
 }
 
-// failure makes a StoreError of what the client returned. Nothing of the text
+// failure makes a store.Error of what the client returned. Nothing of the text
 // of a server's or the client's error is in it.
 func failure(ctx context.Context, verb string, err error) error {
-	if done := (*core.StoreError)(nil); err == nil || errors.As(err, &done) {
+	if done := (*store.Error)(nil); err == nil || errors.As(err, &done) {
 		return err
 	}
-	f := &core.StoreError{Store: storeName, Verb: verb}
+	f := &store.Error{Store: storeName, Verb: verb}
 	var (
 		refusal *valkey.ValkeyError
 		op      *net.OpError
+		late    net.Error
 	)
+	if errors.As(err, &op) && op.Op == "dial" {
+		f.Outcome = store.OutcomeNotApplied
+	}
 	switch {
 	case ctx.Err() != nil && !errors.As(err, &refusal):
 		f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		f.Class, f.Err = contextClass(err), context.DeadlineExceeded
 	case errors.As(err, &refusal):
 		word, _, _ := strings.Cut(refusal.Error(), " ")
-		f.Outcome, f.Class = core.NotApplied, refusals[word]
+		f.Outcome, f.Class = store.OutcomeNotApplied, refusals[word]
 		if f.Class == "" {
 			f.Class = "refused by the server"
 		}
 		if word == "OOM" {
-			f.Err = core.ErrStoreFull
+			f.Err = store.ErrFull
 		}
 	case errors.Is(err, valkey.ErrNoCache): // no connection was made
-		f.Outcome, f.Class = core.NotApplied, "CLIENT TRACKING is not permitted or not known"
+		f.Outcome, f.Class = store.OutcomeNotApplied, "CLIENT TRACKING is not permitted or not known"
 	case errors.Is(err, valkey.ErrNoSlot):
-		f.Outcome, f.Class = core.NotApplied, "no server of the cluster has the slot"
+		f.Outcome, f.Class = store.OutcomeNotApplied, "no server of the cluster has the slot"
 	case errors.Is(err, valkey.ErrClosing):
-		f.Outcome, f.Class, f.Err = core.NotApplied, "client is closed", net.ErrClosed
+		f.Outcome, f.Class, f.Err = store.OutcomeNotApplied, "client is closed", net.ErrClosed
+	case errors.As(err, &late) && late.Timeout():
+		// Of a connection that was silent for too long, of one that could not be
+		// made in time, or of ctx, a moment before that itself is done. Which of
+		// them it was, its name does not tell.
+		f.Class, f.Err = "timeout", context.DeadlineExceeded
 	case errors.As(err, &op):
-		if op.Op == "dial" {
-			f.Outcome = core.NotApplied
-		}
 		f.Class, f.Err = "connection failed", op
-		if op.Timeout() { // of the context, perhaps, a moment before the context itself is done
-			f.Class, f.Err = "timeout", context.DeadlineExceeded
-		}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
 	default:
@@ -98,8 +98,22 @@ func failure(ctx context.Context, verb string, err error) error {
 	return f
 }
 
-// isSyntaxError tells that a server does not know SET with IFEQ.
+// isWrongType reports that a key holds something else than a string, so that it is
+// no record. An old server says so of a script with other words in front.
+func isWrongType(err error) bool {
+	refusal, ok := valkey.IsValkeyErr(err)
+	return ok && strings.Contains(refusal.Error(), "WRONGTYPE")
+}
+
+// isSyntaxError reports that a server does not know SET with IFEQ.
 func isSyntaxError(err error) bool {
 	refusal, ok := valkey.IsValkeyErr(err)
 	return ok && strings.Contains(refusal.Error(), "syntax error") // the client cuts "ERR " off
+}
+
+// isUnknownOrDenied tells that a server does not know a command, or does not let
+// this user do it.
+func isUnknownOrDenied(err error) bool {
+	refusal, ok := valkey.IsValkeyErr(err)
+	return ok && (strings.Contains(refusal.Error(), "unknown command") || strings.HasPrefix(refusal.Error(), "NOPERM"))
 }

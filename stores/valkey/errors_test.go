@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 func TestWhatTheClientReturnsBecomesAStoreError(t *testing.T) {
@@ -26,24 +27,29 @@ func TestWhatTheClientReturnsBecomesAStoreError(t *testing.T) {
 		name    string
 		ctx     context.Context
 		err     error
-		outcome core.Outcome
+		outcome store.Outcome
 		class   string
 		is      error // found in the chain; nil: nothing is
 	}{
-		{"refused connection", live, dial, core.NotApplied, "connection failed", syscall.ECONNREFUSED},
-		{"lost connection", live, fmt.Errorf("write: %w", read), core.Unknown, "connection failed", syscall.ECONNRESET},
-		{"closed connection", live, io.EOF, core.Unknown, "connection was closed", io.ErrUnexpectedEOF},
-		{"closed client", live, valkey.ErrClosing, core.NotApplied, "client is closed", net.ErrClosed},
-		{"cancelled call", cancelled, context.Canceled, core.Unknown, "canceled", context.Canceled},
-		{"cancelled call with another error", cancelled, io.EOF, core.Unknown, "canceled", context.Canceled},
-		{"timeout of the connection", live, context.DeadlineExceeded, core.Unknown, "timeout", context.DeadlineExceeded},
-		{"something else, with an id in it", live, errors.New("id-of-a-session"), core.Unknown, "client failed", nil},
+		{"refused connection", live, dial, store.OutcomeNotApplied, "connection failed", syscall.ECONNREFUSED},
+		{"lost connection", live, fmt.Errorf("write: %w", read), store.OutcomeUnknown, "connection failed", syscall.ECONNRESET},
+		{"closed connection", live, io.EOF, store.OutcomeUnknown, "connection was closed", io.ErrUnexpectedEOF},
+		{"closed client", live, valkey.ErrClosing, store.OutcomeNotApplied, "client is closed", net.ErrClosed},
+		{"cancelled call", cancelled, context.Canceled, store.OutcomeUnknown, "canceled", context.Canceled},
+		{"cancelled call with another error", cancelled, io.EOF, store.OutcomeUnknown, "canceled", context.Canceled},
+		{"refused connection of a call that was cancelled then", cancelled, dial, store.OutcomeNotApplied, "canceled", context.Canceled},
+		{"time to connect is over", live, context.DeadlineExceeded, store.OutcomeUnknown, "timeout", context.DeadlineExceeded},
+		{"time to dial is over", live, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, store.OutcomeNotApplied, "timeout", context.DeadlineExceeded},
+		{"silent server", live, os.ErrDeadlineExceeded, store.OutcomeUnknown, "timeout", context.DeadlineExceeded},
+		{"silent server, as an error of the network", live, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, store.OutcomeUnknown, "timeout", context.DeadlineExceeded},
+		{"another call was cancelled", live, context.Canceled, store.OutcomeUnknown, "client failed", nil},
+		{"something else, with an id in it", live, errors.New("id-of-a-session"), store.OutcomeUnknown, "client failed", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := failure(tt.ctx, "update", tt.err)
-			var f *core.StoreError
+			var f *store.Error
 			if !errors.As(err, &f) {
-				t.Fatalf("got %v, want a StoreError", err)
+				t.Fatalf("got %v, want a store.Error", err)
 			}
 			if f.Store != "valkey" || f.Verb != "update" || f.Outcome != tt.outcome || f.Class != tt.class {
 				t.Errorf("got %+v, want outcome %v and class %q", f, tt.outcome, tt.class)

@@ -5,10 +5,10 @@ import "time"
 // Prefix returns what the keys of the store begin with.
 func (s *Store) Prefix() string { return s.opts.Prefix }
 
-// KnowsNoIFEQ tells whether the store will not try SET with IFEQ.
+// KnowsNoIFEQ reports whether the store will not try SET with IFEQ.
 func (s *Store) KnowsNoIFEQ() bool { return !s.useIFEQ(0) }
 
 // LetAMinutePass is for what the store does then.
 func (s *Store) LetAMinutePass() {
-	s.noIFEQ.Store(time.Unix(0, s.noIFEQ.Load()).Add(-askAgain).UnixNano())
+	s.noIFEQ.said.Store(time.Unix(0, s.noIFEQ.said.Load()).Add(-askAgain).UnixNano())
 }

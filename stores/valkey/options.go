@@ -2,6 +2,7 @@ package valkeystore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,12 +15,15 @@ import (
 type Options struct {
 	// Prefix is what the key of each session begins with. The default is
 	// "sess:", as with connect-redis. Stores with different prefixes share no
-	// sessions.
+	// sessions, also where one prefix begins with the other, as "app:" and
+	// "app:staff:" do: for that, each ends with ":". With one that does not end
+	// so, as an Express app may have it, All, Count and Clear return an error.
 	Prefix string
 
 	// UserPrefix is what the keys of the lists begin with that say which sessions
-	// a user has. The default is "user-" and Prefix: "user-sess:". It must not
-	// begin with Prefix: whoever walks the sessions would take the lists for some.
+	// a user has. The default is "user-" and Prefix: "user-sess:". Neither of the
+	// two may begin with the other: connect-redis, which walks all keys with its
+	// prefix, would take lists for sessions. No other store may have it either.
 	UserPrefix string
 
 	// CacheTTL turns on client-side caching: a session that was read is kept in
@@ -29,13 +33,13 @@ type Options struct {
 	// CacheTTL at the latest, also when the message is lost: so CacheTTL is
 	// for how long a session that was ended elsewhere may still be served. A
 	// process always sees what it wrote itself, by the same Store, and a write
-	// never overwrites what it has not seen. [core.Fresh] reads past the cache.
+	// never overwrites what it has not seen. [store.BypassCache] reads past the cache.
 	// The client must not have DisableCache set: it would not cache anything.
 	//
-	// The default, 0, is no caching.
+	// It is at least a millisecond. The default, 0, is no caching.
 	CacheTTL time.Duration
 
-	// Scripts tells whether Lua scripts are used. The default is ScriptsAuto.
+	// Scripts reports whether Lua scripts are used. The default is ScriptsAuto.
 	Scripts Scripts
 
 	// DigestFrom is the size in bytes from which on an update sends a digest of
@@ -84,15 +88,23 @@ func (o Options) check() error {
 	full := o.withDefaults()
 	switch {
 	case strings.HasPrefix(full.UserPrefix, full.Prefix):
-		return fmt.Errorf("valkeystore: Options.UserPrefix (%q) begins with Options.Prefix (%q): set another one, such as %q", full.UserPrefix, full.Prefix, "list:"+full.Prefix)
+		return fmt.Errorf("cloakroom: valkey store: Options.UserPrefix (%q) begins with Options.Prefix (%q): set another one, such as %q", full.UserPrefix, full.Prefix, "list:"+full.Prefix)
+	case strings.HasPrefix(full.Prefix, full.UserPrefix):
+		return fmt.Errorf("cloakroom: valkey store: Options.Prefix (%q) begins with Options.UserPrefix (%q): set another UserPrefix, such as %q", full.Prefix, full.UserPrefix, "user-"+full.Prefix)
+	case strings.Contains(full.Prefix, separator+separator):
+		return fmt.Errorf("cloakroom: valkey store: Options.Prefix (%q) has %q in it, which is for ids: take one of them out", full.Prefix, separator+separator)
+	case strings.Contains(full.UserPrefix, separator+separator):
+		return fmt.Errorf("cloakroom: valkey store: Options.UserPrefix (%q) has %q in it, which is for ids: take one of them out", full.UserPrefix, separator+separator)
 	case o.CacheTTL < 0:
-		return fmt.Errorf("valkeystore: Options.CacheTTL is %v, want 0 (no caching) or more", o.CacheTTL)
+		return fmt.Errorf("cloakroom: valkey store: Options.CacheTTL is %v, want 0 (no caching) or more", o.CacheTTL)
+	case o.CacheTTL > 0 && o.CacheTTL < time.Millisecond: // most likely it was meant to be seconds
+		return fmt.Errorf("cloakroom: valkey store: Options.CacheTTL is too short: %d is %v: write %d * time.Second", int64(o.CacheTTL), o.CacheTTL, int64(o.CacheTTL))
 	case o.Scripts < ScriptsAuto || o.Scripts > ScriptsNever:
-		return fmt.Errorf("valkeystore: Options.Scripts is %d, want ScriptsAuto, ScriptsAlways or ScriptsNever", o.Scripts)
+		return fmt.Errorf("cloakroom: valkey store: Options.Scripts is %d, want ScriptsAuto, ScriptsAlways or ScriptsNever", o.Scripts)
 	case o.DigestFrom < -1:
-		return fmt.Errorf("valkeystore: Options.DigestFrom is %d, want 0 (16 KiB), -1 (never) or a size in bytes", o.DigestFrom)
+		return fmt.Errorf("cloakroom: valkey store: Options.DigestFrom is %d, want 0 (16 KiB), -1 (never) or a size in bytes", o.DigestFrom)
 	case o.WaitReplicas < 0:
-		return fmt.Errorf("valkeystore: Options.WaitReplicas is %d, want 0 or more", o.WaitReplicas)
+		return fmt.Errorf("cloakroom: valkey store: Options.WaitReplicas is %d, want 0 or more", o.WaitReplicas)
 	}
 	return nil
 }
@@ -105,7 +117,7 @@ func New(client valkey.Client, o Options) (*Store, error) {
 		return nil, err
 	}
 	if client == nil {
-		return nil, fmt.Errorf("valkeystore: client is nil: make one with valkey.NewClient")
+		return nil, fmt.Errorf("cloakroom: valkey store: client is nil: make one with valkey.NewClient")
 	}
 	s := &Store{client: client, opts: o.withDefaults()}
 	if o.CacheTTL > 0 {
@@ -122,9 +134,12 @@ func New(client valkey.Client, o Options) (*Store, error) {
 // or valkeys:// for TLS. It returns when the server has answered, or an error
 // when it does not until ctx is done.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	if url == "" {
+		return nil, errors.New("cloakroom: valkey store: the URL is empty: is the environment variable set? Want valkey://user:password@host:port/db")
+	}
 	option, err := valkey.ParseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("valkeystore: the URL cannot be parsed: want valkey://user:password@host:port/db") // err quotes it, password and all
+		return nil, fmt.Errorf("cloakroom: valkey store: the URL cannot be parsed: want valkey://user:password@host:port/db") // err quotes it, password and all
 	}
 	if o.CacheTTL == 0 {
 		option.DisableCache = true // or the client asks for what an ACL need not permit

@@ -8,16 +8,21 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // page is how many keys a SCAN is asked for.
 const page = 500
 
 // keys walks the keys of all sessions, a page at a time: on every primary, by
-// SCAN, which does not block the server. No key comes twice.
+// SCAN, which does not block the server. No key comes twice, and none that another
+// prefix has, or that holds no string.
 func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
+		if !strings.HasSuffix(s.opts.Prefix, separator) {
+			yield(nil, inseparable(verb))
+			return
+		}
 		var (
 			seed  = maphash.MakeSeed()
 			seen  = make(map[uint64]struct{}) // SCAN may repeat itself, and a slot that moves is seen on both servers
@@ -32,7 +37,7 @@ func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error
 					yield(nil, err)
 					return
 				}
-				entry, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Build()).AsScanEntry()
+				entry, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Type("string").Build()).AsScanEntry()
 				if err != nil {
 					yield(nil, failure(ctx, verb, err))
 					return
@@ -40,7 +45,7 @@ func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error
 				keys := entry.Elements[:0]
 				for _, key := range entry.Elements {
 					hash := maphash.String(seed, key)
-					if _, again := seen[hash]; !again {
+					if _, again := seen[hash]; !again && s.isOwn(key) {
 						seen[hash] = struct{}{}
 						keys = append(keys, key)
 					}
@@ -56,7 +61,7 @@ func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error
 	}
 }
 
-// isPrimary tells whether a server is one that has keys of its own. One that
+// isPrimary reports whether a server is one that has keys of its own. One that
 // will not say is taken for a primary: what it lists twice is seen once.
 func isPrimary(ctx context.Context, node valkey.Client) bool {
 	role, err := node.Do(ctx, node.B().Role().Build()).ToArray()
@@ -72,13 +77,13 @@ func escapeGlob(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }
 
-// All implements [core.Lister]. It costs a SCAN for some hundred keys and a GET
+// All implements [store.Lister]. It costs a SCAN for some hundred keys and a GET
 // for each session, sent together; it takes memory for 8 bytes per session.
-func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
-	return func(yield func(core.Record, error) bool) {
+func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
 		for keys, err := range s.keys(ctx, "list") {
 			if err != nil {
-				yield(core.Record{}, err)
+				yield(store.Record{}, err)
 				return
 			}
 			gets := make(valkey.Commands, len(keys))
@@ -87,25 +92,25 @@ func (s *Store) All(ctx context.Context) iter.Seq2[core.Record, error] {
 			}
 			for i, result := range s.client.DoMulti(ctx, gets...) {
 				data, err := result.AsBytes()
-				if valkey.IsValkeyNil(err) { // ended meanwhile
+				if valkey.IsValkeyNil(err) || isWrongType(err) { // ended meanwhile
 					continue
 				}
 				if err != nil {
-					yield(core.Record{}, failure(ctx, "list", err))
+					yield(store.Record{}, failure(ctx, "list", err))
 					return
 				}
-				if !yield(core.Record{ID: strings.TrimPrefix(keys[i], s.opts.Prefix), Data: data}, nil) {
+				if !yield(store.Record{ID: s.idOf(keys[i]), Data: data}, nil) {
 					return
 				}
 			}
 		}
 		if err := refuse(ctx, "list"); err != nil {
-			yield(core.Record{}, err)
+			yield(store.Record{}, err)
 		}
 	}
 }
 
-// Count implements [core.Counter]. It walks all keys. A session that expired a
+// Count implements [store.Counter]. It walks all keys. A session that expired a
 // moment ago may be counted where the server has not noticed yet.
 func (s *Store) Count(ctx context.Context) (n int, err error) {
 	for keys, err := range s.keys(ctx, "count") {
@@ -117,7 +122,7 @@ func (s *Store) Count(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// Clear implements [core.Clearer]. It removes the keys with the store's prefix
+// Clear implements [store.Clearer]. It removes the keys with the store's prefix
 // and no others.
 func (s *Store) Clear(ctx context.Context) error {
 	for keys, err := range s.keys(ctx, "clear") {

@@ -8,12 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A Store keeps sessions in Valkey. It is made by [New] or [Open] and may be
@@ -21,39 +20,38 @@ import (
 type Store struct {
 	client valkey.Client
 	opts   Options
-	owned  bool         // Close closes the client
-	noIFEQ atomic.Int64 // when the server last said that it does not know IFEQ, in Unix ns; 0: it did not
-	own    *writes      // with CacheTTL: what this process wrote
-	lists  *Store       // the lists of users' sessions; nil in the store of these
+	owned  bool    // Close closes the client
+	own    *writes // with CacheTTL: what this process wrote
+	lists  *Store  // the lists of users' sessions; nil in the store of these
+
+	noIFEQ    refusal // SET with IFEQ is not known
+	noDELIFEQ refusal // DELIFEQ is not known, or not permitted
 }
 
 var _ interface {
-	core.Store
-	core.Replacer
-	core.UpdateLoader
-	core.Lister
-	core.Counter
-	core.Clearer
-	core.UserIndexer
-	core.Pinger
+	store.Store
+	store.Replacer
+	store.UpdateLoader
+	store.Remover
+	store.Lister
+	store.Counter
+	store.Clearer
+	store.UserIndexer
+	store.Pinger
 } = (*Store)(nil)
 
-// askAgain is how long a server that does not know IFEQ is not asked again: it
-// may have been replaced by a newer one meanwhile.
-const askAgain = time.Minute
-
-// Load implements [core.Store]. It is one GET or, with Options.CacheTTL, none.
-func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
+// Load implements [store.Store]. It is one GET or, with Options.CacheTTL, none.
+func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := refuse(ctx, "load"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	var (
-		key    = s.opts.Prefix + id
+		key    = s.key(id)
 		result valkey.ValkeyResult
 	)
 	// A read is sent again by the client when its connection breaks; Pin keeps
 	// the command from being reused while the broken one may still look at it.
-	if s.own != nil && !core.IsFresh(ctx) && !s.own.recently(key) {
+	if s.own != nil && !store.BypassesCache(ctx) && !s.own.recently(key) {
 		result = s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache().Pin(), s.opts.CacheTTL)
 	} else {
 		result = s.client.Do(ctx, s.client.B().Get().Key(key).Build().Pin())
@@ -61,47 +59,49 @@ func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
 	data, err := result.AsBytes()
 	switch {
 	case valkey.IsValkeyNil(err):
-		return core.Record{}, core.ErrNotFound
+		return store.Record{}, store.ErrNotFound
+	case isWrongType(err):
+		return store.Record{}, store.ErrUndecodable
 	case err != nil:
-		return core.Record{}, failure(ctx, "load", err)
+		return store.Record{}, failure(ctx, "load", err)
 	}
-	return core.Record{ID: id, Data: data}, nil
+	return store.Record{ID: id, Data: data}, nil
 }
 
-// Create implements [core.Store]. It is one SET with NX.
-func (s *Store) Create(ctx context.Context, rec core.Record) error {
+// Create implements [store.Store]. It is one SET with NX.
+func (s *Store) Create(ctx context.Context, rec store.Record) error {
 	if err := refuse(ctx, "create"); err != nil {
 		return err
 	}
-	key := s.opts.Prefix + rec.ID
+	key := s.key(rec.ID)
 	defer s.writing(key)()
 	err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(valkey.BinaryString(rec.Data)).Nx().
 		PxMilliseconds(milliseconds(rec.TTL)).Build()).Error()
 	if valkey.IsValkeyNil(err) {
-		return core.ErrExists
+		return store.ErrExists
 	}
 	return failure(ctx, "create", err)
 }
 
-// Update implements [core.Store].
-func (s *Store) Update(ctx context.Context, old, next core.Record) error {
+// Update implements [store.Store].
+func (s *Store) Update(ctx context.Context, old, next store.Record) error {
 	_, err := s.UpdateOrLoad(ctx, old, next)
 	return err
 }
 
-// UpdateOrLoad implements [core.UpdateLoader]. It is one SET with IFEQ and GET
+// UpdateOrLoad implements [store.UpdateLoader]. It is one SET with IFEQ and GET
 // or, where the server does not know that or the record is large, one script.
-func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest core.Record, err error) {
+func (s *Store) UpdateOrLoad(ctx context.Context, old, next store.Record) (newest store.Record, err error) {
 	if err := refuse(ctx, "update"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
-	key := s.opts.Prefix + old.ID
+	key := s.key(old.ID)
 	defer s.writing(key)()
 	var stored []byte
 	if s.useIFEQ(len(old.Data)) {
 		stored, err = s.updateIFEQ(ctx, key, old, next)
 		if isSyntaxError(err) && s.opts.Scripts != ScriptsNever {
-			s.noIFEQ.Store(time.Now().UnixNano())
+			s.noIFEQ.note()
 			stored, err = s.updateScript(ctx, key, old, next)
 		}
 	} else {
@@ -109,16 +109,18 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest
 	}
 	switch {
 	case valkey.IsValkeyNil(err):
-		return core.Record{}, core.ErrNotFound
+		return store.Record{}, store.ErrNotFound
+	case isWrongType(err):
+		return store.Record{}, store.ErrConflict
 	case err != nil:
-		return core.Record{}, failure(ctx, "update", err)
+		return store.Record{}, failure(ctx, "update", err)
 	case stored == nil:
-		return core.Record{}, nil
+		return store.Record{}, nil
 	}
-	return core.Record{ID: old.ID, Data: stored}, core.ErrConflict
+	return store.Record{ID: old.ID, Data: stored}, store.ErrConflict
 }
 
-// useIFEQ tells whether SET with IFEQ is to be tried for a record of that size.
+// useIFEQ reports whether SET with IFEQ is to be tried for a record of that size.
 func (s *Store) useIFEQ(size int) bool {
 	switch s.opts.Scripts {
 	case ScriptsAlways:
@@ -126,18 +128,20 @@ func (s *Store) useIFEQ(size int) bool {
 	case ScriptsNever:
 		return true
 	}
-	if s.digests(size) {
-		return false
-	}
-	said := s.noIFEQ.Load()
-	return said == 0 || time.Since(time.Unix(0, said)) > askAgain
+	return !s.digests(size) && !s.noIFEQ.lately()
 }
 
 // updateIFEQ returns nil when next was written, what is stored when that is not
 // old, and a nil reply as an error when nothing is.
-func (s *Store) updateIFEQ(ctx context.Context, key string, old, next core.Record) ([]byte, error) {
-	stored, err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(valkey.BinaryString(next.Data)).
-		Ifeq(valkey.BinaryString(old.Data)).Get().PxMilliseconds(milliseconds(next.TTL)).Build()).AsBytes()
+func (s *Store) updateIFEQ(ctx context.Context, key string, old, next store.Record) ([]byte, error) {
+	set := s.client.B().Set().Key(key).Value(valkey.BinaryString(next.Data)).Ifeq(valkey.BinaryString(old.Data)).Get()
+	var command valkey.Completed
+	if next.TTL == store.KeepTTL {
+		command = set.Keepttl().Build()
+	} else {
+		command = set.PxMilliseconds(milliseconds(next.TTL)).Build()
+	}
+	stored, err := s.client.Do(ctx, command).AsBytes()
 	if err != nil || string(stored) == string(old.Data) {
 		return nil, err
 	}
@@ -145,22 +149,22 @@ func (s *Store) updateIFEQ(ctx context.Context, key string, old, next core.Recor
 }
 
 // updateScript does the same by a script.
-func (s *Store) updateScript(ctx context.Context, key string, old, next core.Record) ([]byte, error) {
+func (s *Store) updateScript(ctx context.Context, key string, old, next store.Record) ([]byte, error) {
 	how, content := s.comparison(old.Data)
 	return written(updateScript.Exec(ctx, s.client, []string{key},
 		[]string{how, content, valkey.BinaryString(next.Data), life(next.TTL)}))
 }
 
-// Replace implements [core.Replacer]. It is one script; in a cluster, where the
+// Replace implements [store.Replacer]. It is one script; in a cluster, where the
 // two ids live in different slots, it returns [errors.ErrUnsupported].
-func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) error {
 	if s.opts.Scripts == ScriptsNever || s.client.Mode() == valkey.ClientModeCluster {
 		return errors.ErrUnsupported
 	}
 	if err := refuse(ctx, "replace"); err != nil {
 		return err
 	}
-	oldKey, nextKey := s.opts.Prefix+old.ID, s.opts.Prefix+next.ID
+	oldKey, nextKey := s.key(old.ID), s.key(next.ID)
 	defer s.writing(oldKey)()
 	defer s.writing(nextKey)()
 	how, content := s.comparison(old.Data)
@@ -171,45 +175,51 @@ func (s *Store) Replace(ctx context.Context, old, retired, next core.Record) err
 	}))
 	switch {
 	case valkey.IsValkeyNil(err):
-		return core.ErrNotFound
+		return store.ErrNotFound
+	case isWrongType(err):
+		return store.ErrConflict
 	case err != nil:
 		return failure(ctx, "replace", err)
 	case stored != nil && len(stored) == 0:
-		return core.ErrExists
+		return store.ErrExists
 	case stored != nil:
-		return core.ErrConflict
+		return store.ErrConflict
 	}
 	return nil
 }
 
-// Touch implements [core.Store]. It is one PEXPIRE.
+// Touch implements [store.Store]. It is one PEXPIRE.
 func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	if err := refuse(ctx, "touch"); err != nil {
 		return err
 	}
 	// Sent twice it does the same, so the client may do that when its connection breaks.
-	n, err := s.client.Do(ctx, s.client.B().Pexpire().Key(s.opts.Prefix+id).Milliseconds(milliseconds(ttl)).Build().ToRetryable().Pin()).AsInt64()
+	n, err := s.client.Do(ctx, s.client.B().Pexpire().Key(s.key(id)).Milliseconds(milliseconds(ttl)).Build().ToRetryable().Pin()).AsInt64()
 	if err == nil && n == 0 {
-		return core.ErrNotFound
+		return store.ErrNotFound
 	}
 	return failure(ctx, "touch", err)
 }
 
-// Delete implements [core.Store]. It is one DEL, and a WAIT with
+// Delete implements [store.Store]. It is one DEL, and a WAIT with
 // Options.WaitReplicas.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := refuse(ctx, "delete"); err != nil {
 		return err
 	}
-	key := s.opts.Prefix + id
+	key := s.key(id)
 	defer s.writing(key)()
 	if s.opts.WaitReplicas == 0 {
 		return failure(ctx, "delete", s.client.Do(ctx, s.client.B().Del().Key(key).Build()).Error())
 	}
-	return s.deleteAndWait(ctx, key)
+	err := s.deleteAndWait(ctx, deletion{verb: "delete", key: key})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
-// Ping implements [core.Pinger].
+// Ping implements [store.Pinger].
 func (s *Store) Ping(ctx context.Context) error {
 	if err := refuse(ctx, "ping"); err != nil {
 		return err
@@ -218,11 +228,12 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close closes the client of a store that [Open] made. For one that [New] made
-// it does nothing: the client is the app's.
-func (s *Store) Close() {
+// it does nothing: the client is the app's. It always returns nil.
+func (s *Store) Close() error {
 	if s.owned {
 		s.client.Close()
 	}
+	return nil
 }
 
 // Format keeps a Store that is printed from showing the ids of what it wrote.
@@ -233,10 +244,15 @@ func milliseconds(d time.Duration) int64 {
 	return int64(d/time.Millisecond) + min(1, int64(d%time.Millisecond))
 }
 
-// life is milliseconds as the argument of a script.
-func life(d time.Duration) string { return strconv.FormatInt(milliseconds(d), 10) }
+// life is milliseconds as the argument of a script, and empty for [store.KeepTTL].
+func life(d time.Duration) string {
+	if d == store.KeepTTL {
+		return ""
+	}
+	return strconv.FormatInt(milliseconds(d), 10)
+}
 
-// digests tells whether a record of that size is compared by its digest. Go
+// digests reports whether a record of that size is compared by its digest. Go
 // refuses SHA-1 in the strictest FIPS mode.
 func (s *Store) digests(size int) bool {
 	return s.opts.DigestFrom > 0 && size >= s.opts.DigestFrom && !fips140.Enabled()

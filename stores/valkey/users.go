@@ -7,16 +7,16 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// UserIndex implements [core.UserIndexer]: a store with Options.UserPrefix, on the
+// UserIndex implements [store.UserIndexer]: a store with Options.UserPrefix, on the
 // same client and without a cache.
-func (s *Store) UserIndex() core.Store { return s.lists }
+func (s *Store) UserIndex() store.Store { return s.lists }
 
-// Inspect implements [core.UserIndexer]. It is a GET and a PTTL for each session,
+// Inspect implements [store.UserIndexer]. It is a GET and a PTTL for each session,
 // sent together.
-func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+func (s *Store) Inspect(ctx context.Context, ids []string) ([]store.Record, error) {
 	if err := refuse(ctx, "inspect"); err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error
 			continue
 		}
 		seen[id] = true
-		key := s.opts.Prefix + id
+		key := s.key(id)
 		asked = append(asked, id)
 		// The life is asked for last: what it says is true of the content, or of a newer one.
 		commands = append(commands, s.client.B().Get().Key(key).Build().Pin(), s.client.B().Pttl().Key(key).Build().Pin())
@@ -39,11 +39,11 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error
 		return nil, nil
 	}
 	const longest = math.MaxInt64 / int64(time.Millisecond)
-	found := make([]core.Record, 0, len(asked))
+	found := make([]store.Record, 0, len(asked))
 	results := s.client.DoMulti(ctx, commands...)
 	for i, id := range asked {
 		data, err := results[2*i].AsBytes()
-		if valkey.IsValkeyNil(err) {
+		if valkey.IsValkeyNil(err) || isWrongType(err) {
 			continue
 		}
 		if err != nil {
@@ -58,7 +58,7 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]core.Record, error
 		case left < 0, left > longest: // somebody else's, without an end
 			left = longest
 		}
-		found = append(found, core.Record{ID: id, Data: data, TTL: time.Duration(left) * time.Millisecond})
+		found = append(found, store.Record{ID: id, Data: data, TTL: time.Duration(left) * time.Millisecond})
 	}
 	return found, nil
 }

@@ -6,20 +6,20 @@ package adapters
 import (
 	"testing"
 
-	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 )
 
-func newStore(t *testing.T) core.Store {
-	store := memorystore.New()
+func newStore(t *testing.T) store.Store {
+	st := memorystore.New(memorystore.Options{})
 	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
+		if err := st.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	return store
+	return st
 }
 
 func TestAdapters(t *testing.T) {

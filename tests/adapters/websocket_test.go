@@ -18,6 +18,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 const visits core.Key[int] = "visits"
@@ -154,7 +155,7 @@ func TestWebSockets(t *testing.T) {
 			t.Run(fw.Name+", "+lib.name, func(t *testing.T) {
 				t.Parallel()
 				served := make(chan struct{}, 8) // connections that were served to the end
-				m, err := core.New(core.Config{Store: newStore(t), Secrets: []string{strings.Repeat("s", 32)}})
+				m, err := core.New(core.Config{Store: newStore(t), StoreTimeout: servers.Patience, Secrets: []string{strings.Repeat("s", 32)}})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -22,6 +22,7 @@ import (
 	echov5session "github.com/cloakroom-go/cloakroom/echov5session"
 	"github.com/cloakroom-go/cloakroom/ginsession"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // TestEchoWrapMiddleware runs the table over the middleware of net/http in Echo.
@@ -90,7 +91,7 @@ func (v *visitor) counts(path string) {
 
 func manager(t *testing.T) *core.Manager {
 	t.Helper()
-	m, err := core.New(core.Config{Store: newStore(t), Secrets: []string{strings.Repeat("s", 32)}})
+	m, err := core.New(core.Config{Store: newStore(t), StoreTimeout: servers.Patience, Secrets: []string{strings.Repeat("s", 32)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,6 +72,7 @@ type app struct {
 	t   *testing.T
 	URL string
 	*servers.Process
+	mails string // the file with the mails that it would send
 }
 
 // admin is the email address of the user who is an admin in every app.
@@ -82,8 +83,8 @@ func start(t *testing.T, flags ...string) *app {
 	t.Helper()
 	chromium.need(t) // before anything else, since it may skip the test
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(servers.FreePort(t)))
-	a := &app{t: t, URL: "http://" + addr}
-	command := append([]string{program.need(t), "-addr", addr, "-admin", admin}, flags...)
+	a := &app{t: t, URL: "http://" + addr, mails: filepath.Join(t.TempDir(), "mails")}
+	command := append([]string{program.need(t), "-addr", addr, "-admin", admin, "-mail", a.mails}, flags...)
 	a.Process = servers.Run(t, addr, command...)
 	t.Cleanup(a.end)
 	return a
@@ -153,14 +154,34 @@ func someone() user {
 	return user{strings.ToLower(rand.Text()[:8]) + "@example.com", "Ann Example", "correct horse battery staple"}
 }
 
-// signUp makes the account, by the form, and leaves the tab signed in.
+// confirmation returns the token in the link of the last mail to an address.
+func (a *app) confirmation(t *testing.T, email string) (token string) {
+	t.Helper()
+	text, err := os.ReadFile(a.mails)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mail := range strings.SplitSeq(string(text), "To: ") {
+		if _, link, ok := strings.Cut(mail, "/signup/confirm?token="); ok && strings.HasPrefix(mail, email+"\n") {
+			token, _, _ = strings.Cut(link, "\n")
+		}
+	}
+	if token == "" {
+		t.Fatalf("there is no mail with a link to %s", email)
+	}
+	return token
+}
+
+// signUp makes the account, by the forms, and leaves the tab signed in.
 func (a *app) signUp(b *tab, u user) {
 	b.t.Helper()
 	b.open(a.URL + "/signup")
 	b.fill("#signup-form [name=name]", u.name)
 	b.fill("#signup-form [name=email]", u.email)
-	b.fill("#signup-form [name=password]", u.password)
 	b.click("#signup-form button")
+	b.open(a.URL + "/signup/confirm?token=" + a.confirmation(b.t, u.email))
+	b.fill("#confirm-form [name=password]", u.password)
+	b.click("#confirm-form button")
 	b.mustBe(u)
 }
 
@@ -262,6 +283,9 @@ func (a *app) get(t *testing.T, path, cookie string) answer {
 func (a *app) enter(t *testing.T, form string, u user) string {
 	t.Helper()
 	got := a.send(t, http.MethodPost, form, "", url.Values{"email": {u.email}, "name": {u.name}, "password": {u.password}})
+	if form == "/signup" && got.status == http.StatusOK {
+		got = a.send(t, http.MethodPost, "/signup/confirm", "", url.Values{"token": {a.confirmation(t, u.email)}, "password": {u.password}})
+	}
 	if got.status != http.StatusSeeOther || got.cookie == "" {
 		t.Fatalf("%s: %d\n%.500s", form, got.status, got.text)
 	}

@@ -303,13 +303,13 @@ func (b *tab) fill(selector, text string) {
 	call(b, input.InsertText, input.InsertTextParams{Text: text})
 }
 
-// has tells whether the page has such an element.
+// has reports whether the page has such an element.
 func (b *tab) has(selector string) bool {
 	b.t.Helper()
 	return eval[bool](b, on(selector, "true", "false"))
 }
 
-// shows tells whether such an element can be seen.
+// shows reports whether such an element can be seen.
 func (b *tab) shows(selector string) bool {
 	b.t.Helper()
 	return eval[bool](b, on(selector, visible, "false"))

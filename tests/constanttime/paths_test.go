@@ -29,7 +29,7 @@ func TestVerifyingTakesTheSamePathWhereverASignatureIsWrong(t *testing.T) {
 		return strings.TrimSpace(string(out))
 	}
 	run("go", "build", "-cover", "-covermode=atomic", "-o", program, "-coverpkg="+strings.Join([]string{
-		root + "core", root + "tests/constanttime/paths",
+		root + "core", root + "core/internal/ticket", root + "tests/constanttime/paths",
 		"crypto/hmac", "crypto/internal/fips140/hmac", "crypto/internal/fips140/subtle", "crypto/subtle",
 	}, ","), "./paths")
 	run(program, dir)

@@ -32,7 +32,7 @@ const views ginsession.Key[int] = "views"
 func main() {
 	r := gin.New()
 	r.Use(ginsession.New(ginsession.Config{
-		Store:   memorystore.New(),
+		Store:   memorystore.New(memorystore.Options{}),
 		Secrets: []string{"0123456789abcdef0123456789abcdef"},
 	}))
 	r.GET("/", func(c *gin.Context) {
@@ -62,7 +62,7 @@ const views echosession.Key[int] = "views"
 func main() {
 	e := echo.New()
 	e.Use(echosession.New(echosession.Config{
-		Store:   memorystore.New(),
+		Store:   memorystore.New(memorystore.Options{}),
 		Secrets: []string{"0123456789abcdef0123456789abcdef"},
 	}))
 	e.GET("/", func(c %s) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
@@ -38,17 +39,17 @@ type doubtKey struct{}
 type observer struct{}
 
 func (observer) Observe(ctx context.Context, e core.Event) {
-	var failure *core.StoreError
-	if errors.As(e.Err, &failure) && failure.Outcome == core.Unknown && failure.Verb != "load" && failure.Verb != "touch" {
+	var failure *store.Error
+	if errors.As(e.Err, &failure) && failure.Outcome == store.OutcomeUnknown && failure.Verb != "load" && failure.Verb != "touch" {
 		ctx.Value(doubtKey{}).(*doubt).Store(true)
 	}
 }
 
 // newApp returns an app. Its handlers do what the model says; where there is no
 // session they answer 401.
-func newApp(store core.Store) (http.Handler, error) {
+func newApp(st store.Store) (http.Handler, error) {
 	m, err := core.New(core.Config{
-		Store: store, Secrets: suite.Hide("one secret for all the processes of a test"), StoreTimeout: storeTimeout,
+		Store: st, Secrets: suite.Hide("one secret for all the processes of a test"), StoreTimeout: storeTimeout,
 		ErrorHandler: refuse,
 		Observer:     observer{},
 	})
@@ -88,12 +89,18 @@ func newApp(store core.Store) (http.Handler, error) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		n, _, err := ticket.Take(r.Context(), s)
-		if err != nil {
+		n, err := ticket.Take(r.Context(), s)
+		if err != nil && !errors.Is(err, core.ErrAbsent) {
 			refuse(w, r, err)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(values{Ticket: n})
+	})))
+	mux.Handle("/signin", m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context()) // of whatever status: a login page asks for none
+		if err := s.SignIn(r.Context(), r.FormValue("user")); err != nil {
+			refuse(w, r, err)
+		}
 	})))
 	mux.Handle("/begin", m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		count.Set(core.FromContext(r.Context()), 0)
@@ -101,7 +108,7 @@ func newApp(store core.Store) (http.Handler, error) {
 	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
 		err := m.Edit(r.Context(), r.FormValue("id"), func(s *core.Session) error { return s.Destroy(r.Context()) })
 		switch {
-		case errors.Is(err, core.ErrNotFound):
+		case errors.Is(err, store.ErrNotFound):
 			w.WriteHeader(http.StatusUnauthorized)
 		case err != nil:
 			refuse(w, r, err)
@@ -115,7 +122,7 @@ func newApp(store core.Store) (http.Handler, error) {
 // refuse answers with the status of an error, and tells what the error says about
 // what was done.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var failure *core.StoreError
+	var failure *store.Error
 	unknown := false
 	switch {
 	case errors.Is(err, core.ErrSessionGone): // it may have been done before it ended
@@ -124,7 +131,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		unknown = true
 	case !errors.As(err, &failure), failure.Verb == "load", failure.Verb == "touch":
 	default:
-		unknown = failure.Outcome == core.Unknown
+		unknown = failure.Outcome == store.OutcomeUnknown
 	}
 	if unknown {
 		w.Header().Set(outcomeHeader, "unknown")

@@ -20,7 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
@@ -35,11 +35,11 @@ const processes = 3
 // whose calls fail at random.
 type memoryFleet []http.Handler
 
-func newMemoryFleet(t *testing.T, store core.Store) memoryFleet {
+func newMemoryFleet(t *testing.T, st store.Store) memoryFleet {
 	t.Helper()
 	var f memoryFleet
 	for range processes {
-		app, err := newApp(store)
+		app, err := newApp(st)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func (f memoryFleet) ask(process int, path, cookie string) (int, http.Header, st
 
 // A flaky store fails now and then, as one behind a network does.
 type flaky struct {
-	core.Store
+	store.Store
 	faults *atomic.Int64
 	oneIn  int // calls
 }
@@ -71,23 +71,23 @@ var errNetwork = errors.New("the connection was lost")
 
 // call does what a verb does, before it fails, after it, or later.
 func (s flaky) call(verb string, do func() error) error {
-	fault := func(o core.Outcome) error {
+	fault := func(o store.Outcome) error {
 		s.faults.Add(1)
-		return &core.StoreError{Store: "flaky", Verb: verb, Outcome: o, Err: errNetwork}
+		return &store.Error{Store: "flaky", Verb: verb, Outcome: o, Err: errNetwork}
 	}
 	switch rand.IntN(4 * s.oneIn) {
 	case 0:
-		return fault(core.NotApplied)
+		return fault(store.OutcomeNotApplied)
 	case 1:
-		return fault(core.Unknown)
+		return fault(store.OutcomeUnknown)
 	case 2:
 		if err := do(); err != nil {
 			return err
 		}
-		return fault(core.Unknown)
+		return fault(store.OutcomeUnknown)
 	case 3:
 		time.AfterFunc(time.Duration(rand.IntN(20))*time.Millisecond, func() { _ = do() }) // the sender has given up
-		return fault(core.Unknown)
+		return fault(store.OutcomeUnknown)
 	}
 	if rand.IntN(4) == 0 { // or nothing overlaps
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
@@ -95,8 +95,8 @@ func (s flaky) call(verb string, do func() error) error {
 	return do()
 }
 
-func (s flaky) Load(ctx context.Context, id string) (rec core.Record, err error) {
-	var loaded core.Record
+func (s flaky) Load(ctx context.Context, id string) (rec store.Record, err error) {
+	var loaded store.Record
 	err = s.call("load", func() (err error) { loaded, err = s.Store.Load(ctx, id); return err })
 	if err == nil {
 		rec = loaded
@@ -104,11 +104,11 @@ func (s flaky) Load(ctx context.Context, id string) (rec core.Record, err error)
 	return rec, err
 }
 
-func (s flaky) Create(ctx context.Context, rec core.Record) error {
+func (s flaky) Create(ctx context.Context, rec store.Record) error {
 	return s.call("create", func() error { return s.Store.Create(context.WithoutCancel(ctx), rec) })
 }
 
-func (s flaky) Update(ctx context.Context, old, next core.Record) error {
+func (s flaky) Update(ctx context.Context, old, next store.Record) error {
 	return s.call("update", func() error { return s.Store.Update(context.WithoutCancel(ctx), old, next) })
 }
 
@@ -123,19 +123,23 @@ func (s flaky) Delete(ctx context.Context, id string) error {
 // flakyAll has the optional abilities as well.
 type flakyAll struct{ flaky }
 
-func (s flakyAll) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (s flakyAll) Replace(ctx context.Context, old, retired, next store.Record) error {
 	return s.call("replace", func() error {
-		return s.Store.(core.Replacer).Replace(context.WithoutCancel(ctx), old, retired, next)
+		return s.Store.(store.Replacer).Replace(context.WithoutCancel(ctx), old, retired, next)
 	})
 }
 
-func (s flakyAll) UpdateOrLoad(ctx context.Context, old, next core.Record) (newest core.Record, err error) {
-	var found core.Record
+func (s flakyAll) Remove(ctx context.Context, old store.Record) error {
+	return s.call("remove", func() error { return s.Store.(store.Remover).Remove(context.WithoutCancel(ctx), old) })
+}
+
+func (s flakyAll) UpdateOrLoad(ctx context.Context, old, next store.Record) (newest store.Record, err error) {
+	var found store.Record
 	err = s.call("update", func() (err error) {
-		found, err = s.Store.(core.UpdateLoader).UpdateOrLoad(context.WithoutCancel(ctx), old, next)
+		found, err = s.Store.(store.UpdateLoader).UpdateOrLoad(context.WithoutCancel(ctx), old, next)
 		return err
 	})
-	if errors.Is(err, core.ErrConflict) {
+	if errors.Is(err, store.ErrConflict) {
 		newest = found
 	}
 	return newest, err
@@ -168,14 +172,14 @@ func newProcess(text json.RawMessage) (http.Handler, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	store, err := s.open()
+	st, err := s.open()
 	if err != nil {
 		return nil, err
 	}
-	return newApp(store)
+	return newApp(st)
 }
 
-func (s settings) open() (core.Store, error) {
+func (s settings) open() (store.Store, error) {
 	var d net.Dialer
 	if s.Mongo != "" {
 		client, err := mongo.Connect(options.Client().ApplyURI(s.Mongo).SetDialer(s))

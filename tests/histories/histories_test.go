@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/cloakroom-go/cloakroom/core/adaptertest" // core then panics where it meets what cannot occur
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
@@ -86,7 +87,7 @@ func TestMemory(t *testing.T) {
 	}{{"all abilities", true}, {"five verbs", false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			store := flaky{memorystore.New(), new(atomic.Int64), 30}
+			store := flaky{memorystore.New(memorystore.Options{}), new(atomic.Int64), 30}
 			fleet := newMemoryFleet(t, store)
 			if tt.all {
 				fleet = newMemoryFleet(t, flakyAll{store})
@@ -126,21 +127,37 @@ func TestMongo(t *testing.T) {
 	t.Log(f)
 }
 
-// TestTheCheckerFails runs histories on stores that break their contract.
+// TestTheCheckerFails runs histories on stores that break their contract, and on apps
+// that break what the model says.
 func TestTheCheckerFails(t *testing.T) {
 	for name, open := range brokenStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newMemoryFleet(t, open(memorystore.New()))
-			var e *illegal
-			for seed := uint64(1); seed <= 50; seed++ {
-				_, err := visit(t, f, seed)
-				if errors.As(err, &e) {
-					t.Logf("found in history %d", seed)
-					return
-				}
-			}
-			t.Error("not found in 50 histories")
+			mustFail(t, newMemoryFleet(t, open(memorystore.New(memorystore.Options{}))))
 		})
 	}
+	for name, broken := range brokenApps {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newMemoryFleet(t, slow(memorystore.New(memorystore.Options{})))
+			for i, app := range f {
+				f[i] = broken(app)
+			}
+			mustFail(t, f)
+		})
+	}
+}
+
+// mustFail runs histories until one is not allowed.
+func mustFail(t *testing.T, f fleet) {
+	t.Helper()
+	const most = 1000
+	var e *illegal
+	for seed := uint64(1); seed <= most; seed++ {
+		if _, err := visit(t, f, seed); errors.As(err, &e) {
+			t.Logf("found in history %d", seed)
+			return
+		}
+	}
+	t.Errorf("not found in %d histories", most)
 }

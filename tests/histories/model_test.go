@@ -1,15 +1,20 @@
 package histories
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/anishathalye/porcupine"
 )
 
-// This file says what one session may do: a small model in which one request
-// comes after the other. A history of requests that overlapped is right when there
-// is an order in which the model gives the same answers, and in which a request
+// This file says what the sessions of one visitor may do: a small model in which one
+// request comes after the other. A history of requests that overlapped is right when
+// there is an order in which the model gives the same answers, and in which a request
 // that was answered before another was sent comes before it.
+//
+// A session that gets another id goes on under that one. Whoever is told that a
+// session has ended may have come with any id that it had: it has ended all the same.
 
 // A kind is what a request asks for.
 type kind int
@@ -22,12 +27,13 @@ const (
 	take           // the ticket
 	renew
 	regenerate
+	signIn
 	destroy
 	revoke // by Manager.Edit
 	kinds
 )
 
-var kindNames = [kinds]string{"read", "increment", "set", "put", "take", "renew", "regenerate", "destroy", "revoke"}
+var kindNames = [kinds]string{"read", "increment", "set", "put", "take", "renew", "regenerate", "signin", "destroy", "revoke"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -54,43 +60,105 @@ type output struct {
 	outcome outcome
 	values  values // after it, for read and increment
 	ticket  int    // for take
-	id      int    // the new one, for renew and regenerate
+	id      int    // the new one, for renew, regenerate and signIn
 }
 
 // values are what a session holds.
 type values struct{ Count, Number, Ticket int }
 
-// A session is the state of the model: the id that it has, 0 for none that works,
-// and what it holds.
+// A session lives.
 type session struct {
-	id     int
+	ids    idSet // that it has or had
+	id     int   // that it has; 0 for one that nobody was given
 	values values
+}
+
+// An idSet is a set of numbers of ids.
+type idSet [maxIDs / 64]uint64
+
+// maxIDs is more than requests can make.
+const maxIDs = 128
+
+func (s idSet) with(id int) idSet {
+	if id > 0 {
+		s[id/64] |= 1 << (id % 64)
+	}
+	return s
+}
+
+func (s idSet) has(id int) bool { return s[id/64]&(1<<(id%64)) != 0 }
+
+// sessions is the state of the model: those that live, in the order of their ids. What
+// nobody can reach is not among them.
+type sessions []session
+
+// begin returns the sessions with a new one.
+func (all sessions) begin(id int) sessions {
+	if id == 0 { // it is one that nobody was given
+		return all
+	}
+	return all.with(session{ids: idSet{}.with(id), id: id})
+}
+
+func (all sessions) with(s session) sessions {
+	next := append(slices.Clone(all), s)
+	slices.SortFunc(next, func(a, b session) int { return cmp.Or(a.id-b.id, slices.Compare(a.ids[:], b.ids[:])) })
+	return next
+}
+
+func (all sessions) without(i int) sessions { return slices.Delete(slices.Clone(all), i, i+1) }
+
+// under returns which session has an id, or -1.
+func (all sessions) under(id int) int {
+	return slices.IndexFunc(all, func(s session) bool { return s.id == id })
+}
+
+// of returns which session has an id, or had it, or -1.
+func (all sessions) of(id int) int {
+	return slices.IndexFunc(all, func(s session) bool { return s.ids.has(id) })
 }
 
 // next returns what may be the case after a request that was answered like that;
 // nothing, if there cannot be such an answer.
-func next(s session, in input, out output) []session {
-	after, right := apply(s, in, out)
+func next(all sessions, in input, out output) []sessions {
 	switch out.outcome {
 	case unknown, maybe:
-		return []session{s, after}
-	case gone:
-		right, after = s.id != in.id, s
+		after, _ := apply(all, in, out)
+		return []sessions{all, after}
 	case impossible:
-		right = false
+		return nil
+	case gone:
+		if in.kind == signIn && all.of(in.id) >= 0 || all.under(in.id) >= 0 {
+			return nil // who signs in is not refused because the session moved on
+		}
+		return []sessions{all}
 	}
+	after, right := apply(all, in, out)
 	if !right {
 		return nil
 	}
-	return []session{after}
+	return []sessions{after}
 }
 
-// apply does what a request asks for, and tells whether that is how it was
+// apply does what a request asks for, and reports whether that is how it was
 // answered.
-func apply(s session, in input, out output) (after session, right bool) {
-	if s.id != in.id {
-		return s, in.kind == destroy || in.kind == revoke // it had ended already
+func apply(all sessions, in input, out output) (after sessions, right bool) {
+	switch in.kind {
+	case destroy, revoke:
+		if i := all.of(in.id); i >= 0 {
+			return all.without(i), true
+		}
+		return all, true // it had ended already
+	case signIn:
+		if all.under(in.id) < 0 {
+			return all.begin(out.id), true
+		}
 	}
+	i := all.under(in.id)
+	if i < 0 {
+		return all, false
+	}
+	s := all[i]
 	right = true
 	switch in.kind {
 	case read:
@@ -105,27 +173,28 @@ func apply(s session, in input, out output) (after session, right bool) {
 	case take:
 		right = out.ticket == s.values.Ticket
 		s.values.Ticket = 0
-	case renew:
-		s.id = out.id
+	case renew, signIn:
+		s.ids, s.id = s.ids.with(out.id), out.id
 	case regenerate:
-		s = session{id: out.id}
-	case destroy, revoke:
-		s = session{}
+		s = session{ids: s.ids.with(out.id), id: out.id}
 	}
-	return s, right
+	if s == all[i] {
+		return all, right
+	}
+	return all.without(i).with(s), right
 }
 
-// model returns the model of a session that began with an id.
+// model returns the model of a visitor who began with a session.
 func model(id int) porcupine.Model {
 	m := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{session{id: id}} },
+		Init: func() []any { return []any{sessions{}.begin(id)} },
 		Step: func(state, in, out any) (all []any) {
-			for _, s := range next(state.(session), in.(input), out.(output)) {
+			for _, s := range next(state.(sessions), in.(input), out.(output)) {
 				all = append(all, s)
 			}
 			return all
 		},
-		Equal: func(a, b any) bool { return a == b },
+		Equal: func(a, b any) bool { return slices.Equal(a.(sessions), b.(sessions)) },
 		DescribeOperation: func(in, out any) string {
 			return fmt.Sprintf("%v -> %v", in, out)
 		},

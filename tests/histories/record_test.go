@@ -30,6 +30,7 @@ const (
 // A visitor is who has a session, with several windows open.
 type visitor struct {
 	fleet fleet
+	user  string
 	start time.Time
 
 	mu      sync.Mutex
@@ -58,10 +59,10 @@ func (f *figures) add(g figures) {
 }
 
 // visit records one history: a session is begun, clients do things to it at
-// random, by the seed, and the model tells whether the answers are right.
+// random, by the seed, and the model reports whether the answers are right.
 func visit(t *testing.T, fleet fleet, seed uint64) (f figures, err error) {
 	t.Helper()
-	v := &visitor{fleet: fleet, ids: make(map[string]int), start: time.Now()}
+	v := &visitor{fleet: fleet, user: fmt.Sprint(seed), ids: make(map[string]int), start: time.Now()}
 	for began := time.Now(); v.latest == 0; {
 		status, header, _, err := fleet.ask(int(seed)%fleet.size(), "/begin", "")
 		if err == nil && status == http.StatusOK {
@@ -99,7 +100,7 @@ func (v *visitor) request(client int, random *rand.Rand) {
 }
 
 // weights are how often each kind is chosen.
-var weights = [kinds]int{read: 20, increment: 35, set: 12, put: 10, take: 12, renew: 7, regenerate: 2, destroy: 1, revoke: 1}
+var weights = [kinds]int{read: 20, increment: 33, set: 11, put: 9, take: 11, renew: 6, regenerate: 2, signIn: 4, destroy: 2, revoke: 2}
 
 func choose(random *rand.Rand) kind {
 	sum := 0
@@ -121,7 +122,10 @@ func (v *visitor) do(client, process int, in input) (answered bool) {
 	cookie := v.cookies[in.id-1]
 	v.mu.Unlock()
 	path := fmt.Sprintf("/%v?arg=%d", in.kind, in.arg)
-	if in.kind == revoke {
+	switch in.kind {
+	case signIn:
+		path = "/signin?user=" + v.user
+	case revoke:
 		path = "/revoke?id=" + url.QueryEscape(idIn(cookie))
 		cookie = ""
 	}
@@ -166,7 +170,7 @@ func (v *visitor) understand(in input, out *output, header http.Header, body str
 			v.wrong = append(v.wrong, fmt.Sprintf("%v: %v", in, err))
 		}
 		out.ticket = out.values.Ticket
-	case renew, regenerate:
+	case renew, regenerate, signIn:
 		if cookie == "" {
 			out.outcome = impossible
 			v.wrong = append(v.wrong, fmt.Sprintf("%v was answered 200 without a cookie", in))

@@ -1,47 +1,50 @@
 package interleavings
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
-// A broken store breaks the contract of core.Store in one way, for the requests
+// A broken store breaks the contract of store.Store in one way, for the requests
 // but not for the test.
 type broken struct {
 	*memorystore.Store
-	load    func(ctx context.Context, id string) (core.Record, error)
-	update  func(ctx context.Context, old, next core.Record) (core.Record, error)
-	replace func(ctx context.Context, old, retired, next core.Record) error
+	load    func(ctx context.Context, id string) (store.Record, error)
+	update  func(ctx context.Context, old, next store.Record) (store.Record, error)
+	replace func(ctx context.Context, old, retired, next store.Record) error
 	touch   func(ctx context.Context, id string, ttl time.Duration) error
 	remove  func(ctx context.Context, id string) error
+
+	removeAny bool // whatever it holds
 }
 
-func (b broken) Load(ctx context.Context, id string) (core.Record, error) {
+func (b broken) Load(ctx context.Context, id string) (store.Record, error) {
 	if b.load != nil && ctx.Value(whoKey{}) != nil {
 		return b.load(ctx, id)
 	}
 	return b.Store.Load(ctx, id)
 }
 
-func (b broken) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+func (b broken) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	if b.update != nil {
 		return b.update(ctx, old, next)
 	}
 	return b.Store.UpdateOrLoad(ctx, old, next)
 }
 
-func (b broken) Update(ctx context.Context, old, next core.Record) error {
+func (b broken) Update(ctx context.Context, old, next store.Record) error {
 	_, err := b.UpdateOrLoad(ctx, old, next)
 	return err
 }
 
-func (b broken) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (b broken) Replace(ctx context.Context, old, retired, next store.Record) error {
 	if b.replace != nil {
 		return b.replace(ctx, old, retired, next)
 	}
@@ -62,21 +65,35 @@ func (b broken) Delete(ctx context.Context, id string) error {
 	return b.Store.Delete(ctx, id)
 }
 
+// Remove is in two steps: no request comes in between, because of the gate.
+func (b broken) Remove(ctx context.Context, old store.Record) error {
+	if !b.removeAny {
+		rec, err := b.Load(ctx, old.ID)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(rec.Data, old.Data) {
+			return store.ErrConflict
+		}
+	}
+	return b.Delete(ctx, old.ID)
+}
+
 var brokenStores = map[string]func(b *broken){
 	"the last writer wins": func(b *broken) {
-		b.update = func(ctx context.Context, old, next core.Record) (core.Record, error) {
+		b.update = func(ctx context.Context, old, next store.Record) (store.Record, error) {
 			newest, err := b.Store.UpdateOrLoad(ctx, old, next)
-			if errors.Is(err, core.ErrConflict) {
+			if errors.Is(err, store.ErrConflict) {
 				newest.ID = old.ID
 				err = b.Store.Update(ctx, newest, next)
 			}
-			return core.Record{}, err
+			return store.Record{}, err
 		}
 	},
 	"an update brings back what is gone": func(b *broken) {
-		b.update = func(ctx context.Context, old, next core.Record) (core.Record, error) {
+		b.update = func(ctx context.Context, old, next store.Record) (store.Record, error) {
 			newest, err := b.Store.UpdateOrLoad(ctx, old, next)
-			if errors.Is(err, core.ErrNotFound) {
+			if errors.Is(err, store.ErrNotFound) {
 				err = b.Create(ctx, next)
 			}
 			return newest, err
@@ -84,7 +101,7 @@ var brokenStores = map[string]func(b *broken){
 	},
 	"a touch brings back what is gone": func(b *broken) {
 		var mu sync.Mutex
-		gone := make(map[string]core.Record)
+		gone := make(map[string]store.Record)
 		b.remove = func(ctx context.Context, id string) error {
 			mu.Lock()
 			defer mu.Unlock()
@@ -105,12 +122,12 @@ var brokenStores = map[string]func(b *broken){
 		}
 	},
 	"a replaced session is still there": func(b *broken) {
-		b.replace = func(ctx context.Context, _, _, next core.Record) error { return b.Create(ctx, next) }
+		b.replace = func(ctx context.Context, _, _, next store.Record) error { return b.Create(ctx, next) }
 	},
 	"whatever is stored is replaced": func(b *broken) {
-		b.replace = func(ctx context.Context, old, retired, next core.Record) error {
+		b.replace = func(ctx context.Context, old, retired, next store.Record) error {
 			err := b.Store.Replace(ctx, old, retired, next)
-			if errors.Is(err, core.ErrConflict) {
+			if errors.Is(err, store.ErrConflict) {
 				newest, _ := b.Store.Load(ctx, old.ID)
 				newest.ID = old.ID
 				err = b.Store.Replace(ctx, newest, retired, next)
@@ -118,12 +135,13 @@ var brokenStores = map[string]func(b *broken){
 			return err
 		}
 	},
+	"a session is deleted whatever it is by then": func(b *broken) { b.removeAny = true },
 	"a delete does nothing": func(b *broken) {
 		b.remove = func(_ context.Context, _ string) error { return nil }
 	},
 	"what is gone can still be loaded": func(b *broken) {
 		var mu sync.Mutex
-		gone := make(map[string]core.Record)
+		gone := make(map[string]store.Record)
 		b.remove = func(ctx context.Context, id string) error {
 			mu.Lock()
 			defer mu.Unlock()
@@ -132,7 +150,7 @@ var brokenStores = map[string]func(b *broken){
 			}
 			return b.Store.Delete(ctx, id)
 		}
-		b.load = func(ctx context.Context, id string) (core.Record, error) {
+		b.load = func(ctx context.Context, id string) (store.Record, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if rec, ok := gone[id]; ok {
@@ -145,9 +163,9 @@ var brokenStores = map[string]func(b *broken){
 		b.touch = func(context.Context, string, time.Duration) error { return nil }
 	},
 	"a conflict is no error": func(b *broken) {
-		b.update = func(ctx context.Context, old, next core.Record) (core.Record, error) {
+		b.update = func(ctx context.Context, old, next store.Record) (store.Record, error) {
 			newest, err := b.Store.UpdateOrLoad(ctx, old, next)
-			if errors.Is(err, core.ErrConflict) {
+			if errors.Is(err, store.ErrConflict) {
 				err = nil
 			}
 			return newest, err
@@ -160,7 +178,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 	for name, breaks := range brokenStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			open := func() store {
+			open := func() openStore {
 				b := &broken{Store: memory().(*memorystore.Store)}
 				breaks(b)
 				return b

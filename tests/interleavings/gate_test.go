@@ -2,13 +2,14 @@ package interleavings
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A gate stops what two requests do, one thing at a time, until it is let go.
@@ -32,6 +33,22 @@ type whoKey struct{}
 
 // by returns a context by which the gate knows whose calls they are.
 func by(ctx context.Context, who int) context.Context { return context.WithValue(ctx, whoKey{}, who) }
+
+type refusedKey struct{}
+
+// refusing returns a context with which the store refuses some calls, such as
+// "create" and "list update".
+func refusing(ctx context.Context, calls string) context.Context {
+	return context.WithValue(ctx, refusedKey{}, strings.Split(calls, ", "))
+}
+
+// refusal returns the error of a call that is refused, or nil.
+func refusal(ctx context.Context, call string) error {
+	if calls, _ := ctx.Value(refusedKey{}).([]string); slices.Contains(calls, call) {
+		return &store.Error{Store: "gated", Verb: call, Outcome: store.OutcomeNotApplied, Err: store.ErrFull}
+	}
+	return nil
+}
 
 // wait stops until the gate lets it go. Calls by nobody are not stopped. What is
 // to be done ends with a call of what it returns.
@@ -92,23 +109,29 @@ func (g *gate) do(s *stop) {
 // gated is a store whose calls are stopped. It has the five verbs and nothing
 // else: what core then does takes more calls.
 type gated struct {
-	core.Store
+	store.Store
 	gate *gate
 	of   string // what it stores; empty for sessions
 }
 
-func (s gated) Load(ctx context.Context, id string) (core.Record, error) {
+func (s gated) Load(ctx context.Context, id string) (store.Record, error) {
 	defer s.gate.wait(ctx, s.of+"load", nil)()
 	return s.Store.Load(ctx, id)
 }
 
-func (s gated) Create(ctx context.Context, rec core.Record) error {
+func (s gated) Create(ctx context.Context, rec store.Record) error {
 	defer s.gate.wait(ctx, s.of+"create", nil)()
+	if err := refusal(ctx, s.of+"create"); err != nil {
+		return err
+	}
 	return s.Store.Create(ctx, rec)
 }
 
-func (s gated) Update(ctx context.Context, old, next core.Record) error {
+func (s gated) Update(ctx context.Context, old, next store.Record) error {
 	defer s.gate.wait(ctx, s.of+"update", nil)()
+	if err := refusal(ctx, s.of+"update"); err != nil {
+		return err
+	}
 	return s.Store.Update(ctx, old, next)
 }
 
@@ -122,21 +145,38 @@ func (s gated) Delete(ctx context.Context, id string) error {
 	return s.Store.Delete(ctx, id)
 }
 
-// loading is one that can say what it has instead.
+// loading is one that can say what it has instead, and delete only that which the
+// caller knows.
 type loading struct{ gated }
 
-func (s loading) UpdateOrLoad(ctx context.Context, old, next core.Record) (core.Record, error) {
+func (s loading) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	defer s.gate.wait(ctx, s.of+"update", nil)()
-	return s.Store.(core.UpdateLoader).UpdateOrLoad(ctx, old, next)
+	if err := refusal(ctx, s.of+"update"); err != nil {
+		return store.Record{}, err
+	}
+	return s.Store.(store.UpdateLoader).UpdateOrLoad(ctx, old, next)
+}
+
+// Remove is a delete that stops where other content is stored.
+func (s loading) Remove(ctx context.Context, old store.Record) error {
+	remover, ok := s.Store.(store.Remover)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	defer s.gate.wait(ctx, s.of+"delete"+s.gate.name(old.ID), nil)()
+	return remover.Remove(ctx, old)
 }
 
 // replacing is one that can change two records together as well, or says each
 // time that it cannot, as a cluster does.
 type replacing struct{ loading }
 
-func (s replacing) Replace(ctx context.Context, old, retired, next core.Record) error {
+func (s replacing) Replace(ctx context.Context, old, retired, next store.Record) error {
 	defer s.gate.wait(ctx, s.of+"replace", nil)()
-	return s.Store.(core.Replacer).Replace(ctx, old, retired, next)
+	if err := refusal(ctx, s.of+"replace"); err != nil {
+		return err
+	}
+	return s.Store.(store.Replacer).Replace(ctx, old, retired, next)
 }
 
 // A kind is what a store can do.
@@ -150,10 +190,10 @@ const (
 
 func (k kind) String() string { return [...]string{"full", "plain", "apart"}[k] }
 
-func (k kind) wrap(store core.Store, g *gate) core.Store { return k.wrapped(store, g, "") }
+func (k kind) wrap(st store.Store, g *gate) store.Store { return k.wrapped(st, g, "") }
 
-func (k kind) wrapped(store core.Store, g *gate, of string) core.Store {
-	one := gated{store, g, of}
+func (k kind) wrapped(st store.Store, g *gate, of string) store.Store {
+	one := gated{st, g, of}
 	switch k {
 	case plain:
 		return one
@@ -164,9 +204,9 @@ func (k kind) wrapped(store core.Store, g *gate, of string) core.Store {
 }
 
 // withLists returns such a store that keeps the lists of users as well.
-func (k kind) withLists(store store, g *gate) core.Store {
-	l := lists{store.(core.UserIndexer), g, k.wrapped(store.(core.UserIndexer).UserIndex(), g, "list ")}
-	switch s := k.wrap(store, g).(type) {
+func (k kind) withLists(st openStore, g *gate) store.Store {
+	l := lists{st.(store.UserIndexer), g, k.wrapped(st.(store.UserIndexer).UserIndex(), g, "list ")}
+	switch s := k.wrap(st, g).(type) {
 	case gated:
 		return struct {
 			gated
@@ -187,14 +227,14 @@ func (k kind) withLists(store store, g *gate) core.Store {
 
 // lists is what a store that keeps them can do besides.
 type lists struct {
-	inner core.UserIndexer
+	inner store.UserIndexer
 	gates *gate
-	index core.Store
+	index store.Store
 }
 
-func (l lists) UserIndex() core.Store { return l.index }
+func (l lists) UserIndex() store.Store { return l.index }
 
-func (l lists) Inspect(ctx context.Context, ids []string) ([]core.Record, error) {
+func (l lists) Inspect(ctx context.Context, ids []string) ([]store.Record, error) {
 	defer l.gates.wait(ctx, "inspect", nil)()
 	return l.inner.Inspect(ctx, ids)
 }
@@ -256,7 +296,7 @@ func (s schedule) choose(among []string, apart func(a, b string) bool) (c choice
 	return c, false
 }
 
-// check tells whether things are as they were when the choice was made.
+// check reports whether things are as they were when the choice was made.
 func (c choice) check(stops []*stop) error {
 	if labels := labelsOf(stops); !slices.Equal(labels, c.among) {
 		return fmt.Errorf("there is a choice between %v, want %v", labels, c.among)

@@ -73,7 +73,7 @@ func (p play) perform(st *stage, first schedule, quiet func(), apart func(a, b s
 	return made, o, differs, err
 }
 
-// apartIn returns what tells whether two things do not touch each other, so that
+// apartIn returns what reports whether two things do not touch each other, so that
 // it makes no difference which of them comes first: neither to what is stored, nor
 // to whether one request is over before the other starts. Where both come to the
 // same process, they also meet in what it remembers.
@@ -85,6 +85,8 @@ func apartIn(s setting) func(a, b string) bool {
 		switch a {
 		case "starts":
 			return b == "starts"
+		case "checks":
+			return b != "time passes" // it touches nothing
 		case "list load":
 			return s.processes == 2 && !never(b)
 		case "list create", "list update":
@@ -123,7 +125,7 @@ func (r result) judge() error {
 	return nil
 }
 
-// isAllowed tells whether there is such an outcome. What may be where one request
+// isAllowed reports whether there is such an outcome. What may be where one request
 // is over before the other starts may also be where they are under way together.
 func (r result) isAllowed() bool {
 	o := r.outcome
@@ -137,7 +139,7 @@ func (r result) isAllowed() bool {
 
 // everyOrder performs pairs in every order, on stores in memory, until each
 // returns false.
-func everyOrder(t *testing.T, s setting, all []play, open func() store, apart func(a, b string) bool, each func(result) (goOn bool)) {
+func everyOrder(t *testing.T, s setting, all []play, open func() openStore, apart func(a, b string) bool, each func(result) (goOn bool)) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := open()
 		if c, ok := inner.(io.Closer); ok {
@@ -150,7 +152,7 @@ func everyOrder(t *testing.T, s setting, all []play, open func() store, apart fu
 		for _, p := range all {
 			r := result{play: p}
 			if !p.ends() {
-				r.allowed = allowed(p.first, p.second, s.timing != recent)
+				r.allowed = allowed(p.first, p.second, s)
 			}
 			for first := (schedule{}); first != nil; first = r.order.next() {
 				var differs bool
@@ -179,12 +181,8 @@ func (r result) fail(t *testing.T) {
 }
 
 // memory returns a store whose sweeper stays out of the way.
-func memory() store {
-	s, err := memorystore.NewWith(memorystore.Options{SweepInterval: 1000 * idle})
-	if err != nil {
-		panic(err)
-	}
-	return s
+func memory() openStore {
+	return memorystore.New(memorystore.Options{SweepInterval: 1000 * idle})
 }
 
 // every returns all settings.
@@ -199,48 +197,56 @@ func every() (all []setting) {
 	return all
 }
 
-// An attained is what was reached of what is allowed, with an extension due or
-// not.
+// sentAgain returns the settings in which a cookie is sent again.
+func sentAgain() (all []setting) {
+	for _, s := range every() {
+		if s.timing == recent {
+			for _, s.cookies = range []cookies{rolling, rotated} {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+// An attained is what was reached of what is allowed.
 type attained struct {
 	mu               sync.Mutex
-	reached, allowed [2]map[string]map[outcome]bool // by pair
+	reached, allowed map[string]map[outcome]bool // by pair and what the model knows of the setting
 	orders, longest  int
 }
 
 func (a *attained) note(r result, s setting) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	i := 0
-	if s.timing != recent {
-		i = 1
-	}
-	if a.reached[i] == nil {
-		a.reached[i], a.allowed[i] = make(map[string]map[outcome]bool), make(map[string]map[outcome]bool)
-	}
 	pair := r.play.String()
-	if a.reached[i][pair] == nil {
-		a.reached[i][pair] = make(map[outcome]bool)
+	if s.timing != recent {
+		pair += ", an extension due"
 	}
-	if a.allowed[i][pair] == nil {
-		a.allowed[i][pair] = make(map[outcome]bool)
+	if s.cookies != onChange {
+		pair += [...]string{rolling: ", rolling", rotated: ", rotated"}[s.cookies]
+	}
+	if a.reached == nil {
+		a.reached, a.allowed = make(map[string]map[outcome]bool), make(map[string]map[outcome]bool)
+	}
+	if a.reached[pair] == nil {
+		a.reached[pair], a.allowed[pair] = make(map[outcome]bool), make(map[outcome]bool)
 		for o := range r.allowed {
-			a.allowed[i][pair][o.apart()] = true
+			a.allowed[pair][o.apart()] = true
 		}
 	}
-	a.reached[i][pair][r.outcome.apart()] = true
+	a.reached[pair][r.outcome.apart()] = true
 	a.orders++
 	a.longest = max(a.longest, len(r.order))
 }
 
 // count returns how many outcomes are allowed, and those that were not reached.
 func (a *attained) count() (allowed int, missed []string) {
-	for i, pairs := range a.allowed {
-		for pair, all := range pairs {
-			allowed += len(all)
-			for o := range all {
-				if !a.reached[i][pair][o] {
-					missed = append(missed, fmt.Sprintf("%s: %v", pair, o))
-				}
+	for pair, all := range a.allowed {
+		allowed += len(all)
+		for o := range all {
+			if !a.reached[pair][o] {
+				missed = append(missed, fmt.Sprintf("%s: %v", pair, o))
 			}
 		}
 	}
@@ -249,25 +255,37 @@ func (a *attained) count() (allowed int, missed []string) {
 
 // TestEveryOrderOfTwoRequests performs every pair in every order, on stores with
 // all abilities and with few, with one process and with two, with extensions due
-// and not. By default, where extensions are due, it is a part of the pairs.
+// and not, with cookies that are sent again and not. By default, where one of these
+// is so, it is a part of the pairs.
 func TestEveryOrderOfTwoRequests(t *testing.T) {
-	var few []op
+	var few, newer, lasting []op // newer: what makes a newer cookie, and what sends one again
 	for _, o := range ops {
 		switch o.name {
 		case "read", "update", "renew", "destroy", "expire":
 			few = append(few, o)
 		}
+		switch o.name {
+		case "read", "update", "renew", "destroy", "sign in", "anonymous write, late":
+			newer = append(newer, o)
+		}
+		if !o.expires { // no session expires while a request works with it
+			lasting = append(lasting, o)
+		}
 	}
 	long := soak.For(t) > 0
 	began, sum := time.Now(), new(attained)
 	t.Run("settings", func(t *testing.T) {
-		for _, s := range every() {
+		for _, s := range append(every(), sentAgain()...) {
 			of := ops
-			if !long && s.timing != recent {
-				if s.kind != full {
-					continue
-				}
+			switch again := s.cookies != onChange; {
+			case !long && s.kind != full && (again || s.timing != recent):
+				continue
+			case !long && again:
+				of = newer
+			case !long && s.timing != recent:
 				of = few
+			case again:
+				of = lasting
 			}
 			t.Run(s.String(), func(t *testing.T) {
 				t.Parallel()

@@ -2,6 +2,7 @@ package interleavings
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -32,6 +33,7 @@ type op struct {
 	outside func(c *cast, ctx context.Context) error // in place of handle
 	expires bool                                     // in place of both: time passes
 	late    bool                                     // it was sent before the browser had a cookie
+	refused string                                   // the calls of the store that are refused
 	ends    bool                                     // it ends sessions of ann: the model does not know it, see users_test.go
 	spec    []step
 }
@@ -39,6 +41,16 @@ type op struct {
 func (o op) isRequest() bool { return o.handle != nil }
 
 func ok(data) any { return "ok" }
+
+func signInAs(ctx context.Context, s *core.Session, who int) (any, error) {
+	user.Set(s, name(who))
+	return "ok", s.SignIn(ctx, ann)
+}
+
+func renewAs(_ context.Context, s *core.Session, who int) (any, error) {
+	user.Set(s, name(who))
+	return "ok", s.Renew()
+}
 
 var ops = []op{
 	{
@@ -91,7 +103,10 @@ var ops = []op{
 	{
 		name: "take",
 		handle: func(ctx context.Context, s *core.Session, _ int) (any, error) {
-			v, _, err := ticket.Take(ctx, s)
+			v, err := ticket.Take(ctx, s)
+			if errors.Is(err, core.ErrAbsent) {
+				return v, nil
+			}
 			return v, err
 		},
 		spec: []step{start, look, takes, reads(func(seen data) any { return seen.ticket }), arrive},
@@ -102,28 +117,29 @@ var ops = []op{
 			s.Touch()
 			return "ok", nil
 		},
-		spec: []step{start, look, only(func(w *world, r *request, _ int) {
-			if rec := &w.stored[r.cookie]; r.found && rec.life == live {
-				rec.fresh = true
-			}
-			r.ok("ok")
-		}), arrive},
+		spec: []step{start, look, touches, reads(ok), arrive},
 	},
 	{
-		name: "renew",
-		handle: func(_ context.Context, s *core.Session, who int) (any, error) {
-			user.Set(s, name(who))
-			return "ok", s.Renew()
-		},
-		spec: []step{start, look, renews(true), arrive},
+		name:   "renew",
+		handle: renewAs,
+		spec:   []step{start, look, renews(true), arrive},
 	},
 	{
-		name: "sign in",
-		handle: func(ctx context.Context, s *core.Session, who int) (any, error) {
-			user.Set(s, name(who))
-			return "ok", s.SignIn(ctx, ann)
-		},
-		spec: []step{start, look, renews(true), arrive},
+		name:   "sign in",
+		handle: signInAs,
+		spec:   []step{start, look, signsIn, arrive},
+	},
+	{
+		name:    "sign in, the record refused",
+		handle:  signInAs,
+		refused: "create, replace",
+		spec:    []step{start, look, fails, arrive},
+	},
+	{
+		name:    "sign in, the retired record refused",
+		handle:  signInAs,
+		refused: "update, replace",
+		spec:    []step{start, look, failsToRetire, arrive},
 	},
 	{
 		name: "regenerate",
@@ -176,3 +192,10 @@ func shows(w world, who int) []world {
 	}
 	return changes(func(d *data, r *request, _ int) { d.flash = without(d.flash, r.seen.flash) }, seen)(w, who)
 }
+
+// touches is before the commit.
+var touches = only(func(w *world, r *request, _ int) {
+	if rec := &w.stored[r.cookie]; r.found && rec.life == live {
+		rec.fresh = true
+	}
+})

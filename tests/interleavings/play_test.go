@@ -13,15 +13,16 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
 const idle = time.Hour
 
-// A store is one that can be looked into.
-type store interface {
-	core.Store
-	core.Lister
+// An openStore is one that can be looked into.
+type openStore interface {
+	store.Store
+	store.Lister
 }
 
 // A setting is what the requests meet, apart from each other.
@@ -30,7 +31,17 @@ type setting struct {
 	processes int    // that they come to: one or two
 	timing    timing // of extensions
 	users     bool   // the store keeps lists, and the session is one of ann's
+	cookies   cookies
 }
+
+// cookies says when a cookie is sent that the browser has already.
+type cookies int
+
+const (
+	onChange cookies = iota // never: it changes with the id alone
+	rolling                 // with every answer
+	rotated                 // with the first answer to a cookie that is signed with a former secret
+)
 
 type timing int
 
@@ -45,25 +56,25 @@ func (s setting) String() string {
 	if s.users {
 		text += ", of a user"
 	}
-	return text
+	return text + [...]string{"", ", rolling cookies", ", rotated secrets"}[s.cookies]
 }
 
 // A stage is where it happens: the processes that requests come to, and their
 // store.
 type stage struct {
-	inner   store
+	inner   openStore
 	gate    *gate
-	gated   core.Store
+	gated   store.Store
 	setting setting
 	servers [2]http.Handler // by request
-	other   http.Handler    // of another process
+	other   http.Handler    // of another process, which begins the sessions
 	admin   *core.Manager   // of it
 	elapse  func(time.Duration)
 	left    []string // what the last cast left in the store
 }
 
 // newStage starts the processes. elapse lets time pass.
-func newStage(inner store, s setting, elapse func(time.Duration)) (*stage, error) {
+func newStage(inner openStore, s setting, elapse func(time.Duration)) (*stage, error) {
 	st := &stage{inner: inner, gate: new(gate), setting: s, elapse: elapse}
 	if st.gated = s.kind.wrap(inner, st.gate); s.users {
 		st.gated = s.kind.withLists(inner, st.gate)
@@ -71,6 +82,9 @@ func newStage(inner store, s setting, elapse func(time.Duration)) (*stage, error
 	serve := func(m *core.Manager, who int) http.Handler {
 		return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
+			if s.cookies != onChange { // or a request that reads would be over when it has looked
+				st.gate.wait(ctx, "works", nil)()
+			}
 			body, err := ctx.Value(handleKey{}).(handle)(ctx, core.FromContext(ctx), who)
 			if err != nil {
 				w.WriteHeader(core.HTTPStatus(err))
@@ -83,25 +97,32 @@ func newStage(inner store, s setting, elapse func(time.Duration)) (*stage, error
 	for who := range st.servers {
 		if who < s.processes {
 			var err error
-			if m, err = manager(st.gated); err != nil {
+			if m, err = s.manager(st.gated, secrets); err != nil {
 				return nil, err
 			}
 		}
 		st.servers[who] = serve(m, who)
 	}
 	var err error
-	if st.admin, err = manager(st.gated); err != nil {
+	if st.admin, err = s.manager(st.gated, secrets); err != nil {
 		return nil, err
 	}
-	st.other = serve(st.admin, 0)
+	before := st.admin
+	if s.cookies == rotated {
+		if before, err = s.manager(st.gated, secrets[1:]); err != nil {
+			return nil, err
+		}
+	}
+	st.other = serve(before, 0)
 	return st, nil
 }
 
-var secrets = suite.Hide("a secret of more than thirty-two bytes")
+var secrets = suite.Hide("a secret of more than thirty-two bytes", "the secret that was the first one before")
 
-func manager(store core.Store) (*core.Manager, error) {
+func (s setting) manager(st store.Store, secrets []string) (*core.Manager, error) {
 	return core.New(core.Config{
-		Store: store, Secrets: secrets, IdleTimeout: idle, StoreTimeout: 1000 * idle,
+		Store: st, Secrets: secrets, IdleTimeout: idle, StoreTimeout: 1000 * idle,
+		Rolling: s.cookies == rolling,
 	})
 }
 
@@ -116,12 +137,16 @@ type cast struct {
 	mu      sync.Mutex
 	browser string                        // its cookie
 	started [2]bool                       //
+	sent    [2]string                     // the cookies that they came with
 	order   order                         //
 	answers [2]*httptest.ResponseRecorder //
 	results [2]error                      // of what is done from outside
 	arrived [2]bool                       // or done
+	late    error                         // a cookie was sent again that was worth nothing any more
 
 	elsewhere *core.Session // of ann, in another browser
+	changed   bool          // ann's password was, by whoever then ends her sessions
+	former    [2]bool       // they have read the password that was hers before
 }
 
 // newCast begins a session that nobody else has.
@@ -198,13 +223,15 @@ func (c *cast) begin() {
 }
 
 func (c *cast) run(o op, who int) {
-	ctx := by(context.Background(), who)
+	ctx := refusing(by(context.Background(), who), o.refused)
 	switch {
 	case o.expires:
 		c.gate.wait(ctx, "time passes", func() { c.elapse(idle + time.Second) })()
 		c.note(func() { c.arrived[who] = true })
 	case o.outside != nil:
-		c.gate.wait(ctx, "starts", nil)()
+		end := c.gate.wait(ctx, "starts", nil)
+		c.note(func() { c.changed = c.changed || o.ends })
+		end()
 		err := o.outside(c, ctx)
 		c.note(func() { c.results[who], c.arrived[who] = err, true })
 	default:
@@ -214,10 +241,12 @@ func (c *cast) run(o op, who int) {
 			if !o.late {
 				cookie = c.browser
 			}
+			c.sent[who] = cookie
 		})
 		end()
-		answer := ask(ctx, c.servers[who], cookie, o.handle)
-		c.note(func() { c.answers[who] = answer })
+		answer := ask(context.WithValue(ctx, loginKey{}, login{c, ctx, who}), c.servers[who], cookie, o.handle)
+		late := c.checkAgain(cookie, answer)
+		c.note(func() { c.answers[who], c.late = answer, errors.Join(c.late, late) })
 		end = c.gate.wait(ctx, "arrives", nil)
 		c.note(func() {
 			c.arrived[who] = true
@@ -229,6 +258,27 @@ func (c *cast) run(o op, who int) {
 		})
 		end()
 	}
+}
+
+// checkAgain returns an error where an answer sends again the cookie that it was asked with,
+// although the id is no session any more: it could put that in the place of a newer
+// one. An answer that was on its way before may do so, but not one that is made now.
+func (c *cast) checkAgain(sent string, answer *httptest.ResponseRecorder) error {
+	id := idIn(sent)
+	if id == "" || c.setting.cookies == onChange || idIn(cookieOf(answer)) != id {
+		return nil
+	}
+	rec, err := c.inner.Load(context.Background(), id)
+	if err == nil {
+		var r record
+		if r, err = decode(rec.Data); err == nil && r.life == retired {
+			err = store.ErrNotFound
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("a cookie is sent again when its session has no such id any more: %w", err)
+	}
+	return nil
 }
 
 // let lets a thing be done.
@@ -267,7 +317,7 @@ func (c *cast) choices() []*stop {
 	return all
 }
 
-// over tells whether both have come to their end.
+// over reports whether both have come to their end.
 func (c *cast) over() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -295,8 +345,11 @@ func valueIn(cookie string) string {
 // outcome looks at what there is.
 func (c *cast) outcome() (outcome, error) {
 	o := outcome{order: c.order}
+	if c.changed {
+		o.former = c.former
+	}
 	names := map[string]id{c.id: original}
-	cookies := map[string]id{"": none, c.cookie: original}
+	var again [2]string // the id of a cookie that was sent again
 	for who, r := range c.answers {
 		a := &o.answers[who]
 		if r == nil {
@@ -304,7 +357,7 @@ func (c *cast) outcome() (outcome, error) {
 			case c.ops[who].expires:
 			case err == nil:
 				a.status = http.StatusOK
-			case errors.Is(err, core.ErrNotFound):
+			case errors.Is(err, store.ErrNotFound):
 				a.status = http.StatusNotFound
 			default:
 				a.status = core.HTTPStatus(err)
@@ -321,20 +374,31 @@ func (c *cast) outcome() (outcome, error) {
 		case len(set) == 0:
 		case strings.Contains(set[0], "Max-Age=0"):
 			a.cookie = deletes
+		case idIn(cookieOf(r)) == idIn(c.sent[who]):
+			again[who] = idIn(cookieOf(r))
 		default:
 			a.cookie = sets + setCookie(own(who))
 			names[idIn(cookieOf(r))] = own(who)
-			cookies[cookieOf(r)] = own(who)
 		}
+	}
+	for who, id := range again {
+		if id != "" {
+			o.answers[who].cookie = sets + setCookie(names[id])
+		}
+	}
+	if c.late != nil {
+		return o, c.late
 	}
 	if c.setting.users {
 		if err := c.checkList(); err != nil {
 			return o, err
 		}
 	}
-	var known bool
-	if o.browser, known = cookies[c.browser]; !known {
-		return o, errors.New("the browser has a cookie that was not given out")
+	if c.browser != "" {
+		var known bool
+		if o.browser, known = names[idIn(c.browser)]; !known {
+			return o, errors.New("the browser has a cookie that was not given out")
+		}
 	}
 	for rec, err := range c.inner.All(context.Background()) {
 		if err != nil {
@@ -357,7 +421,7 @@ func (c *cast) outcome() (outcome, error) {
 	for id, name := range names {
 		if r := &o.stored[name]; r.life == live {
 			_, err := c.inner.Load(context.Background(), id)
-			if r.fresh = err == nil; err != nil && !errors.Is(err, core.ErrNotFound) {
+			if r.fresh = err == nil; err != nil && !errors.Is(err, store.ErrNotFound) {
 				return o, err
 			}
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
@@ -26,15 +26,15 @@ func TestOnServers(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		kinds []kind
-		open  func(t *testing.T) store
+		open  func(t *testing.T) openStore
 	}{
-		{"Valkey", []kind{full, plain}, func(t *testing.T) store {
+		{"Valkey", []kind{full, plain}, func(t *testing.T) openStore {
 			return valkeyenv.Store(t, valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}}), valkeystore.Options{})
 		}},
-		{"Valkey cluster", []kind{apart}, func(t *testing.T) store {
+		{"Valkey cluster", []kind{apart}, func(t *testing.T) openStore {
 			return valkeyenv.Store(t, valkeyenv.Client(t, valkey.ClientOption{InitAddress: valkeyenv.ClusterAddrs(t)}), valkeystore.Options{})
 		}},
-		{"MongoDB's protocol", []kind{apart}, func(t *testing.T) store {
+		{"MongoDB's protocol", []kind{apart}, func(t *testing.T) openStore {
 			return mongoenv.Store(t, mongoenv.Client(t), mongostore.Options{})
 		}},
 	} {
@@ -118,7 +118,7 @@ func inMemory(t *testing.T, s setting) []result {
 var errStrayed = errors.New("other calls were made than in memory")
 
 // again performs an order as it was performed before.
-func again(inner store, s setting, r result) (outcome, error) {
+func again(inner openStore, s setting, r result) (outcome, error) {
 	var st *stage
 	st, err := newStage(inner, s, func(d time.Duration) {
 		if d > idle {
@@ -160,7 +160,7 @@ func again(inner store, s setting, r result) (outcome, error) {
 	}
 	c.running.Wait()
 	o, err := c.outcome()
-	if now := (result{outcome: o, allowed: allowed(r.play.first, r.play.second, false)}); err == nil && !now.isAllowed() {
+	if now := (result{outcome: o, allowed: allowed(r.play.first, r.play.second, setting{})}); err == nil && !now.isAllowed() {
 		err = errors.New("this is not allowed")
 	}
 	if err == nil {
@@ -175,13 +175,13 @@ func again(inner store, s setting, r result) (outcome, error) {
 }
 
 // expire ends the life of all that is stored.
-func expire(s store) {
+func expire(s openStore) {
 	ctx := context.Background()
 	for rec, err := range s.All(ctx) {
 		if err != nil {
 			panic(err)
 		}
-		if err := s.Touch(ctx, rec.ID, time.Millisecond); err != nil && !errors.Is(err, core.ErrNotFound) {
+		if err := s.Touch(ctx, rec.ID, time.Millisecond); err != nil && !errors.Is(err, store.ErrNotFound) {
 			panic(err)
 		}
 	}

@@ -14,8 +14,12 @@ import (
 //   - looks: its session is what is stored under that cookie's id at that moment,
 //   - acts at once, where it destroys the session or takes a value,
 //   - commits: its changes are put on what is stored at that moment, or none of
-//     them where the session has ended,
+//     them where the session has ended; a cookie that the browser has already is
+//     sent again only where the session still has that id,
 //   - and its answer arrives: the browser keeps the cookie that it brings.
+//
+// A session that was given another id goes on under that one, and whoever destroys
+// it destroys it there. What the store refuses leaves everything as it was.
 //
 // Where an extension of the session's life is due, that happens at any time
 // between. Each of these steps is a single one, and the steps of two requests
@@ -62,12 +66,14 @@ const (
 // A request is one of two.
 type request struct {
 	cookie  id   // that it was sent with
+	former  bool // signed with a secret that is not the first any more
 	found   bool // a session, with
 	seen    data // this in it
 	retired bool // or an id that was given up
 	done    int  // how many of its steps
 	extends bool // an extension is due and not done
-	gone    bool // what it did at once found that the session has ended
+	lost    bool // it was done, and found that the session has ended
+	gone    bool // what it did at once found that the session has ended, or moved on before
 
 	answer
 }
@@ -93,13 +99,15 @@ const (
 // requests are.
 type world struct {
 	stored   [len(ids)]record
+	next     [len(ids)]id // which id took the place of one that is retired
 	browser  id
+	former   bool // its cookie is signed with a secret that is not the first any more
+	rolling  bool // every answer sends the cookie of its session again
 	requests [2]request
-	known    bool // that the original session has ended, to the process of a request that ended it
 	order    order
 }
 
-// An order tells whether one was over before the other began.
+// An order reports whether one was over before the other began.
 type order int
 
 const (
@@ -114,11 +122,12 @@ type outcome struct {
 	browser id
 	answers [2]answer
 	order   order
-	other   bool // the session in ann's other browser lives, where she has one
+	other   bool    // the session in ann's other browser lives, where she has one
+	former  [2]bool // they have signed in by a password that was changed before her sessions were ended
 }
 
 func (w world) outcome() outcome {
-	return outcome{w.stored, w.browser, [2]answer{w.requests[0].answer, w.requests[1].answer}, w.order, false}
+	return outcome{stored: w.stored, browser: w.browser, answers: [2]answer{w.requests[0].answer, w.requests[1].answer}, order: w.order}
 }
 
 // apart returns the outcome without the order.
@@ -171,7 +180,7 @@ func only(do func(w *world, r *request, who int)) step {
 	}
 }
 
-var start = only(func(w *world, r *request, _ int) { r.cookie = w.browser })
+var start = only(func(w *world, r *request, _ int) { r.cookie, r.former = w.browser, w.former })
 
 // startWithout is that of a visitor whose browser had no cookie then.
 var startWithout = only(func(_ *world, r *request, _ int) { r.cookie = none })
@@ -190,8 +199,11 @@ var look = only(func(w *world, r *request, _ int) {
 // extend is beside the other steps, where it is due.
 func extend(w world, who int) world {
 	r := &w.requests[who]
-	if rec := &w.stored[r.cookie]; rec.life == live {
+	switch rec := &w.stored[r.cookie]; rec.life {
+	case live:
 		rec.fresh = true
+	case absent:
+		r.lost = true
 	}
 	r.extends = false
 	return w
@@ -202,7 +214,7 @@ var arrive = only(func(w *world, r *request, _ int) {
 	case r.answer.cookie == deletes:
 		w.browser = none
 	case r.answer.cookie >= sets:
-		w.browser = id(r.answer.cookie - sets)
+		w.browser, w.former = id(r.answer.cookie-sets), false
 	}
 })
 
@@ -211,18 +223,37 @@ func (r *request) ok(body any) { r.status, r.body = http.StatusOK, fmt.Sprint(bo
 // refuse says that the session has ended.
 func (r *request) refuse() { r.answer = answer{status: http.StatusConflict} }
 
+// fail says that the store has refused something, unless the extension has found that
+// the session has ended: then nothing more is asked of the store.
+func (r *request) fail() {
+	if r.found && r.lost {
+		r.refuse()
+		return
+	}
+	r.answer = answer{status: http.StatusServiceUnavailable}
+}
+
 // own returns the id of the session that a request makes.
 func own(who int) id { return firsts + id(who) }
 
 // reads is the commit of a request that changes nothing.
 func reads(body func(seen data) any) step {
-	return only(func(_ *world, r *request, _ int) {
+	return only(func(w *world, r *request, _ int) {
 		if r.gone {
 			r.refuse()
 			return
 		}
+		w.sendAgain(r)
 		r.ok(body(r.seen))
 	})
+}
+
+// sendAgain sets the cookie of a session that was found, where that is to be done
+// and the session still has that id: else the browser may have a newer cookie.
+func (w *world) sendAgain(r *request) {
+	if r.found && (w.rolling || r.former) && w.stored[r.cookie].life == live {
+		r.answer.cookie = sets + setCookie(r.cookie)
+	}
 }
 
 // changes is the commit of a request that changes its session, or makes one where
@@ -234,6 +265,7 @@ func changes(change func(d *data, r *request, who int), body func(seen data) any
 		case r.found && rec.life == live:
 			change(&rec.data, r, who)
 			rec.fresh = true
+			w.sendAgain(r)
 		case r.found, r.retired:
 			r.refuse()
 			return
@@ -256,44 +288,100 @@ func (w *world) make(r *request, who int, d data, change func(d *data)) {
 func renews(keep bool) step {
 	return only(func(w *world, r *request, who int) {
 		rec := &w.stored[r.cookie]
-		var d data
 		switch {
 		case r.found && rec.life == live:
-			if keep {
-				d = rec.data
-			}
-			*rec, w.known = record{life: retired}, true
+			w.moveOn(r, who, keep)
 		case r.found, r.retired:
 			r.refuse()
-			return
+		default:
+			w.signIn(r, who, data{})
 		}
-		w.make(r, who, d, func(d *data) { d.user = name(who) })
-		r.ok("ok")
 	})
 }
 
-// destroys is done at once, whatever else the session holds by then. Where
-// another request has ended it in the meantime, there is nothing left to end. A
-// process that knows does nothing more; one that does not know removes even the
-// mark of an id that was given up, and deletes the cookie.
-func destroys(w world, who int) []world {
-	r := &w.requests[who]
-	if r.retired || r.cookie == none {
-		return []world{w}
-	}
-	r.answer.cookie = deletes
-	if !r.found {
-		return []world{w}
-	}
+// signsIn is the commit of a request that signs somebody in. Where its session has
+// moved on, it begins one of its own, which has nothing of the other. Only where
+// somebody has ended the session is it refused.
+var signsIn = only(func(w *world, r *request, who int) {
 	rec := &w.stored[r.cookie]
-	if wasLive := rec.life == live; wasLive || !w.known {
-		*rec, w.known = record{}, w.known || wasLive
-		return []world{w}
+	switch {
+	case r.found && rec.life == live:
+		w.moveOn(r, who, true)
+	case r.found && rec.life == absent:
+		r.refuse()
+	default:
+		w.signIn(r, who, data{})
 	}
-	nothing := w
-	nothing.requests[who].answer.cookie = keeps
-	*rec = record{}
-	return []world{nothing, w}
+})
+
+// moveOn gives the session of a request a new id.
+func (w *world) moveOn(r *request, who int, keep bool) {
+	rec := &w.stored[r.cookie]
+	var d data
+	if keep {
+		d = rec.data
+	}
+	*rec, w.next[r.cookie] = record{life: retired}, own(who)
+	w.signIn(r, who, d)
+}
+
+// signIn stores a session whose user is who.
+func (w *world) signIn(r *request, who int, d data) {
+	w.make(r, who, d, func(d *data) { d.user = name(who) })
+	r.ok("ok")
+}
+
+// fails is the commit of a request whose first write the store refuses.
+var fails = only(func(_ *world, r *request, _ int) { r.fail() })
+
+// failsToRetire is the commit of a request that signs somebody in, where the store
+// refuses to have the old id retired. Without an old id there is nothing to refuse.
+var failsToRetire = only(func(w *world, r *request, who int) {
+	if r.found {
+		r.fail()
+		return
+	}
+	w.signIn(r, who, data{})
+})
+
+// failsToList is the commit of a request that renews the session of a user, where
+// the store refuses to have the list changed. The session of a new visitor is in no
+// list.
+var failsToList = only(func(w *world, r *request, who int) {
+	switch {
+	case r.found:
+		r.fail()
+	case r.retired:
+		r.refuse()
+	default:
+		w.signIn(r, who, data{})
+	}
+})
+
+// destroys is done at once, whatever else the session holds by then and wherever it
+// has moved to since the request looked; the id that it had stays retired. Where
+// another request has ended it in the meantime, there is nothing left to end. A
+// request that came with a retired id is told that it has ended nothing.
+var destroys = only(func(w *world, r *request, _ int) {
+	switch {
+	case r.retired:
+		r.gone = true
+	case r.cookie == none:
+	case !r.found || w.end(r.cookie):
+		r.answer.cookie = deletes
+	}
+})
+
+// end ends a session wherever it has moved to, and reports whether it lived.
+func (w *world) end(at id) (lived bool) {
+	for w.stored[at].life == retired {
+		at = w.next[at]
+	}
+	lived = w.stored[at].life == live
+	if lived {
+		w.stored[at] = record{}
+	}
+	return lived
 }
 
 // takes is done at once.
@@ -326,15 +414,16 @@ var looksOutside = only(func(w *world, r *request, _ int) { r.found = w.stored[o
 
 var revokesOutside = only(func(w *world, r *request, _ int) {
 	if r.status = http.StatusNotFound; r.found {
-		w.stored[original] = record{}
+		w.end(original)
 		r.status = http.StatusOK
 	}
 })
 
-// allowed returns what can come of two requests. Where due is set, an extension
-// is.
-func allowed(first, second op, due bool) map[outcome]bool {
+// allowed returns what can come of two requests.
+func allowed(first, second op, s setting) map[outcome]bool {
+	due := s.timing != recent
 	begin := begins(due)
+	begin.rolling, begin.former = s.cookies == rolling, s.cookies == rotated
 	steps := [2][]step{first.spec, second.spec}
 	for i, o := range []op{first, second} {
 		begin.requests[i].extends = due && o.isRequest()
@@ -374,7 +463,7 @@ func allowed(first, second op, due bool) map[outcome]bool {
 	return all
 }
 
-// answered tells whether all is done but that the answer arrives.
+// answered reports whether all is done but that the answer arrives.
 func answered(r request, steps []step) bool {
 	return !r.extends && (r.done == len(steps) || r.done == len(steps)-1 && r.status != 0)
 }

@@ -20,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
@@ -71,13 +72,13 @@ func TestNoVerbPrintsWhatATypeHolds(t *testing.T) {
 
 // The same for a store that needs a server.
 func TestNoVerbPrintsWhatTheValkeyStoreHolds(t *testing.T) {
-	store := valkeyenv.Store(t, valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}}), valkeystore.Options{CacheTTL: time.Minute})
-	rec := core.Record{ID: "the-id-of-a-session", Data: []byte(data), TTL: time.Minute}
-	if err := store.Create(t.Context(), rec); err != nil {
+	st := valkeyenv.Store(t, valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{valkeyenv.Addr(t)}}), valkeystore.Options{CacheTTL: time.Minute})
+	rec := store.Record{ID: "the-id-of-a-session", Data: []byte(data), TTL: time.Minute}
+	if err := st.Create(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
-	must(store.Load(t.Context(), rec.ID))
-	discreet(t, "stores/valkey.Store", store, map[string][]string{"the id": forms(rec.ID), "the data": forms(data)})
+	must(st.Load(t.Context(), rec.ID))
+	discreet(t, "stores/valkey.Store", st, map[string][]string{"the id": forms(rec.ID), "the data": forms(data)})
 }
 
 // discreet checks that no way to print v shows a secret.
@@ -99,7 +100,7 @@ func discreet(t *testing.T, name string, v any, secrets map[string][]string) {
 func printed(v any) (lines []string) {
 	verbs := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	switch v.(type) {
-	case core.Config, core.Record, core.Session:
+	case core.Config, store.Record, core.Session:
 		// %p is for pointers and %w for errors. For what is neither, package fmt
 		// calls no methods then; go vet, a part of go test, refuses it.
 		verbs = strings.NewReplacer("p", "", "w", "").Replace(verbs)
@@ -119,14 +120,14 @@ func printed(v any) (lines []string) {
 	// Package fmt calls no methods of what stands in an unexported field. So there
 	// all depends on what is a pointer.
 	switch v.(type) {
-	case core.Config, core.Record, core.Session: // values
+	case core.Config, store.Record, core.Session: // values
 	case *core.Exchange: // for adapters, which keep it where it does not meet the other verbs
 		add("vdxXob", struct{ v any }{v})
 	default:
 		add(verbs, struct{ v any }{v})
 	}
 
-	if _, ok := v.(core.Record); !ok { // which a store may keep as JSON
+	if _, ok := v.(store.Record); !ok { // which a store may keep as JSON
 		for _, w := range wrapped {
 			if encoded, err := json.Marshal(w); err == nil {
 				lines = append(lines, string(encoded))
@@ -160,10 +161,10 @@ func forms(text string) []string {
 // may show.
 func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	t.Helper()
-	memory := memorystore.New()
+	memory := memorystore.New(memorystore.Options{})
 	t.Cleanup(func() { _ = memory.Close() })
 	cfg := core.Config{
-		Store: memory, Secrets: []string{secret}, SealKeys: []string{sealKey}, Logger: slog.New(slog.DiscardHandler),
+		Store: memory, Secrets: []string{secret}, SealKeys: []string{sealKey}, RetiredSealKeys: []string{"former " + sealKey}, Logger: slog.New(slog.DiscardHandler),
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 	}
 	m := must(core.New(cfg))
@@ -173,7 +174,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	cookie := must(http.ParseSetCookie(line))
 
 	// The same without seals, so that the stores hold the data as it is.
-	cfg.SealKeys = nil
+	cfg.SealKeys, cfg.RetiredSealKeys = nil, nil
 	plain := must(core.New(cfg))
 	other := must(plain.Load(t.Context(), ""))
 	other.Set("key", data)
@@ -203,7 +204,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	for i, err := range plain.Sessions(t.Context(), "ada") {
 		info = must(i, err)
 	}
-	down := &core.StoreError{Store: "memory", Verb: "load", Class: "timeout", Err: context.DeadlineExceeded}
+	down := &store.Error{Store: "memory", Verb: "load", Class: "timeout", Err: context.DeadlineExceeded}
 	keyErr := wrong(t, s)
 
 	secrets := map[string][]string{
@@ -211,10 +212,10 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"the id": forms(s.ID()), "the next id": forms(next.ID()), "the id of the plain session": forms(other.ID()), "the id of the user's session": forms(user.ID()), "the cookie": forms(cookie.Value),
 	}
 	return map[string][]any{
-		"core.Cause":            {core.CauseUser},
-		"core.Config":           {cfg},
+		"core.Cause":            {core.CauseRevokeUser},
+		"core.Config":           {cfg, m.Config()},
 		"core.ConfigError":      {configError(t)},
-		"core.Cookie":           {m.Policy().Cookie},
+		"core.Cookie":           {m.Config().Cookie},
 		"core.Event":            {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
 		"core.EventKind":        {core.EventSaved},
 		"core.Exchange":         {x, x.Request().Context()},
@@ -224,11 +225,12 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Manager":          {m, plain},
 		"core.Operation":        {core.OpLoad},
 		"core.Priority":         {core.PriorityHigh},
-		"core.Record":           {rec},
+		"core.RevocationError":  {core.RevocationError{Ended: 1, Left: 2, Err: down}, &core.RevocationError{Ended: 1, Left: 2, Err: down}},
 		"core.Session":          {s, next, other, user, *s}, //nolint:govet // who copies one must not print it either
-		"core.Settings":         {m.Policy()},
-		"core.StoreError":       {down},
-		"core.Writer":           {x.Writer(httptest.NewRecorder(), nil)},
+		"core/store.Error":      {down},
+		"core/store.Record":     {rec},
+		"core.SignInAttempt":    {must(s.BeginSignIn(t.Context(), "ada"))},
+		"core.Writer":           {x.Writer(httptest.NewRecorder())},
 		"stores/memory.Store":   {memory},
 		"stores/memory.Options": {memorystore.Options{MaxSessions: 1}},
 		"stores/mongo.Store":    {mongoStore(t)},
@@ -259,7 +261,7 @@ func wrong(t *testing.T, s *core.Session) error {
 // configError returns the error about a secret that cannot be one.
 func configError(t *testing.T) error {
 	t.Helper()
-	_, err := core.New(core.Config{Store: memorystore.New(), Secrets: []string{secret}, SealKeys: []string{sealKey[:31]}})
+	_, err := core.New(core.Config{Store: memorystore.New(memorystore.Options{}), Secrets: []string{secret}, SealKeys: []string{sealKey[:31]}})
 	var cfgErr *core.ConfigError
 	if !errors.As(err, &cfgErr) {
 		t.Fatalf("a short seal key: %v", err)

@@ -71,7 +71,7 @@ func TestCommandCounts(t *testing.T) {
 					{What: "reads, of a user", Begin: "/signin", Path: "/read", Wire: tally{"find": 1}},
 					{What: "changes, of a user", Begin: "/signin", Path: "/count", Wire: tally{"find": 1, "update": 1}},
 					{What: "logout of a user", Begin: "/signin", Path: "/signout", Wire: tally{"find": 1, "delete": 1}},
-					{What: "RequireFresh", Begin: "/signin", Path: "/spend", Wire: tally{"find": 2}},
+					{What: "RequireRecentSignIn", Begin: "/signin", Path: "/spend", Wire: tally{"find": 2}},
 					{What: "lists the user's sessions", Begin: "/signin", Path: "/devices", Wire: tally{"find": 3}},
 					{What: "ends the user's sessions", Begin: "/signin", Path: "/revoke-user", Wire: tally{"find": 2, "update": 2, "delete": 1}},
 				} {

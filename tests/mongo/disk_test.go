@@ -17,7 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -58,21 +58,21 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = client.Disconnect(t.Context()) }() // the server ends as well
-	store, err := mongostore.New(client.Database(mongoenv.Database).Collection("sessions"), mongostore.Options{})
+	st, err := mongostore.New(client.Database(mongoenv.Database).Collection("sessions"), mongostore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	ctx := t.Context()
-	record := func(id, text string) core.Record {
-		return core.Record{ID: id, Data: []byte(`{"text":"` + text + `"}`), TTL: time.Hour}
+	record := func(id, text string) store.Record {
+		return store.Record{ID: id, Data: []byte(`{"text":"` + text + `"}`), TTL: time.Hour}
 	}
 	noise := make([]byte, 256<<10) // cannot be compressed
 	_, _ = rand.Read(noise)
 	large := base64.StdEncoding.EncodeToString(noise)
 	first, other := record("first", "x"), record("other", "x")
-	for _, rec := range []core.Record{first, other} {
-		if err := store.Create(ctx, rec); err != nil {
+	for _, rec := range []store.Record{first, other} {
+		if err := st.Create(ctx, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,28 +84,28 @@ func TestFullDisk(t *testing.T) {
 	ballast := filepath.Join("/proc", strings.TrimSpace(string(pid)), "root", server.Dir, "db", "ballast")
 	fill(t, ballast)
 	for verb, call := range map[string]func() error{
-		"create": func() error { return store.Create(ctx, record("new", large)) },
-		"update": func() error { return store.Update(ctx, first, record("first", large)) },
+		"create": func() error { return st.Create(ctx, record("new", large)) },
+		"update": func() error { return st.Update(ctx, first, record("first", large)) },
 	} {
-		var failure *core.StoreError
-		if err := call(); !errors.Is(err, core.ErrStoreFull) || !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != core.NotApplied {
-			t.Errorf("%s on a full disk: %v, want ErrStoreFull and nothing stored", verb, err)
+		var failure *store.Error
+		if err := call(); !errors.Is(err, store.ErrFull) || !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != store.OutcomeNotApplied {
+			t.Errorf("%s on a full disk: %v, want store.ErrFull and nothing stored", verb, err)
 		}
 	}
-	if got, err := store.Load(ctx, "first"); err != nil || !bytes.Equal(got.Data, first.Data) {
+	if got, err := st.Load(ctx, "first"); err != nil || !bytes.Equal(got.Data, first.Data) {
 		t.Errorf("Load on a full disk: %.40s, %v, want what was stored before", got.Data, err)
 	}
-	if _, err := store.Load(ctx, "new"); !errors.Is(err, core.ErrNotFound) {
+	if _, err := st.Load(ctx, "new"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Load of what was refused: %v, want ErrNotFound", err)
 	}
-	if err := store.Delete(ctx, "other"); err != nil {
+	if err := st.Delete(ctx, "other"); err != nil {
 		t.Errorf("Delete on a full disk: %v: nobody could log out", err)
 	}
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Update(ctx, first, record("first", large)); err != nil {
+	if err := st.Update(ctx, first, record("first", large)); err != nil {
 		t.Errorf("Update when there is room again: %v", err)
 	}
 }

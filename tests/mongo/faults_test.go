@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -26,6 +27,15 @@ func newNetwork(t *testing.T, o mongostore.Options) *promises.Network {
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 	promises.Matrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, mongostore.Options{}) }, promises.Mongo(mongoenv.ReplicaSet(t, mongoenv.Client(t))))
+}
+
+// TestFaultMatrixOfUsers does what may happen to a write to every call about a user.
+func TestFaultMatrixOfUsers(t *testing.T) {
+	t.Parallel()
+	promises.UserMatrix(t, func(t *testing.T) *promises.Network { return newNetwork(t, mongostore.Options{}) }, promises.UserSubject{
+		Load: "find", Create: "insert", Update: "update", Delete: "delete", Inspect: "find", LoadsBefore: 1,
+		IsOfList: func(c faultproxy.Command) bool { return len(c) > 1 && strings.HasSuffix(c[1], "_users") },
+	})
 }
 
 func TestExactlyOnce(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
 	"github.com/cloakroom-go/cloakroom/tests/internal/promises"
@@ -26,7 +26,7 @@ type settings struct {
 	Objects    bool
 }
 
-func open(text json.RawMessage) (core.Store, error) {
+func open(text json.RawMessage) (store.Store, error) {
 	var s settings
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
@@ -38,11 +38,13 @@ func open(text json.RawMessage) (core.Store, error) {
 	return mongostore.New(client.Database(mongoenv.Database).Collection(s.Collection), mongostore.Options{Objects: s.Objects})
 }
 
-// forms are the two forms of a document.
-var forms = []struct {
+// A form is one that a document has.
+type form struct {
 	name    string
 	objects bool
-}{
+}
+
+var forms = []form{
 	{"strings", false},
 	{"sub-documents", true},
 }

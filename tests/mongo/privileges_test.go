@@ -14,7 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
 )
@@ -45,24 +45,24 @@ func TestTheRoleInTheManualIsWhatTheStoreNeeds(t *testing.T) {
 			need[strings.Replace(collection, name, "sessions", 1)+": "+action] = true
 		}
 	}}))
-	store := mongoenv.Store(t, client, mongostore.Options{Collection: name})
+	st := mongoenv.Store(t, client, mongostore.Options{Collection: name})
 	ctx := t.Context()
-	for _, s := range []core.Store{store, store.UserIndex()} {
-		first := core.Record{ID: "id", Data: []byte(`{"n":1}`), TTL: time.Hour}
-		second := core.Record{ID: "id", Data: []byte(`{"n":2}`), TTL: time.Hour}
+	for _, s := range []store.Store{st, st.UserIndex()} {
+		first := store.Record{ID: "id", Data: []byte(`{"n":1}`), TTL: time.Hour}
+		second := store.Record{ID: "id", Data: []byte(`{"n":2}`), TTL: time.Hour}
 		_, lost := s.Load(ctx, "unknown")
 		if err := errors.Join(
-			s.Create(ctx, first), s.Update(ctx, first, second), s.Touch(ctx, "id", time.Hour), s.Delete(ctx, "id"), s.(core.Clearer).Clear(ctx),
-		); err != nil || !errors.Is(lost, core.ErrNotFound) {
+			s.Create(ctx, first), s.Update(ctx, first, second), s.Touch(ctx, "id", time.Hour), s.(store.Remover).Remove(ctx, second), s.Delete(ctx, "id"), s.(store.Clearer).Clear(ctx),
+		); err != nil || !errors.Is(lost, store.ErrNotFound) {
 			t.Errorf("%v, %v", err, lost)
 		}
 	}
-	_, inspected := store.Inspect(ctx, []string{"id"})
-	_, counted := store.Count(ctx)
-	for _, err := range store.All(ctx) {
+	_, inspected := st.Inspect(ctx, []string{"id"})
+	_, counted := st.Count(ctx)
+	for _, err := range st.All(ctx) {
 		t.Errorf("All yielded %v", err)
 	}
-	if err := errors.Join(inspected, counted, store.Ping(ctx)); err != nil {
+	if err := errors.Join(inspected, counted, st.Ping(ctx)); err != nil {
 		t.Error(err)
 	}
 

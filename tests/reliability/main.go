@@ -3,7 +3,7 @@
 // names are there.
 //
 // Run from anywhere in the repository, with -write it brings the document up to
-// date; without, it tells whether it is. The tests of this package tell, too.
+// date; without, it reports whether it is. The tests of this package tell, too.
 package main
 
 import (

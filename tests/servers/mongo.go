@@ -45,7 +45,7 @@ func StartMongo(tb testing.TB, options ...string) *Mongo {
 // URI returns how a client reaches the server.
 func (s *Mongo) URI() string { return "mongodb://" + s.Addr + "/" }
 
-// ready tells whether the server takes writes. A member of a replica set that
+// ready reports whether the server takes writes. A member of a replica set that
 // does not exist yet makes one of itself.
 func (s *Mongo) ready() error {
 	hello, err := s.Do(bson.D{{Key: "hello", Value: 1}})
@@ -63,7 +63,7 @@ func (s *Mongo) ready() error {
 	return errors.Join(errors.New("it is not the primary yet"), err)
 }
 
-// ReplicaSet tells whether the server is a member of a replica set, which MongoDB
+// ReplicaSet reports whether the server is a member of a replica set, which MongoDB
 // is and FerretDB is not.
 func (s *Mongo) ReplicaSet() bool {
 	s.tb.Helper()

@@ -19,7 +19,7 @@ type Process struct {
 
 	tb      testing.TB
 	command []string
-	answers func() error   // tells whether it is ready
+	answers func() error   // reports whether it is ready
 	last    syscall.Signal // ends it when the test is over
 	process *exec.Cmd
 	exited  chan struct{} // closed when process has ended

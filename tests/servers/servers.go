@@ -26,7 +26,7 @@ import (
 
 // Patience is how long a server may take for anything. Only what fails waits
 // for so long.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Env returns the value of a variable of the environment that names a server.
 // Without one the test is skipped.

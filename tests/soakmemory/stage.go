@@ -20,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
@@ -35,7 +36,7 @@ const (
 // A stage is an app with its store and its visitors.
 type stage struct {
 	name      string
-	store     core.Store
+	store     store.Store
 	manager   *core.Manager
 	closers   []func() error
 	server    *httptest.Server
@@ -49,22 +50,19 @@ type stage struct {
 
 // open opens the stores that there are.
 func open(ctx context.Context) ([]*stage, error) {
-	memory, err := memorystore.NewWith(memorystore.Options{MaxSessions: 100_000})
-	if err != nil {
-		return nil, err
-	}
+	memory := memorystore.New(memorystore.Options{MaxSessions: 100_000})
 	stages := []*stage{{name: "memory", store: memory, closers: []func() error{memory.Close}}}
 	if addr := os.Getenv("VALKEY_ADDR"); addr != "" {
 		client, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{addr}})
 		if err != nil {
 			return nil, err
 		}
-		store, err := valkeystore.New(client, valkeystore.Options{Prefix: "soak:" + rand.Text() + ":"})
+		st, err := valkeystore.New(client, valkeystore.Options{Prefix: "soak:" + rand.Text() + ":"})
 		if err != nil {
 			return nil, err
 		}
-		stages = append(stages, &stage{name: "valkey", store: store, closers: []func() error{
-			func() error { return store.Clear(context.WithoutCancel(ctx)) },
+		stages = append(stages, &stage{name: "valkey", store: st, closers: []func() error{
+			func() error { return st.Clear(context.WithoutCancel(ctx)) },
 			func() error { client.Close(); return nil },
 		}})
 	}
@@ -74,23 +72,24 @@ func open(ctx context.Context) ([]*stage, error) {
 			return nil, err
 		}
 		coll := client.Database("soak" + strings.ToLower(rand.Text())).Collection("sessions")
-		store, err := mongostore.New(coll, mongostore.Options{})
+		st, err := mongostore.New(coll, mongostore.Options{})
 		if err != nil {
 			return nil, err
 		}
-		stages = append(stages, &stage{name: "mongodb", store: store, closers: []func() error{
+		stages = append(stages, &stage{name: "mongodb", store: st, closers: []func() error{
 			func() error { return coll.Database().Drop(context.WithoutCancel(ctx)) },
 			func() error { return client.Disconnect(context.WithoutCancel(ctx)) },
 		}})
 	}
 	for _, s := range stages {
-		s.manager, err = core.New(core.Config{
+		manager, err := core.New(core.Config{
 			Store: s.store, Secrets: []string{rand.Text() + rand.Text()}, IdleTimeout: idle, AbsoluteTimeout: lifetime,
 			SealKeys: []string{rand.Text() + rand.Text()}, HashIDs: true, StoreTimeout: timeout,
 		})
 		if err != nil {
 			return nil, err
 		}
+		s.manager = manager
 	}
 	return stages, nil
 }
@@ -127,7 +126,9 @@ func handle(w http.ResponseWriter, r *http.Request) {
 	case "/remember":
 		err = s.SetMaxAge(idle / 2)
 	case "/take":
-		_, _, err = core.Key[string]("cart").Take(r.Context(), s)
+		if _, err = core.Key[string]("cart").Take(r.Context(), s); errors.Is(err, core.ErrAbsent) {
+			err = nil
+		}
 	case "/logout":
 		err = s.Destroy(r.Context())
 	default:

@@ -7,7 +7,7 @@
 //	func TestNoIDIsOfUseAfterAnyChangeOfRights(t *testing.T) {
 //
 // Run from anywhere in the repository, with -write it brings the document up to
-// date; without, it tells whether it is. The tests of this package tell, too.
+// date; without, it reports whether it is. The tests of this package tell, too.
 package main
 
 import (

@@ -29,19 +29,25 @@ type couple struct {
 	proxy       *faultproxy.Proxy
 	client      valkey.Client
 	name        string // of there's client
+	cacheTTL    time.Duration
 }
 
-const cacheTTL = 3 * time.Second
+// What a CacheTTL is: one that a test waits for, and one that is not over before it is.
+const (
+	short = 3 * time.Second
+	long  = time.Minute
+)
 
-func newCouple(t *testing.T) *couple {
+// newCouple starts both; 0 stands for a StoreTimeout that no machine is too slow for.
+func newCouple(t *testing.T, cacheTTL, storeTimeout time.Duration) *couple {
 	addr := valkeyenv.Addr(t)
-	c := &couple{t: t, proxy: faultproxy.New(t), client: valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{addr}})}
+	c := &couple{t: t, cacheTTL: cacheTTL, proxy: faultproxy.New(t), client: valkeyenv.Client(t, valkey.ClientOption{InitAddress: []string{addr}})}
 	s := settings{Prefix: valkeyenv.Prefix(), CacheTTL: cacheTTL}
 	c.name = strings.Trim(s.Prefix, ":")
 	valkeyenv.Store(t, c.client, valkeystore.Options{Prefix: s.Prefix})
 	start := func(framework, addr, where string) *promises.Process {
 		s.Addrs, s.ClientName = []string{addr}, c.name+where
-		return promises.Start(t, promises.Setup{Framework: framework, Store: s, StoreTimeout: time.Second})
+		return promises.Start(t, promises.Setup{Framework: framework, Store: s, StoreTimeout: storeTimeout})
 	}
 	c.here, c.there = start("Gin", addr, "-here"), start("Echo v4", c.proxy.Addr(addr), "-there")
 	return c
@@ -85,8 +91,8 @@ func (c *couple) refusal(b *promises.Browser, wellAgain func(promises.Answer) bo
 		asked := time.Since(ended)
 		a := stolen.As().Get(c.there.URL + "/me")
 		if a.Says("user=ann") {
-			if asked > cacheTTL {
-				c.t.Errorf("the session was served %v after it was destroyed elsewhere, want %v at most", asked, cacheTTL)
+			if asked > c.cacheTTL {
+				c.t.Errorf("the session was served %v after it was destroyed elsewhere, want %v at most", asked, c.cacheTTL)
 				return true
 			}
 			served = time.Since(ended)
@@ -103,32 +109,36 @@ func TestCaching(t *testing.T) {
 	t.Parallel()
 	t.Run("what one process destroys the other refuses", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, long, 0)
 		var delays []time.Duration
 		for range 40 {
 			delays = append(delays, c.refusal(c.session(), anonymous))
 		}
 		slices.Sort(delays)
 		median, most := delays[len(delays)/2], delays[len(delays)-1]
-		if median > cacheTTL/10 {
+		if median > c.cacheTTL/10 {
 			t.Errorf("it takes %v, the messages do not arrive", median)
 		}
-		t.Logf("after a logout elsewhere a session was served for %v (median of %d), %v at most; CacheTTL is %v", median, len(delays), most, cacheTTL)
+		t.Logf("after a logout elsewhere a session was served for %v (median of %d), %v at most; CacheTTL is %v", median, len(delays), most, c.cacheTTL)
 	})
 	t.Run("the messages are lost", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
-		b := c.session()
-		c.proxy.LoseInvalidations(true)
-		served := c.refusal(b, anonymous)
-		if served < cacheTTL/3 {
-			t.Errorf("the session was served for %v: the messages were not lost", served)
+		c := newCouple(t, short, 0)
+		var served time.Duration
+		for tries := 10; tries > 0 && served == 0; tries-- { // a machine that is busy may take that long
+			c.proxy.LoseInvalidations(false)
+			b := c.session()
+			c.proxy.LoseInvalidations(true)
+			served = c.refusal(b, anonymous)
 		}
-		t.Logf("served for %v, CacheTTL is %v", served, cacheTTL)
+		if served == 0 {
+			t.Error("the session was never served: the messages were not lost")
+		}
+		t.Logf("served for %v, CacheTTL is %v", served, c.cacheTTL)
 	})
 	t.Run("the connection of the messages is a black hole", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, short, 2*time.Second)
 		b := c.session()
 		c.proxy.Stall()
 		began := time.Now()
@@ -143,11 +153,11 @@ func TestCaching(t *testing.T) {
 			}
 			return true
 		})
-		t.Logf("served for %v, CacheTTL is %v; then %d answers 503; well again after %v", served, cacheTTL, failed, time.Since(began).Round(time.Millisecond))
+		t.Logf("served for %v, CacheTTL is %v; then %d answers 503; well again after %v", served, c.cacheTTL, failed, time.Since(began).Round(time.Millisecond))
 	})
 	t.Run("the connections are cut while the session ends", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, long, 2*time.Second) // the client asks again until that is over
 		b := c.session()
 		c.proxy.On(func(faultproxy.Command) faultproxy.Fault { return faultproxy.CutBefore })
 		c.proxy.Cut()
@@ -164,11 +174,11 @@ func TestCaching(t *testing.T) {
 			}
 			return true
 		})
-		t.Logf("served for %v, CacheTTL is %v; %d answers 503", served, cacheTTL, failed.Load())
+		t.Logf("served for %v, CacheTTL is %v; %d answers 503", served, c.cacheTTL, failed.Load())
 	})
 	t.Run("the server kills the connections", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, long, 0)
 		b := c.session()
 		stolen := b.As()
 		c.proxy.LoseInvalidations(true)
@@ -182,14 +192,14 @@ func TestCaching(t *testing.T) {
 		})
 		took := time.Since(began)
 		stolen.Expect(t, c.there.URL+"/me", "user=")
-		if took >= cacheTTL {
+		if took >= c.cacheTTL {
 			t.Errorf("the session was refused after %v: what was cached outlived its connection", took)
 		}
 		t.Logf("%d connections were killed; the session was refused %v after the logout", n, took)
 	})
 	t.Run("a write after a stale read overwrites nothing", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, long, 0)
 		b := c.session()
 		c.proxy.LoseInvalidations(true)
 		for range 5 {
@@ -219,7 +229,7 @@ func TestCaching(t *testing.T) {
 	})
 	t.Run("a process sees what it did itself", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, long, 0)
 		for path, me := range map[string]string{"/logout": "user=", "/login?user=bob": "user=bob", "/regenerate": "user="} {
 			c.proxy.LoseInvalidations(false)
 			b := c.session()
@@ -230,9 +240,9 @@ func TestCaching(t *testing.T) {
 			b.Expect(t, c.there.URL+"/me", me)
 		}
 	})
-	t.Run("Fresh reads past the cache", func(t *testing.T) {
+	t.Run("BypassCache reads past the cache", func(t *testing.T) {
 		t.Parallel()
-		c := newCouple(t)
+		c := newCouple(t, long, 0)
 		b := c.session()
 		stolen := b.As()
 		c.proxy.LoseInvalidations(true)

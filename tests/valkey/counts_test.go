@@ -72,7 +72,7 @@ func primaries(t *testing.T, seeds []string) (addrs []string) {
 	return addrs
 }
 
-// isConnection tells whether the client sends a command of its own accord.
+// isConnection reports whether the client sends a command of its own accord.
 func isConnection(name string) bool {
 	switch name {
 	case "HELLO", "CLIENT", "PING", "CLUSTER":
@@ -81,7 +81,7 @@ func isConnection(name string) bool {
 	return false
 }
 
-// isOthers tells whether a server may execute a command for others than the
+// isOthers reports whether a server may execute a command for others than the
 // client: the replicas, and tests before they begin and after they are over.
 func isOthers(name string) bool {
 	switch name {
@@ -169,7 +169,7 @@ func countCommands(t *testing.T, cluster bool) {
 			m := promises.NewMetered(t, fw, valkeyenv.Store(t, l.client, options))
 			for range 10 * len(l.servers) { // has the scripts loaded, once for a process and server
 				b := promises.NewBrowser()
-				for _, path := range []string{"/count", "/login", "/large", "/count", "/signin", "/signin-again"} {
+				for _, path := range []string{"/count", "/login", "/large", "/count", "/signin", "/signin-again", "/logout"} {
 					b.Must(t, m.URL+path)
 				}
 			}
@@ -187,7 +187,7 @@ func countCommands(t *testing.T, cluster bool) {
 				{What: "changes a large record", Begin: "/count /large", Path: "/count", Wire: tally{"GET": 1, "EVALSHA": 1}, Inside: tally{"GET": 1, "SET": 1}},
 				{What: "login", Begin: "/count", Path: "/login", Wire: renewal, Inside: renewed},
 				{What: "new id, empty", Begin: "/count", Path: "/regenerate", Wire: renewal, Inside: renewed},
-				{What: "logout", Begin: "/count", Path: "/logout", Wire: tally{"GET": 1, "DEL": 1}},
+				{What: "logout", Begin: "/count", Path: "/logout", Wire: tally{"GET": 1, "EVALSHA": 1}, Inside: tally{"GET": 1, "DEL": 1}},
 				{What: "sign-in without a session", Path: "/signin", Wire: tally{"GET": 1, "SET": 2}},
 				{What: "sign-in", Begin: "/count", Path: "/signin", Wire: tally{"GET": 2, "SET": 3}},
 				{What: "sign-in again", Begin: "/signin", Path: "/signin-again", Wire: tally{"GET": 2, "SET": 3}},
@@ -195,8 +195,8 @@ func countCommands(t *testing.T, cluster bool) {
 				{What: "reads, of a user", Begin: "/signin", Path: "/read", Wire: tally{"GET": 1}},
 				{What: "reads, of a user, due", Begin: "/signin", Due: true, Path: "/read", Wire: tally{"GET": 1, "PEXPIRE": 1}},
 				{What: "changes, of a user", Begin: "/signin", Path: "/count", Wire: tally{"GET": 1, "SET": 1}},
-				{What: "logout of a user", Begin: "/signin", Path: "/signout", Wire: tally{"GET": 1, "DEL": 1}},
-				{What: "RequireFresh", Begin: "/signin", Path: "/spend", Wire: tally{"GET": 2}},
+				{What: "logout of a user", Begin: "/signin", Path: "/signout", Wire: tally{"GET": 1, "EVALSHA": 1}, Inside: tally{"GET": 1, "DEL": 1}},
+				{What: "RequireRecentSignIn", Begin: "/signin", Path: "/spend", Wire: tally{"GET": 2}},
 				{What: "lists the user's sessions", Begin: "/signin", Path: "/devices", Wire: tally{"GET": 3, "PTTL": 1}},
 				{What: "ends the user's sessions", Begin: "/signin", Path: "/revoke-user", Wire: tally{"GET": 2, "SET": 2, "DEL": 1}},
 			} {

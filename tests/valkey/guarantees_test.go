@@ -8,6 +8,7 @@ import (
 
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/promises"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -42,20 +43,21 @@ func TestThreeProcesses(t *testing.T) {
 	}
 }
 
-// TestUsersOfThreeProcesses does the same for the sessions of a user.
+// TestUsersOfThreeProcesses does the same for the sessions of a user, by default on a
+// cluster.
 //
 // Standards: ASVS-7.1.2, ASVS-7.4.2, ASVS-7.4.3, WSTG-SESS-11
 func TestUsersOfThreeProcesses(t *testing.T) {
-	for _, tt := range []struct {
+	for _, tt := range soak.Some(t, []struct {
 		name    string
 		addrs   func(testing.TB) []string
 		private bool
 		cache   time.Duration
 	}{
-		{"standalone", func(tb testing.TB) []string { return []string{valkeyenv.Addr(tb)} }, false, 0},
 		{"cluster, hashed and sealed", valkeyenv.ClusterAddrs, true, 0},
+		{"standalone", func(tb testing.TB) []string { return []string{valkeyenv.Addr(tb)} }, false, 0},
 		{"caching", func(tb testing.TB) []string { return []string{valkeyenv.Addr(tb)} }, false, time.Minute},
-	} {
+	}) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := settings{Prefix: valkeyenv.Prefix(), CacheTTL: tt.cache, Addrs: tt.addrs(t)}
 			client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: s.Addrs})
@@ -69,4 +71,12 @@ func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := servers.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	promises.Outage(t, server, promises.Setup{Store: settings{Addrs: []string{server.Addr}, Prefix: valkeyenv.Prefix()}})
+}
+
+// TestClearInterrupted has a server of its own, where there is nothing else to clear.
+func TestClearInterrupted(t *testing.T) {
+	t.Parallel()
+	promises.ClearInterrupted(t, func(t *testing.T) *promises.Network {
+		return newNetworkTo(t, []string{servers.Start(t).Addr}, valkeystore.Options{})
+	})
 }

@@ -10,13 +10,13 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/promises"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 )
 
-func TestMain(m *testing.M) { promises.Main(m, open, core.Fresh) }
+func TestMain(m *testing.M) { promises.Main(m, open, store.BypassCache) }
 
 // A settings is how a process opens its store.
 type settings struct {
@@ -26,7 +26,7 @@ type settings struct {
 	CacheTTL   time.Duration
 }
 
-func open(text json.RawMessage) (core.Store, error) {
+func open(text json.RawMessage) (store.Store, error) {
 	var s settings
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -21,6 +21,7 @@ import (
 var (
 	always      = []string{"+get", "+set", "+del", "+pexpire", "+ping"}
 	withScripts = []string{"+eval", "+evalsha"}
+	without     = []string{"+delifeq"}                            // scripts, where the server is Valkey 9 or newer
 	withUsers   = []string{"+pttl"}                               // SignIn and all that goes with it
 	withCache   = []string{"+client|tracking", "+multi", "+exec"} // and withUsers
 	withWait    = []string{"+wait"}
@@ -50,7 +51,7 @@ func TestACL(t *testing.T) {
 		quiet  []string
 	}{
 		{"default", valkeystore.Options{}, slices.Concat(always, withScripts, withUsers, forLists), quiet},
-		{"ScriptsNever", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, slices.Concat(always, withUsers, forLists), quiet},
+		{"ScriptsNever", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, slices.Concat(always, without, withUsers, forLists), quiet},
 		{"CacheTTL", valkeystore.Options{CacheTTL: time.Minute}, slices.Concat(always, withScripts, withUsers, withCache, forLists), slices.Concat(quiet, forTracking)},
 		{"WaitReplicas", valkeystore.Options{WaitReplicas: 1}, slices.Concat(always, withScripts, withUsers, withWait, forLists), slices.Concat(quiet, quietWithWait)},
 	} {
@@ -69,7 +70,7 @@ func TestACL(t *testing.T) {
 			c := client(t, user(slices.Concat(tt.needed, onFirstUse, tt.quiet)))
 			server.Must("ACL", "LOG", "RESET")
 			t.Run("storetest", func(t *testing.T) {
-				storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, tt.opts) })
+				storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, tt.opts) })
 			})
 			logsNothing(t, server)
 			if !works(t, server, user(slices.Concat(tt.needed, onFirstUse)), tt.opts) {
@@ -112,7 +113,7 @@ func TestClusterACL(t *testing.T) {
 	}
 	needed := slices.Concat(always, withScripts, withUsers, forLists, withCluster)
 	c := client(t, user(slices.Concat(needed, onFirstUse, quiet)...))
-	storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{}) })
+	storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{}) })
 	for _, s := range cluster.Servers {
 		logsNothing(t, s)
 	}
@@ -139,19 +140,20 @@ func TestOpenACL(t *testing.T) {
 	}
 	defer s.Close()
 	allowed(t, s, "create", "update", "load", "touch", "delete")
+	refused(t, s, "not permitted by the server's ACL", "remove") // needs what stands in withScripts
 
 	// With a cache, the client has to ask the server to tell of changes.
 	s, err = valkeystore.Open(t.Context(), url, valkeystore.Options{CacheTTL: time.Minute})
-	var failure *core.StoreError
-	if !errors.As(err, &failure) || !strings.Contains(failure.Class, "CLIENT TRACKING") || failure.Outcome != core.NotApplied {
-		t.Errorf("Open with CacheTTL: %v, want a StoreError that says that tracking is refused", err)
+	var failure *store.Error
+	if !errors.As(err, &failure) || !strings.Contains(failure.Class, "CLIENT TRACKING") || failure.Outcome != store.OutcomeNotApplied {
+		t.Errorf("Open with CacheTTL: %v, want a store.Error that says that tracking is refused", err)
 	}
 	if err == nil {
 		s.Close()
 	}
 }
 
-// works tells whether every verb of a store does something.
+// works reports whether every verb of a store does something.
 func works(t *testing.T, server *servers.Server, o valkey.ClientOption, opts valkeystore.Options) bool {
 	t.Helper()
 	server.Must("SCRIPT", "FLUSH")
@@ -160,7 +162,7 @@ func works(t *testing.T, server *servers.Server, o valkey.ClientOption, opts val
 		return false
 	}
 	defer c.Close()
-	large := func(text string) core.Record { return record(`{"` + strings.Repeat(text, 8<<10) + `":1}`) }
+	large := func(text string) store.Record { return record(`{"` + strings.Repeat(text, 8<<10) + `":1}`) }
 	opts.Prefix = "sess:" + rand.Text() + ":"
 	s := newStore(t, c, opts)
 	errs := []error{
@@ -168,6 +170,7 @@ func works(t *testing.T, server *servers.Server, o valkey.ClientOption, opts val
 		verbs["create"](t, s), verbs["update"](t, s), verbs["load"](t, s),
 		verbs["load"](t, newStore(t, c, opts)), // one that did not write what it reads
 		verbs["touch"](t, s), verbs["delete"](t, s),
+		verbs["create"](t, s), verbs["remove"](t, s),
 		verbs["create"](t, s), verbs["inspect"](t, s), verbs["list"](t, s), verbs["count"](t, s), verbs["clear"](t, s),
 		s.Create(t.Context(), large("a")), s.Update(t.Context(), large("a"), large("b")),
 		verbs["delete"](t, s), verbs["create"](t, s),
@@ -184,7 +187,7 @@ func TestTLSServer(t *testing.T) {
 	o := servers.TLSOption(t)
 	t.Log(servers.Version(o))
 	c := client(t, o)
-	storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{}) })
+	storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{}) })
 
 	for name, change := range map[string]func(*valkey.ClientOption){
 		"another password": func(o *valkey.ClientOption) { o.Password += "x" },

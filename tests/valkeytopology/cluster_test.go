@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -25,17 +25,17 @@ func TestCluster(t *testing.T) {
 	t.Run("storetest", func(t *testing.T) {
 		for _, scripts := range []valkeystore.Scripts{valkeystore.ScriptsAuto, valkeystore.ScriptsAlways, valkeystore.ScriptsNever} {
 			t.Run(strconv.Itoa(int(scripts)), func(t *testing.T) {
-				storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{Scripts: scripts}) })
+				storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{Scripts: scripts}) })
 			})
 		}
 	})
 	t.Run("storetest/cached", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) core.Store {
+		storetest.Run(t, func(t *testing.T) store.Store {
 			return newStore(t, c, valkeystore.Options{CacheTTL: time.Minute})
 		})
 	})
 	t.Run("storetest/WaitReplicas", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{WaitReplicas: 1}) })
+		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{WaitReplicas: 1}) })
 	})
 	t.Run("walk", func(t *testing.T) { testWalk(t, cluster, newStore(t, c, valkeystore.Options{})) })
 	t.Run("walk while a slot moves", func(t *testing.T) {
@@ -45,20 +45,20 @@ func TestCluster(t *testing.T) {
 }
 
 // List, count and clear see what is on every primary, and once.
-func testWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store) {
+func testWalk(t *testing.T, cluster *servers.Cluster, st *valkeystore.Store) {
 	const n = 300
 	ctx := t.Context()
 	for i := range n {
-		if err := store.Create(ctx, core.Record{ID: fmt.Sprint("id", i), Data: []byte(`{"n":` + strconv.Itoa(i) + `}`), TTL: time.Hour}); err != nil {
+		if err := st.Create(ctx, store.Record{ID: fmt.Sprint("id", i), Data: []byte(`{"n":` + strconv.Itoa(i) + `}`), TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := newStore(t, client(t, cluster.Option()), valkeystore.Options{})
-	if err := other.Create(ctx, core.Record{ID: "another's", Data: []byte("{}"), TTL: time.Hour}); err != nil {
+	if err := other.Create(ctx, store.Record{ID: "another's", Data: []byte("{}"), TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	seen := make(map[string]bool)
-	for rec, err := range store.All(ctx) {
+	for rec, err := range st.All(ctx) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func testWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store) 
 		}
 		seen[rec.ID] = true
 	}
-	count, err := store.Count(ctx)
+	count, err := st.Count(ctx)
 	if len(seen) != n || count != n || err != nil {
 		t.Errorf("All returned %d records and Count %d of %d, error %v", len(seen), count, n, err)
 	}
@@ -81,10 +81,10 @@ func testWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store) 
 			}
 		}
 	}
-	if err := store.Clear(ctx); err != nil {
+	if err := st.Clear(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if count, err = store.Count(ctx); count != 0 || err != nil {
+	if count, err = st.Count(ctx); count != 0 || err != nil {
 		t.Errorf("Count after Clear: %d, %v", count, err)
 	}
 	if count, err = other.Count(ctx); count != 1 || err != nil {
@@ -94,16 +94,16 @@ func testWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store) 
 
 // A session is listed once, also when its slot moves from a primary that was
 // walked to one that was not. The order of the primaries is by chance.
-func testMovingWalk(t *testing.T, cluster *servers.Cluster, store *valkeystore.Store, slot int) {
+func testMovingWalk(t *testing.T, cluster *servers.Cluster, st *valkeystore.Store, slot int) {
 	const n = 100
 	for i := range n {
-		if err := store.Create(t.Context(), core.Record{ID: strconv.Itoa(i), Data: []byte("{}"), TTL: time.Hour}); err != nil {
+		if err := st.Create(t.Context(), store.Record{ID: strconv.Itoa(i), Data: []byte("{}"), TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 6 {
 		seen := make(map[string]bool)
-		for rec, err := range store.All(t.Context()) {
+		for rec, err := range st.All(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,8 +136,8 @@ func TestReshard(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.opts.Prefix = "sess:{" + rand.Text() + "}:"
-			store := newStore(t, client(t, cluster.Option()), tt.opts)
-			l := newApp(t, store).begin(8, 8, false)
+			st := newStore(t, client(t, cluster.Option()), tt.opts)
+			l := newApp(t, st).begin(8, 8, false)
 			slot, steps, began := cluster.Slot(tt.opts.Prefix), 0, time.Now()
 			for range 2 {
 				l.more(100)
@@ -160,8 +160,8 @@ func TestReshard(t *testing.T) {
 func TestClusterFailover(t *testing.T) {
 	cluster := servers.StartCluster(t)
 	prefix := "sess:{" + rand.Text() + "}:"
-	store := newStore(t, client(t, cluster.Option()), valkeystore.Options{Prefix: prefix})
-	a := newApp(t, store)
+	st := newStore(t, client(t, cluster.Option()), valkeystore.Options{Prefix: prefix})
+	a := newApp(t, st)
 
 	primary := cluster.Owner(cluster.Slot(prefix))
 	ended := endedSessions(a, 20)
@@ -182,7 +182,7 @@ func TestClusterFailover(t *testing.T) {
 		primary.Start()
 		cluster.AwaitReady(6)
 		stayEnded(a, ended)
-		storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, client(t, cluster.Option()), valkeystore.Options{}) })
+		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, client(t, cluster.Option()), valkeystore.Options{}) })
 	})
 }
 
@@ -295,30 +295,46 @@ func TestLogoutsThroughFailover(t *testing.T) {
 // which nothing was written yet. It must not be taken for confirmed as long as
 // the replica has not seen the first.
 func TestWaitReplicasTriedAgain(t *testing.T) {
-	primary := servers.Start(t)
-	replica := servers.StartReplica(t, primary)
-	prefix := "sess:" + rand.Text() + ":"
-	store := func() *valkeystore.Store {
-		return newStore(t, client(t, primary.Option()), valkeystore.Options{Prefix: prefix, WaitReplicas: 1})
-	}
-	allowed(t, store(), "create")
-	awaitReplicated(t, primary)
-	replica.Pause()
-	for try := range 3 {
-		ctx, cancel := context.WithTimeout(t.Context(), storeTimeout/4)
-		if err := store().Delete(ctx, secretID); err == nil {
-			t.Errorf("delete number %d is confirmed by a replica that hangs", try+1)
-		}
-		cancel()
-	}
-	// Without a deadline it is the server that says that the time is over.
-	if err := store().Delete(t.Context(), secretID); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a delete that is not confirmed in time: %v, want context.DeadlineExceeded", err)
-	}
-	replica.Resume()
-	allowed(t, store(), "delete")
-	awaitReplicated(t, primary)
-	if n, err := replica.Must("EXISTS", prefix+secretID).AsInt64(); n != 0 || err != nil {
-		t.Errorf("the replica still has it (%d, %v)", n, err)
+	for _, tt := range []struct {
+		name    string
+		scripts valkeystore.Scripts
+		end     func(context.Context, *valkeystore.Store) error
+		again   error // what it answers when that was done before
+	}{
+		{"delete", valkeystore.ScriptsAuto, func(ctx context.Context, s *valkeystore.Store) error { return s.Delete(ctx, secretID) }, nil},
+		{"delete without scripts", valkeystore.ScriptsNever, func(ctx context.Context, s *valkeystore.Store) error { return s.Delete(ctx, secretID) }, nil},
+		{"remove", valkeystore.ScriptsAuto, func(ctx context.Context, s *valkeystore.Store) error { return s.Remove(ctx, record(secretData)) }, store.ErrNotFound},
+		{"remove without scripts", valkeystore.ScriptsNever, func(ctx context.Context, s *valkeystore.Store) error { return s.Remove(ctx, record(secretData)) }, store.ErrNotFound},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			primary := servers.Start(t)
+			replica := servers.StartReplica(t, primary)
+			prefix := "sess:" + rand.Text() + ":"
+			st := func() *valkeystore.Store {
+				return newStore(t, client(t, primary.Option()), valkeystore.Options{Prefix: prefix, WaitReplicas: 1, Scripts: tt.scripts})
+			}
+			allowed(t, st(), "create")
+			awaitReplicated(t, primary)
+			replica.Pause()
+			for try := range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), storeTimeout/4)
+				if err := tt.end(ctx, st()); err == nil || errors.Is(err, store.ErrNotFound) {
+					t.Errorf("number %d is confirmed by a replica that hangs: %v", try+1, err)
+				}
+				cancel()
+			}
+			// Without a deadline it is the server that says that the time is over.
+			if err := tt.end(t.Context(), st()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("one that is not confirmed in time: %v, want context.DeadlineExceeded", err)
+			}
+			replica.Resume()
+			if err := tt.end(t.Context(), st()); !errors.Is(err, tt.again) {
+				t.Errorf("when the replica is back: %v, want %v", err, tt.again)
+			}
+			awaitReplicated(t, primary)
+			if n, err := replica.Must("EXISTS", prefix+secretID).AsInt64(); n != 0 || err != nil {
+				t.Errorf("the replica still has it (%d, %v)", n, err)
+			}
+		})
 	}
 }

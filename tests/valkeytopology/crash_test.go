@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -91,11 +91,11 @@ func TestInterruptedDial(t *testing.T) {
 	server := servers.Start(t)
 	var inTime, late, wrong int
 	for range 40 {
-		store := newStore(t, client(t, server.Option()), valkeystore.Options{})
+		st := newStore(t, client(t, server.Option()), valkeystore.Options{})
 		// A client makes its connections when it first needs them, by key.
 		for i := range 40 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*10*time.Microsecond)
-			err := store.Create(ctx, core.Record{ID: strconv.Itoa(i), Data: []byte("{}"), TTL: time.Minute})
+			err := st.Create(ctx, store.Record{ID: strconv.Itoa(i), Data: []byte("{}"), TTL: time.Minute})
 			if err == nil {
 				inTime++
 			} else {

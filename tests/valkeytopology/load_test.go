@@ -24,6 +24,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -34,7 +35,7 @@ import (
 // once more for each time that it tries.
 const (
 	storeTimeout = time.Second
-	slack        = 2 * time.Second // of a machine that has other things to do
+	slack        = servers.Patience / 2 // of a machine that has other things to do
 )
 
 const hits core.Key[int] = "hits"
@@ -42,7 +43,7 @@ const hits core.Key[int] = "hits"
 // An app is an application with sessions in a store.
 type app struct {
 	t       testing.TB
-	store   core.Store
+	store   store.Store
 	handler http.Handler
 
 	mu       sync.Mutex
@@ -75,11 +76,11 @@ func newStore(t testing.TB, c valkey.Client, o valkeystore.Options) *valkeystore
 	return s
 }
 
-func newApp(t testing.TB, store core.Store) *app {
+func newApp(t testing.TB, st store.Store) *app {
 	t.Helper()
-	a := &app{t: t, store: store, failures: make(map[string]int)}
+	a := &app{t: t, store: st, failures: make(map[string]int)}
 	manager, err := core.New(core.Config{
-		Store: store, Secrets: []string{strings.Repeat("secret", 8)}, StoreTimeout: storeTimeout,
+		Store: st, Secrets: []string{strings.Repeat("secret", 8)}, StoreTimeout: storeTimeout,
 		TouchInterval: core.EveryRequest,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			a.note(err)
@@ -137,7 +138,7 @@ func (a *app) note(err error) {
 	if suite.Suspicious(err.Error()) {
 		a.t.Errorf("an error looks as if it had an id, a cookie or a record in it: %v", err)
 	}
-	var failure *core.StoreError
+	var failure *store.Error
 	class := "no class"
 	if errors.As(err, &failure) {
 		class = failure.Verb + ": " + failure.Class
@@ -145,7 +146,7 @@ func (a *app) note(err error) {
 	switch {
 	case errors.Is(err, core.ErrUnknownOutcome):
 		class = "unknown outcome, " + class
-	case errors.Is(err, core.ErrConflict):
+	case errors.Is(err, store.ErrConflict):
 		class = "conflict"
 	case errors.Is(err, core.ErrSessionGone):
 		class = "session gone"
@@ -278,7 +279,7 @@ func (l *load) work(ctx context.Context, n int) {
 	}
 }
 
-// succeeded tells whether a status is 200. Anything but that and 503 is a fault.
+// succeeded reports whether a status is 200. Anything but that and 503 is a fault.
 func (l *load) succeeded(path string, status int) bool {
 	l.requests.Add(1)
 	switch status {

@@ -13,6 +13,7 @@ import (
 	"github.com/valkey-io/valkey-go"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -23,8 +24,8 @@ const (
 )
 
 // record is what the verbs below are called with.
-func record(data string) core.Record {
-	return core.Record{ID: secretID, Data: []byte(data), TTL: time.Hour}
+func record(data string) store.Record {
+	return store.Record{ID: secretID, Data: []byte(data), TTL: time.Hour}
 }
 
 // The verbs of a store, with which a server can be asked for something.
@@ -44,6 +45,7 @@ var verbs = map[string]func(t *testing.T, s *valkeystore.Store) error{
 	},
 	"touch":  func(t *testing.T, s *valkeystore.Store) error { return s.Touch(t.Context(), secretID, time.Hour) },
 	"delete": func(t *testing.T, s *valkeystore.Store) error { return s.Delete(t.Context(), secretID) },
+	"remove": func(t *testing.T, s *valkeystore.Store) error { return s.Remove(t.Context(), record(secretData)) },
 	"ping":   func(t *testing.T, s *valkeystore.Store) error { return s.Ping(t.Context()) },
 	"count": func(t *testing.T, s *valkeystore.Store) error {
 		_, err := s.Count(t.Context())
@@ -67,14 +69,14 @@ func refused(t *testing.T, s *valkeystore.Store, class string, list ...string) {
 	t.Helper()
 	for _, verb := range list {
 		err := verbs[verb](t, s)
-		var failure *core.StoreError
+		var failure *store.Error
 		switch {
 		case !errors.As(err, &failure):
-			t.Errorf("%s: %v, want a StoreError", verb, err)
+			t.Errorf("%s: %v, want a store.Error", verb, err)
 			continue
 		case failure.Class != class || failure.Verb != verb || failure.Store != "valkey":
 			t.Errorf("%s: %+v, want the class %q", verb, failure, class)
-		case failure.Outcome != core.NotApplied:
+		case failure.Outcome != store.OutcomeNotApplied:
 			t.Errorf("%s: what was refused is said to be perhaps applied", verb)
 		}
 		if status := core.HTTPStatus(err); status != http.StatusServiceUnavailable {
@@ -114,27 +116,33 @@ func TestRefusals(t *testing.T) {
 		prefix, _ := fresh(t)
 		s := scripts(t, prefix)
 		for range 3 {
-			allowed(t, s, "create", "update", "delete", "create", "replace", "clear")
+			allowed(t, s, "create", "remove", "create", "update", "delete", "create", "replace", "clear")
 			server.Must("SCRIPT", "FLUSH")
 		}
 	})
 	t.Run("OOM", func(t *testing.T) {
 		prefix, s := fresh(t)
-		allowed(t, s, "create")
+		_, another := fresh(t)
+		commands := newStore(t, c, valkeystore.Options{Prefix: "sess:" + rand.Text() + ":", Scripts: valkeystore.ScriptsNever})
+		for _, s := range []*valkeystore.Store{s, another, commands} {
+			allowed(t, s, "create")
+		}
 		server.Must("CONFIG", "SET", "maxmemory", "1")
 		defer server.Must("CONFIG", "SET", "maxmemory", "0")
 		for _, s := range []*valkeystore.Store{s, scripts(t, prefix)} {
 			for _, verb := range []string{"update", "replace"} {
-				if err := verbs[verb](t, s); !errors.Is(err, core.ErrStoreFull) {
-					t.Errorf("%s: %v, want ErrStoreFull", verb, err)
+				if err := verbs[verb](t, s); !errors.Is(err, store.ErrFull) {
+					t.Errorf("%s: %v, want store.ErrFull", verb, err)
 				}
 			}
 			refused(t, s, "out of memory (maxmemory is reached)", "update", "replace")
 			allowed(t, s, "load", "touch", "ping", "count", "list")
 		}
-		allowed(t, s, "delete")
-		if err := s.Create(t.Context(), record(secretData)); !errors.Is(err, core.ErrStoreFull) {
-			t.Errorf("create: %v, want ErrStoreFull", err)
+		allowed(t, another, "delete")
+		allowed(t, s, "remove") // a logout makes room
+		allowed(t, commands, "remove")
+		if err := s.Create(t.Context(), record(secretData)); !errors.Is(err, store.ErrFull) {
+			t.Errorf("create: %v, want store.ErrFull", err)
 		}
 		server.Must("CONFIG", "SET", "maxmemory", "0")
 		allowed(t, s, "create", "update")
@@ -143,8 +151,13 @@ func TestRefusals(t *testing.T) {
 		prefix, s := fresh(t)
 		server.Must("HSET", key(prefix), "secret-field", "secret-value")
 		for _, s := range []*valkeystore.Store{s, scripts(t, prefix)} {
-			refused(t, s, "key holds something that is no session", "load", "update", "replace", "list")
-			if err := s.Create(t.Context(), record(secretData)); !errors.Is(err, core.ErrExists) {
+			for verb, want := range map[string]error{"load": store.ErrUndecodable, "update": store.ErrConflict, "remove": store.ErrConflict, "replace": store.ErrConflict} {
+				if err := verbs[verb](t, s); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", verb, err, want)
+				}
+			}
+			allowed(t, s, "list", "count", "clear") // of which it is not seen
+			if err := s.Create(t.Context(), record(secretData)); !errors.Is(err, store.ErrExists) {
 				t.Errorf("create: %v, want ErrExists", err)
 			}
 		}
@@ -158,7 +171,7 @@ func TestRefusals(t *testing.T) {
 		o.Username, o.Password = "weak", "password"
 		wc := client(t, o)
 		weak := newStore(t, wc, valkeystore.Options{Prefix: prefix})
-		refused(t, weak, "not permitted by the server's ACL", "create", "update", "replace", "touch", "delete", "count", "list", "clear")
+		refused(t, weak, "not permitted by the server's ACL", "create", "update", "replace", "touch", "remove", "delete", "count", "list", "clear")
 		allowed(t, weak, "load")
 		refused(t, newStore(t, wc, valkeystore.Options{Prefix: "other:"}), "not permitted by the server's ACL", "load")
 		server.Must("ACL", "SETUSER", "weak", "allcommands")
@@ -182,7 +195,7 @@ func TestRefusals(t *testing.T) {
 			}
 			return nil
 		})
-		refused(t, s, "server is busy with a script", "load", "create", "update", "touch", "delete")
+		refused(t, s, "server is busy with a script", "load", "create", "update", "touch", "remove", "delete")
 		server.Must("SCRIPT", "KILL")
 		<-over
 		allowed(t, s, "create")
@@ -191,7 +204,7 @@ func TestRefusals(t *testing.T) {
 		_, s := fresh(t)
 		allowed(t, s, "create")
 		server.Must("CONFIG", "SET", "min-replicas-to-write", "1")
-		refused(t, s, "too few replicas (min-replicas-to-write)", "create", "update", "replace", "touch", "delete")
+		refused(t, s, "too few replicas (min-replicas-to-write)", "create", "update", "replace", "touch", "remove", "delete")
 		allowed(t, s, "load")
 		server.Must("CONFIG", "SET", "min-replicas-to-write", "0")
 		allowed(t, s, "update")
@@ -205,7 +218,7 @@ func TestRefusals(t *testing.T) {
 		}
 		server.Must("BGSAVE")
 		server.AwaitInfo("persistence", "rdb_last_bgsave_status:err")
-		refused(t, s, "server cannot persist and refuses writes", "create", "update", "replace", "touch", "delete")
+		refused(t, s, "server cannot persist and refuses writes", "create", "update", "replace", "touch", "remove", "delete")
 		allowed(t, s, "load")
 		server.Must("CONFIG", "SET", "save", "")
 		allowed(t, s, "update")
@@ -223,13 +236,13 @@ func TestReplicaRefuses(t *testing.T) {
 	awaitReplicated(t, primary)
 	for _, scripts := range []valkeystore.Scripts{valkeystore.ScriptsAuto, valkeystore.ScriptsAlways} {
 		s := newStore(t, c, valkeystore.Options{Prefix: prefix, Scripts: scripts})
-		refused(t, s, "server is a read-only replica", "create", "update", "replace", "touch", "delete")
+		refused(t, s, "server is a read-only replica", "create", "update", "replace", "touch", "remove", "delete")
 		allowed(t, s, "load")
 	}
 	primary.Kill()
 	replica.AwaitInfo("replication", "master_link_status:down")
 	s := newStore(t, c, valkeystore.Options{Prefix: prefix})
-	refused(t, s, "replica has lost its primary", "load")
+	refused(t, s, "replica has lost its primary", "load", "remove") // a script is refused before it begins
 	refused(t, s, "server is a read-only replica", "create", "update", "touch", "delete")
 }
 
@@ -240,7 +253,7 @@ func TestLoading(t *testing.T) {
 	s := newStore(t, client(t, server.Option()), valkeystore.Options{})
 	allowed(t, s, "create")
 	for i := range 1000 { // 2 ms each
-		if err := s.Create(t.Context(), core.Record{ID: strconv.Itoa(i), Data: []byte(strings.Repeat("x", 1024)), TTL: time.Hour}); err != nil {
+		if err := s.Create(t.Context(), store.Record{ID: strconv.Itoa(i), Data: []byte(strings.Repeat("x", 1024)), TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -251,12 +264,12 @@ func TestLoading(t *testing.T) {
 	server.Launch()
 	server.Await("LOADING", func() error {
 		err := verbs["create"](t, s)
-		if failure := (*core.StoreError)(nil); errors.As(err, &failure) && failure.Class == "server is loading its data" {
+		if failure := (*store.Error)(nil); errors.As(err, &failure) && failure.Class == "server is loading its data" {
 			return nil
 		}
 		return errors.New("create: " + errors.Join(err, errors.New("is not what is wanted")).Error())
 	})
-	refused(t, s, "server is loading its data", "create", "update", "delete") // the others are tried again until that is over
+	refused(t, s, "server is loading its data", "create", "update", "remove", "delete") // the others are tried again until that is over
 	servers.Await(t, "recovery", func() error {
 		switch status, _, _ := a.get("/add", cookie); status {
 		case http.StatusOK:
@@ -300,7 +313,7 @@ func TestClusterDown(t *testing.T) {
 	other := strconv.FormatInt((slot+1)%16384, 10)
 	server.Must("CLUSTER", "DELSLOTS", other)
 	serves("cluster_state:fail")
-	refused(t, s, "cluster is down", "create", "update", "delete") // the others are tried again until that is over
+	refused(t, s, "cluster is down", "create", "update", "remove", "delete") // the others are tried again until that is over
 	server.Must("CLUSTER", "ADDSLOTS", other)
 	serves("cluster_state:ok")
 	allowed(t, s, "load", "touch", "delete")
@@ -309,7 +322,44 @@ func TestClusterDown(t *testing.T) {
 	server.Must("CONFIG", "SET", "cluster-require-full-coverage", "no")
 	server.Must("CLUSTER", "DELSLOTS", strconv.FormatInt(slot, 10))
 	s = newStore(t, client(t, o), valkeystore.Options{Prefix: "sess:{a}:"})
-	refused(t, s, "no server of the cluster has the slot", "create", "update", "delete", "load", "touch")
+	refused(t, s, "no server of the cluster has the slot", "create", "update", "remove", "delete", "load", "touch")
 	server.Must("CLUSTER", "ADDSLOTS", strconv.FormatInt(slot, 10))
 	servers.Await(t, "recovery", func() error { return verbs["create"](t, s) }) // the client asks again who has which slot
+}
+
+// Without scripts and without DELIFEQ, be it not known or not permitted, a session
+// is removed in two steps. The server is not asked for DELIFEQ each time.
+func TestRemoveWithoutDELIFEQ(t *testing.T) {
+	unknown := servers.Start(t, "--rename-command", "DELIFEQ", "")
+	denied := servers.Start(t)
+	denied.Must("ACL", "SETUSER", "default", "-delifeq")
+	for name, server := range map[string]*servers.Server{"not known": unknown, "not permitted": denied} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, server.Option())
+			prefix := "sess:" + rand.Text() + ":"
+			s := newStore(t, c, valkeystore.Options{Prefix: prefix, Scripts: valkeystore.ScriptsNever})
+			allowed(t, s, "create")
+			for range 3 {
+				if err := verbs["remove"](t, s); !errors.Is(err, errors.ErrUnsupported) {
+					t.Errorf("remove: %v, want errors.ErrUnsupported", err)
+				}
+			}
+			allowed(t, s, "load")
+			a := newApp(t, s)
+			stayEnded(a, endedSessions(a, 5))
+			if failed := a.check(); failed != "none" {
+				t.Errorf("failed: %s", failed)
+			}
+			asked, err := server.Info("errorstats")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, word := range []string{"ERR", "NOPERM"} { // of all that was sent, the first DELIFEQ was refused
+				if n := stat(asked["errorstat_"+word], "count"); n > 1 {
+					t.Errorf("the server refused %d commands with %s", n, word)
+				}
+			}
+			allowed(t, newStore(t, c, valkeystore.Options{Prefix: prefix}), "remove") // by a script
+		})
+	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -18,7 +18,7 @@ func TestSentinel(t *testing.T) {
 	t.Log(set.Servers[0].Version(), "twice, and three Sentinels")
 	c := client(t, set.Option())
 	t.Run("storetest", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, valkeystore.Options{}) })
+		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{}) })
 	})
 	a := newApp(t, newStore(t, c, valkeystore.Options{}))
 	ended := endedSessions(a, 20)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -27,11 +27,11 @@ func TestOldServer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := client(t, server.Option())
 			t.Run("storetest", func(t *testing.T) {
-				storetest.Run(t, func(t *testing.T) core.Store { return newStore(t, c, tt.opts) })
+				storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, tt.opts) })
 			})
-			store := newStore(t, c, tt.opts)
+			st := newStore(t, c, tt.opts)
 			server.Must("CONFIG", "RESETSTAT")
-			l := newApp(t, store).begin(4, 8, false)
+			l := newApp(t, st).begin(4, 8, false)
 			l.more(1000)
 			l.end()
 			info, err := server.Info("commandstats")
@@ -49,8 +49,8 @@ func TestOldServer(t *testing.T) {
 	t.Run("never", func(t *testing.T) { // says what is wrong, and does not pretend
 		s := newStore(t, client(t, server.Option()), valkeystore.Options{Scripts: valkeystore.ScriptsNever})
 		allowed(t, s, "create", "load", "touch")
-		var failure *core.StoreError
-		if err := verbs["update"](t, s); !errors.As(err, &failure) || failure.Outcome != core.NotApplied {
+		var failure *store.Error
+		if err := verbs["update"](t, s); !errors.As(err, &failure) || failure.Outcome != store.OutcomeNotApplied {
 			t.Errorf("update: %v, want that it was not applied", err)
 		}
 		allowed(t, s, "load", "delete")

@@ -1,7 +1,7 @@
 // Package mapstore is the smallest store that keeps the contract of
-// [core.Store]: one mutex and one map. Core's own tests run on it, and it is the
-// reference that package storetest is tested with. It has none of the optional
-// abilities and never removes an expired record by itself.
+// [store.Store]: one mutex and one map. Core's own tests run on it, and it is the
+// reference that package storetest is tested with. Of the optional abilities it has
+// [store.Remover] alone, and it never removes an expired record by itself.
 package mapstore
 
 import (
@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A Store keeps records in a map. The zero value is an empty store.
@@ -28,50 +28,53 @@ type record struct {
 	expires time.Time
 }
 
-// Load implements [core.Store].
-func (s *Store) Load(ctx context.Context, id string) (core.Record, error) {
+// Load implements [store.Store].
+func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	defer s.lock()()
 	if err := failed(ctx, "load"); err != nil {
-		return core.Record{}, err
+		return store.Record{}, err
 	}
 	r, ok := s.live(id)
 	if !ok {
-		return core.Record{}, core.ErrNotFound
+		return store.Record{}, store.ErrNotFound
 	}
-	return core.Record{ID: id, Data: r.data}, nil
+	return store.Record{ID: id, Data: r.data}, nil
 }
 
-// Create implements [core.Store].
-func (s *Store) Create(ctx context.Context, rec core.Record) error {
+// Create implements [store.Store].
+func (s *Store) Create(ctx context.Context, rec store.Record) error {
 	defer s.lock()()
 	if err := failed(ctx, "create"); err != nil {
 		return err
 	}
 	if _, ok := s.live(rec.ID); ok {
-		return core.ErrExists
+		return store.ErrExists
 	}
 	s.put(rec)
 	return nil
 }
 
-// Update implements [core.Store].
-func (s *Store) Update(ctx context.Context, old, next core.Record) error {
+// Update implements [store.Store].
+func (s *Store) Update(ctx context.Context, old, next store.Record) error {
 	defer s.lock()()
 	if err := failed(ctx, "update"); err != nil {
 		return err
 	}
 	r, ok := s.live(old.ID)
 	if !ok {
-		return core.ErrNotFound
+		return store.ErrNotFound
 	}
 	if !bytes.Equal(r.data, old.Data) {
-		return core.ErrConflict
+		return store.ErrConflict
+	}
+	if next.TTL == store.KeepTTL {
+		next.TTL = r.expires.Sub(s.now())
 	}
 	s.put(next)
 	return nil
 }
 
-// Touch implements [core.Store].
+// Touch implements [store.Store].
 func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	defer s.lock()()
 	if err := failed(ctx, "touch"); err != nil {
@@ -79,14 +82,14 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	}
 	r, ok := s.live(id)
 	if !ok {
-		return core.ErrNotFound
+		return store.ErrNotFound
 	}
 	r.expires = s.now().Add(ttl)
 	s.records[id] = r
 	return nil
 }
 
-// Delete implements [core.Store].
+// Delete implements [store.Store].
 func (s *Store) Delete(ctx context.Context, id string) error {
 	defer s.lock()()
 	if err := failed(ctx, "delete"); err != nil {
@@ -96,13 +99,30 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
+// Remove implements [store.Remover].
+func (s *Store) Remove(ctx context.Context, old store.Record) error {
+	defer s.lock()()
+	if err := failed(ctx, "remove"); err != nil {
+		return err
+	}
+	r, ok := s.live(old.ID)
+	if !ok {
+		return store.ErrNotFound
+	}
+	if !bytes.Equal(r.data, old.Data) {
+		return store.ErrConflict
+	}
+	delete(s.records, old.ID)
+	return nil
+}
+
 // Records returns the live records, for tests that look at what is stored.
-func (s *Store) Records() (all []core.Record) {
+func (s *Store) Records() (all []store.Record) {
 	defer s.lock()()
 	now := s.now()
 	for id, r := range s.records {
 		if left := r.expires.Sub(now); left > 0 {
-			all = append(all, core.Record{ID: id, Data: r.data, TTL: left})
+			all = append(all, store.Record{ID: id, Data: r.data, TTL: left})
 		}
 	}
 	return all
@@ -125,7 +145,7 @@ func (s *Store) live(id string) (record, bool) {
 	return r, ok && s.now().Before(r.expires)
 }
 
-func (s *Store) put(rec core.Record) {
+func (s *Store) put(rec store.Record) {
 	if s.records == nil {
 		s.records = make(map[string]record)
 	}
@@ -136,7 +156,7 @@ func (s *Store) put(rec core.Record) {
 // waited changes nothing.
 func failed(ctx context.Context, verb string) error {
 	if err := ctx.Err(); err != nil {
-		return &core.StoreError{Store: "map", Verb: verb, Outcome: core.NotApplied, Err: err}
+		return &store.Error{Store: "map", Verb: verb, Outcome: store.OutcomeNotApplied, Err: err}
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ const (
 // cookies for that session: the one at index i is wrong in the character i of
 // its signature and nowhere else. All have been verified before.
 func Cookies() (*core.Manager, []string, error) {
-	cfg := core.Config{Store: memorystore.New(), Logger: slog.New(slog.DiscardHandler)}
+	cfg := core.Config{Store: memorystore.New(memorystore.Options{}), Logger: slog.New(slog.DiscardHandler)}
 	for i := range Secrets {
 		cfg.Secrets = append(cfg.Secrets, fmt.Sprint("a secret of more than thirty-two bytes, number ", i))
 	}

@@ -51,9 +51,9 @@ type protocol interface {
 	read(r *bufio.Reader) ([]byte, error)
 	// command tells what a client sent.
 	command(frame []byte) Command
-	// unasked tells whether a reply is none, but what a server says by itself.
+	// unasked reports whether a reply is none, but what a server says by itself.
 	unasked(reply []byte) bool
-	// more tells whether further replies to the same command follow.
+	// more reports whether further replies to the same command follow.
 	more(reply []byte) bool
 	// refusal returns the reply of a server that refuses a command.
 	refusal(frame []byte) []byte
@@ -359,21 +359,20 @@ func (c *conn) forward() {
 			c.stall()
 			continue
 		case RefusedBefore:
-			for c.waiting() { // replies come in order
-				time.Sleep(time.Millisecond)
+			if !c.quiet() { // replies come in order
+				return
 			}
 			if _, err := c.client.Write(c.p.protocol.refusal(frame)); err != nil {
 				return
 			}
 			continue
 		case Late:
+			if !c.quiet() { // the replies to the commands before it are not late
+				return
+			}
 			c.mu.Lock()
 			c.keep = true
-			idle := len(c.queue) == 0
 			c.mu.Unlock()
-			if !idle {
-				c.p.tb.Errorf("faultproxy: %s cannot be late while other commands wait for their replies", call.command.Name())
-			}
 			_ = c.server.SetReadDeadline(time.Now()) // or backward does not let go of it
 			<-c.answered
 			c.end(false)
@@ -394,16 +393,22 @@ func (c *conn) forward() {
 	}
 }
 
-// waiting tells whether a reply is to come.
-func (c *conn) waiting() bool {
-	select {
-	case <-c.ended:
-		return false
-	default:
+// quiet waits until no reply is to come any more. It reports whether the connection
+// is still there.
+func (c *conn) quiet() bool {
+	for {
+		c.mu.Lock()
+		waiting := len(c.queue) > 0
+		c.mu.Unlock()
+		if !waiting {
+			return true
+		}
+		select {
+		case <-c.ended:
+			return false
+		case <-time.After(time.Millisecond):
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.queue) > 0
 }
 
 // backward passes the replies back.
@@ -418,35 +423,41 @@ func (c *conn) backward() {
 		if c.isStalled() {
 			continue
 		}
-		if c.p.protocol.unasked(frame) {
-			c.p.mu.Lock()
-			lost := c.p.lost
-			c.p.mu.Unlock()
-			if lost {
-				continue
-			}
-		} else if !c.reply(&frame) {
+		asked := !c.p.protocol.unasked(frame)
+		if !asked && c.p.loses() {
+			continue
+		}
+		if asked && !c.reply(frame) {
 			c.wait()
 			return
 		}
 		if _, err := c.client.Write(frame); err != nil {
 			return
 		}
+		if asked && !c.p.protocol.more(frame) {
+			c.mu.Lock()
+			c.queue = c.queue[1:]
+			c.mu.Unlock()
+		}
 	}
 }
 
-// reply does what is to be done to a reply, and tells whether it is passed on.
-func (c *conn) reply(frame *[]byte) bool {
+// loses reports whether a message that nobody asked for is dropped.
+func (p *Proxy) loses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// reply does what is to be done to a reply, and reports whether it is passed on.
+func (c *conn) reply(frame []byte) bool {
 	c.mu.Lock()
 	if len(c.queue) == 0 {
 		c.mu.Unlock()
-		c.p.tb.Errorf("faultproxy: a reply to nothing: %q", *frame)
-		return true
+		c.p.tb.Errorf("faultproxy: a reply to nothing: %q", frame)
+		return false
 	}
 	call := c.queue[0]
-	if !c.p.protocol.more(*frame) {
-		c.queue = c.queue[1:]
-	}
 	c.mu.Unlock()
 	c.p.mu.Lock()
 	after, distance := c.p.after, c.p.distance
@@ -459,7 +470,7 @@ func (c *conn) reply(frame *[]byte) bool {
 	case CutAfter, ResetAfter:
 		c.end(call.fault == ResetAfter)
 	case Truncate:
-		_, _ = c.client.Write((*frame)[:len(*frame)/2]) // it will be closed
+		_, _ = c.client.Write(frame[:len(frame)/2]) // it will be closed
 		c.end(false)
 	case Garbage:
 		_, _ = c.client.Write(bytes.Repeat([]byte{0xff, '\r', '\n', 0xff}, 8))

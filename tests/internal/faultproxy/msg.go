@@ -50,8 +50,12 @@ func (msg) command(message []byte) Command {
 	default:
 		return Command{fmt.Sprintf("message %d", op(message))}
 	}
-	name, _, _ := bytes.Cut(body[4+1:], []byte{0}) // of the document's first element
-	return Command{string(name)}
+	name, value, _ := bytes.Cut(body[4+1:], []byte{0}) // of the document's first element
+	if body[4] != byte(bson.TypeString) {
+		return Command{string(name)}
+	}
+	collection, _, _ := bytes.Cut(value[4:], []byte{0})
+	return Command{string(name), string(collection)}
 }
 
 func (msg) unasked([]byte) bool { return false }

@@ -73,7 +73,7 @@ func Store(tb testing.TB, client *mongo.Client, o mongostore.Options) *mongostor
 	return store
 }
 
-// ReplicaSet tells whether a server is a member of a replica set.
+// ReplicaSet reports whether a server is a member of a replica set.
 func ReplicaSet(tb testing.TB, client *mongo.Client) bool {
 	tb.Helper()
 	var hello struct {

@@ -4,6 +4,7 @@
 package promises
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
@@ -31,10 +33,10 @@ var secrets = suite.Hide("one secret for all the processes of a test")
 
 // A Store is one that a test can look into.
 type Store interface {
-	core.Store
-	core.Lister
-	core.Counter
-	core.Clearer
+	store.Store
+	store.Lister
+	store.Counter
+	store.Clearer
 }
 
 // Serve returns the app behind the adapter of a framework.
@@ -49,6 +51,7 @@ func Serve(fw frameworks.Named, m *core.Manager, more ...adaptertest.Route) http
 func ManagerOn(t *testing.T, cfg core.Config) *core.Manager {
 	t.Helper()
 	cfg.Secrets = secrets
+	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, servers.Patience) // with the default, requests fail on a machine that is busy
 	m, err := core.New(cfg)
 	if err != nil {
 		t.Fatalf("core.New: %v", err)
@@ -162,12 +165,12 @@ func (a Answer) String() string {
 	return fmt.Sprintf("%d %q, %s", a.Status, a.Text, cookie)
 }
 
-// Says tells whether this is the answer 200 with that text and without a cookie.
+// Says reports whether this is the answer 200 with that text and without a cookie.
 func (a Answer) Says(text string) bool {
 	return a.Err == nil && a.Status == http.StatusOK && a.Text == text && a.Cookie == nil
 }
 
-// Refused tells whether this is the error page of that status, without a cookie.
+// Refused reports whether this is the error page of that status, without a cookie.
 func (a Answer) Refused(status int) bool {
 	return a.Err == nil && a.Status == status && a.Cookie == nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
@@ -23,13 +24,15 @@ import (
 // subtests share the server, so they run one after the other.
 type Network struct {
 	Proxy   Proxy
-	Through core.Store // what the app uses, by way of Proxy
-	Direct  Store      // the same sessions, past it
+	Through store.Store // what the app uses, by way of Proxy
+	Direct  Store       // the same sessions, past it
 
-	t   *testing.T
-	url string
+	t    *testing.T
+	url  string
+	calm string // of another process of the app, which nothing happens to
 
 	struck strike
+	ofList func(faultproxy.Command) bool // reports whether a command is about a list; nil: none is
 
 	mu   sync.Mutex
 	errs []error // that requests failed with
@@ -64,7 +67,8 @@ func (n *Network) serve(t *testing.T, timeout time.Duration) {
 	}
 	mux := http.NewServeMux()
 	app := func() http.Handler {
-		return Serve(frameworks.All()[0], ManagerOn(t, cfg), At("/leave", func(c *adaptertest.Context) error {
+		m := ManagerOn(t, cfg)
+		return Serve(frameworks.All()[0], m, append(userRoutes(m), At("/leave", func(c *adaptertest.Context) error {
 			_ = c.Get().Destroy(c.Request.Context()) // the response fails by itself if that fails
 			return Say(c, "bye")
 		}), At("/reload", func(c *adaptertest.Context) error {
@@ -72,12 +76,18 @@ func (n *Network) serve(t *testing.T, timeout time.Duration) {
 				return fail(c, err)
 			}
 			return Say(c, count.Get(c.Get()))
-		}))
+		}))...)
 	}
 	mux.Handle("/", app())
 	mux.Handle("/other/", http.StripPrefix("/other", app())) // as another process would
 	cfg.TouchInterval = core.EveryRequest
 	mux.Handle("/touching/", http.StripPrefix("/touching", app()))
+	cfg.TouchInterval, cfg.StoreTimeout = 0, ample
+	mux.Handle("/patient/", http.StripPrefix("/patient", app())) // which waits for a client to get well
+	if _, ok := n.Through.(store.UserIndexer); ok {
+		cfg.StoreTimeout, cfg.MaxSessionsPerUser = timeout, 1
+		mux.Handle("/alone/", http.StripPrefix("/alone", app()))
+	}
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	n.url = srv.URL
@@ -85,6 +95,21 @@ func (n *Network) serve(t *testing.T, timeout time.Duration) {
 	if err := n.Direct.Clear(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// serveCalmly serves the app past what goes wrong, with all the time that it takes.
+func (n *Network) serveCalmly(t *testing.T) {
+	t.Helper()
+	mux := http.NewServeMux()
+	app := func(most int) http.Handler {
+		m := ManagerOn(t, core.Config{Store: n.Direct, MaxSessionsPerUser: most})
+		return Serve(frameworks.All()[0], m, userRoutes(m)...)
+	}
+	mux.Handle("/", app(0))
+	mux.Handle("/alone/", http.StripPrefix("/alone", app(1)))
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	n.calm = srv.URL
 }
 
 // last returns the error of the request that failed last.
@@ -171,7 +196,7 @@ func (n *Network) visitor(paths string) (b *Browser) {
 // at most once. Each of eight clients increments so many times.
 func (n *Network) ExactlyOnce(t *testing.T, times int, commands ...string) {
 	const clients = 8
-	n.serve(t, 5*time.Second)
+	n.serve(t, ample)
 	b := NewBrowser()
 	b.Begin(t, n.url+"/regenerate")
 	var seen, faults, acknowledged, refused, unknown atomic.Int64

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Together tests G1 and G2 with three processes of one app, each by another
 // framework, on one server. The store is theirs.
-func Together(t *testing.T, s Setup, store Store) {
+func Together(t *testing.T, s Setup, st Store) {
 	all := StartThree(t, s)
 	t.Run("G1", func(t *testing.T) { countTogether(t, all) })
 	for _, end := range []struct{ path, me string }{
@@ -26,10 +27,10 @@ func Together(t *testing.T, s Setup, store Store) {
 		{"/regenerate", "user="},
 	} {
 		t.Run("G2 "+end.path[1:], func(t *testing.T) {
-			endUnderWriters(t, all, store, s, end.path, end.me, false)
+			endUnderWriters(t, all, st, s, end.path, end.me, false)
 		})
 		t.Run("G2 "+end.path[1:]+" while they store", func(t *testing.T) {
-			endUnderWriters(t, all, store, s, end.path, end.me, true)
+			endUnderWriters(t, all, st, s, end.path, end.me, true)
 		})
 	}
 }
@@ -82,16 +83,16 @@ func idOf(t *testing.T, s Setup, cookie string) string {
 
 // endUnderWriters ends a session under 200 requests that are about to change it,
 // or that do while it ends.
-func endUnderWriters(t *testing.T, all []*Process, store Store, s Setup, path, me string, racing bool) {
+func endUnderWriters(t *testing.T, all []*Process, st Store, s Setup, path, me string, racing bool) {
 	const writers = 200
-	if err := store.Clear(t.Context()); err != nil {
+	if err := st.Clear(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b := NewBrowser()
 	b.Begin(t, all[0].URL+"/login?user=ann")
 	stolen := b.As()
 	id := idOf(t, s, b.Cookie)
-	if _, err := store.Load(t.Context(), id); err != nil {
+	if _, err := st.Load(t.Context(), id); err != nil {
 		t.Fatalf("the session is not stored where it is expected (%v)", err)
 	}
 
@@ -133,9 +134,9 @@ func endUnderWriters(t *testing.T, all []*Process, store Store, s Setup, path, m
 					t.Errorf("/me of the ended session in process %d: %v, want 200 \"user=\", no cookie", i, a)
 					return
 				}
-				rec, err := store.Load(t.Context(), id)
+				rec, err := st.Load(t.Context(), id)
 				switch {
-				case errors.Is(err, core.ErrNotFound):
+				case errors.Is(err, store.ErrNotFound):
 				case err != nil:
 					t.Errorf("Load: %v", err)
 					return
@@ -171,7 +172,7 @@ func endUnderWriters(t *testing.T, all []*Process, store Store, s Setup, path, m
 	if path == "/logout" {
 		left = 0
 	}
-	if n, err := store.Count(t.Context()); err != nil || n != left {
+	if n, err := st.Count(t.Context()); err != nil || n != left {
 		t.Errorf("%d records are stored (%v), want %d", n, err, left)
 	}
 	for i, p := range all {

@@ -50,8 +50,11 @@ var faults = []fault{
 }
 
 const (
-	ample   = 5 * time.Second        // for the store, where it is to get over a fault
-	busy    = 2 * time.Second        // what a machine that is busy may take longer; less than the default of StoreTimeout
+	ample    = 20 * time.Second // for the store, where it is to get over a fault
+	busy     = 10 * time.Second // what a machine that is busy may take longer; less than ample
+	attempts = 25               // of a request to come as far as the command in which the fault happens
+
+	soon    = ample - time.Second    // where nobody waits for that to be over
 	delay   = 100 * time.Millisecond // of what is slow
 	healsIn = 250 * time.Millisecond
 )
@@ -107,7 +110,7 @@ func Matrix(t *testing.T, open func(t *testing.T) *Network, of Subject) {
 // cell makes a fault happen to a command.
 func (n *Network) cell(tr Trouble, f fault) string {
 	n.t.Helper()
-	for tries := 5; tries > 0; tries-- {
+	for tries := attempts; tries > 0; tries-- {
 		b, a, took, struck := n.strike(tr, f)
 		if !struck {
 			// A connection that the last fault has spoiled can make a request
@@ -130,6 +133,8 @@ type strike struct {
 	f    fault
 	seen int // commands of that name
 	heal sync.WaitGroup
+
+	ofList bool // those about lists alone, as opposed to those about sessions
 }
 
 // ask decides what happens to a command.
@@ -137,7 +142,7 @@ func (n *Network) ask(c faultproxy.Command) faultproxy.Fault {
 	s := &n.struck
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.of == nil || c.Name() != s.of.Command {
+	if s.of == nil || c.Name() != s.of.Command || n.ofList != nil && n.ofList(c) != s.ofList {
 		return faultproxy.None
 	}
 	s.seen++
@@ -163,16 +168,24 @@ func (n *Network) ask(c faultproxy.Command) faultproxy.Fault {
 	return s.f.wire
 }
 
-// strike sends the request, and tells whether the fault happened.
+// strike sends the request of a new visitor, and reports whether the fault happened.
 func (n *Network) strike(tr Trouble, f fault) (b *Browser, a Answer, took time.Duration, struck bool) {
 	n.t.Helper()
 	b = n.visitor(tr.Begin)
+	a, took, struck = n.strikeAt(tr, false, f, b, tr.Path)
+	return b, a, took, struck
+}
+
+// strikeAt sends a request, and reports whether the fault happened: to the command of
+// tr, and where ofList is set, to one about a list of users' sessions.
+func (n *Network) strikeAt(tr Trouble, ofList bool, f fault, b *Browser, path string) (a Answer, took time.Duration, struck bool) {
+	n.t.Helper()
 	s := &n.struck
 	s.mu.Lock()
-	s.of, s.f, s.seen = &tr, f, 0
+	s.of, s.f, s.seen, s.ofList = &tr, f, 0, ofList
 	s.mu.Unlock()
 	start := time.Now()
-	a = b.Get(n.url + tr.Path)
+	a = b.Get(n.url + path)
 	took = time.Since(start)
 	s.mu.Lock()
 	s.of, struck = nil, s.seen > tr.Nth
@@ -180,10 +193,10 @@ func (n *Network) strike(tr Trouble, f fault) (b *Browser, a Answer, took time.D
 	s.heal.Wait()
 	n.Proxy.Down(false)
 	n.Proxy.ReleaseLate()
-	return b, a, took, struck
+	return a, took, struck
 }
 
-// fits tells whether a fault can happen to a command: what only reads is not
+// fits reports whether a fault can happen to a command: what only reads is not
 // sent late.
 func (f fault) fits(tr Trouble) bool { return f.kind != late || tr.Write || tr.Again }
 
@@ -198,11 +211,11 @@ type fate struct {
 // fates returns what may become of a request, one for each answer that there may
 // be. The matrix checks these, and docs/reliability.md shows them.
 func fates(tr Trouble, f fault) []fate {
-	done := fate{tr.Status, State{tr.Count, tr.Live, tr.Retired}, 0, ample - time.Second}
+	done := fate{tr.Status, State{tr.Count, tr.Live, tr.Retired}, 0, soon}
 	if f.kind == late && tr.Creates {
 		done.stored.Live++ // nobody has its id
 	}
-	failed := fate{http.StatusServiceUnavailable, tr.Before, 0, ample - time.Second}
+	failed := fate{http.StatusServiceUnavailable, tr.Before, 0, soon}
 	switch f.wire {
 	case faultproxy.StallAfter, faultproxy.CutAfter, faultproxy.ResetAfter, faultproxy.Truncate, faultproxy.Garbage, faultproxy.Late:
 		failed.stored = tr.After
@@ -225,15 +238,25 @@ func fates(tr Trouble, f fault) []fate {
 		if !tr.Again { // where the store cannot find out what became of it, such as of an extension, the answer is 503
 			return []fate{done}
 		}
+		done.stored = ended(tr, failed)
 		return []fate{done, failed} // a logout is tried twice
 	}
 	if tr.Again {
-		return []fate{{http.StatusOK, State{"0", 0, 0}, failed.least, failed.most}, failed}
+		return []fate{{http.StatusOK, ended(tr, failed), failed.least, failed.most}, failed}
 	}
 	return []fate{failed}
 }
 
-// became checks that what became of a request is one of its fates. It tells whether
+// ended returns what is stored after a logout that was done when it was tried again.
+// Where a tombstone stands in the place of the session, it is left to its end.
+func ended(tr Trouble, failed fate) State {
+	if tr.Before.Live == 0 && failed.stored == tr.Before {
+		return tr.Before
+	}
+	return State{"0", 0, 0}
+}
+
+// became checks that what became of a request is one of its fates. It reports whether
 // that took too long, which is wrong only at the last attempt.
 func (n *Network) became(tr Trouble, f fault, b *Browser, a Answer, took time.Duration, last bool) (tooLong bool) {
 	n.t.Helper()
@@ -266,7 +289,7 @@ func (n *Network) became(tr Trouble, f fault, b *Browser, a Answer, took time.Du
 		n.t.Errorf("%s failed with %v, want what the server says", tr.Path, err)
 	}
 	n.Proxy.Cut() // what hangs
-	Eventually(n.t, "the app is well again", func() bool { return b.As().Get(n.url + "/read").Says(is.stored.Count) })
+	Eventually(n.t, "the app is well again", func() bool { return b.As().Get(n.url + "/patient/read").Says(is.stored.Count) })
 	return tooLong
 }
 

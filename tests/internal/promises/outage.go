@@ -36,6 +36,11 @@ func Outage(t *testing.T, server Server, s Setup) {
 		fails  [3]int
 		delays []time.Duration // of the answers 503
 	)
+	halt := sync.OnceFunc(func() {
+		close(stop)
+		wg.Wait()
+	})
+	defer halt() // also where the test fails
 	counts := func() (ok, failed [3]int) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -52,7 +57,10 @@ func Outage(t *testing.T, server Server, s Setup) {
 	for i := range clients {
 		wg.Go(func() {
 			b := NewBrowser()
-			b.Begin(t, all[i%len(all)].URL+"/count")
+			if !b.begins(all[i%len(all)].URL + "/count") {
+				t.Errorf("no session is made within %v", servers.Patience)
+				return
+			}
 			// What was answered 200 is stored, what was answered 503 may be.
 			acknowledged, unclear, last := 1, 0, 1
 			check := func(n int) {
@@ -84,6 +92,8 @@ func Outage(t *testing.T, server Server, s Setup) {
 					delays = append(delays, took)
 				default:
 					t.Errorf("/count: %v, want 200 or 503, no cookie", a)
+					mu.Unlock()
+					return
 				}
 				mu.Unlock()
 				if a.Status != http.StatusOK {
@@ -117,23 +127,30 @@ func Outage(t *testing.T, server Server, s Setup) {
 		Eventually(t, "all processes serve again", func() bool { now, _ := counts(); return more(ok, now, 1) })
 		t.Logf("down for %v; all processes served again %v after the server did", up.Sub(down).Round(time.Millisecond), time.Since(up).Round(time.Millisecond))
 	}
-	close(stop)
-	wg.Wait()
+	halt()
 	took := time.Since(began)
 	if len(delays) == 0 {
 		t.Fatal("no request failed")
 	}
 	slices.Sort(delays)
 	most := delays[len(delays)-1]
-	if limit := 2*s.StoreTimeout + servers.Patience/6; most > limit { // the load and the commit, on a machine that is busy
+	if limit := 2*s.StoreTimeout + servers.Patience/2; most > limit { // the load and the commit, on a machine that is busy
 		t.Errorf("an answer 503 took %v, want at most %v", most, limit)
-	}
-	if of, limit := delays[len(delays)*3/4], 2*s.StoreTimeout; of > limit { // which StoreTimeout by default is not
-		t.Errorf("a quarter of the answers 503 took %v or more, want at most %v", of, limit)
 	}
 	ok, failed := counts()
 	sum := func(n [3]int) int { return n[0] + n[1] + n[2] }
 	t.Logf("%d outages by SIGKILL in %v: %d answers 200, %d answers 503, these after %v (median) and %v (slowest); %d store errors were observed",
 		outages, took.Round(time.Millisecond), sum(ok), sum(failed), delays[len(delays)/2].Round(100*time.Microsecond), most.Round(time.Millisecond),
 		Happened(t, all, core.EventStoreError))
+}
+
+// begins makes a session, as soon as the store is fast enough for StoreTimeout, and
+// reports whether that was within servers.Patience.
+func (b *Browser) begins(url string) bool {
+	for end := time.Now().Add(servers.Patience); time.Now().Before(end); {
+		if a := b.Get(url); a.Err == nil && a.Status == http.StatusOK && a.Cookie != nil {
+			return true
+		}
+	}
+	return false
 }

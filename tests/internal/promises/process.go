@@ -1,46 +1,38 @@
 package promises
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/tests/internal/frameworks"
 	"github.com/cloakroom-go/cloakroom/tests/internal/process"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // Main is what TestMain calls. A process opens its store from what the test put
 // into Setup.Store, as JSON. Where a store reads from a cache, fresh makes it
 // read past that, for requests with "?fresh".
-func Main(m *testing.M, open func(settings json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) {
+func Main(m *testing.M, open func(settings json.RawMessage) (store.Store, error), fresh func(context.Context) context.Context) {
 	process.Run(func(settings json.RawMessage) (http.Handler, error) { return newProcess(settings, open, fresh) })
-	flag.Parse()
-	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
-	if !chosen { // most tests wait most of the time
-		if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
-			panic(err)
-		}
-	}
-	suite.Main(m)
+	suite.MainWaiting(m)
 }
 
 // A Setup is what a process is told.
 type Setup struct {
 	Framework    string
-	Store        any // how it is opened: can be JSON
-	StoreTimeout time.Duration
-	Private      bool // HashIDs and SealKeys are set
+	Store        any           // how it is opened: can be JSON
+	StoreTimeout time.Duration // 0: servers.Patience
+	Private      bool          // HashIDs and SealKeys are set
 
 	MaxSessionsPerUser int
 	AtUserLimit        core.AtUserLimit
@@ -59,24 +51,24 @@ func (e *events) Observe(_ context.Context, event core.Event) {
 }
 
 // newProcess returns what a process serves.
-func newProcess(settings json.RawMessage, open func(json.RawMessage) (core.Store, error), fresh func(context.Context) context.Context) (http.Handler, error) {
+func newProcess(settings json.RawMessage, open func(json.RawMessage) (store.Store, error), fresh func(context.Context) context.Context) (http.Handler, error) {
 	var raw json.RawMessage
 	s := Setup{Store: &raw}
 	if err := json.Unmarshal(settings, &s); err != nil {
 		return nil, err
 	}
-	store, err := open(raw)
+	st, err := open(raw)
 	if err != nil {
 		return nil, err
 	}
-	return s.serve(store, fresh)
+	return s.serve(st, fresh)
 }
 
 // serve returns what a process serves on its store.
-func (s Setup) serve(store core.Store, fresh func(context.Context) context.Context) (http.Handler, error) {
+func (s Setup) serve(st store.Store, fresh func(context.Context) context.Context) (http.Handler, error) {
 	seen := &events{n: make(map[core.EventKind]int)}
 	cfg := core.Config{
-		Store: store, Secrets: secrets, StoreTimeout: s.StoreTimeout, Observer: seen,
+		Store: st, Secrets: secrets, StoreTimeout: cmp.Or(s.StoreTimeout, servers.Patience), Observer: seen,
 		MaxSessionsPerUser: s.MaxSessionsPerUser, AtUserLimit: s.AtUserLimit,
 	}
 	if s.Private {
@@ -98,6 +90,16 @@ func (s Setup) serve(store core.Store, fresh func(context.Context) context.Conte
 		held.pass()
 		count.Update(sess, next)
 		return Say(c, "stored")
+	}), At("/hold-signin", func(c *adaptertest.Context) error {
+		attempt, err := c.Get().BeginSignIn(c.Request.Context(), c.Request.FormValue("user"))
+		if err != nil {
+			return fail(c, err)
+		}
+		held.pass()
+		if err := attempt.SignIn(c.Request.Context(), "password"); err != nil {
+			return fail(c, err)
+		}
+		return Say(c, "hello")
 	}))...)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/-/held", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, held.waiting()) })

@@ -60,6 +60,7 @@ var commands = []struct{ name, when string }{
 	{"replace", "commit"},
 	{"replace, the next", "commit"},
 	{"replace, the old", "commit"},
+	{"delete, the tombstone", "handler; commit"},
 	{"delete", "handler; commit"},
 	{"touch", "beside the handler"},
 }
@@ -99,9 +100,16 @@ func (f fault) rows() string {
 func describe(all []fate) string {
 	var columns [4][]string
 	for _, f := range all {
-		time := "up to " + seconds(f.most)
-		if f.least > 0 {
-			time = seconds(f.least) + " to " + seconds(f.most)
+		most := seconds(f.most)
+		if f.most == soon {
+			most = "less than `StoreTimeout`"
+		}
+		time := "up to " + most
+		switch {
+		case f.least > 0:
+			time = seconds(f.least) + " to " + most
+		case f.most == soon:
+			time = most
 		}
 		records := strconv.Itoa(f.stored.Live)
 		if f.stored.Retired > 0 {

@@ -23,7 +23,6 @@ var inMemory = []Trouble{
 	{Name: "load, in the handler", Begin: "/count", Path: "/reload", Command: "load", Nth: 1, Status: 503, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
 	{Name: "create", Path: "/count", Command: "create", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: Left("0", 0, 0), After: Left("0", 1, 0)},
 	{Name: "update", Begin: "/count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
-	{Name: "delete", Begin: "/count", Path: "/leave", Command: "delete", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
 	{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "touch", Status: 503, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
 }
 
@@ -31,11 +30,14 @@ var inMemory = []Trouble{
 // with the five verbs alone.
 var (
 	Memory = Subject{"memory", slices.Concat(inMemory, []Trouble{
+		{Name: "delete", Begin: "/count", Path: "/leave", Command: "remove", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
 		{Name: "replace", Begin: "/count", Path: "/login?user=ann", Command: "replace", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("0", 1, 1)},
 	})}
 	MemoryOfFive = Subject{"five verbs", slices.Concat(inMemory, []Trouble{
 		{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "create", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("1", 2, 0)},
 		{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "update", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 2, 0), After: Left("0", 1, 1), Refused: Left("1", 1, 0)},
+		{Name: "delete, the tombstone", Begin: "/count", Path: "/leave", Command: "update", Write: true, Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 1)},
+		{Name: "delete", Begin: "/count", Path: "/leave", Command: "delete", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("0", 0, 1), After: Left("0", 0, 0)},
 	})}
 )
 
@@ -47,7 +49,7 @@ var Valkey = Subject{"Valkey", []Trouble{
 	{Name: "update", Begin: "/count", Path: "/count", Command: "SET", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
 	{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "EVALSHA", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
 	{Name: "replace", Begin: "/count", Path: "/login?user=ann", Command: "EVALSHA", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("0", 1, 1)},
-	{Name: "delete", Begin: "/count", Path: "/leave", Command: "DEL", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
+	{Name: "delete", Begin: "/count", Path: "/leave", Command: "EVALSHA", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
 	{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "PEXPIRE", Status: 200, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
 }}
 
@@ -55,7 +57,7 @@ var Valkey = Subject{"Valkey", []Trouble{
 var ValkeyCluster = Subject{"Valkey cluster", []Trouble{
 	{Name: "load", Begin: "/count", Path: "/read", Command: "GET", Status: 200, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
 	{Name: "create", Path: "/count", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: Left("0", 0, 0), After: Left("0", 1, 0)},
-	{Name: "delete", Begin: "/count", Path: "/leave", Command: "DEL", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
+	{Name: "delete", Begin: "/count", Path: "/leave", Command: "EVALSHA", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
 	{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "PEXPIRE", Status: 200, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
 	{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "SET", Write: true, Creates: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("1", 2, 0)},
 	{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "SET", Nth: 1, Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 2, 0), After: Left("0", 1, 1), Refused: Left("1", 1, 0)},

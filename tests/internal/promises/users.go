@@ -11,7 +11,7 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
-	"github.com/cloakroom-go/cloakroom/tests/servers"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // userRoutes are what an app does with the sessions of its users.
@@ -39,7 +39,7 @@ func userRoutes(m *core.Manager) []adaptertest.Route {
 		answer("/who", func(c *adaptertest.Context) (any, error) { return "user=" + c.Get().User(), nil }),
 		answer("/signout", func(c *adaptertest.Context) (any, error) { return "bye", c.Get().SignOut(c.Request.Context()) }),
 		answer("/spend", func(c *adaptertest.Context) (any, error) {
-			return "spent", c.Get().RequireFresh(c.Request.Context(), time.Hour)
+			return "spent", c.Get().RequireRecentSignIn(c.Request.Context(), time.Hour)
 		}),
 		answer("/devices", func(c *adaptertest.Context) (any, error) {
 			var all []core.Info
@@ -81,10 +81,10 @@ func Users(t *testing.T, s Setup, stale bool) {
 
 // UsersWithin is Users for a store that lives in one process: the three are three
 // managers there.
-func UsersWithin(t *testing.T, store core.Store) {
+func UsersWithin(t *testing.T, st store.Store) {
 	users(t, Setup{}, "", func(t *testing.T, s Setup) []*Process {
 		return three(s, func(s Setup) *Process {
-			app, err := s.serve(store, nil)
+			app, err := s.serve(st, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,15 +96,15 @@ func UsersWithin(t *testing.T, store core.Store) {
 }
 
 func users(t *testing.T, s Setup, ask string, start func(*testing.T, Setup) []*Process) {
-	s.StoreTimeout = servers.Patience // many sign-ins of one user take turns
 	all := start(t, s)
 	t.Run("log out everywhere", func(t *testing.T) { revokeUser(t, all, ask) })
 	t.Run("log out everywhere under logins", func(t *testing.T) { revokeUnderLogins(t, all, ask, false) })
 	t.Run("log out everywhere else", func(t *testing.T) { revokeOthers(t, all, ask) })
 	t.Run("log out everywhere else under logins", func(t *testing.T) { revokeUnderLogins(t, all, ask, true) })
+	t.Run("log out everywhere under logins by a former password", func(t *testing.T) { revokeUnderAttempts(t, all, ask) })
 	t.Run("devices", func(t *testing.T) { devices(t, all, ask) })
 	t.Run("log one device out while it changes its id", func(t *testing.T) { revokeUnderRenewals(t, all, ask) })
-	t.Run("RequireFresh sees a revocation at once", func(t *testing.T) { fresh(t, all) })
+	t.Run("RequireRecentSignIn sees a revocation at once", func(t *testing.T) { fresh(t, all) })
 	for _, at := range []core.AtUserLimit{core.DropLeastRecentlyUsed, core.DropOldest, core.RefuseNew} {
 		s.MaxSessionsPerUser, s.AtUserLimit = 3, at
 		t.Run("at most three, "+at.String(), func(t *testing.T) { limit(t, start(t, s), s, ask) })
@@ -222,6 +222,56 @@ func revokeUnderLogins(t *testing.T, all []*Process, ask string, butOne bool) {
 	t.Logf("%d logins in %d processes, %d of them beaten by one of %d revocations; %d were checked while others signed in", len(logins), len(all), failed, rounds, checked)
 }
 
+// revokeUnderAttempts ends all sessions of a user whose password was changed, under
+// logins in all processes that have read the former one and go on when that is done, or
+// at the same time. None of them may be in afterwards, and whoever begins then is.
+func revokeUnderAttempts(t *testing.T, all []*Process, ask string) {
+	const logins = 24
+	for _, racing := range []bool{false, true} {
+		ann := rand.Text()
+		signIn(t, all[0], ann).Must(t, all[1].URL+"/who")
+		var (
+			answers  [logins]Answer
+			browsers [logins]*Browser
+			wg       sync.WaitGroup
+		)
+		for i := range logins {
+			browsers[i] = NewBrowser()
+			if i%2 == 0 {
+				browsers[i].Must(t, all[i%len(all)].URL+"/count")
+			}
+			wg.Go(func() { answers[i] = browsers[i].Get(all[i%len(all)].URL + "/hold-signin?user=" + ann) })
+		}
+		Eventually(t, "all have read the password", func() bool { return held(t, all) == logins })
+		if racing {
+			wg.Go(func() { release(t, all) })
+		}
+		NewBrowser().Must(t, all[2].URL+"/revoke-user?user="+ann)
+		if !racing {
+			release(t, all)
+		}
+		wg.Wait()
+		for i, a := range answers {
+			if !a.Refused(http.StatusConflict) && (!racing || a.Err != nil || a.Status != http.StatusOK) {
+				t.Errorf("a login by a former password: %v, want 409, or 200 where it was faster than the revocation", a)
+			}
+			if a := browsers[i].As().Get(all[(i+1)%len(all)].URL + "/who" + ask); !a.Says("user=") {
+				t.Errorf("a login by a former password lives: %v", a)
+			}
+		}
+		next := NewBrowser()
+		var a Answer
+		wg.Go(func() { a = next.Get(all[1].URL + "/hold-signin?user=" + ann) })
+		Eventually(t, "it has read the new password", func() bool { return held(t, all) == 1 })
+		release(t, all)
+		wg.Wait()
+		if a.Err != nil || a.Status != http.StatusOK {
+			t.Errorf("a login that began afterwards: %v", a)
+		}
+		next.Expect(t, all[0].URL+"/who"+ask, "user="+ann)
+	}
+}
+
 func revokeOthers(t *testing.T, all []*Process, ask string) {
 	ann := rand.Text()
 	mine := signIn(t, all[0], ann)
@@ -274,7 +324,7 @@ func devices(t *testing.T, all []*Process, ask string) {
 		}
 	}
 	handle := list(browsers[0], all[1])[1].Handle // of the second
-	if a := NewBrowser().Get(all[0].URL + "/revoke?user=" + rand.Text() + "&handle=" + handle); a.Status != core.HTTPStatus(core.ErrNotFound) {
+	if a := NewBrowser().Get(all[0].URL + "/revoke?user=" + rand.Text() + "&handle=" + handle); a.Status != core.HTTPStatus(store.ErrNotFound) {
 		t.Errorf("/revoke for another user: %v", a)
 	}
 	browsers[1].Expect(t, all[1].URL+"/who"+ask, "user="+ann)
@@ -387,14 +437,14 @@ func limit(t *testing.T, all []*Process, s Setup, ask string) {
 // userTrips are what requests wait for that are about users.
 var userTrips = []roundTrip{
 	{"sign-in without a session", "", "/signin", false, 2},
-	{"sign-in", "/count", "/signin", false, 3},
-	{"sign-in again", "/signin", "/signin-again", false, 3},
-	{"new id of a user's session", "/signin", "/login", false, 3},
+	{"sign-in", "/count", "/signin", false, 4},
+	{"sign-in again", "/signin", "/signin-again", false, 4},
+	{"new id of a user's session", "/signin", "/login", false, 4},
 	{"reads, of a user", "/signin", "/read", false, 1},
 	{"reads, of a user, extension is due", "/signin", "/read", true, 1},
 	{"changes, of a user", "/signin", "/count", false, 2},
 	{"logout of a user", "/signin", "/signout", false, 2},
-	{"RequireFresh", "/signin", "/spend", false, 2},
+	{"RequireRecentSignIn", "/signin", "/spend", false, 2},
 	{"lists the user's sessions", "/signin", "/devices", false, 3},
 	{"ends the user's sessions", "/signin", "/revoke-user", false, 5},
 }

@@ -22,3 +22,13 @@ func For(tb testing.TB) time.Duration {
 	}
 	return d
 }
+
+// Some returns the first of what a test goes through, and all of it in the long form:
+// for what another test goes through as well, with something else in its place.
+func Some[T any](tb testing.TB, all []T) []T {
+	tb.Helper()
+	if For(tb) == 0 {
+		return all[:1]
+	}
+	return all
+}

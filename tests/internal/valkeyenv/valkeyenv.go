@@ -11,7 +11,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/store"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -57,25 +57,25 @@ func Store(tb testing.TB, client valkey.Client, o valkeystore.Options) *valkeyst
 	if o.Prefix == "" {
 		o.Prefix = Prefix()
 	}
-	store, err := valkeystore.New(client, o)
+	st, err := valkeystore.New(client, o)
 	if err != nil {
 		tb.Fatalf("valkeystore.New: %v", err)
 	}
 	tb.Cleanup(func() { Clear(tb, client, o.Prefix) })
-	return store
+	return st
 }
 
 // Clear removes the keys with a prefix.
 func Clear(tb testing.TB, client valkey.Client, prefix string) {
 	tb.Helper()
-	store, err := valkeystore.New(client, valkeystore.Options{Prefix: prefix})
+	st, err := valkeystore.New(client, valkeystore.Options{Prefix: prefix})
 	if err != nil {
 		tb.Fatalf("valkeystore.New: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, part := range []core.Store{store, store.UserIndex()} {
-		if err := part.(core.Clearer).Clear(ctx); err != nil {
+	for _, part := range []store.Store{st, st.UserIndex()} {
+		if err := part.(store.Clearer).Clear(ctx); err != nil {
 			tb.Errorf("Clear: %v", err)
 		}
 	}

@@ -1,0 +1,341 @@
+package core
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+)
+
+// What the browser and the caches are told. Package state decides it.
+
+// An answer is one response that is being written. There is one for each header
+// map: an inner request that a handler makes by hand, for a batch of requests, has
+// an answer of its own, and several may be under way at once.
+type answer struct {
+	header atomic.Uintptr // identifies the header map; 0: not begun
+	out    atomic.Bool    // the headers are out
+	mounts atomic.Int32   // how many times the middleware is around its handler, which has returned at 0
+	before http.Header    // as they were before the handler ran; nil for none
+}
+
+// A nestedAnswer is one of those that a handler makes by hand.
+type nestedAnswer struct {
+	answer
+	older *nestedAnswer // the one that began before
+}
+
+// A nesting is what an Exchange knows of others, where Managers, or the middleware of
+// one, are around each other.
+type nesting struct {
+	outer *Exchange                    // of another Manager, around this one
+	inner atomic.Pointer[Exchange]     // of another Manager, inside of this one
+	again atomic.Pointer[http.Request] // what Begin was given last, where that was more than once
+
+	answers atomic.Pointer[nestedAnswer] // the latest of those that a handler makes by hand
+}
+
+// none is the nesting of an Exchange that has none.
+var none nesting
+
+// nested returns what x knows of others, for reading.
+func (x *Exchange) nested() *nesting {
+	if n := x.nesting.Load(); n != nil {
+		return n
+	}
+	return &none
+}
+
+// nest is nested for who has something to note.
+func (x *Exchange) nest() *nesting {
+	if x.nesting.Load() == nil {
+		x.nesting.CompareAndSwap(nil, new(nesting))
+	}
+	return x.nesting.Load()
+}
+
+// beginAnswer notes that a handler writes a response with that header map. The
+// middleware mounted twice sees the same one, and it is the same answer.
+func (x *Exchange) beginAnswer(h http.Header) {
+	id := reflect.ValueOf(h).Pointer()
+	a := &x.first
+	switch {
+	case a.header.CompareAndSwap(0, id):
+	case x.answerOf(h).header.Load() == id:
+		x.answerOf(h).mounts.Add(1)
+		return
+	default: // a handler makes another request by hand
+		nested := new(nestedAnswer)
+		a = &nested.answer
+		a.header.Store(id)
+		defer x.nest().add(nested)
+	}
+	if len(h) > 0 {
+		a.before = h.Clone()
+	}
+	a.mounts.Store(1)
+}
+
+// add puts an answer among the others.
+func (n *nesting) add(a *nestedAnswer) {
+	for {
+		a.older = n.answers.Load()
+		if n.answers.CompareAndSwap(a.older, a) {
+			return
+		}
+	}
+}
+
+// answer returns the nested answer with that header map, or nil.
+func (n *nesting) answer(h http.Header) *nestedAnswer {
+	a := n.answers.Load()
+	if a == nil {
+		return nil
+	}
+	id := reflect.ValueOf(h).Pointer()
+	for ; a != nil; a = a.older {
+		if a.mounts.Load() > 0 && a.header.Load() == id { // else the map of one that is over had the same place
+			return a
+		}
+	}
+	return nil
+}
+
+// answerOf returns the answer with that header map, or the first one.
+func (x *Exchange) answerOf(h http.Header) *answer {
+	if a := x.nested().answer(h); a != nil {
+		return &a.answer
+	}
+	return &x.first
+}
+
+// headersOut reports whether it is too late for a cookie: no answer is left that can
+// be given one.
+func (x *Exchange) headersOut() bool {
+	out := x.first.out.Load()
+	for a := x.nested().answers.Load(); a != nil && out; a = a.older {
+		out = a.out.Load()
+	}
+	return out
+}
+
+// endAnswer notes that the handler of the response with that header map has
+// returned. The first answer may yet be written by an outer handler.
+func (x *Exchange) endAnswer(h http.Header) {
+	nested := x.nested().answer(h)
+	if nested == nil {
+		x.first.mounts.Add(-1)
+		return
+	}
+	if nested.mounts.Add(-1) == 0 {
+		nested.out.Store(true)
+	}
+}
+
+// resetHeaders puts the headers of the response back to what they were before
+// the handler ran, for an error page. Cookies stay where the browser needs them:
+// for what was done at once (Save, Destroy), and those of another Manager that
+// committed already.
+func (x *Exchange) resetHeaders(h http.Header) {
+	clear(h)
+	maps.Copy(h, x.answerOf(h).before.Clone())
+	for in := x.nested().inner.Load(); in != nil; in = in.nested().inner.Load() {
+		if cookie := in.sentCookie(); cookie != "" {
+			h.Add("Set-Cookie", cookie)
+		}
+	}
+	if s := x.session.Load(); s != nil && x.isLoaded() {
+		if s.lock() { // else this goroutine has the lock: the handler writes in a function given to Update
+			defer x.unlock()
+		}
+		if s.hasActed() {
+			s.forget()
+			s.setHeaders(h)
+		}
+	}
+	h.Set("Cache-Control", "no-store")
+}
+
+// A sentCookie is the Set-Cookie that was set so far. It has a lock of its own: an
+// error page of another Manager asks for it, and does not wait for whoever is at the
+// session.
+type sentCookie struct {
+	mu    sync.Mutex
+	value string
+}
+
+func (c *sentCookie) load() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.value
+}
+
+func (c *sentCookie) store(value string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.value = value
+}
+
+// sentCookie returns the Set-Cookie that was set so far.
+func (x *Exchange) sentCookie() string {
+	if s := x.session.Load(); s != nil {
+		return s.sent.load()
+	}
+	return ""
+}
+
+// hasActed reports whether something was done at once which the browser has to
+// know.
+func (s *Session) hasActed() bool {
+	return s.deed == state.Created || s.standing == state.Ended || s.standing == state.SignedOut
+}
+
+// verdictInputs are what the headers depend on.
+func (s *Session) verdictInputs() state.VerdictInputs {
+	x, m := s.x, s.x.m
+	in := state.VerdictInputs{
+		Standing:  s.standing,
+		Deed:      s.deed,
+		Ticket:    s.ticket,
+		Accessed:  x.accessed.Load(),
+		Rolling:   m.cfg.Rolling && !x.passive,
+		Discarded: s.discarded,
+	}
+	if s.standing == state.Live {
+		in.Persistent = s.isPersistent()
+		in.Expired = m.isExpired(s.base)
+		in.Users = !m.cfg.LeaveCacheControl && m.isOfUser(s.base)
+		in.Proven = s.proven
+		in.Superseded = s.maySendAgain() && m.givenUp.Within(s.key, m.cfg.Now(), m.cfg.IdleTimeout)
+	}
+	in.Insecure = (s.deed == state.Created || s.maySendAgain()) && x.needsHTTPS()
+	state.Assert(in, "inputs of a verdict")
+	return in
+}
+
+// isPersistent reports whether the cookie has a max age, which a write of this
+// request has begun anew.
+func (s *Session) isPersistent() bool { return s.lifeGiven && s.currentAge().Max > 0 }
+
+// maySendAgain reports whether the cookie may be sent again for a session that is
+// stored, as far as can be told without looking anything up.
+func (s *Session) maySendAgain() bool {
+	return s.x.m.cfg.Rolling || s.ticket == state.Outdated || s.deed == state.Changed && s.isPersistent()
+}
+
+// setHeaders sets what the browser and the caches have to be told.
+func (s *Session) setHeaders(h http.Header) {
+	headers := state.Verdict(s.verdictInputs())
+	cookie := s.setCookie(headers.Cookie)
+	if before := s.sent.value; before != cookie { // who changes it has the session's lock as well
+		if before != "" { // of an earlier commit of this request
+			h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(v string) bool { return v == before })
+		}
+		s.sent.store(cookie)
+	}
+	if cookie != "" && !slices.Contains(h["Set-Cookie"], cookie) {
+		h["Set-Cookie"] = append(h["Set-Cookie"], cookie)
+	}
+	switch said := len(h["Cache-Control"]) > 0; {
+	case headers.NoStore && !said:
+		s.noStore[0] = "no-store"
+		h["Cache-Control"] = s.noStore[:1:1]
+	case headers.Private:
+		h["Cache-Control"] = []string{ticket.PrivateCache(h["Cache-Control"])}
+	}
+	if s.turned {
+		ticket.AddClearAhead(h, &s.clearAhead)
+	}
+	if headers.Vary {
+		ticket.AddVary(h, &s.vary)
+	}
+}
+
+// setCookie returns the value of the Set-Cookie header, or an empty string.
+func (s *Session) setCookie(how state.Cookie) string {
+	x, m := s.x, s.x.m
+	name := m.cfg.Cookie.Name
+	switch how {
+	case state.NoCookie:
+		return ""
+	case state.DeleteCookie:
+		return x.attributes().SetCookie(name, "", -1, time.Time{})
+	}
+	x.checkDomain()
+	now := m.cfg.Now()
+	maxAge := record.Lifespan{Idle: s.currentAge().Max, Deadline: m.deadline(s.base.Meta.Created)}.Left(now)
+	if how == state.ResignCookie { // under the new secret, but for no longer than before
+		if expires := record.CookieExpires(s.base.Cookie()); maxAge > 0 && expires.After(now) {
+			maxAge = min(maxAge, expires.Sub(now))
+		}
+	}
+	return x.attributes().SetCookie(name, m.keys.Load().signer.Sign(s.id), maxAge, now.Add(maxAge))
+}
+
+// attributes returns the cookie's attributes for this request.
+func (x *Exchange) attributes() ticket.Attributes { return x.cookie.resolve(x.isSecure()) }
+
+// isSecure reports whether the request came over HTTPS. The caller holds the lock.
+func (x *Exchange) isSecure() bool {
+	if x.r == nil {
+		return x.raw != nil && x.raw.secure != nil && *x.raw.secure
+	}
+	if x.r.TLS != nil || x.https {
+		return true
+	}
+	if !forwardedHTTPS(x.r.Header) {
+		return false
+	}
+	trusted := x.m.trusts(x.r.RemoteAddr)
+	if !trusted {
+		x.hint(&x.m.hints.untrustedProxy, "cloakroom: a peer that is not in Config.TrustedProxies sent a header that says HTTPS; "+
+			"it was not believed, so cookies are set as for plain HTTP; if the peer is your proxy, add its address to Config.TrustedProxies",
+			slog.String("peer", peerAddress(x.r.RemoteAddr)))
+	}
+	return trusted
+}
+
+// checkDomain says once in the log that browsers will drop the cookie, because its
+// domain is not that of the host. The caller holds the lock.
+func (x *Exchange) checkDomain() {
+	if x.cookie.Domain == "" || x.r == nil || ticket.DomainMatches(x.r.Host, x.cookie.Domain) {
+		return
+	}
+	x.hint(&x.m.hints.foreignDomain, "cloakroom: browsers drop the cookie, because the host of this request is not within Cookie.Domain: "+
+		"set Cookie.Domain to the host or a domain above it, or leave it empty; where a proxy changes the host, let it pass on the browser's",
+		slog.String("host", x.r.Host), slog.String("domain", x.cookie.Domain))
+}
+
+// needsHTTPS reports, and says once in the log, that a Secure cookie cannot be
+// set because the request came over plain HTTP.
+func (x *Exchange) needsHTTPS() bool {
+	if x.cookie.Secure != SecureAlways || x.isSecure() {
+		return false
+	}
+	if x.r == nil && (x.raw == nil || x.raw.secure == nil) {
+		return false // Save before Manager.Commit, which will tell
+	}
+	why, attrs := "the caller of Manager.Commit says so", []slog.Attr(nil)
+	if x.r != nil {
+		why, attrs = whyInsecure(x.r), []slog.Attr{slog.String("peer", peerAddress(x.r.RemoteAddr))}
+	}
+	x.hint(&x.m.hints.insecure, "cloakroom: a Secure cookie was not set because the request came over plain HTTP, as far as this server can tell; "+why, attrs...)
+	return true
+}
+
+// whyInsecure says why a request counts as one over plain HTTP, and what to do.
+func whyInsecure(r *http.Request) string {
+	if forwardedHTTPS(r.Header) {
+		return "a header says that it came over HTTPS, but the peer that sent it is not in Config.TrustedProxies: if it is your proxy, add its address"
+	}
+	return "no header says that it came over HTTPS: let the proxy that ends TLS set X-Forwarded-Proto and name it in Config.TrustedProxies, " +
+		"or set Config.IsHTTPS to core.AlwaysHTTPS; without TLS set Cookie.Secure to SecureAuto"
+}

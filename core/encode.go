@@ -1,0 +1,118 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
+
+// What the records of a session say.
+
+// currentAge returns the max age of the session with the changes on top.
+func (s *Session) currentAge() record.Age {
+	switch {
+	case s.changes.AgeSet:
+		return s.changes.Age
+	case s.base != nil && s.renewal != state.RegenerateID:
+		return s.base.Age
+	}
+	return record.Age{Max: s.x.cookie.MaxAge}
+}
+
+// isActivity reports whether what is written under key is activity of the visitor,
+// who then gets the whole life of the session again.
+func (s *Session) isActivity(key string) bool {
+	return !s.x.passive || s.touched || s.changes.AgeSet || key != s.key
+}
+
+// encode returns the record that results from the changes on top of base, to be
+// stored under key, and [store.ErrNotFound] where the absolute timeout has passed.
+func (s *Session) encode(base *record.Document, key string) (*record.Document, error) {
+	if err := s.changes.FirstError(); err != nil {
+		return nil, final{err} // it is the app's, and may wrap anything
+	}
+	x, now := s.x, s.x.m.cfg.Now()
+	next := &record.Document{Meta: record.Meta{Present: true, Created: record.Millis(now), Token: record.NewToken()}}
+	cookie := s.cookieWriter(base, key, now)
+	next.Age = cookie.Age
+	next.Meta.Age = cookie.Age
+	if base != nil {
+		next.Meta.Rest = base.Meta.Rest
+		if base.Meta.Created != 0 && (s.login == nil || key == s.key) {
+			next.Meta.Created = base.Meta.Created
+		}
+		if !cookie.Set { // it stays as it was found
+			next.Meta.Age.Max = base.WrittenMaxAge(next.Meta.Age.Max)
+		}
+	}
+	life := x.m.lifespan(next).Left(now)
+	if life <= 0 {
+		return nil, store.ErrNotFound
+	}
+	if err := s.checkUserKey(base, key); err != nil {
+		return nil, err
+	}
+	next.Meta.User = s.userMember(base, next, key)
+	text, keys := record.Encode(base, &s.changes, next.Meta, cookie)
+	switch {
+	case len(text) > x.m.cfg.MaxBytes:
+		return nil, fmt.Errorf("%w (%d bytes, at most %d)", ErrTooLarge, len(text), x.m.cfg.MaxBytes)
+	case keys > x.m.cfg.MaxKeys:
+		return nil, fmt.Errorf("%w (%d keys, at most %d)", ErrTooManyKeys, keys, x.m.cfg.MaxKeys)
+	}
+	next.Text = text
+	next.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, text), TTL: life}
+	if base != nil && !s.isActivity(key) {
+		next.Record.TTL = store.KeepTTL
+	}
+	return next, nil
+}
+
+// cookieWriter returns what writes the member cookie of a record on top of base.
+func (s *Session) cookieWriter(base *record.Document, key string, now time.Time) record.CookieWriter {
+	w := record.CookieWriter{
+		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever,
+		Age: s.currentAge(), Set: s.changes.AgeSet, Now: now,
+	}
+	if base != nil && key == s.key && !w.Set {
+		w.Keep = !s.isActivity(key) || s.x.headersOut() // the browser is not told another expiry
+		// A max age that is no other one stays as somebody wrote it.
+		w.Set = !w.Keep && s.isCookieDue() && base.WrittenMaxAge(0) != w.Age.Max
+	}
+	return w
+}
+
+// retire returns what takes the place of the present record when the session moves
+// on to the next one. It says where to, under the secrets of this deployment: who
+// has the old cookie, or shares the store, learns nothing from it.
+func (s *Session) retire(next *record.Document) (d *record.Document) {
+	s.x.m.keys.Load().withSuccessor(s.key, next.Record.ID, func(member []byte) {
+		d = s.withoutData(s.base, member)
+		d.Meta.Retired.Next = nil // it is in the text
+	})
+	return d
+}
+
+// tombstone returns what takes the place of a record that is about to be deleted.
+func (s *Session) tombstone(of *record.Document) *record.Document { return s.withoutData(of, nil) }
+
+// withoutData returns a record that is the proof that there was a session, and
+// nothing of it.
+func (s *Session) withoutData(of *record.Document, next []byte) *record.Document {
+	m, now, key := s.x.m, s.x.m.cfg.Now(), of.Record.ID
+	made := new(struct {
+		record.Document
+		record.Retirement
+	})
+	made.Retirement = record.Retirement{At: record.Millis(now), Next: next}
+	d := &made.Document
+	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken(), Retired: &made.Retirement}
+	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
+		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever, Now: now,
+	})
+	d.Record = store.Record{ID: key, Data: m.sessions.Seal(key, d.Text), TTL: retiredLife}
+	return d
+}

@@ -1,0 +1,36 @@
+package core
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+)
+
+// What browsers say of where a request comes from (Fetch Metadata Request Headers,
+// W3C), as far as it concerns sessions.
+
+// isFetchedAhead reports whether the browser fetches a page that nobody has opened yet.
+func (x *Exchange) isFetchedAhead() bool {
+	return x.r != nil && strings.HasPrefix(x.r.Header.Get("Sec-Purpose"), "prefetch")
+}
+
+// mayBeWithheld reports whether the browser may have a cookie of ours that it did not
+// send, because another site led it here. A new cookie would take its place, and log
+// out whoever is logged in: a customer, when the payment provider leads back with a
+// POST. What SameSite forbids says when that can be (RFC 6265bis, section 5.8.3).
+func (x *Exchange) mayBeWithheld() bool {
+	if x.r == nil || x.r.Header.Get("Sec-Fetch-Site") != "cross-site" || x.r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+		return false
+	}
+	if s := x.session.Load(); s != nil && s.ticket != state.NoTicket {
+		return false
+	}
+	switch x.attributes().SameSite {
+	case http.SameSiteNoneMode:
+		return false
+	case http.SameSiteStrictMode:
+		return true
+	}
+	return x.r.Method != http.MethodGet && x.r.Method != http.MethodHead
+}

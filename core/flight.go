@@ -1,0 +1,227 @@
+package core
+
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/async"
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
+
+// A request under way is activity, however long it takes: an upload, a stream. So
+// the requests that have a session are kept in lists, and as long as there are any,
+// a timer extends the sessions of those that have been under way for long. An
+// ordinary request pays for its place in a list, and no more.
+
+// flights are the requests under way.
+type flights struct {
+	shards [8]flightShard
+	within atomic.Int64 // the next sweep comes within so many ns; 0: none does
+	mu     sync.Mutex   // guards what follows, and changes of within
+	due    time.Time    // when the next sweep comes
+	timer  *time.Timer
+}
+
+// A flightShard is one list, in no particular order.
+type flightShard struct {
+	mu    sync.Mutex
+	first *sessionState
+	_     [48]byte // keeps the shards in cache lines of their own
+}
+
+// A flight is the place of a request's session in its list. The lock of the shard
+// guards it.
+type flight struct {
+	listed     bool
+	prev, next *sessionState
+}
+
+const (
+	sweepBatch    = 16 // sessions that are extended at once
+	sweepFraction = 4  // a session is looked after at least so often in its life
+)
+
+// shardOf returns the list for a request, which goes by where the request is in
+// memory.
+func (f *flights) shardOf(x *Exchange) *flightShard {
+	at := reflect.ValueOf(x).Pointer()
+	return &f.shards[(at>>9^at>>13)%uintptr(len(f.shards))]
+}
+
+// enter notes that the request of s is under way, whose session has that life. It is
+// for requests of net/http, which end in any case: their contexts do.
+func (f *flights) enter(s *Session, life record.Lifespan, now time.Time) {
+	x := s.x
+	if x.r == nil || x.passive {
+		return
+	}
+	at, shard := &s.flight, f.shardOf(x)
+	shard.mu.Lock()
+	if !at.listed {
+		at.listed, at.next = true, shard.first
+		if shard.first != nil {
+			shard.first.flight.prev = s.sessionState
+		}
+		shard.first = s.sessionState
+	}
+	shard.mu.Unlock()
+	if x.ended.Load() { // while another goroutine of the request found the session
+		f.leave(x)
+		return
+	}
+	f.schedule(x.m, now, x.m.sweepInterval(life.Left(now)))
+}
+
+// leave notes that a request has ended, whether it is in a list or not.
+func (f *flights) leave(x *Exchange) {
+	s := x.session.Load()
+	if s == nil || x.r == nil || x.passive { // it has never been in one
+		return
+	}
+	shard := f.shardOf(x)
+	shard.mu.Lock()
+	shard.remove(s.sessionState)
+	shard.mu.Unlock()
+}
+
+// remove takes a session off the list. The caller holds the lock.
+func (l *flightShard) remove(s *sessionState) {
+	at := &s.flight
+	if !at.listed {
+		return
+	}
+	if at.prev != nil {
+		at.prev.flight.next = at.next
+	} else {
+		l.first = at.next
+	}
+	if at.next != nil {
+		at.next.flight.prev = at.prev
+	}
+	at.listed, at.prev, at.next = false, nil, nil
+}
+
+// sweepInterval returns how often a session with that life is extended while a
+// request of it is under way: often enough for a sweep to come too late once.
+func (m *Manager) sweepInterval(life time.Duration) time.Duration {
+	interval := min(m.touchInterval(life), life/sweepFraction)
+	if interval == 0 { // EveryRequest: it is one request
+		interval = min(maxTouchInterval, life/touchFraction)
+	}
+	return max(interval, time.Millisecond)
+}
+
+// schedule has the next sweep after that time, unless there is one before.
+func (f *flights) schedule(m *Manager, now time.Time, interval time.Duration) {
+	if within := f.within.Load(); within == 0 || within > int64(interval) {
+		f.reschedule(m, now, interval)
+	}
+}
+
+// reschedule is schedule where the sweep that was asked for last may come too late.
+func (f *flights) reschedule(m *Manager, now time.Time, interval time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	due := now.Add(interval)
+	if f.within.Load() != 0 && !f.due.After(due) {
+		return
+	}
+	f.due = due
+	f.within.Store(int64(interval))
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	f.timer = time.AfterFunc(interval, func() { f.sweep(m) })
+}
+
+// sweep extends the sessions of requests that have been under way for long.
+func (f *flights) sweep(m *Manager) {
+	defer func() {
+		if recover() != nil { // by the app's doing: it would end the process, and not one request
+			m.cfg.Logger.Error("cloakroom: extending the sessions of requests under way panicked; the next sweep tries again")
+		}
+	}()
+	f.within.Store(0)
+	now := m.cfg.Now()
+	var due []func() error
+	again := time.Duration(0)
+	for _, s := range f.underWay() {
+		x := s.x
+		if !x.mu.TryLock() {
+			again = shorter(again, time.Second) // it is at its session: later
+			continue
+		}
+		key, base, lives := s.key, s.base, s.standing == state.Live
+		x.unlock()
+		if !lives {
+			continue
+		}
+		last := m.extended.Last(key)
+		life := last.Life
+		if life.Idle == 0 {
+			life = m.lifespan(base)
+		}
+		left := life.Left(now)
+		interval := m.sweepInterval(left)
+		again = shorter(again, interval)
+		if left > 0 && !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
+			due = append(due, func() error { return m.extendUnderWay(x, key) })
+		}
+	}
+	if again > 0 {
+		f.schedule(m, now, again)
+	}
+	for len(due) > 0 {
+		n := min(len(due), sweepBatch)
+		async.Together(due[:n]...) // what fails is due again at the next sweep
+		due = due[n:]
+	}
+}
+
+// extendUnderWay gives the session of a request that has been under way for long its
+// life again, by what the store has of it now: its max age may be another one, and a
+// record under an id that was given up is to end.
+func (m *Manager) extendUnderWay(x *Exchange, key string) error {
+	limit := m.detach(x.ctx)
+	defer limit.stop()
+	return m.claimed(key, func() error {
+		now := m.cfg.Now()
+		doc, err := m.loadLive(store.BypassCache(limit), key, x.cookie.MaxAge)
+		if err != nil {
+			return err
+		}
+		return m.extend(limit, key, m.lifespan(doc), record.Lifespan{}, now)
+	})
+}
+
+// shorter returns the shorter of two intervals, where 0 for the first is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// underWay returns the sessions in all lists, and drops those whose clients have
+// gone or whose handlers ended in an unusual way.
+func (f *flights) underWay() (all []*sessionState) {
+	for i := range f.shards {
+		shard := &f.shards[i]
+		shard.mu.Lock()
+		for s := shard.first; s != nil; {
+			next := s.flight.next
+			if s.x.ctx.Err() != nil {
+				shard.remove(s)
+			} else {
+				all = append(all, s)
+			}
+			s = next
+		}
+		shard.mu.Unlock()
+	}
+	return all
+}

@@ -1,0 +1,55 @@
+package jsontext
+
+import "encoding/json"
+
+// Name returns the name of m, unescaped, where data is the text that m was found
+// in. A name that encoding/json refuses is returned as it stands.
+func Name(data []byte, m Member) string {
+	if m.Plain {
+		return string(data[m.Name:m.NameEnd])
+	}
+	// The quotes stand next to the positions of the name.
+	var name string
+	if json.Unmarshal(data[m.Name-1:m.NameEnd+1], &name) != nil {
+		return string(data[m.Name:m.NameEnd])
+	}
+	return name
+}
+
+// Is reports whether the name of m, unescaped, is name. It does not allocate for a
+// plain name.
+func Is(data []byte, m Member, name string) bool {
+	if m.Plain {
+		return string(data[m.Name:m.NameEnd]) == name
+	}
+	return Name(data, m) == name
+}
+
+// Find returns the value of the member called name, or nil where there is none. Of
+// several members of that name the last one wins, as in JSON.parse and
+// encoding/json.
+func Find(data []byte, members []Member, name string) []byte {
+	if i := Last(data, members, name); i >= 0 {
+		return data[members[i].Value:members[i].ValueEnd]
+	}
+	return nil
+}
+
+// Last returns the index in members of the last member called name, or -1 where
+// there is none.
+func Last(data []byte, members []Member, name string) int {
+	for i := len(members) - 1; i >= 0; i-- {
+		if Is(data, members[i], name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// IsObject reports whether raw is the text of an object, as far as [Scan] looks. The
+// members of small ones need no allocation.
+func IsObject(raw []byte) bool {
+	var buf [12]Member
+	_, ok := Scan(raw, buf[:0])
+	return ok
+}

@@ -1,0 +1,50 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
+
+// The law: what a Parser remembers of other records changes nothing.
+func FuzzParse(f *testing.F) {
+	const cookie = `{"cookie":{"originalMaxAge":null,"expires":null,"path":"/"}`
+	for _, seed := range [][2]string{
+		{cookie + `,"a":1}`, cookie + `,"b":2,"__cloakroom":{"created":1763715600000,"token":"3q2-796tvu8"}}`},
+		{cookie + ` , "a":1}`, cookie + ` ,"cookie":{"originalMaxAge":5000}}`},
+		{cookie + `,"a":1}`, cookie + `}`},
+		{cookie + `,"a":1}`, cookie + `,}`},
+		{cookie + `,"a":1}`, cookie + `,"a":1}x`},
+		{`{"cookie":{"expires":"2026-11-21T08:29:14.000Z"},"a":1}`, `{"cookie":{"expires":"2026-11-21T08:29:14.000Z"},"b":1}`},
+		{`{"cookie":{},"cookie":{"originalMaxAge":5000},"a":1}`, `{"cookie":{},"__cloakroom":{"created":1,"token":"\u0041\u0041"}}`},
+		{`{"cookie":{},"a":1}`, `{"cookie":{},"__cloakroom":{"created":01,"token":"AAAAAAAAAAA"}}`},
+	} {
+		f.Add([]byte(seed[0]), []byte(seed[1]))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		experienced := new(Parser)
+		_, _ = experienced.Parse(store.Record{}, first, time.Hour) // for what it remembers
+		got, err := experienced.Parse(store.Record{}, second, time.Hour)
+		want, wantErr := new(Parser).Parse(store.Record{}, second, time.Hour)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q after %q: %v, want %v", second, first, err, wantErr)
+		}
+		if err == nil && (!slices.Equal(got.members, want.members) || got.Age != want.Age || got.Meta.Token != want.Meta.Token) {
+			t.Errorf("%q after %q: %+v, want %+v", second, first, got, want)
+		}
+		if err != nil {
+			return
+		}
+		var ch Changes
+		ch.Set("a", json.RawMessage(`true`))
+		m, w := Meta{Present: true, Created: 1}, CookieWriter{Age: got.Age}
+		gotText, _ := Encode(got, &ch, m, w)
+		if wantText, _ := Encode(want, &ch, m, w); !bytes.Equal(gotText, wantText) {
+			t.Errorf("%q after %q becomes %q, want %q", second, first, gotText, wantText)
+		}
+	})
+}

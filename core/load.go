@@ -1,0 +1,324 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+	"github.com/cloakroom-go/cloakroom/core/internal/vault"
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
+
+// How the session of a request is found.
+
+// A loading is whether the session was looked for, and what came of it.
+type loading struct {
+	state atomic.Uint32 // a loadState
+	lazy  *lazyLoading  // nil where it was looked for before anybody could ask
+}
+
+// A lazyLoading is what Config.Lazy needs: several goroutines may ask at once. One of
+// them looks, and no lock is held meanwhile.
+type lazyLoading struct {
+	mu   sync.Mutex    // guards changes of the state, and the others
+	done chan struct{} // closed when the state is final; made by the first who waits
+	err  error
+}
+
+// A loadState is how far the loading has come.
+type loadState uint32
+
+const (
+	unloaded loadState = iota
+	underWay
+	loaded
+	failed
+)
+
+// isReady reports whether the session was found, or found not to exist.
+func (l *loading) isReady() bool { return loadState(l.state.Load()) == loaded }
+
+// end notes what came of it.
+func (l *loading) end(err error) {
+	if err == nil {
+		l.state.Store(uint32(loaded))
+	} else {
+		l.state.Store(uint32(failed))
+	}
+}
+
+// await waits for another goroutine that is at it, and reports what isReady does
+// then.
+func (l *loading) await() bool {
+	if l.isReady() || l.lazy == nil {
+		return l.isReady()
+	}
+	l.lazy.mu.Lock()
+	defer l.lazy.mu.Unlock()
+	l.wait()
+	return l.isReady()
+}
+
+// wait waits until nobody is at it. The caller holds the lock, which is released
+// meanwhile.
+func (l *loading) wait() {
+	if loadState(l.state.Load()) != underWay {
+		return
+	}
+	if l.lazy.done == nil {
+		l.lazy.done = make(chan struct{})
+	}
+	done := l.lazy.done
+	l.lazy.mu.Unlock()
+	<-done
+	l.lazy.mu.Lock()
+}
+
+// ensureLoaded finds the session, the first time that it is called. It goes by
+// the context of the request, whatever context the handler asked with: what one
+// caller gave up must not be the answer for all.
+func (x *Exchange) ensureLoaded() error {
+	l := &x.load
+	if l.isReady() {
+		return nil
+	}
+	lazy := l.lazy
+	lazy.mu.Lock()
+	l.wait()
+	if loadState(l.state.Load()) != unloaded {
+		defer lazy.mu.Unlock()
+		return lazy.err
+	}
+	l.state.Store(uint32(underWay))
+	lazy.mu.Unlock()
+	err := errPanicked // unless find returns
+	defer func() {
+		lazy.mu.Lock()
+		defer lazy.mu.Unlock()
+		lazy.err = err
+		l.end(err)
+		if lazy.done != nil {
+			close(lazy.done)
+		}
+	}()
+	err = x.find()
+	return err
+}
+
+// findFirst finds the session before anybody else has x.
+func (x *Exchange) findFirst() error {
+	err := x.find()
+	x.load.end(err)
+	return err
+}
+
+// find finds the session. The caller is the only one who asks.
+func (x *Exchange) find() error {
+	err := x.look()
+	switch {
+	case err == nil:
+	case x.ctx.Err() != nil:
+		err = fmt.Errorf("cloakroom: request ended while its session was loaded: %w", x.ctx.Err())
+	default: // the store is to blame
+		x.logFailure(slog.LevelError, "cloakroom: session could not be loaded", err)
+		if x.m.cfg.ServeAnonymously != nil && x.m.cfg.ServeAnonymously(x.r, err) {
+			x.ensureSession().become(state.Unavailable)
+			err = nil
+		}
+	}
+	return err
+}
+
+// isLoaded reports whether there is a session to commit.
+func (x *Exchange) isLoaded() bool { return x.load.await() }
+
+// A candidate is a verified cookie.
+type candidate struct {
+	id       string
+	outdated bool // signed by a secret that is not the first
+}
+
+// candidates collects the cookies of the request that verify, without repeats, as
+// many as there is room for, and tells what the browser brought.
+func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
+	signer, signatures := x.m.keys.Load().signer, 0
+	strange := false
+	consider := func(value string) bool {
+		brought = max(brought, state.Forged)
+		id, verdict := signer.Verify(value)
+		if verdict != ticket.Malformed {
+			signatures++
+		}
+		strange = strange || verdict == ticket.Forged
+		known := slices.ContainsFunc(found[:n], func(c candidate) bool { return c.id == id })
+		if verdict >= ticket.Outdated && !known {
+			brought = state.Genuine
+			found[n] = candidate{id, verdict == ticket.Outdated}
+			n++
+		}
+		return signatures < ticket.MaxSignatures && n < len(found)
+	}
+	if x.r != nil {
+		ticket.CookieValues(x.r.Header, x.m.cfg.Cookie.Name, consider)
+	} else if x.raw != nil && x.raw.cookie != "" {
+		consider(x.raw.cookie)
+	}
+	switch {
+	case n > 0:
+		x.m.strangers.sawGenuine()
+	case strange:
+		x.warnOfStrangers()
+	}
+	return n, brought
+}
+
+// look finds the session of the request: that of the first cookie that is genuine
+// and known to the store, because a stale duplicate must not hide a good one. An id
+// that the store does not know is never used again.
+func (x *Exchange) look() error {
+	var found [ticket.MaxLookups]candidate
+	n, brought := x.candidates(found[:])
+	if brought == state.NoTicket && !x.m.cfg.SaveUninitialized {
+		return nil
+	}
+	s := x.ensureSession()
+	s.ticket = brought
+	switch {
+	case brought == state.Forged:
+		s.status = StatusInvalid
+		x.m.notify(x.ctx, Event{Kind: EventForged})
+		return nil
+	case n == 0:
+		return nil
+	}
+	s.status = StatusUnknown
+	now := time.Now()
+	op := s.limitLoad(now)
+	if x.m.otherClock {
+		now = x.m.cfg.Now()
+	}
+	err := errPanicked // unless lookup returns
+	defer func() { op.end(err) }()
+	err = s.lookup(op, found[:n], now)
+	return err
+}
+
+// limitLoad begins the operation of the load. That of an HTTP request goes on when
+// its client hangs up: it is over in a moment, and a context that listened to both
+// would cost more than the rest of the load.
+func (s *Session) limitLoad(now time.Time) *operation {
+	x, op := s.x, &s.loadOp
+	op.m, op.exchange = x.m, x
+	op.parent, op.until = op.trace(x.ctx, OpLoad), now.Add(x.m.cfg.StoreTimeout)
+	if _, ok := op.parent.Deadline(); !ok && x.r != nil {
+		op.detached = &x.m.deadlines
+	}
+	return op
+}
+
+// lookup asks the store for the candidates, in turn.
+func (s *Session) lookup(op *operation, found []candidate, now time.Time) error {
+	var (
+		m       = s.x.m
+		event   = Event{Kind: EventUnknown} // unless one is found
+		retired = false
+		first   = m.storeKey(found[0].id)
+		last    = m.extended.Last(first)
+		ahead   = s.extendAhead(first, last, now)
+	)
+	if ahead != nil {
+		defer func() {
+			close(ahead)
+			if s.base == nil {
+				s.extending = nil
+			}
+		}()
+	}
+	for i, c := range found {
+		key := first
+		if i > 0 {
+			key = m.storeKey(c.id)
+			last = m.extended.Last(key)
+		}
+		doc, err := m.sessions.Load(op, key, s.x.cookie.MaxAge)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			event = m.expiredOrUnknown(key, last, now, event)
+		case errors.Is(err, ErrUndecodable):
+		case err != nil:
+			return err
+		case doc.Meta.IsRetired():
+			if ahead != nil && i == 0 {
+				ahead <- record.Lifespan{Idle: retiredLife}
+			}
+			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
+		case m.isExpired(doc):
+			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
+		default:
+			s.found(c.id, key, doc)
+			if c.outdated {
+				s.ticket = state.Outdated
+				m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
+			}
+			s.keepListedBeside(now)
+			if ahead != nil && i == 0 {
+				ahead <- m.lifespan(doc)
+			} else {
+				s.extendBeside(last, now)
+			}
+			m.flights.enter(s, m.lifespan(doc), now)
+			return nil
+		}
+	}
+	if retired {
+		s.become(state.MovedOn)
+	}
+	m.notify(op, event)
+	return nil
+}
+
+// expiredOrUnknown returns the event for an id that the store does not know. Where
+// this process extended the session last, it can tell that it was a timeout.
+func (m *Manager) expiredOrUnknown(key string, last vault.Note, now time.Time, event Event) Event {
+	if !last.Over(now) || m.givenUp.Within(key, now, m.cfg.IdleTimeout) {
+		return event
+	}
+	cause := CauseIdle
+	if last.ByDeadline() {
+		cause = CauseAbsolute
+	}
+	return Event{Kind: EventExpired, Cause: cause} // its handle is gone with its record
+}
+
+// retiredStanding returns what the session of a retired record is: one that moved on,
+// or one that was about to be deleted.
+func retiredStanding(d *record.Document) state.Standing {
+	if d.Meta.Retired.Next != nil {
+		return state.MovedOn
+	}
+	return state.Gone
+}
+
+// found makes s the session of a record.
+func (s *Session) found(id, key string, doc *record.Document) {
+	s.become(state.Live)
+	s.status, s.id, s.key, s.origin, s.base = StatusLoaded, id, key, key, doc
+}
+
+// loadLive returns what the store has under key, for a caller that has no use for a session that
+// has ended.
+func (m *Manager) loadLive(ctx context.Context, key string, configured time.Duration) (*record.Document, error) {
+	doc, err := m.sessions.Load(ctx, key, configured)
+	if errors.Is(err, ErrUndecodable) || err == nil && !m.isLive(doc) {
+		return nil, store.ErrNotFound
+	}
+	return doc, err
+}

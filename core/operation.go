@@ -1,0 +1,112 @@
+package core
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An operation is one piece of work with the store: it limits the time of its
+// calls, and it keeps what the app has to be told until no lock is held. It is the
+// context that the store is called with.
+type operation struct {
+	timeLimit
+	m        *Manager
+	exchange *Exchange // whose session it is about, if that is one
+	mu       sync.Mutex
+	told     atomic.Pointer[telling] // nil until there is something to tell
+}
+
+// A telling is what the app is told when an operation ends.
+type telling struct {
+	ctx   context.Context // what the Observer and the Logger are given
+	span  func(error)     // ends the span of the Tracer; nil without one
+	queue []func(context.Context)
+}
+
+// operationKey is the key under which a context leads to its operation.
+type operationKey struct{}
+
+// operate begins an operation that takes at most Config.StoreTimeout, whatever
+// becomes of ctx. The Tracer is told, if there is one, so the caller holds no lock.
+// The caller ends the operation when it has released its locks.
+func (m *Manager) operate(ctx context.Context, kind Operation) *operation {
+	op := &operation{m: m}
+	op.parent, op.detached, op.until = op.trace(ctx, kind), &m.deadlines, time.Now().Add(m.cfg.StoreTimeout)
+	return op
+}
+
+// operate begins an operation on the session of an Exchange.
+func (x *Exchange) operate(ctx context.Context, kind Operation) *operation {
+	op := x.m.operate(ctx, kind)
+	op.exchange = x
+	return op
+}
+
+// trace tells the Tracer that the operation begins, and returns the context that
+// its calls of the store descend from.
+func (o *operation) trace(ctx context.Context, kind Operation) context.Context {
+	if o.m.tracer == nil {
+		return ctx
+	}
+	t := &telling{ctx: ctx}
+	o.told.Store(t)
+	ctx, t.span = o.m.tracer.Start(ctx, kind)
+	return ctx
+}
+
+// Value implements [context.Context].
+func (o *operation) Value(key any) any {
+	if key == (operationKey{}) {
+		return o
+	}
+	return o.timeLimit.Value(key)
+}
+
+// later calls tell when the operation ends.
+func (o *operation) later(tell func(context.Context)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := o.told.Load()
+	if t == nil {
+		t = &telling{ctx: o.parent}
+		o.told.Store(t)
+	}
+	t.queue = append(t.queue, tell)
+}
+
+// end tells the app what there is to tell, and the Tracer that the operation has
+// ended with err. The caller holds no lock.
+func (o *operation) end(err error) {
+	o.stop()
+	if o.told.Load() == nil {
+		return
+	}
+	o.mu.Lock()
+	told := o.told.Swap(nil)
+	o.mu.Unlock()
+	for _, tell := range told.queue {
+		tell(told.ctx)
+	}
+	if told.span != nil {
+		told.span(err)
+	}
+}
+
+// tell calls f at the end of the operation that ctx belongs to, or at once where
+// it belongs to none: then no lock is held.
+func tell(ctx context.Context, f func(ctx context.Context)) {
+	if op, ok := ctx.Value(operationKey{}).(*operation); ok {
+		op.later(f)
+		return
+	}
+	f(ctx)
+}
+
+// notify tells the Observer.
+func (m *Manager) notify(ctx context.Context, e Event) {
+	if m.cfg.Observer != nil {
+		tell(ctx, func(ctx context.Context) { m.cfg.Observer.Observe(ctx, e) })
+	}
+}

@@ -1,0 +1,197 @@
+package core
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/roster"
+)
+
+// Whose session it is. The record says so in the member "user" of __cloakroom,
+// which changes only together with the id; the list of the user's sessions
+// (lists.go) is what the calls of the Manager go by. With Config.UserKey an ordinary
+// key of an Express app says it.
+
+// signedIn is the member "user" of __cloakroom.
+type signedIn struct {
+	Name   string   `json:"name"`
+	Handle string   `json:"handle"`
+	Until  int64    `json:"until,omitempty"` // how long the list of the user has the session, in Unix ms
+	By     []string `json:"by,omitempty"`
+	Device string   `json:"device,omitempty"`
+	Net    string   `json:"net,omitempty"`
+	Peer   bool     `json:"peer,omitempty"` // an Express app did it: the rest is not known, nor when
+}
+
+// handleIn returns the handle of the session with that record.
+func (m *Manager) handleIn(d *record.Document) string {
+	if in, ok := signedInOf(d); ok && in.Handle != "" && in.Name == m.userOf(d) {
+		return in.Handle
+	}
+	return handleOf(d.Record.ID)
+}
+
+// handleOf makes a handle of what the store calls a session. It is one-way, and
+// the same in all processes.
+func handleOf(key string) string {
+	sum := sha256.Sum256([]byte("cloakroom handle\x00" + key))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// userOf returns whose session it is, or an empty string. d may be nil.
+func (m *Manager) userOf(d *record.Document) string {
+	switch {
+	case d == nil:
+		return ""
+	case len(m.userPath) > 0:
+		return textAt(d.Get(m.userPath[0]), m.userPath[1:])
+	}
+	return userName(d)
+}
+
+// isOfUser reports whether the session is that of a user.
+func (m *Manager) isOfUser(d *record.Document) bool {
+	if len(m.userPath) > 0 {
+		return m.userOf(d) != ""
+	}
+	return d.Meta.User != nil
+}
+
+// userName returns the name of who signed in.
+func userName(d *record.Document) (name string) {
+	raw := ofUser(d, "name")
+	if raw != nil && !jsontext.DecodePlain(raw, &name) {
+		_ = json.Unmarshal(raw, &name) // somebody else's: no name
+	}
+	return name
+}
+
+// listedUntil returns until when the list of the user has the session, in Unix ms.
+func listedUntil(d *record.Document) int64 {
+	until, _ := jsontext.ParseInt(ofUser(d, "until"))
+	return until
+}
+
+func ofUser(d *record.Document, name string) []byte {
+	var buf [8]jsontext.Member
+	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
+	if !ok {
+		return nil
+	}
+	return jsontext.Find(d.Meta.User, members, name)
+}
+
+// signedInOf decodes the member.
+func signedInOf(d *record.Document) (in signedIn, ok bool) {
+	if d == nil || d.Meta.User == nil || json.Unmarshal(d.Meta.User, &in) != nil {
+		return signedIn{}, false
+	}
+	return in, in.Name != ""
+}
+
+// userMember returns the member for the record that takes the place of base, nil
+// for none. SignIn counts where the record gets a key of its own. There the
+// session of an Express app's user gets one too, for its handle to stay.
+func (s *Session) userMember(base, next *record.Document, key string) []byte {
+	var (
+		m       = s.x.m
+		signsIn = s.login != nil && key != s.key
+		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
+	)
+	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
+		return nil
+	}
+	var (
+		now  = m.cfg.Now()
+		life = s.x.m.lifespan(next)
+		in   signedIn
+	)
+	switch {
+	case signsIn:
+		if in = s.login.signedIn; in.Handle == "" {
+			in.Handle = handleOf(key)
+		}
+	case peers:
+		in = signedIn{Name: m.userOf(base), Handle: m.handleIn(base), Peer: true}
+	default:
+		var ok bool
+		in, ok = signedInOf(base)
+		if !ok || in.Name != m.userOf(base) || !roster.IsDue(life, in.Until, now) { // or it is not in that list now: see look
+			return base.Meta.User
+		}
+	}
+	if m.lists != nil {
+		in.Until = roster.ListedUntil(life, now)
+	}
+	raw, err := jsontext.Encode(in)
+	if err != nil {
+		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
+	}
+	return raw
+}
+
+// textAt returns the string or the whole number that a JSON value holds at a
+// path, or an empty string.
+func textAt(raw []byte, path []string) string {
+	for _, name := range path {
+		var buf [8]jsontext.Member
+		members, ok := jsontext.Scan(raw, buf[:0])
+		if !ok {
+			return ""
+		}
+		raw = jsontext.Find(raw, members, name)
+	}
+	if n, ok := jsontext.ParseInt(raw); ok {
+		return strconv.FormatInt(n, 10)
+	}
+	var text string
+	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &text) != nil || !validUser(text) {
+		return ""
+	}
+	return text
+}
+
+// withText returns raw with a text at a path. What stands there already and
+// means the same is left as it is: a number stays one.
+func withText(raw json.RawMessage, path []string, text string) (json.RawMessage, error) {
+	if textAt(raw, path) == text {
+		return raw, nil
+	}
+	if len(path) == 0 {
+		return jsontext.Encode(text)
+	}
+	object := map[string]json.RawMessage{}
+	if json.Unmarshal(raw, &object) != nil || object == nil {
+		object = map[string]json.RawMessage{}
+	}
+	inner, err := withText(object[path[0]], path[1:], text)
+	if err != nil {
+		return nil, err
+	}
+	object[path[0]] = inner
+	return jsontext.Encode(object)
+}
+
+// checkUserKey tells why changes on top of base must not be stored under key:
+// with Config.UserKey, an ordinary key says whose session it is, and only SignIn
+// may make it somebody's.
+func (s *Session) checkUserKey(base *record.Document, key string) error {
+	path := s.x.m.userPath
+	if len(path) == 0 {
+		return nil
+	}
+	want, got := s.x.m.userOf(base), textAt(s.changes.Value(base, path[0]), path[1:])
+	signsIn := s.login != nil && key != s.key
+	if signsIn {
+		want = s.login.Name
+	}
+	if got == want || got == "" && !signsIn {
+		return nil
+	}
+	return &KeyError{Key: path[0], Op: "set", Err: fmt.Errorf("%w: it is Config.UserKey, which SignIn sets", ErrReservedKey)}
+}

@@ -1,0 +1,197 @@
+package core
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/roster"
+	"github.com/cloakroom-go/cloakroom/core/internal/seal"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
+
+// validate tells what is wrong with c, before the defaults are filled in.
+func (c Config) validate() error {
+	if isNil(c.Store) {
+		return &ConfigError{"Store", "is nil: set a store, such as memorystore.New(memorystore.Options{})"}
+	}
+	if err := validateSecrets(c.Secrets); err != nil {
+		return err
+	}
+	for _, check := range []func() error{c.validateTimes, c.validateLimits, c.validateNames, c.validateSharing} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	c = c.withDefaults()
+	if !ticket.ValidName(c.Cookie.Name) {
+		return &ConfigError{"Cookie.Name", fmt.Sprintf("%q is no token (RFC 6265): use letters, digits, - and _", c.Cookie.Name)}
+	}
+	return c.Cookie.validate(c.Cookie.Name)
+}
+
+// validateTimes tells which time cannot be.
+func (c Config) validateTimes() error {
+	for _, d := range []struct {
+		field        string
+		value, least time.Duration
+	}{
+		{"IdleTimeout", c.IdleTimeout, time.Second},
+		{"AbsoluteTimeout", c.AbsoluteTimeout, time.Second},
+		{"StoreTimeout", c.StoreTimeout, time.Millisecond},
+		{"TouchInterval", max(c.TouchInterval, 0), time.Millisecond},
+	} {
+		if d.value < 0 {
+			return &ConfigError{d.field, fmt.Sprintf("is negative (%v): leave it 0 for the default", d.value)}
+		}
+		if reason := tooShort(d.value, d.least); reason != "" {
+			return &ConfigError{d.field, reason}
+		}
+	}
+	if c.TouchInterval < 0 && c.TouchInterval != EveryRequest {
+		return &ConfigError{"TouchInterval", fmt.Sprintf("is negative (%v): leave it 0 for the default, or use EveryRequest", c.TouchInterval)}
+	}
+	if c.AAL < 0 || c.AAL >= len(aals) {
+		return &ConfigError{"AAL", fmt.Sprintf("is %d: use 1, 2 or 3, or leave it 0", c.AAL)}
+	}
+	if level := c.level(); c.AAL > 0 {
+		if c.AbsoluteTimeout > level.absolute {
+			return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for that", c.AbsoluteTimeout, c.AAL, level.absolute)}
+		}
+		if c.IdleTimeout > level.idle {
+			return &ConfigError{"IdleTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for the default", c.IdleTimeout, c.AAL, level.idle)}
+		}
+	}
+	if c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout {
+		return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)}
+	}
+	if idle := c.withDefaults().IdleTimeout; c.TouchInterval >= idle {
+		return &ConfigError{"TouchInterval", fmt.Sprintf("(%v) is not shorter than the idle timeout (%v), so that active sessions would end: lower it", c.TouchInterval, idle)}
+	}
+	return nil
+}
+
+// tooShort tells what is wrong with a time that is less than the least, which is most
+// likely a number of seconds, or of milliseconds, that became one of nanoseconds. It
+// returns an empty string for one that is not, and for 0, which is the default.
+func tooShort(d, least time.Duration) string {
+	switch {
+	case d <= 0 || d >= least:
+		return ""
+	case d%time.Millisecond == 0: // nobody counts in seconds and comes by such a number
+		return fmt.Sprintf("is too short: it is %v, and at least %v is needed", d, least)
+	case d < time.Millisecond:
+		return fmt.Sprintf("is too short: %d is %v: write %d * time.Second", int64(d), d, int64(d))
+	default: // more than 11 days in seconds, or than a quarter of an hour in milliseconds
+		return fmt.Sprintf("is too short: %d is %v: write %d * time.Second, or %d * time.Millisecond", int64(d), d, int64(d), int64(d))
+	}
+}
+
+// validateLimits tells which limit cannot be.
+func (c Config) validateLimits() error {
+	if c.MaxBytes < 0 {
+		return &ConfigError{"MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)}
+	}
+	if c.MaxBytes > jsontext.MaxText {
+		return &ConfigError{"MaxBytes", "is more than 2 GiB"}
+	}
+	if c.MaxKeys < 0 {
+		return &ConfigError{"MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)}
+	}
+	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > roster.Most {
+		return &ConfigError{"MaxSessionsPerUser", fmt.Sprintf("is %d: leave it 0 for no limit, or set one of up to %d", c.MaxSessionsPerUser, roster.Most)}
+	}
+	if _, ok := c.Store.(store.UserIndexer); !ok && c.MaxSessionsPerUser > 0 {
+		return &ConfigError{"MaxSessionsPerUser", "is set, but the store does not keep lists of users' sessions: use one that is a UserIndexer"}
+	}
+	if c.AtUserLimit < DropLeastRecentlyUsed || c.AtUserLimit > RefuseNew {
+		return &ConfigError{"AtUserLimit", fmt.Sprintf("is %d: use DropLeastRecentlyUsed, DropOldest or RefuseNew", c.AtUserLimit)}
+	}
+	return nil
+}
+
+// validateNames tells which key, network or secret cannot be used.
+func (c Config) validateNames() error {
+	if c.UserKey != "" {
+		path := strings.Split(c.UserKey, ".")
+		if slices.Contains(path, "") || record.IsReserved(path[0]) || path[0] == "__proto__" || !utf8.ValidString(c.UserKey) {
+			return &ConfigError{"UserKey", fmt.Sprintf("%q is no key of a session: use one such as \"userId\" or \"passport.user\"", c.UserKey)}
+		}
+	}
+	for i, p := range c.TrustedProxies {
+		if !p.IsValid() {
+			return &ConfigError{"TrustedProxies", fmt.Sprintf("[%d] is no network, so it trusts nobody: use one such as netip.MustParsePrefix(\"10.0.0.0/8\")", i)}
+		}
+		if p.Addr().Is4In6() && p.Bits() < mappedBits {
+			return &ConfigError{"TrustedProxies", fmt.Sprintf("[%d] is %v, which is more than all of IPv4: use a network of IPv4, such as 10.0.0.0/8", i, p)}
+		}
+	}
+	return c.validateKeys()
+}
+
+// validateKeys tells which key of the data cannot be used.
+func (c Config) validateKeys() error {
+	for _, keys := range []struct {
+		field string
+		keys  []string
+	}{{"SealKeys", c.SealKeys}, {"RetiredSealKeys", c.RetiredSealKeys}} {
+		for i, key := range keys.keys {
+			if len(key) < seal.MinSecret {
+				return &ConfigError{keys.field, fmt.Sprintf("[%d] has %d bytes: use at least %d", i, len(key), seal.MinSecret)}
+			}
+		}
+	}
+	for i, key := range c.RetiredSealKeys {
+		if slices.Contains(c.SealKeys, key) {
+			return &ConfigError{"RetiredSealKeys", fmt.Sprintf("[%d] is one of SealKeys as well: drop one of the two", i)}
+		}
+	}
+	return nil
+}
+
+// validateSharing tells what Express could not read.
+func (c Config) validateSharing() error {
+	if !c.ShareWithExpress {
+		return nil
+	}
+	for _, conflict := range []struct {
+		set        bool
+		field, why string
+	}{
+		{c.HashIDs, "HashIDs", "looks for a session under its id, not under a hash of it"},
+		{len(c.SealKeys) > 0, "SealKeys", "cannot read what is sealed"},
+	} {
+		if conflict.set {
+			return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session " + conflict.why + ": drop one of the two"}
+		}
+	}
+	return nil
+}
+
+// validateSecrets is for Config.Secrets and Manager.SetSecrets.
+func validateSecrets(secrets []string) error {
+	if len(secrets) == 0 {
+		return &ConfigError{"Secrets", "is empty: set at least one secret of 32 random bytes or more"}
+	}
+	for i, s := range secrets {
+		if strings.TrimSpace(s) == "" {
+			return &ConfigError{"Secrets", fmt.Sprintf("[%d] is empty or blank: is the environment variable set?", i)}
+		}
+	}
+	return nil
+}
+
+// isNil also finds a nil pointer in an interface.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Pointer && rv.IsNil()
+}

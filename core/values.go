@@ -1,0 +1,120 @@
+package core
+
+import (
+	"encoding/json"
+	"iter"
+	"slices"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+)
+
+// What a handler reads and changes. [Key] is the typed way to it.
+
+// Get returns the value of key as its JSON says it, whatever type was set: a string, a
+// bool, an int for a whole number, a float64 for any other, a map[string]any or a []any
+// of these, or nil for null and where there is none. A whole number that is too large for
+// an int is a [json.Number], so that none is rounded; one that is written with an exponent
+// is a float64. [Key] gives typed access.
+func (s *Session) Get(key string) any {
+	raw := s.raw(key)
+	if raw == nil {
+		return nil
+	}
+	v, err := jsontext.DecodeAny(raw)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// Has reports whether the session has a key.
+func (s *Session) Has(key string) bool { return s.raw(key) != nil }
+
+// raw returns the JSON of a key, or nil.
+func (s *Session) raw(key string) json.RawMessage {
+	if !s.lock() {
+		return nil
+	}
+	defer s.x.unlock()
+	return s.changes.Value(s.base, key)
+}
+
+// Keys returns the keys in the order in which they were added, as of now.
+func (s *Session) Keys() iter.Seq[string] {
+	if !s.lock() {
+		return func(func(string) bool) {}
+	}
+	defer s.x.unlock()
+	return slices.Values(s.changes.Keys(s.base))
+}
+
+// Set sets key to v, which is encoded at once. Where that is not possible, or
+// the key is reserved ("cookie", "__cloakroom", "__proto__"), the commit fails
+// with a [*KeyError], which names the type of v.
+//
+// Keep to maps whose keys are strings, integers, or marshal themselves as text. Others,
+// such as map[any]int, are saved by apps built with Go 1.27 alone; and a field with a tag
+// "format:" is saved by those built with older versions alone, and not as the tag says.
+func (s *Session) Set(key string, v any) {
+	raw, err := jsontext.Encode(v)
+	if err != nil {
+		err = &KeyError{Key: key, Op: "set", Err: jsontext.EncodingError(v, err)}
+	} else {
+		err = s.x.m.checkKey(key)
+	}
+	if !s.lock() {
+		return
+	}
+	defer s.x.unlock()
+	if !s.mutable(key) {
+		return
+	}
+	if err != nil {
+		s.changes.Fail(key, err)
+		return
+	}
+	s.changes.Set(key, raw)
+}
+
+// Delete removes a key.
+func (s *Session) Delete(key string) {
+	if !s.lock() {
+		return
+	}
+	defer s.x.unlock()
+	if s.mutable(key) && !record.IsReserved(key) {
+		s.changes.Set(key, nil)
+	}
+}
+
+// Clear removes all keys. The session stays, with its id; [Session.Destroy]
+// ends it.
+func (s *Session) Clear() {
+	if !s.lock() {
+		return
+	}
+	defer s.x.unlock()
+	if s.mutable("") {
+		s.changes.Clear()
+		s.nameUser()
+	}
+}
+
+// update calls done where fn may have been called, before anybody calls it again.
+func (s *Session) update(key string, fn record.UpdateFunc, done func()) {
+	err := s.x.m.checkKey(key)
+	if !s.lock() {
+		return
+	}
+	defer s.x.unlock()
+	if !s.mutable(key) {
+		return
+	}
+	if err != nil {
+		s.changes.Fail(key, err)
+		return
+	}
+	s.changes.Update(s.base, key, fn, s.callFunc)
+	done()
+}

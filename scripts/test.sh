@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Usage: scripts/test.sh RACE PACKAGE... [-- PACKAGE...]
+#
+# Runs the tests of the packages: those in front of the two dashes with RACE, which is
+# -race or nothing, and those behind without, also where they are among the former.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+race=$1 packages=() plain=()
+shift
+while (($#)) && [[ $1 != -- ]]; do packages+=("$1"); shift; done
+shift $(($# > 0))
+(($# == 0)) || mapfile -t plain < <(go list "$@")
+mapfile -t packages < <(go list "${packages[@]}" | awk '!seen[$0]++' | grep -vxF -f <(printf '%s\n' "${plain[@]:--}"))
+
+# Both at once: each waits for servers, browsers and clocks most of the time.
+cores=$(getconf _NPROCESSORS_ONLN) failed=0 pids=()
+go test ${race:+"$race"} -p $((cores + 1)) -timeout 30m -count=1 "${packages[@]}" & pids+=($!)
+((${#plain[@]} == 0)) || { go test -p "$cores" -timeout 30m -count=1 "${plain[@]}" & pids+=($!); }
+for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+exit $failed
