@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"reflect"
 	"strings"
 	"testing"
@@ -46,9 +47,9 @@ func FuzzForwardedProto(f *testing.F) {
 	})
 }
 
-// The law: whoever the peer is and whatever other headers say about the scheme,
-// X-Forwarded-Proto of a trusted address alone makes a request secure; and to find
-// that out costs bounded memory.
+// The law: whoever the peer is and whatever headers say about the scheme, only what a
+// trusted address says in one of the five headers that proxies write makes a request
+// secure; and to find that out costs bounded memory.
 //
 // Standards: ASVS-15.3.4
 func FuzzForwardedHeaders(f *testing.F) {
@@ -58,6 +59,9 @@ func FuzzForwardedHeaders(f *testing.F) {
 		{"Forwarded", "for=192.0.2.1;proto=https", "192.0.2.1:1"},
 		{"X-Forwarded-Ssl", "on", "192.0.2.1:1"},
 		{"Front-End-Https", "on", "192.0.2.1:1"},
+		{"X-Forwarded-Proto", "\"https", "192.0.2.1:1"},
+		{"Forwarded", "proto=\"https\";by=_a", "192.0.2.1:1"},
+		{"Forwarded", "for=\"_a,b;proto=https", "192.0.2.1:1"},
 		{"X-Url-Scheme", "https", "192.0.2.1:1"},
 		{"X-Forwarded-Proto", "https", "[::ffff:192.0.2.1]:1"},
 		{"X-Forwarded-Proto", "https", "[fe80::1%eth0]:1"},
@@ -72,24 +76,34 @@ func FuzzForwardedHeaders(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
+	// The parameter of the last element, which begins behind the last comma that is in no quotes.
+	forwarded := regexp.MustCompile(`(?i)(^|[,;])[ \t]*proto[ \t]*=\s*("\s*https\s*"|https)\s*(;[^,"]*("[^"]*"[^,"]*)*)?$`)
 	trusted := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 	m := &Manager{cfg: Config{TrustedProxies: trusted, Logger: slog.New(slog.DiscardHandler)}}
 	f.Fuzz(func(t *testing.T, name, value, peer string) {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		r.Header.Set(name, value)
 		r.RemoteAddr = peer
-		want := false
-		if addr, err := netip.ParseAddrPort(peer); err == nil && http.CanonicalHeaderKey(name) == "X-Forwarded-Proto" {
-			ip := addr.Addr().Unmap().WithZone("")
-			items := strings.Split(value, ",")
-			want = (trusted[0].Contains(ip) || trusted[1].Contains(ip)) && strings.EqualFold(strings.TrimSpace(items[len(items)-1]), "https")
+		says := false
+		items := strings.Split(value, ",")
+		last := items[len(items)-1]
+		switch http.CanonicalHeaderKey(name) {
+		case "X-Forwarded-Proto", "Cloudfront-Forwarded-Proto":
+			says = strings.EqualFold(strings.TrimSpace(last), "https")
+		case "X-Forwarded-Ssl", "Front-End-Https":
+			says = strings.EqualFold(strings.TrimSpace(last), "on")
+		case "Forwarded":
+			says = forwarded.MatchString(value)
 		}
+		addr, err := netip.ParseAddrPort(peer)
+		ip := addr.Addr().Unmap().WithZone("")
+		want := says && err == nil && (trusted[0].Contains(ip) || trusted[1].Contains(ip))
 		var got bool
 		if cost := suite.Allocated(func() { got = (&Exchange{m: m, r: r}).isSecure() }); cost > suite.Roughly {
 			t.Errorf("%d bytes of a header cost %d bytes, want at most %d", len(value), cost, suite.Roughly)
 		}
 		// Ports are the server's to write; what is odd about one changes nothing.
-		if host, _, err := net.SplitHostPort(peer); got != want && (err != nil || !got || !m.trusts(net.JoinHostPort(host, "1"))) {
+		if host, _, err := net.SplitHostPort(peer); got != want && (err != nil || got != says || !m.trusts(net.JoinHostPort(host, "1"))) {
 			t.Errorf("%q: %q from %q: secure is %v, want %v", name, value, peer, got, want)
 		}
 	})

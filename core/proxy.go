@@ -23,32 +23,34 @@ func forwardedHTTPS(h http.Header) bool {
 	for _, says := range [...]struct {
 		header string
 		https  string
-		value  func(hop string) string // empty where it says nothing of it
+		value  func(hop string) (value string, ok bool) // ok unless it says nothing of this
 	}{
-		{"X-Forwarded-Proto", "https", hopItself},
+		{"X-Forwarded-Proto", "https", wholeElement},
 		{"Forwarded", "https", protoParameter},
-		{"Cloudfront-Forwarded-Proto", "https", hopItself},
-		{"X-Forwarded-Ssl", "on", hopItself},
-		{"Front-End-Https", "on", hopItself},
+		{"Cloudfront-Forwarded-Proto", "https", wholeElement},
+		{"X-Forwarded-Ssl", "on", wholeElement},
+		{"Front-End-Https", "on", wholeElement},
 	} {
 		lines := h[says.header]
 		if len(lines) == 0 {
 			continue
 		}
 		_, last, _ := cutLast(lines[len(lines)-1], ',')
-		if value := says.value(last); value != "" {
-			return strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), says.https)
+		if value, ok := says.value(last); ok {
+			return strings.EqualFold(strings.TrimSpace(value), says.https)
 		}
 	}
 	return false
 }
 
-// hopItself is the value of a header that has nothing but one for each hop, and says
-// something where it is empty, too: that it is not HTTPS.
-func hopItself(hop string) string { return hop + " " }
+// wholeElement is the value of a header that has nothing but one for each hop.
+func wholeElement(hop string) (string, bool) { return hop, true }
 
 // protoParameter is the value of the parameter "proto" of an element of Forwarded.
-func protoParameter(element string) string { return parameter(element, "proto") }
+func protoParameter(element string) (string, bool) {
+	value := unquoted(parameter(element, "proto"))
+	return value, value != ""
+}
 
 // peerAddress returns the address of a peer without its port, or what net/http calls
 // the other side of a Unix socket.
@@ -138,14 +140,21 @@ func parameter(element, wanted string) string {
 	return ""
 }
 
+// unquoted returns a value without the quotes that a whole one may have about it, and
+// without spaces around it.
+func unquoted(value string) string {
+	value = strings.TrimSpace(value)
+	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+		value = strings.TrimSpace(value[1 : n-1])
+	}
+	return value
+}
+
 // nodeAddr returns the address of a node as RFC 7239, section 6, and proxies write it:
 // in quotes or not, with a port or not, IPv6 in brackets or not. It is not valid for
 // "unknown", a made-up name, and whatever else is no address.
 func nodeAddr(node string) netip.Addr {
-	node = strings.TrimSpace(node)
-	if n := len(node); n >= 2 && node[0] == '"' && node[n-1] == '"' {
-		node = strings.TrimSpace(node[1 : n-1])
-	}
+	node = unquoted(node)
 	const longest = 80 // an IPv6 address with a zone, brackets and a port
 	if len(node) > longest {
 		return netip.Addr{}
