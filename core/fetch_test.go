@@ -181,7 +181,7 @@ func TestWhoSignsInOrOutDropsWhatWasFetchedAhead(t *testing.T) {
 		cookie, _, _ := strings.Cut(resp.Header.Get("Set-Cookie"), ";")
 		return resp, cookie
 	}
-	resp, cookie := login()
+	resp, _ := login()
 	if got := resp.Header["Clear-Site-Data"]; !slices.Equal(got, []string{ahead}) {
 		t.Errorf("SignIn: Clear-Site-Data is %q", got)
 	}
@@ -201,7 +201,7 @@ func TestWhoSignsInOrOutDropsWhatWasFetchedAhead(t *testing.T) {
 			_ = s.SignOut(context.Background())
 		}, []string{`"cache"`, ahead}},
 	} {
-		_, cookie = login()
+		_, cookie := login()
 		resp := st.ask("POST", cookie, tt.do)
 		if got := resp.Header["Clear-Site-Data"]; !slices.Equal(got, tt.want) {
 			t.Errorf("%s: Clear-Site-Data is %q, want %q", name, got, tt.want)

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"regexp"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 

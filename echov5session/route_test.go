@@ -11,7 +11,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/cloakroom-go/cloakroom/core/adaptertest"
-	"github.com/cloakroom-go/cloakroom/echov5session"
+	echosession "github.com/cloakroom-go/cloakroom/echov5session"
 )
 
 // What the log says of a request names its route, and not its path.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/labstack/echo/v5"
 
-	"github.com/cloakroom-go/cloakroom/echov5session"
+	echosession "github.com/cloakroom-go/cloakroom/echov5session"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 

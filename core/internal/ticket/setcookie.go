@@ -1,8 +1,9 @@
 package ticket
 
 import (
-	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -149,11 +150,10 @@ func ValidAttribute(s string) bool {
 // may have a port (RFC 6265, section 5.1.3). It does not know that some domains are
 // those of a registry.
 func DomainMatches(host, domain string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
+	host = (&url.URL{Host: host}).Hostname()
+	_, notAddress := netip.ParseAddr(host)
 	host, domain = strings.TrimSuffix(host, "."), strings.TrimSuffix(domain, ".")
-	if len(host) > len(domain) && host[len(host)-len(domain)-1] == '.' && net.ParseIP(host) == nil {
+	if len(host) > len(domain) && host[len(host)-len(domain)-1] == '.' && notAddress != nil {
 		host = host[len(host)-len(domain):]
 	}
 	return strings.EqualFold(host, domain)
