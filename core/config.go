@@ -70,6 +70,13 @@ type Config struct {
 	// ends TLS and adds no header, [AlwaysHTTPS].
 	IsHTTPS func(*http.Request) bool
 
+	// StrippedPrefix is what a proxy takes off the path of each request, such as "/app"
+	// where browsers ask for /app/cart and the app is asked for /cart. Only a Cookie.Path
+	// needs it: browsers compare that with the path that they asked for. What the app
+	// strips itself (http.StripPrefix, a group of routes) does not belong here. The
+	// default is nothing.
+	StrippedPrefix string
+
 	// GenerateID, if not nil, makes the ids of new sessions. They must be
 	// impossible to guess: at least 128 bits from crypto/rand, and at least 16
 	// characters, as UTF-8. The default is 192 bits as 32 characters of base64url.

@@ -131,6 +131,9 @@ func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 		{"__Host- with a path", "Cookie.Path", func(c *core.Config) {
 			c.Cookie.Name, c.Cookie.Secure, c.Cookie.Path = "__Host-sid", core.SecureAlways, "/app"
 		}},
+		{"a stripped prefix that is relative", "StrippedPrefix", func(c *core.Config) { c.StrippedPrefix = "app" }},
+		{"a stripped prefix with a slash at its end", "StrippedPrefix", func(c *core.Config) { c.StrippedPrefix = "/app/" }},
+		{"a stripped prefix that strips nothing", "StrippedPrefix", func(c *core.Config) { c.StrippedPrefix = "/" }},
 		{"a path that is relative", "Cookie.Path", func(c *core.Config) { c.Cookie.Path = "app" }},
 		{"a path with ;", "Cookie.Path", func(c *core.Config) { c.Cookie.Path = "/a;b" }},
 		{"a path with a line break", "Cookie.Path", func(c *core.Config) { c.Cookie.Path = "/a\r\nSet-Cookie: x=y" }},
@@ -860,6 +863,31 @@ func TestAStrippedPrefixOfARequestInAbsoluteFormStillCounts(t *testing.T) {
 			ServeHTTP(httptest.NewRecorder(), r)
 		if got != want {
 			t.Errorf("%s: session %v, want %v", target, got, want)
+		}
+	}
+}
+
+func TestAPrefixThatAProxyStripsCountsForTheCookiesPath(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		cookiePath, target string
+		want               bool
+	}{
+		{"/app", "/", true},
+		{"/app", "/cart", true},
+		{"/app/", "/", true},
+		{"/app/shop", "/shop/cart", true},
+		{"/app/shop", "/cart", false},
+		{"/application", "/lication", false},
+		{"/cart", "/cart", false},
+	}
+	for _, tt := range tests {
+		st := newStage(t, core.Config{StrippedPrefix: "/app", Cookie: core.Cookie{Path: tt.cookiePath}})
+		got := false
+		st.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, got = core.Lookup(r.Context()) })).
+			ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, tt.target, http.NoBody))
+		if got != tt.want {
+			t.Errorf("cookie path %s, request %s behind /app: session %v, want %v", tt.cookiePath, tt.target, got, tt.want)
 		}
 	}
 }

@@ -87,7 +87,7 @@ const (
 
 func (s skipReason) String() string {
 	if s == skippedByPath {
-		return "it is outside of Cookie.Path"
+		return "its path is outside of Cookie.Path; where a proxy strips a prefix, name it in Config.StrippedPrefix"
 	}
 	return "Config.Skip leaves it alone"
 }
@@ -201,7 +201,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		x.log(slog.LevelError, "cloakroom: Config.CookieFor returned a cookie that cannot be set", slog.Any("error", err))
 		return nil, err
 	}
-	if x.cookie.Path != "/" && !ticket.PathMatches(ticket.RequestPath(r), x.cookie.Path) {
+	if x.cookie.Path != "/" && !ticket.PathMatches(m.cfg.StrippedPrefix+ticket.RequestPath(r), x.cookie.Path) {
 		x.skipped = skippedByPath
 		return x, nil
 	}

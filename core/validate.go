@@ -116,13 +116,16 @@ func (c Config) validateLimits() error {
 	return nil
 }
 
-// validateNames tells which key, network or secret cannot be used.
+// validateNames tells which key, path, network or secret cannot be used.
 func (c Config) validateNames() error {
 	if c.UserKey != "" {
 		path := strings.Split(c.UserKey, ".")
 		if slices.Contains(path, "") || record.IsReserved(path[0]) || path[0] == "__proto__" || !utf8.ValidString(c.UserKey) {
 			return &ConfigError{"UserKey", fmt.Sprintf("%q is no key of a session: use one such as \"userId\" or \"passport.user\"", c.UserKey)}
 		}
+	}
+	if p := c.StrippedPrefix; p != "" && (p[0] != '/' || p[len(p)-1] == '/') {
+		return &ConfigError{"StrippedPrefix", fmt.Sprintf("%q must begin with a slash and end with none, such as \"/app\"", p)}
 	}
 	for i, p := range c.TrustedProxies {
 		if !p.IsValid() {

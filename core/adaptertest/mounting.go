@@ -364,8 +364,8 @@ func mounting() []scenario {
 			b := s.browser()
 			b.get("/admin/count").is(http.StatusOK, "1").sets()
 			b.get("/admin/count").is(http.StatusOK, "2")
-			if r := b.get("/administrator/panic").status(http.StatusOK).lacks("Set-Cookie", "Vary"); !strings.Contains(r.text, "Cookie.Path") {
-				s.Fatalf("Get panics with %q, want it to name Cookie.Path", r.text)
+			if r := b.get("/administrator/panic").status(http.StatusOK).lacks("Set-Cookie", "Vary"); !strings.Contains(r.text, "Cookie.Path") || !strings.Contains(r.text, "Config.StrippedPrefix") {
+				s.Fatalf("Get panics with %q, want it to name Cookie.Path and Config.StrippedPrefix", r.text)
 			}
 			b.get("/administrator/lookup").is(http.StatusOK, "false").lacks("Set-Cookie", "Vary")
 			b.get("/admin/logout").deletes()
