@@ -154,10 +154,14 @@ type Config struct {
 	// may take: at least a millisecond. The default is 5 seconds.
 	StoreTimeout time.Duration
 
-	// MaxBytes limits the encoded session. The default is 1 MiB.
+	// MaxBytes limits the encoded session. The default is 1 MiB. With ShareWithExpress
+	// a session that Express made larger can still be changed, each time by 1 KiB more
+	// than it has.
 	MaxBytes int
 
-	// MaxKeys limits the number of keys in a session. The default is 1000.
+	// MaxKeys limits the number of keys in a session. The default is 1000. With
+	// ShareWithExpress one to which Express gave more gets no others, and can still be
+	// changed.
 	MaxKeys int
 
 	// HashIDs keeps SHA-256 hashes in the store in place of the ids, so that who

@@ -57,11 +57,8 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	}
 	next.Meta.User = s.userMember(base, next, key)
 	text, keys := record.Encode(base, &s.changes, next.Meta, cookie)
-	switch {
-	case len(text) > x.m.cfg.MaxBytes:
-		return nil, fmt.Errorf("%w (%d bytes, at most %d)", ErrTooLarge, len(text), x.m.cfg.MaxBytes)
-	case keys > x.m.cfg.MaxKeys:
-		return nil, fmt.Errorf("%w (%d keys, at most %d)", ErrTooManyKeys, keys, x.m.cfg.MaxKeys)
+	if err := x.m.checkSize(base, len(text), keys); err != nil {
+		return nil, err
 	}
 	next.Text = text
 	next.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, text), TTL: life}
@@ -69,6 +66,31 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 		next.Record.TTL = store.KeepTTL
 	}
 	return next, nil
+}
+
+// sharedGrowth is how many bytes a change may add to a record that Express made larger
+// than Config.MaxBytes: enough for a counter that grows and the member __cloakroom.
+const sharedGrowth = 1 << 10
+
+// checkSize tells whether a record that takes the place of base is too large. What
+// Express stored beyond the limits can still be changed, but gets no keys on top.
+func (m *Manager) checkSize(base *record.Document, size, keys int) error {
+	mostBytes, mostKeys := m.cfg.MaxBytes, m.cfg.MaxKeys
+	if base != nil && m.cfg.ShareWithExpress {
+		if len(base.Text) > mostBytes {
+			mostBytes = len(base.Text) + sharedGrowth
+		}
+		if keys > mostKeys {
+			mostKeys = max(mostKeys, base.Keys())
+		}
+	}
+	switch {
+	case size > mostBytes:
+		return fmt.Errorf("%w (%d bytes, at most %d)", ErrTooLarge, size, mostBytes)
+	case keys > mostKeys:
+		return fmt.Errorf("%w (%d keys, at most %d)", ErrTooManyKeys, keys, mostKeys)
+	}
+	return nil
 }
 
 // cookieWriter returns what writes the member cookie of a record on top of base.

@@ -576,6 +576,39 @@ func TestEveryWriteHasATokenOfItsOwn(t *testing.T) {
 	}
 }
 
+// What Express stored beyond the limits can be changed while both use it, and what is
+// new has limits all the same.
+func TestWhatExpressStoredBeyondTheLimitsCanBeChanged(t *testing.T) {
+	t.Parallel()
+	many := `{"cookie":{},"a":1,"b":2,"c":3}`
+	large := `{"cookie":{},"a":1,"text":"` + strings.Repeat("x", 5000) + `"}`
+	for name, tt := range map[string]struct {
+		stored string
+		change func(s *core.Session)
+		want   error
+	}{
+		"more keys, a value":           {many, func(s *core.Session) { s.Set("a", 1000) }, nil},
+		"more keys, one goes":          {many, func(s *core.Session) { s.Delete("a") }, nil},
+		"more keys, another in place":  {many, func(s *core.Session) { s.Delete("a"); s.Set("d", 1) }, nil},
+		"more keys, one more":          {many, func(s *core.Session) { s.Set("d", 1) }, core.ErrTooManyKeys},
+		"more keys, a new id":          {many, func(s *core.Session) { s.Renew() }, nil},
+		"more bytes, a value":          {large, func(s *core.Session) { s.Set("a", 1000) }, nil},
+		"more bytes, a little more":    {large, func(s *core.Session) { s.Set("a", strings.Repeat("x", 500)) }, nil},
+		"more bytes, much more":        {large, func(s *core.Session) { s.Set("a", strings.Repeat("x", 1100)) }, core.ErrTooLarge},
+		"more bytes, none of it stays": {large, func(s *core.Session) { s.Clear(); s.Set("b", 1) }, nil},
+	} {
+		st := newStage(t, core.Config{ShareWithExpress: true, Cookie: core.Cookie{Name: "sid"}, MaxKeys: 2, MaxBytes: 4096})
+		var got error
+		a := st.visit(st.put("express", tt.stored), func(s *core.Session) {
+			tt.change(s)
+			got = s.Save(context.Background())
+		})
+		if !errors.Is(got, tt.want) || (a.status == http.StatusOK) != (tt.want == nil) {
+			t.Errorf("%s: %v, status %d, want %v", name, got, a.status, tt.want)
+		}
+	}
+}
+
 // Standards: ASVS-1.5.2, ASVS-15.1.3, ASVS-15.2.2
 func TestLimitsOfSizeAndKeys(t *testing.T) {
 	t.Parallel()

@@ -277,6 +277,23 @@ func TestSaveUninitializedStoresNothingThatNobodyCouldUse(t *testing.T) {
 	}
 }
 
+// A browser that sends an id which was given up a moment ago may have the next one by
+// the time that the answer comes, and a cookie of ours would take its place.
+func TestSaveUninitializedMakesNoSessionInPlaceOfOneThatMovedOn(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{SaveUninitialized: true})
+	old := st.visit("", func(s *core.Session) { s.Set("n", 1) }).cookie
+	st.visit(old, func(s *core.Session) { s.Regenerate() })
+	st.store.took()
+	a := st.visit(old, func(*core.Session) {})
+	if verbs := st.store.verbs(); a.status != http.StatusOK || a.setCookie != "" || verbs != "load" {
+		t.Errorf("status %d, %q, and the store was asked for %q; want 200, no cookie, a load", a.status, a.setCookie, verbs)
+	}
+	if a := st.visit("", func(*core.Session) {}); a.setCookie == "" {
+		t.Error("a visitor without a cookie gets none")
+	}
+}
+
 // A tattler is a value whose methods for JSON fail with what it holds.
 type tattler struct{ Secret string }
 

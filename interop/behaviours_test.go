@@ -475,6 +475,10 @@ var behaviours = []behaviour{
 	{id: "DEC-6", says: "The cookie of a new session is set if it was changed, of an existing one with `rolling`, or if it was changed and expires.", verdict: same, tests: []string{decided, decidedGo}},
 	{id: "DEC-7", says: "With `resave` every existing session is saved.", verdict: same, tests: []string{decided, decidedGo}},
 	{id: "DEC-8", says: "With `saveUninitialized` every new session is saved, and its cookie set.", verdict: same, tests: []string{decided, decidedGo}},
+	{
+		id: "DEC-14", says: "So is one for a cookie whose session was regenerated a moment ago.", verdict: different,
+		why: "Within that minute there is none, and no cookie: it would take the place of the new one, which the browser may have by then.", tests: []string{"TestSaveUninitializedMakesNoSessionInPlaceOfOneThatMovedOn"},
+	},
 	{id: "DEC-9", says: "With `rolling` every response of an existing session sets the cookie.", verdict: same, tests: []string{decided, decidedGo}},
 	{id: "DEC-10", says: "A cookie for the browser's session is set once.", verdict: same, shows: func(c *check) {
 		app, v, _ := c.loggedIn(settings{})
@@ -632,6 +636,10 @@ var behaviours = []behaviour{
 	{id: "ERR-4", says: "A load that fails is the response, before the handler runs.", verdict: same, tests: []string{"TestAnOutageIsNeverAnEmptySession"}},
 	{id: "ERR-5", says: "What `genid` throws leaves the middleware, or is the response.", verdict: different, why: "An error of `GenerateID` fails the commit.", tests: []string{"TestAnUnusableIDFailsTheCommit"}},
 	{id: "ERR-6", says: "An original max age that is a string ends the process.", verdict: different, why: "It counts as none, and is mended.", tests: []string{"TestNoOddRecordFailsARequestAndNoneIsWrittenThatHurtsExpress"}},
+	{
+		id: "ERR-8", says: "What a handler changed before it threw is saved, together with the error page.", verdict: different,
+		why: "A panic drops it: a handler that did not come to its end has done half of something. What has to stay is for `Save`.", tests: []string{"a panic with recovery outside: nothing is stored", "a panic after the first byte: what was stored before stays, the rest is dropped"},
+	},
 	{id: "ERR-7", says: "With a store that does not answer, requests hang.", verdict: different, why: "For `StoreTimeout` at most.", tests: []string{"TestAHangingStoreIsGivenUpAfterStoreTimeout"}},
 
 	// The store in memory

@@ -24,14 +24,20 @@ var (
 	liveByServer    = elements(bson.D{unexpired})
 	expiredByServer = elements(bson.D{{Key: "$nor", Value: bson.A{bson.D{unexpired}}}})
 
-	nowIfThere = elements(bson.D{{Key: fieldLastModified, Value: bson.D{{Key: "$cond", Value: bson.A{
-		bson.D{{Key: "$eq", Value: bson.A{bson.D{{Key: "$type", Value: "$lastModified"}}, "missing"}}}, "$$REMOVE", "$$NOW",
-	}}}}})
-	nowByServer = elements(bson.D{{Key: fieldLastModified, Value: "$$NOW"}})
+	extendedIfThere = elements(bson.D{nowIfThere(fieldLastModified)})
+	writtenIfThere  = elements(bson.D{nowIfThere(fieldUpdatedAt)})
+	nowByServer     = elements(bson.D{{Key: fieldLastModified, Value: "$$NOW"}})
 	removeJSON  = elements(bson.D{{Key: fieldJSON, Value: "$$REMOVE"}})
 	unsetJSON   = elements(bson.D{{Key: "$unset", Value: bson.D{{Key: fieldJSON, Value: ""}}}})
 	noJSON      = elements(bson.D{{Key: fieldJSON, Value: nil}})
 )
+
+// nowIfThere sets a date where the document has one of that name.
+func nowIfThere(field string) bson.E {
+	return bson.E{Key: field, Value: bson.D{{Key: "$cond", Value: bson.A{
+		bson.D{{Key: "$eq", Value: bson.A{bson.D{{Key: "$type", Value: "$" + field}}, "missing"}}}, "$$REMOVE", "$$NOW",
+	}}}}
+}
 
 // overhead is room for what stands around ids and contents in a command.
 const overhead = 512
@@ -126,9 +132,10 @@ func (s *Store) put(c, old content, ttl time.Duration) update {
 }
 
 // change returns the update to a content, where there is one, and a life. The
-// field sessionJSON is removed where it is surplus. With [store.KeepTTL] both dates
-// stay: by lastModified an Express app with touchAfter tells whether the session was
-// lately extended.
+// field sessionJSON is removed where it is surplus. With [store.KeepTTL] expires and
+// lastModified stay: by the latter an Express app with touchAfter tells whether the
+// session was lately extended. updatedAt, which an Express app has with timestamps, is
+// when the document was last written, as far as the server's clock is asked.
 func (s *Store) change(c *content, surplus bool, ttl time.Duration) update {
 	if s.opts.AppClock {
 		return s.byApp(c, surplus, ttl)
@@ -156,9 +163,10 @@ func (s *Store) byServer(c *content, surplus bool, ttl time.Duration) pipeline {
 		if s.opts.TouchAfter {
 			dst = append(dst, nowByServer...)
 		} else {
-			dst = append(dst, nowIfThere...)
+			dst = append(dst, extendedIfThere...)
 		}
 	}
+	dst = append(dst, writtenIfThere...)
 	return end(end(end(dst, set), stage), stages)
 }
 

@@ -14,6 +14,7 @@ const (
 	fieldSession      = "session"
 	fieldExpires      = "expires"
 	fieldLastModified = "lastModified"
+	fieldUpdatedAt    = "updatedAt"
 
 	// fieldJSON holds the text of a session whose sub-document does not tell it
 	// byte for byte.

@@ -33,7 +33,9 @@ type Options struct {
 
 	// AppClock lets the clock of this machine decide what has expired, in place
 	// of the server's. It is for servers that do not know $$NOW. The clocks of
-	// all apps then have to agree to within what an idle time may be off.
+	// all apps then have to agree to within what an idle time may be off. The field
+	// updatedAt, which connect-mongo writes with timestamps, is then left as it is; else
+	// it is kept up to date where a document has it.
 	AppClock bool
 
 	// WriteConcern is what a write waits for. The default is majority: what was

@@ -185,6 +185,7 @@ func stored(t *testing.T, c *mongo.Collection, id string) (doc struct {
 	JSON         string `bson:"sessionJSON"`
 	Expires      time.Time
 	LastModified *time.Time `bson:"lastModified"`
+	UpdatedAt    *time.Time `bson:"updatedAt"`
 	Note         string
 	Fields       bson.M `bson:",inline"`
 },
@@ -286,6 +287,7 @@ func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
 				{Key: "session", Value: session},
 				{Key: "expires", Value: time.Now().Add(time.Minute)},
 				{Key: "lastModified", Value: long},
+				{Key: "updatedAt", Value: long},
 				{Key: "note", Value: "of the app"},
 			}); err != nil {
 				t.Fatal(err)
@@ -296,6 +298,16 @@ func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
 			if doc := stored(t, c, "id"); doc.LastModified.Sub(long) < time.Minute || doc.Note != "of the app" {
 				t.Errorf("after Touch lastModified is %v, was %v; note is %q", doc.LastModified, long, doc.Note)
 			}
+			written := func(verb string) { // connect-mongo has it with timestamps
+				t.Helper()
+				if doc := stored(t, c, "id"); doc.UpdatedAt.Equal(long) != tt.opts.AppClock {
+					t.Errorf("after %s updatedAt is %v, was %v", verb, doc.UpdatedAt, long)
+				}
+				if _, err := c.UpdateByID(ctx, "id", bson.D{{Key: "$set", Value: bson.D{{Key: "updatedAt", Value: long}}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			written("Touch")
 			old, err := s.Load(ctx, "id")
 			if err != nil || string(old.Data) != text {
 				t.Fatalf("it reads as %s, %v; want %s", old.Data, err, text)
@@ -308,6 +320,7 @@ func TestADocumentOfAnotherAppKeepsWhatIsItsOwn(t *testing.T) {
 			if doc.LastModified.Sub(long) < time.Minute || doc.Note != "of the app" {
 				t.Errorf("after Update lastModified is %v, was %v; note is %q", doc.LastModified, long, doc.Note)
 			}
+			written("Update")
 			if sub, ok := doc.Session.DocumentOK(); ok != tt.opts.Objects || ok && !sub.Lookup("when").Time().Equal(long) {
 				t.Errorf("session is %v, want the date kept as a date", doc.Session)
 			}
@@ -350,6 +363,9 @@ func TestTouchAfterAddsLastModified(t *testing.T) {
 			at := stored(t, c, verb).LastModified
 			if (at != nil) != o.TouchAfter || at != nil && time.Since(*at).Abs() > 30*time.Second {
 				t.Errorf("TouchAfter: %v, AppClock: %v: after %s lastModified is %v", o.TouchAfter, o.AppClock, verb, at)
+			}
+			if at := stored(t, c, verb).UpdatedAt; at != nil {
+				t.Errorf("TouchAfter: %v, AppClock: %v: after %s there is an updatedAt", o.TouchAfter, o.AppClock, verb)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package valkeystore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,10 +21,16 @@ type Options struct {
 	// so, as an Express app may have it, All, Count and Clear return an error.
 	Prefix string
 
+	// NoPrefix makes the id alone the key of each session, as prefix: "" of
+	// connect-redis does. All, Count and Clear then return an error, because nothing
+	// tells sessions from whatever else the database has.
+	NoPrefix bool
+
 	// UserPrefix is what the keys of the lists begin with that say which sessions
 	// a user has. The default is "user-" and Prefix: "user-sess:". Neither of the
 	// two may begin with the other: connect-redis, which walks all keys with its
-	// prefix, would take lists for sessions. No other store may have it either.
+	// prefix, would take lists for sessions. No other store may have it either. With
+	// NoPrefix the default is "user-sess:", and it has a ":" in it.
 	UserPrefix string
 
 	// CacheTTL turns on client-side caching: a session that was read is kept in
@@ -71,12 +78,15 @@ const (
 	ScriptsNever
 )
 
+// defaultPrefix is the one of connect-redis.
+const defaultPrefix = "sess:"
+
 func (o Options) withDefaults() Options {
-	if o.Prefix == "" {
-		o.Prefix = "sess:"
+	if o.Prefix == "" && !o.NoPrefix {
+		o.Prefix = defaultPrefix
 	}
 	if o.UserPrefix == "" {
-		o.UserPrefix = "user-" + o.Prefix
+		o.UserPrefix = "user-" + cmp.Or(o.Prefix, defaultPrefix)
 	}
 	if o.DigestFrom == 0 {
 		o.DigestFrom = 16 << 10
@@ -87,7 +97,11 @@ func (o Options) withDefaults() Options {
 func (o Options) check() error {
 	full := o.withDefaults()
 	switch {
-	case strings.HasPrefix(full.UserPrefix, full.Prefix):
+	case o.NoPrefix && o.Prefix != "":
+		return fmt.Errorf("cloakroom: valkey store: Options.NoPrefix is set, and Options.Prefix is %q: drop one of the two", o.Prefix)
+	case o.NoPrefix && !strings.Contains(full.UserPrefix, separator):
+		return fmt.Errorf("cloakroom: valkey store: Options.UserPrefix (%q) could be the beginning of an id, since NoPrefix is set: end it with %q", full.UserPrefix, separator)
+	case !o.NoPrefix && strings.HasPrefix(full.UserPrefix, full.Prefix):
 		return fmt.Errorf("cloakroom: valkey store: Options.UserPrefix (%q) begins with Options.Prefix (%q): set another one, such as %q", full.UserPrefix, full.Prefix, "list:"+full.Prefix)
 	case strings.HasPrefix(full.Prefix, full.UserPrefix):
 		return fmt.Errorf("cloakroom: valkey store: Options.Prefix (%q) begins with Options.UserPrefix (%q): set another UserPrefix, such as %q", full.Prefix, full.UserPrefix, "user-"+full.Prefix)

@@ -351,6 +351,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"CacheTTL is too short: 30 is 30ns: write 30 * time.Second", valkeystore.Options{CacheTTL: 30}},
 		{"Prefix", valkeystore.Options{Prefix: "app::"}},
 		{"UserPrefix", valkeystore.Options{UserPrefix: "app::users:"}},
+		{"NoPrefix", valkeystore.Options{Prefix: "app:", NoPrefix: true}},
+		{"UserPrefix", valkeystore.Options{NoPrefix: true, UserPrefix: "users"}},
 		{"Scripts", valkeystore.Options{Scripts: 3}},
 		{"Scripts", valkeystore.Options{Scripts: -1}},
 		{"DigestFrom", valkeystore.Options{DigestFrom: -2}},
@@ -574,25 +576,50 @@ func TestWalksSeeNoStoreWithALongerPrefix(t *testing.T) {
 // An Express app may have such a prefix.
 func TestAPrefixThatCannotBeToldFromALongerOneIsNotWalked(t *testing.T) {
 	client, ctx := dial(t, "VALKEY_ADDR"), t.Context()
-	s, err := valkeystore.New(client, valkeystore.Options{Prefix: rand.Text() + "_"})
+	for _, o := range []valkeystore.Options{{Prefix: rand.Text() + "_"}, {NoPrefix: true}} {
+		s, err := valkeystore.New(client, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := rand.Text()
+		rec := record(id, "first")
+		if err := errors.Join(s.Create(ctx, rec), s.Update(ctx, rec, record(id, "second"))); err != nil {
+			t.Fatal(err)
+		}
+		_, count := s.Count(ctx)
+		var walk error
+		for _, walk = range s.All(ctx) { //nolint:revive // for the error
+		}
+		for verb, err := range map[string]error{"Count": count, "All": walk, "Clear": s.Clear(ctx)} {
+			if !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("%+v: %s returned %v, want errors.ErrUnsupported", o, verb, err)
+			}
+		}
+		if err := s.Delete(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// connect-redis can be told to have no prefix.
+func TestWithoutAPrefixTheIdIsTheKey(t *testing.T) {
+	client, ctx := dial(t, "VALKEY_ADDR"), t.Context()
+	s, err := valkeystore.New(client, valkeystore.Options{NoPrefix: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := record("id", "first")
-	if err := errors.Join(s.Create(ctx, rec), s.Update(ctx, rec, record("id", "second"))); err != nil {
-		t.Fatal(err)
-	}
-	_, count := s.Count(ctx)
-	var walk error
-	for _, walk = range s.All(ctx) { //nolint:revive // for the error
-	}
-	for verb, err := range map[string]error{"Count": count, "All": walk, "Clear": s.Clear(ctx)} {
-		if !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%s returned %v, want errors.ErrUnsupported", verb, err)
+	for id, key := range map[string]string{"": "", "user-sess:": ":user-sess:"} { // and not the key of a list
+		random := rand.Text()
+		rec := record(id+random, "data")
+		if err := s.Create(ctx, rec); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := s.Delete(ctx, "id"); err != nil {
-		t.Fatal(err)
+		if got, err := client.Do(ctx, client.B().Get().Key(key+random).Build()).ToString(); got != string(rec.Data) || err != nil {
+			t.Errorf("under the key of an id with %q there is %q, %v", id, got, err)
+		}
+		if err := s.Delete(ctx, rec.ID); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -88,6 +88,16 @@ func (d *Document) Get(key string) []byte {
 	return jsontext.Find(d.Text, d.Members(), key)
 }
 
+// Keys returns how many keys of the app the record has.
+func (d *Document) Keys() (n int) {
+	for _, m := range d.Members() {
+		if !jsontext.Is(d.Text, m, cookieMember) && !jsontext.Is(d.Text, m, metaMember) {
+			n++
+		}
+	}
+	return n
+}
+
 // Cookie returns the value of the member cookie, or nil where there is none.
 func (d *Document) Cookie() []byte {
 	return jsontext.Find(d.Text, d.Members(), cookieMember)
