@@ -234,7 +234,7 @@ func (v *visitor) check(seed uint64) (f figures, err error) {
 	if len(v.wrong) > 0 {
 		return f, fmt.Errorf("seed %d: %s", seed, strings.Join(v.wrong, "; "))
 	}
-	switch result := porcupine.CheckOperationsTimeout(model(1), v.history, time.Minute); result {
+	switch result := porcupine.CheckOperationsTimeout(model(1), v.history, checking); result {
 	case porcupine.Ok:
 		return f, nil
 	case porcupine.Unknown:
@@ -242,6 +242,10 @@ func (v *visitor) check(seed uint64) (f figures, err error) {
 	}
 	return f, &illegal{seed, v.history, v.failed}
 }
+
+// checking is for how long an order is looked for. It takes less than a second, as a
+// rule; with many unknown outcomes on a busy machine it took more than a minute.
+const checking = 10 * time.Minute
 
 // illegal says that there is no order in which the answers are right.
 type illegal struct {

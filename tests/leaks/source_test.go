@@ -58,7 +58,7 @@ var harmless = map[string]map[string]string{
 	"stores/valkey": {
 		"verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "result.Error()": "made to a store.Error by failure",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "store.ErrFull": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "refusals[word]": "constants",
-		"full.Prefix": "of Options", "full.UserPrefix": "of Options", "d.verb": "of the store",
+		"full.Prefix": "of Options", "o.Prefix": "of Options", "full.UserPrefix": "of Options", "d.verb": "of the store",
 		"errors.ErrUnsupported": "",
 	},
 	"stores/mongo": {
