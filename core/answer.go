@@ -288,12 +288,18 @@ func (x *Exchange) isSecure() bool {
 	if x.r == nil {
 		return x.raw != nil && x.raw.secure != nil && *x.raw.secure
 	}
-	if x.r.TLS != nil || x.https {
-		return true
+	if x.channel == unknownChannel {
+		x.channel = plainChannel
+		if forwardedHTTPS(x.r.Header) && x.trustsPeer() {
+			x.channel = secureChannel
+		}
 	}
-	if !forwardedHTTPS(x.r.Header) {
-		return false
-	}
+	return x.channel == secureChannel
+}
+
+// trustsPeer reports whether whoever sent the request is a proxy of ours, which it says
+// that it is.
+func (x *Exchange) trustsPeer() bool {
 	trusted := x.m.trusts(x.r.RemoteAddr)
 	if !trusted {
 		x.hint(&x.m.hints.untrustedProxy, "cloakroom: a peer that is not in Config.TrustedProxies sent a header that says HTTPS; "+

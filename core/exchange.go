@@ -33,8 +33,8 @@ type Exchange struct {
 
 	handled atomic.Pointer[http.Request] // what the handler got; nil: nothing yet
 
-	https    bool // Config.IsHTTPS says so
 	skipped  skipReason
+	channel  channel     // guarded by mu once Begin has returned
 	passive  bool        // what the request does is no activity of the visitor
 	hijacked bool        // guarded by mu
 	accessed atomic.Bool // the handler asked for the session
@@ -74,6 +74,15 @@ type rawRequest struct {
 	cookie string // its value
 	secure *bool  // whether it came over HTTPS; nil: Manager.Commit will tell
 }
+
+// A channel is how a request came to the server, or to the proxy in front of it.
+type channel uint8
+
+const (
+	unknownChannel channel = iota // nobody has asked yet
+	plainChannel
+	secureChannel
+)
 
 // A skipReason is why a request has no session.
 type skipReason uint8
@@ -193,7 +202,9 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		x.skipped = skippedByConfig
 		return x, nil
 	}
-	x.https = m.cfg.IsHTTPS != nil && m.cfg.IsHTTPS(r)
+	if r.TLS != nil || m.cfg.IsHTTPS != nil && m.cfg.IsHTTPS(r) {
+		x.channel = secureChannel
+	}
 	if err := x.chooseCookie(); err != nil {
 		x.log(slog.LevelError, "cloakroom: Config.CookieFor returned a cookie that cannot be set", slog.Any("error", err))
 		return nil, err
