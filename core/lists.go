@@ -209,7 +209,7 @@ func (m *Manager) isListDue(doc *record.Document, life record.Lifespan, now time
 	if m.lists == nil || doc.Meta.User == nil && len(m.userPath) == 0 {
 		return false
 	}
-	until := listedUntil(doc)
+	until := doc.Meta.Until
 	if len(m.userPath) > 0 && until > 0 && userName(doc) != m.userOf(doc) {
 		until = 0 // by another user
 	}
