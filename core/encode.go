@@ -55,7 +55,7 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	if err := s.checkUserKey(base, key); err != nil {
 		return nil, err
 	}
-	next.Meta.User = s.userMember(base, next, key)
+	next.Meta.User, next.Meta.Until = s.userMember(base, next, key)
 	text, keys := record.Encode(base, &s.changes, next.Meta, cookie)
 	if err := x.m.checkSize(base, len(text), keys); err != nil {
 		return nil, err

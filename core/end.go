@@ -83,7 +83,9 @@ func (s *Session) startAnew(as state.Standing) {
 	s.id, s.nextID, s.key, s.base = "", "", "", nil
 	s.deed = state.NotWritten
 	s.changes = record.Changes{}
-	s.listing = nil // of the session that ended
+	if s.rare != nil {
+		s.rare.listing = nil // of the session that ended
+	}
 }
 
 // end ends the session, and the others that came with the request.
@@ -132,7 +134,10 @@ func (s *Session) end(op *operation) error {
 			m.notify(op, event)
 		}
 	}
-	s.base, s.failure = nil, nil
+	s.base = nil
+	if s.rare != nil {
+		s.rare.failure = nil
+	}
 	s.forget()
 	return errors.Join(errs...)
 }
@@ -143,7 +148,7 @@ func (s *Session) endLater(op *operation, err error) error {
 	s.become(state.Ending)
 	s.forget()
 	if op.Err() != nil {
-		s.failure = err
+		s.needRarities().failure = err
 	}
 	return err
 }

@@ -209,7 +209,7 @@ func (m *Manager) isListDue(doc *record.Document, life record.Lifespan, now time
 	if m.lists == nil || doc.Meta.User == nil && len(m.userPath) == 0 {
 		return false
 	}
-	until := listedUntil(doc)
+	until := doc.Meta.Until
 	if len(m.userPath) > 0 && until > 0 && userName(doc) != m.userOf(doc) {
 		until = 0 // by another user
 	}
@@ -236,7 +236,7 @@ func (s *Session) keepListedBeside(now time.Time) {
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
-	s.listing = async.Beside(func() (struct{}, error) {
+	s.needRarities().listing = async.Beside(func() (struct{}, error) {
 		limit := x.m.detach(x.ctx)
 		defer limit.stop()
 		return struct{}{}, x.m.keepListed(limit, doc, life)
@@ -245,14 +245,15 @@ func (s *Session) keepListedBeside(now time.Time) {
 
 // awaitListing waits for that. Where it failed, a later request does it.
 func (s *Session) awaitListing(op *operation) {
-	if s.listing == nil {
+	listing := s.rarities().listing
+	if listing == nil {
 		return
 	}
-	_, err := s.listing.Await(op)
+	_, err := listing.Await(op)
 	if err != nil && op.Err() != nil {
 		return // it is still under way
 	}
-	s.listing = nil
+	s.rare.listing = nil
 	if err != nil {
 		s.x.m.logFailure(op, slog.LevelWarn, "cloakroom: a session could not be put into the list of its user; the next request tries again", err)
 	}
@@ -275,7 +276,7 @@ func (s *Session) keepListed(ctx context.Context) error {
 // revoked tells the session of the request that it is among those which its
 // handler has ended. What is not stored yet is an error of the commit, not lost.
 func (x *Exchange) revoked(sessions []roster.Entry) {
-	if x == nil || !x.load.isReady() {
+	if x == nil || !x.isReady() {
 		return
 	}
 	s := x.session.Load()

@@ -156,7 +156,7 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
-	if err := x.findFirst(); err != nil {
+	if err := x.find(); err != nil {
 		return nil, err
 	}
 	return x.ensureSession(), nil

@@ -200,7 +200,7 @@ func (m *Manager) actor(ctx context.Context) string {
 	if actor, ok := ctx.Value(actorKey{}).(string); ok {
 		return actor
 	}
-	if x := exchangeOf(ctx).of(m); x != nil && x.load.isReady() {
+	if x := exchangeOf(ctx).of(m); x != nil && x.isReady() {
 		if s := x.session.Load(); s != nil {
 			return s.User()
 		}

@@ -64,26 +64,16 @@ func (m *Manager) isOfUser(d *record.Document) bool {
 
 // userName returns the name of who signed in.
 func userName(d *record.Document) (name string) {
-	raw := ofUser(d, "name")
+	var buf [8]jsontext.Member
+	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
+	if !ok {
+		return ""
+	}
+	raw := jsontext.Find(d.Meta.User, members, "name")
 	if raw != nil && !jsontext.DecodePlain(raw, &name) {
 		_ = json.Unmarshal(raw, &name) // somebody else's: no name
 	}
 	return name
-}
-
-// listedUntil returns until when the list of the user has the session, in Unix ms.
-func listedUntil(d *record.Document) int64 {
-	until, _ := jsontext.ParseInt(ofUser(d, "until"))
-	return until
-}
-
-func ofUser(d *record.Document, name string) []byte {
-	var buf [8]jsontext.Member
-	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
-	if !ok {
-		return nil
-	}
-	return jsontext.Find(d.Meta.User, members, name)
 }
 
 // signedInOf decodes the member.
@@ -95,16 +85,17 @@ func signedInOf(d *record.Document) (in signedIn, ok bool) {
 }
 
 // userMember returns the member for the record that takes the place of base, nil
-// for none. SignIn counts where the record gets a key of its own. There the
-// session of an Express app's user gets one too, for its handle to stay.
-func (s *Session) userMember(base, next *record.Document, key string) []byte {
+// for none, and how long that says that the list of the user has the session. SignIn
+// counts where the record gets a key of its own. There the session of an Express app's
+// user gets one too, for its handle to stay.
+func (s *Session) userMember(base, next *record.Document, key string) (member []byte, until int64) {
 	var (
 		m       = s.x.m
 		signsIn = s.login != nil && key != s.key
 		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
 	)
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
-		return nil
+		return nil, 0
 	}
 	var (
 		now  = m.cfg.Now()
@@ -118,11 +109,12 @@ func (s *Session) userMember(base, next *record.Document, key string) []byte {
 		}
 	case peers:
 		in = signedIn{Name: m.userOf(base), Handle: m.handleIn(base), Peer: true}
+	case !roster.IsDue(life, base.Meta.Until, now):
+		return base.Meta.User, base.Meta.Until
 	default:
 		var ok bool
-		in, ok = signedInOf(base)
-		if !ok || in.Name != m.userOf(base) || !roster.IsDue(life, in.Until, now) { // or it is not in that list now: see look
-			return base.Meta.User
+		if in, ok = signedInOf(base); !ok || in.Name != m.userOf(base) { // it is not in that list now: see look
+			return base.Meta.User, base.Meta.Until
 		}
 	}
 	if m.lists != nil {
@@ -132,7 +124,7 @@ func (s *Session) userMember(base, next *record.Document, key string) []byte {
 	if err != nil {
 		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
 	}
-	return raw
+	return raw, in.Until
 }
 
 // textAt returns the string or the whole number that a JSON value holds at a

@@ -294,7 +294,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		}
 		value, err = s.takeStored(op, key)
 		if errors.Is(err, ErrUnknownOutcome) {
-			s.failure = err
+			s.needRarities().failure = err
 		}
 		if errors.Is(err, errRestanding) {
 			return ErrSessionGone
@@ -312,7 +312,7 @@ func (s *Session) takeable() error {
 	case state.Ended, state.Ending, state.Gone, state.MovedOn:
 		return ErrSessionGone
 	}
-	return s.failure
+	return s.rarities().failure
 }
 
 // takeStored is take for a key that others may take as well.

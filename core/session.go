@@ -82,27 +82,53 @@ type sessionState struct {
 	lifeGiven bool // a write of this request gave the session its whole life
 	turned    bool // this request signed somebody in, or ended a session
 
-	status Status
+	idsTried uint8 // how many ids were in use that this commit wanted
+	status   int8  // a Status
 
 	id     string           // what the cookie says, or will say; empty until a new session needs one
 	key    string           // what the store calls it
 	origin string           // what the store calls the session that the cookie led to
 	base   *record.Document // what the store has, as far as we know; nil for a session that is not stored
 
-	changes  record.Changes
-	login    *login // SignIn was called
-	nextID   string // the id that the session gets next, once it is known
-	spareID  string // made by Config.GenerateID, for whoever needs an id next
-	idsTried int    // how many ids were in use that this commit wanted
-	failure  error  // a write of which the store did not tell whether it was done: there is no going on
+	changes record.Changes
+	login   *login // SignIn was called
+	nextID  string // the id that the session gets next, once it is known
 
-	untold                    func()     // what the app is told when the lock is released
-	flight                    flight     // the place among the requests under way
-	loadOp                    operation  // of the load
-	extending                 *extension // runs beside the handler
-	listing                   *extension // keeps the session in the list of its user, likewise
-	sent                      sentCookie // the Set-Cookie that was set so far
-	vary, noStore, clearAhead [1]string  // the headers, where they are not there yet
+	flight        flight     // the place among the requests under way
+	loadOp        operation  // of the load
+	extending     *extension // runs beside the handler
+	sent          sentCookie // the Set-Cookie that was set so far
+	vary, noStore [1]string  // the headers, where they are not there yet
+
+	rare *rarities // nil for most
+}
+
+// rarities are what few sessions need. The others do without the room for them, which
+// has to be cleared for each request.
+type rarities struct {
+	spareID string     // made by Config.GenerateID, for whoever needs an id next
+	failure error      // a write of which the store did not tell whether it was done: there is no going on
+	untold  func()     // what the app is told when the lock is released
+	listing *extension // keeps the session in the list of its user, beside the handler
+}
+
+// ordinary are the rarities of a session that has none.
+var ordinary rarities
+
+// rarities returns what is rare about the session, for reading.
+func (s *sessionState) rarities() *rarities {
+	if s.rare == nil {
+		return &ordinary
+	}
+	return s.rare
+}
+
+// needRarities is rarities for who has something to note.
+func (s *sessionState) needRarities() *rarities {
+	if s.rare == nil {
+		s.rare = new(rarities)
+	}
+	return s.rare
 }
 
 // lock takes the session's lock, unless this goroutine holds it already because
@@ -242,7 +268,7 @@ func (s *Session) ensureID() (id string, err error) {
 }
 
 // Status tells where the session came from, as of the beginning of the request.
-func (s *Session) Status() Status { return s.status }
+func (s *Session) Status() Status { return Status(s.status) }
 
 // CreatedAt returns when the session began, to the millisecond. It is zero for
 // a new session and for one that an Express app made and only Express wrote.
@@ -416,7 +442,7 @@ func (s *Session) UpgradeHeader(ctx context.Context) (http.Header, error) {
 
 // String describes the session without its id and data.
 func (s Session) String() string {
-	return "Session(" + s.status.String() + ")"
+	return "Session(" + Status(s.status).String() + ")"
 }
 
 // Format implements [fmt.Formatter]: no verb prints more than String.

@@ -125,7 +125,7 @@ type current struct {
 
 func (m *Manager) current(ctx context.Context) (c current) {
 	x := exchangeOf(ctx).of(m)
-	if x == nil || !x.load.isReady() {
+	if x == nil || !x.isReady() {
 		return c
 	}
 	s := x.session.Load()

@@ -35,6 +35,33 @@ func Find(data []byte, members []Member, name string) []byte {
 	return nil
 }
 
+// First returns the value of the first member called name of the object in data, or nil
+// where there is none, and looks no further than that. It is for objects of which we
+// wrote each member once: [Find] goes by what a decoder would make of any other.
+func First(data []byte, name string) []byte {
+	if len(data) == 0 || data[0] != '{' {
+		return nil
+	}
+	for i := 1; i < len(data) && data[i] == '"'; i++ { // past the comma
+		end, _, ok := skipName(data, i)
+		if !ok || end == len(data) || data[end] != ':' {
+			return nil
+		}
+		found := string(data[i+1:end-1]) == name
+		start := end + 1
+		if i, ok = skipValue(data, start); !ok || i == len(data) {
+			return nil
+		}
+		if found {
+			return data[start:i]
+		}
+		if data[i] != ',' {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Last returns the index in members of the last member called name, or -1 where
 // there is none.
 func Last(data []byte, members []Member, name string) int {

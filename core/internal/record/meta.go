@@ -32,13 +32,17 @@ type Meta struct {
 	Age Age
 
 	// User is the JSON of whose session it is, and nil where nobody signed in. What
-	// is in it is core's affair. It always is an object.
+	// is in it is core's affair, but for Until. It always is an object.
 	User []byte
+
+	// Until is the member until of User: how long the list of the user has the session,
+	// in Unix milliseconds, and 0 where that is not said. Each request looks at it.
+	Until int64
 
 	// Rest holds the members that this version does not know, each with a comma
 	// before it. They are written back, so that processes of a later version can
 	// run beside this one.
-	Rest []byte
+	Rest string
 }
 
 // A Retirement is what a record says whose id was given up.
@@ -174,18 +178,24 @@ func parseMeta(raw []byte) Meta {
 			}
 		case "user":
 			// It is not copied: the text of a record stays as it is.
-			m.User = nil
+			m.User, m.Until = nil, 0
 			if value[0] == '{' {
-				m.User = value
+				m.User, m.Until = value, untilOf(value)
 			}
 		default:
-			m.Rest = append(append(m.Rest, ','), raw[mem.Name-1:mem.ValueEnd]...)
+			m.Rest += "," + string(raw[mem.Name-1:mem.ValueEnd])
 		}
 	}
 	if retired.At != 0 {
 		m.Retired = &Retirement{retired.At, retired.Next}
 	}
 	return m
+}
+
+// untilOf returns the member until of the member user.
+func untilOf(user []byte) int64 {
+	until, _ := jsontext.ParseInt(jsontext.First(user, "until"))
+	return until
 }
 
 // parseHead reads the first two members where they stand as Append writes them, which
