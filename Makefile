@@ -14,7 +14,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ fuzz: ## run every fuzz test for FUZZTIME=30s; FUZZ=Cookie runs those with that 
 
 timing: ## look for a difference in time between forged signatures that are wrong at the first and at the last character
 	@cd tests && go run ./constanttime
+
+faults-back: ## put faults that were there back into the code, one at a time, and fail unless the tests catch each; ONLY=logout picks some
+	@go run ./tests/faultsback $(if $(ONLY),-only "$(ONLY)")
 
 soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m of histories on each store
 	@TESTSERVERS="valkey cluster programs mongo mongod" scripts/servers.sh run scripts/soak.sh $(SOAK)
