@@ -12,11 +12,13 @@ require (
 	github.com/cloakroom-go/cloakroom/ginsession v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/mongo v0.1.0
+	github.com/cloakroom-go/cloakroom/stores/sql v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
 	github.com/coder/websocket v1.8.15
 	github.com/gin-contrib/gzip v1.2.5
 	github.com/gin-gonic/gin v1.12.0
 	github.com/gorilla/websocket v1.5.3
+	github.com/jackc/pgx/v5 v5.13.0
 	github.com/labstack/echo/v4 v4.16.4
 	github.com/labstack/echo/v5 v5.4.5
 	github.com/valkey-io/valkey-go v1.0.79
@@ -36,6 +38,9 @@ require (
 	github.com/go-playground/validator/v10 v10.30.1 // indirect
 	github.com/goccy/go-json v0.10.5 // indirect
 	github.com/goccy/go-yaml v1.19.2 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/klauspost/cpuid/v2 v2.3.0 // indirect
@@ -72,5 +77,6 @@ replace (
 	github.com/cloakroom-go/cloakroom/ginsession => ../ginsession
 	github.com/cloakroom-go/cloakroom/stores/memory => ../stores/memory
 	github.com/cloakroom-go/cloakroom/stores/mongo => ../stores/mongo
+	github.com/cloakroom-go/cloakroom/stores/sql => ../stores/sql
 	github.com/cloakroom-go/cloakroom/stores/valkey => ../stores/valkey
 )

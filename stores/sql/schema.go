@@ -1,0 +1,93 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// schemaVersion is the version of the tables. What is made for another one is refused by
+// [Store.Ping] and by [Migrate], never changed by a call.
+const schemaVersion = 1
+
+// tables are the statements that make what is missing of the tables.
+//
+// A row says when its session expires, and from when on the sweeper has to look at it,
+// which is never later than that. Each touch moves the first and leaves the second
+// alone, so that only the second needs an index: with one on what each touch changes,
+// PostgreSQL would write a new entry to every index each time.
+var tables = map[Dialect][]string{
+	PostgreSQL: {
+		`CREATE TABLE IF NOT EXISTS {t} (id bytea PRIMARY KEY, data bytea NOT NULL, expires timestamptz NOT NULL, due timestamptz NOT NULL) WITH (fillfactor = 80)`,
+		`CREATE INDEX IF NOT EXISTS {index} ON {t} (due)`,
+	},
+}
+
+var metaTables = map[Dialect][]string{
+	PostgreSQL: {
+		`CREATE TABLE IF NOT EXISTS {m} (id smallint PRIMARY KEY, version integer NOT NULL, swept timestamptz NOT NULL)`,
+		`INSERT INTO {m} (id, version, swept) VALUES (1, 1, {now}) ON CONFLICT (id) DO NOTHING`,
+	},
+}
+
+// schema returns the statements for the tables of options that are complete.
+func (o Options) schema() (statements []string) {
+	meta := o.Table + metaSuffix
+	for _, table := range []string{o.Table, o.Table + usersSuffix} {
+		t := newText(o.Dialect, table, meta)
+		for _, s := range tables[o.Dialect] {
+			statements = append(statements, t.of(s))
+		}
+	}
+	t := newText(o.Dialect, o.Table, meta)
+	for _, s := range metaTables[o.Dialect] {
+		statements = append(statements, t.of(s))
+	}
+	return statements
+}
+
+// Schema returns the statements that make the tables, for an app whose migrations are
+// elsewhere. They change nothing that is there already. Of the options it needs the
+// Dialect, and the Table where that has another name.
+func Schema(o Options) (string, error) {
+	o, err := o.complete("")
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(o.schema(), ";\n") + ";\n", nil
+}
+
+// Migrate makes the tables of a store that has these options, where they are missing. It
+// may be called at every start, by any number of instances at once. The user of the
+// database has to be permitted to create tables.
+func Migrate(ctx context.Context, db *sql.DB, o Options) error {
+	o, err := o.open(db)
+	if err != nil {
+		return err
+	}
+	s := newStore(db, o, o.Table)
+	if _, err := call(ctx, s, "migrate", s.migrate); err != nil {
+		return err
+	}
+	return s.Ping(ctx)
+}
+
+func (s *Store) migrate(ctx context.Context, c *sql.Conn) (none struct{}, err error) {
+	tx, err := c.BeginTx(ctx, nil)
+	if err != nil {
+		return none, err
+	}
+	defer tx.Rollback() //nolint:errcheck // unless it was committed
+	if s.opts.Dialect == PostgreSQL {
+		// CREATE TABLE IF NOT EXISTS fails where another one creates it at the same time.
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(7020315840170329)`); err != nil {
+			return none, err
+		}
+	}
+	for _, statement := range s.opts.schema() {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return none, err
+		}
+	}
+	return none, tx.Commit()
+}
