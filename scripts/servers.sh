@@ -23,6 +23,8 @@
 #   postgresql      POSTGRESQL_URL       PostgreSQL 18, as a user that may create tables
 #   postgresql-old  POSTGRESQL_OLD_URL   PostgreSQL 15
 #   postgresql-server  POSTGRESQL_SERVER  a program for tests that start servers of their own: --port PORT --dir DIR
+#   mariadb         MARIADB_DSN          MariaDB 10.11 or newer, or MySQL 8 or newer
+#   mariadb-server  MARIADB_SERVER       a program for tests that start servers of their own: --port PORT --dir DIR
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -31,15 +33,15 @@
 # tests then skip what they cannot do, and fail where CI is set.
 #
 # Other settings: TESTSERVERS_VALKEY_PORT, _TLS_PORT, _OLD_PORT, _MONGO_PORT, _POSTGRESQL_PORT,
-# _POSTGRESQL_OLD_PORT and _CLUSTER_PORT (the first of six, which must have their neighbours 10000 above them free as
-# well); TESTSERVERS_KEEP=1 leaves running what `run` started; TESTSERVERS_MIRROR, _KEYRING, _SUITE and _OLD_SUITE say
+# _POSTGRESQL_OLD_PORT, _MARIADB_PORT and _CLUSTER_PORT (the first of six, which must have their neighbours 10000 above
+# them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started; TESTSERVERS_MIRROR, _KEYRING, _SUITE and _OLD_SUITE say
 # where packages come from.
 set -euo pipefail
 umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server}
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server mariadb mariadb-server}
 SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
@@ -54,6 +56,7 @@ export TESTSERVERS_CLUSTER_LAST=$((TESTSERVERS_CLUSTER_PORT + 5))
 export TESTSERVERS_MONGO_PORT=${TESTSERVERS_MONGO_PORT:-27117}
 export TESTSERVERS_POSTGRESQL_PORT=${TESTSERVERS_POSTGRESQL_PORT:-5532}
 export TESTSERVERS_POSTGRESQL_OLD_PORT=${TESTSERVERS_POSTGRESQL_OLD_PORT:-5533}
+export TESTSERVERS_MARIADB_PORT=${TESTSERVERS_MARIADB_PORT:-3406}
 
 mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd -P)
 [[ $DIR =~ ^[A-Za-z0-9_./+@-]+$ ]] || { echo "servers.sh: unusable characters in $DIR: set TESTSERVERS_DIR" >&2; exit 1; }
@@ -65,7 +68,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER MARIADB_DSN MARIADB_SERVER'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -80,6 +83,8 @@ variable_of() {
 	postgresql) echo POSTGRESQL_URL ;;
 	postgresql-old) echo POSTGRESQL_OLD_URL ;;
 	postgresql-server) echo POSTGRESQL_SERVER ;;
+	mariadb) echo MARIADB_DSN ;;
+	mariadb-server) echo MARIADB_SERVER ;;
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -101,6 +106,7 @@ port_of() {
 	mongo) echo "$TESTSERVERS_MONGO_PORT" ;;
 	postgresql) echo "$TESTSERVERS_POSTGRESQL_PORT" ;;
 	postgresql-old) echo "$TESTSERVERS_POSTGRESQL_OLD_PORT" ;;
+	mariadb) echo "$TESTSERVERS_MARIADB_PORT" ;;
 	cluster) seq "$TESTSERVERS_CLUSTER_PORT" "$TESTSERVERS_CLUSTER_LAST" ;;
 	esac
 }
@@ -164,7 +170,7 @@ unpack() ( # unpack NAME SUITE PACKAGE...: those packages of that release, signe
 		rm -rf "$NEW"; mkdir -p "$NEW"/usr/{lib,lib64,bin,sbin} "$NEW/bin"
 		for link in lib lib64 sbin; do ln -s "usr/$link" "$NEW/$link"; done
 		find "$a/debs" -name '*.deb' -print0 | xargs -0 -n 1 sh -c 'dpkg-deb --fsys-tarfile "$0" |
-			tar -x -C "$NEW" --no-same-owner --no-same-permissions --keep-directory-symlink --exclude="./usr/share/[!p]*" \
+			tar -x -C "$NEW" --no-same-owner --no-same-permissions --keep-directory-symlink --exclude="./usr/share/[!mp]*" --exclude="./usr/share/man" \
 			--exclude="./var" --exclude="./etc" --exclude="./bin" --exclude="./usr/lib/systemd" --exclude=bitcode'
 		chmod -R u+w,a+rX "$NEW"
 		if "finish_$name" "$NEW"; then
@@ -325,6 +331,7 @@ up_packages() {
 	ours mongo && start_mongo
 	ours postgresql && start_sql postgresql "$TESTSERVERS_POSTGRESQL_PORT" "$DIR/postgresql/bin/postgresql-server"
 	ours postgresql-old && start_sql postgresql-old "$TESTSERVERS_POSTGRESQL_OLD_PORT" "$DIR/postgresqlold/bin/postgresql-server"
+	ours mariadb && start_sql mariadb "$TESTSERVERS_MARIADB_PORT" "$DIR/mariadb/bin/mariadb-server"
 	ours cluster && { cluster_runs || start_cluster; }
 	ours valkey && await 10 valkey pong "$TESTSERVERS_VALKEY_PORT"
 	ours tls && await 10 tls tls_pong "$TESTSERVERS_TLS_PORT"
@@ -332,6 +339,7 @@ up_packages() {
 	ours mongo && await 30 mongo port_open "$TESTSERVERS_MONGO_PORT"
 	ours postgresql && await 30 postgresql port_open "$TESTSERVERS_POSTGRESQL_PORT"
 	ours postgresql-old && await 30 postgresql-old port_open "$TESTSERVERS_POSTGRESQL_OLD_PORT"
+	ours mariadb && await 30 mariadb port_open "$TESTSERVERS_MARIADB_PORT"
 	return 0
 }
 pong_old() { [[ $("$DIR/old/bin/valkey-cli" -h $H -p "$1" ping) == PONG ]]; }
@@ -416,6 +424,7 @@ versions() {
 		case $part in
 		mongo) version=$(version_of_mongo) ;;
 		postgresql*) version=$([[ $(from) == compose ]] || "$(postgresql_root "$part")/bin/postgres" --version) ;;
+		mariadb) version=$([[ $(from) == compose ]] || "$DIR/mariadb/bin/mariadbd" --version) ;;
 		tls) version=$([[ $(from) == compose ]] || new "$port" --tls --cacert "$DIR/tls/cert.pem" --user $TLS_USER --pass $TLS_PASSWORD --no-auth-warning hello 2>/dev/null | grep -A1 '^version' | tail -n 1) ;;
 		*) version=$(info_of "$port") ;;
 		esac
@@ -467,6 +476,8 @@ env_() {
 	if ours postgresql && answers postgresql; then echo "POSTGRESQL_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_PORT")"; fi
 	if ours postgresql-old && answers postgresql-old; then echo "POSTGRESQL_OLD_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_OLD_PORT")"; fi
 	if ours postgresql-server && [[ -e $DIR/postgresql/bin/postgresql-server ]]; then echo "POSTGRESQL_SERVER=$DIR/postgresql/bin/postgresql-server"; fi
+	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
+	if ours mariadb-server && [[ -e $DIR/mariadb/bin/mariadb-server ]]; then echo "MARIADB_SERVER=$DIR/mariadb/bin/mariadb-server"; fi
 	if ours mongod && [[ -e $(mongod) ]]; then echo "MONGO_SERVER=$(mongod)"; fi
 	if ours programs && [[ -e $bin/valkey-server ]]; then
 		echo "VALKEY_SERVER=$bin/valkey-server"
@@ -485,7 +496,7 @@ status() {
 			case $part in
 			programs) program=$DIR/new/bin/valkey-server ;;
 			mongod) program=$(mongod) ;;
-			*) program=$DIR/postgresql/bin/$part ;;
+			*) program=$DIR/${part%-server}/bin/$part ;;
 			esac
 			[[ -e $program ]] && echo "$part: $program" || { echo "$part: missing"; rc=1; }
 		elif answers "$part"; then

@@ -18,6 +18,10 @@ sql_from_packages() {
 		unpack postgresqlold "$OLD_SUITE" "postgresql-$POSTGRESQL_OLD"
 		init_sql_server postgresql-server "$DIR/postgresqlold"
 	fi
+	if ours mariadb || ours mariadb-server; then
+		unpack mariadb "$OLD_SUITE" mariadb-server-core
+		init_sql_server mariadb-server "$DIR/mariadb"
+	fi
 }
 
 init_sql_server() { # init_sql_server NAME ROOT: not by writing into a file that runs
@@ -27,6 +31,7 @@ init_sql_server() { # init_sql_server NAME ROOT: not by writing into a file that
 	"$2/bin/$1" --init >"$LOG/template-$1.log" 2>&1 || { cat "$LOG/template-$1.log" >&2; rm -f "$2/bin/$1"; die "a database of $1 cannot be made"; }
 }
 
+finish_mariadb() { wrap "$1" mariadbd=/usr/sbin/mariadbd; }
 finish_postgresql() { finish_postgres "$1" $POSTGRESQL_NEW; }
 finish_postgresqlold() { finish_postgres "$1" $POSTGRESQL_OLD; }
 
@@ -51,3 +56,4 @@ start_sql() { # start_sql PART PORT PROGRAM
 }
 
 postgresql_url() { echo "postgres://postgres@$H:$1/postgres?sslmode=disable"; }
+mariadb_dsn() { echo "root@tcp($H:$1)/test"; }

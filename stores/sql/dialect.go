@@ -23,43 +23,47 @@ func (d Dialect) valid() bool { return d == PostgreSQL || d == MySQL || d == SQL
 // An idiom is how a dialect says what the dialects say differently. A "?" in a
 // statement is a parameter in all of them, until it is given its number.
 type idiom struct {
-	now   string // the time when a row is looked at, after any wait for its lock
-	start string // the time when the statement began, for which an index can be searched
-	after string // what is one parameter, a life in units, after now
-	left  string // how long until expires, in units and never more than is true
-	unit  time.Duration
-	least string // the function that returns the lesser of two
-	quote string
+	now    string // the time when a row is looked at, after any wait for its lock
+	start  string // the time when the statement began, for which an index can be searched
+	after  string // what is one parameter, a life in units, after now
+	before string // what is as long before now
+	left   string // how long until expires, in units and never more than is true
+	unit   time.Duration
+	least  string // the function that returns the lesser of two
+	quote  string
 }
 
 var idioms = map[Dialect]idiom{
 	PostgreSQL: {
-		now:   "clock_timestamp()",
-		start: "statement_timestamp()",
-		after: "clock_timestamp() + CAST(? AS bigint) * interval '1 microsecond'",
-		left:  "CAST(floor(extract(epoch FROM expires - clock_timestamp()) * 1000000) AS bigint)",
-		unit:  time.Microsecond,
-		least: "LEAST",
-		quote: `"`,
+		now:    "clock_timestamp()",
+		start:  "statement_timestamp()",
+		after:  "clock_timestamp() + CAST(? AS bigint) * interval '1 microsecond'",
+		before: "clock_timestamp() - CAST(? AS bigint) * interval '1 microsecond'",
+		left:   "CAST(floor(extract(epoch FROM expires - clock_timestamp()) * 1000000) AS bigint)",
+		unit:   time.Microsecond,
+		least:  "LEAST",
+		quote:  `"`,
 	},
 	MySQL: {
 		// SYSDATE goes on within a statement and knows time zones; UTC_TIMESTAMP knows none and does not.
-		now:   "(UTC_TIMESTAMP(6) + INTERVAL TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) MICROSECOND)",
-		start: "UTC_TIMESTAMP(6)",
-		after: "UTC_TIMESTAMP(6) + INTERVAL (TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + ?) MICROSECOND",
-		left:  "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires)",
-		unit:  time.Microsecond,
-		least: "LEAST",
-		quote: "`",
+		now:    "(UTC_TIMESTAMP(6) + INTERVAL TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) MICROSECOND)",
+		start:  "UTC_TIMESTAMP(6)",
+		after:  "UTC_TIMESTAMP(6) + INTERVAL (TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + ?) MICROSECOND",
+		before: "UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND",
+		left:   "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires) - TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6))",
+		unit:   time.Microsecond,
+		least:  "LEAST",
+		quote:  "`",
 	},
 	SQLite: {
-		now:   "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
-		start: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
-		after: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + ?",
-		left:  "expires - CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - 1",
-		unit:  time.Millisecond,
-		least: "min",
-		quote: `"`,
+		now:    "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
+		start:  "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
+		after:  "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + ?",
+		before: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - ?",
+		left:   "expires - CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - 1",
+		unit:   time.Millisecond,
+		least:  "min",
+		quote:  `"`,
 	},
 }
 
@@ -93,7 +97,7 @@ func newText(d Dialect, table, meta string) text {
 	index := table[strings.LastIndex(table, ".")+1:] + "_due" // is in the schema of its table
 	return text{d, strings.NewReplacer(
 		"{t}", i.quoted(table), "{m}", i.quoted(meta), "{index}", i.quoted(index),
-		"{now}", i.now, "{start}", i.start, "{after}", i.after, "{left}", i.left, "{least}", i.least,
+		"{now}", i.now, "{start}", i.start, "{after}", i.after, "{before}", i.before, "{left}", i.left, "{least}", i.least,
 	)}
 }
 

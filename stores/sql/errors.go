@@ -215,7 +215,7 @@ const (
 // now, and has changed nothing.
 func (s *Store) failure(ctx context.Context, verb string, reached phase, err error) (f *store.Error, again bool) {
 	f = &store.Error{Store: s.name(), Verb: verb}
-	if reached == connecting {
+	if reached == connecting || errors.As(err, new(undone)) {
 		f.Outcome = store.OutcomeNotApplied
 	}
 	var op *net.OpError

@@ -116,6 +116,8 @@ func (o Options) complete(pkg string) (Options, error) {
 		return o, errors.New("cloakroom: sql store: Options.Dialect is not valid, want PostgreSQL, MySQL or SQLite")
 	case !nameOfTable.MatchString(o.Table) || len(o.Table) > longestName:
 		return o, fmt.Errorf("cloakroom: sql store: Options.Table is not valid, want up to %d letters, digits and underscores, and a schema and a dot before these if need be", longestName)
+	case o.Dialect == SQLite && strings.Contains(o.Table, "."):
+		return o, errors.New("cloakroom: sql store: Options.Table has a dot in it, but SQLite has no schemas")
 	case o.SweepInterval < 0 && o.SweepInterval != NeverSweep:
 		return o, fmt.Errorf("cloakroom: sql store: Options.SweepInterval is %v, want 0 (one minute), more, or NeverSweep", o.SweepInterval)
 	case o.SweepInterval > 0 && o.SweepInterval < time.Millisecond: // most likely it was meant to be seconds

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // schemaVersion is the version of the tables. What is made for another one is refused by
@@ -21,11 +23,26 @@ var tables = map[Dialect][]string{
 		`CREATE TABLE IF NOT EXISTS {t} (id bytea PRIMARY KEY, data bytea NOT NULL, expires timestamptz NOT NULL, due timestamptz NOT NULL) WITH (fillfactor = 80)`,
 		`CREATE INDEX IF NOT EXISTS {index} ON {t} (due)`,
 	},
+	MySQL: {
+		`CREATE TABLE IF NOT EXISTS {t} (id varbinary(512) NOT NULL PRIMARY KEY, data longblob NOT NULL, expires datetime(6) NOT NULL, due datetime(6) NOT NULL, KEY {index} (due)) ENGINE = InnoDB ROW_FORMAT = DYNAMIC`,
+	},
+	SQLite: {
+		`CREATE TABLE IF NOT EXISTS {t} (id BLOB NOT NULL PRIMARY KEY, data BLOB NOT NULL, expires INTEGER NOT NULL, due INTEGER NOT NULL) STRICT`,
+		`CREATE INDEX IF NOT EXISTS {index} ON {t} (due)`,
+	},
 }
 
 var metaTables = map[Dialect][]string{
 	PostgreSQL: {
 		`CREATE TABLE IF NOT EXISTS {m} (id smallint PRIMARY KEY, version integer NOT NULL, swept timestamptz NOT NULL)`,
+		`INSERT INTO {m} (id, version, swept) VALUES (1, 1, {now}) ON CONFLICT (id) DO NOTHING`,
+	},
+	MySQL: {
+		`CREATE TABLE IF NOT EXISTS {m} (id smallint NOT NULL PRIMARY KEY, version integer NOT NULL, swept datetime(6) NOT NULL) ENGINE = InnoDB`,
+		`INSERT IGNORE INTO {m} (id, version, swept) VALUES (1, 1, {now})`,
+	},
+	SQLite: {
+		`CREATE TABLE IF NOT EXISTS {m} (id INTEGER NOT NULL PRIMARY KEY, version INTEGER NOT NULL, swept INTEGER NOT NULL) STRICT`,
 		`INSERT INTO {m} (id, version, swept) VALUES (1, 1, {now}) ON CONFLICT (id) DO NOTHING`,
 	},
 }
@@ -73,21 +90,36 @@ func Migrate(ctx context.Context, db *sql.DB, o Options) error {
 }
 
 func (s *Store) migrate(ctx context.Context, c *sql.Conn) (none struct{}, err error) {
-	tx, err := c.BeginTx(ctx, nil)
-	if err != nil {
-		return none, err
-	}
-	defer tx.Rollback() //nolint:errcheck // unless it was committed
-	if s.opts.Dialect == PostgreSQL {
-		// CREATE TABLE IF NOT EXISTS fails where another one creates it at the same time.
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(7020315840170329)`); err != nil {
+	if s.opts.Dialect == SQLite {
+		if err := s.newEnough(ctx, c); err != nil {
 			return none, err
 		}
 	}
-	for _, statement := range s.opts.schema() {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return none, err
+	return none, s.transact(ctx, c, func() error {
+		if s.opts.Dialect == PostgreSQL {
+			// CREATE TABLE IF NOT EXISTS fails where another one creates it at the same time.
+			if _, err := c.ExecContext(ctx, `SELECT pg_advisory_xact_lock(7020315840170329)`); err != nil {
+				return err
+			}
 		}
+		for _, statement := range s.opts.schema() {
+			if _, err := c.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// newEnough returns an error where SQLite does not know the time to the millisecond: it
+// would say so by NULL.
+func (s *Store) newEnough(ctx context.Context, c *sql.Conn) error {
+	var knows bool
+	if err := c.QueryRowContext(ctx, `SELECT unixepoch('subsec') IS NOT NULL`).Scan(&knows); err != nil {
+		return err
 	}
-	return none, tx.Commit()
+	if !knows {
+		return &store.Error{Store: s.name(), Verb: "migrate", Outcome: store.OutcomeNotApplied, Class: "SQLite is older than 3.42"}
+	}
+	return nil
 }

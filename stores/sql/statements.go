@@ -5,13 +5,18 @@ package sqlstore
 type statements struct {
 	load   string // id
 	create string // id, data, life 4 times: where there is none or it has expired. MySQL: 2 times, where there is none
-	update string // PostgreSQL: id, old data, data, life 2 times
+	update string // PostgreSQL: id, old data, data, life 2 times. Others: data, life 2 times, id, old data
 	keep   string // the same without a life
-	touch  string // PostgreSQL: id, life 2 times
+	touch  string // PostgreSQL: id, life 2 times. Others: life 2 times, id
 	delete string // id
 	remove string // id, old data
 
+	overwrite string // MySQL: data, life 2 times, id: what has expired
+	exists    string // MySQL: id: whether it is live
+
 	replace string // PostgreSQL: see there
+	lock    string // others: two ids: what they hold and whether they are live
+	retire  string // others: data, life 2 times, id
 
 	page    string // id: the live records behind it
 	count   string
@@ -39,10 +44,15 @@ func newStatements(t text) *statements {
 		bound:   t.of(`SELECT id FROM {t} WHERE id > ? ORDER BY id LIMIT 1 OFFSET 999`),
 		clear:   t.of(`DELETE FROM {t} WHERE id > ? AND id <= ?`),
 		clearUp: t.of(`DELETE FROM {t} WHERE id > ?`),
+		claim:   t.of(`UPDATE {m} SET swept = {now} WHERE id = 1 AND swept <= {before}`),
 		due:     t.of(`SELECT id FROM {t} WHERE due <= {start} ORDER BY due LIMIT 256`),
 		ping:    t.of(`SELECT version FROM {m} WHERE id = 1`),
 	}
-	s.ofPostgreSQL(t)
+	if t.dialect == PostgreSQL {
+		s.ofPostgreSQL(t)
+	} else {
+		s.ofOthers(t)
+	}
 	return s
 }
 
@@ -85,5 +95,24 @@ func (s *statements) ofPostgreSQL(t text) {
 	u AS (UPDATE {t} AS s SET data = ?, ` + life + ` FROM j, n WHERE s.id = j.id RETURNING 1)
 	SELECT live, same, EXISTS (SELECT 1 FROM u) FROM j`)
 
-	s.claim = t.of(`UPDATE {m} SET swept = {now} WHERE id = 1 AND swept <= {now} - CAST(? AS bigint) * interval '1 microsecond'`)
+}
+
+// ofOthers changes a record by a statement that finds it only while it holds what it
+// should. MySQL and SQLite judge that when they have its lock.
+func (s *statements) ofOthers(t text) {
+	const life = `expires = {after}, due = {least}(due, {after})`
+	s.update = t.of(`UPDATE {t} SET data = ?, ` + life + ` WHERE id = ? AND data = ? AND expires > {now}`)
+	s.keep = t.of(`UPDATE {t} SET data = ? WHERE id = ? AND data = ? AND expires > {now}`)
+	s.touch = t.of(`UPDATE {t} SET ` + life + ` WHERE id = ? AND expires > {now}`)
+	s.remove = t.of(`DELETE FROM {t} WHERE id = ? AND data = ? AND expires > {now}`)
+	s.retire = t.of(`UPDATE {t} SET data = ?, ` + life + ` WHERE id = ?`)
+	s.lock = t.of(`SELECT id, data, expires > {now} FROM {t} WHERE id IN (?, ?) ORDER BY id`)
+	if t.dialect == SQLite {
+		s.create = t.of(upsert)
+		return
+	}
+	s.lock += ` FOR UPDATE`
+	s.create = t.of(`INSERT INTO {t} (id, data, expires, due) VALUES (?, ?, {after}, {after})`)
+	s.overwrite = t.of(`UPDATE {t} SET data = ?, expires = {after}, due = {after} WHERE id = ? AND expires <= {now}`)
+	s.exists = t.of(`SELECT 1 FROM {t} WHERE id = ? AND expires > {now}`)
 }

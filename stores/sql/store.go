@@ -90,6 +90,7 @@ func newStore(db *sql.DB, o Options, table string) *Store {
 		rounds:   new(sync.WaitGroup),
 	}
 	s.say = newStatements(s.text)
+	s.do = others{s}
 	if o.Dialect == PostgreSQL {
 		s.do = postgres{s}
 	}

@@ -5,11 +5,14 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/cloakroom-go/cloakroom/core/store"
 	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
@@ -20,7 +23,7 @@ import (
 type Database struct {
 	Name    string // for a subtest
 	Driver  string
-	Env     string // the variable that says how it is reached
+	Env     string // the variable that says how it is reached; "" for a file
 	Dialect sqlstore.Dialect
 }
 
@@ -28,14 +31,19 @@ type Database struct {
 var (
 	PostgreSQL    = Database{"PostgreSQL", "pgx", "POSTGRESQL_URL", sqlstore.PostgreSQL}
 	OldPostgreSQL = Database{"old PostgreSQL", "pgx", "POSTGRESQL_OLD_URL", sqlstore.PostgreSQL}
+	MariaDB       = Database{"MariaDB", "mysql", "MARIADB_DSN", sqlstore.MySQL}
+	SQLite        = Database{"SQLite", "sqlite", "", sqlstore.SQLite}
 )
 
 // Databases are all of them.
-var Databases = []Database{PostgreSQL, OldPostgreSQL}
+var Databases = []Database{PostgreSQL, OldPostgreSQL, MariaDB, SQLite}
 
 // DSN returns how the database is reached, or skips the test where there is none.
 func (d Database) DSN(tb testing.TB) string {
 	tb.Helper()
+	if d.Env == "" {
+		return "file:" + filepath.Join(tb.TempDir(), "sessions.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
+	}
 	return servers.Env(tb, d.Env)
 }
 
