@@ -62,6 +62,7 @@ const (
 	pkgMySQL  = "github.com/go-sql-driver/mysql"
 	pkgSQLite = "modernc.org/sqlite"
 	pkgMattn  = "github.com/mattn/go-sqlite3"
+	pkgFile   = "github.com/cloakroom-go/cloakroom/stores/sqlite" // which opens a file of its own
 )
 
 // driverPackage returns the import path of the package that the driver of a pool
@@ -90,7 +91,7 @@ func dialectOf(pkg string) Dialect {
 // keepsDeadlines reports whether the drivers of a package are known to return when
 // the context of a call is done.
 func keepsDeadlines(pkg string) bool {
-	return strings.HasPrefix(pkg, pkgPGX) || pkg == pkgMySQL || pkg == pkgSQLite
+	return strings.HasPrefix(pkg, pkgPGX) || pkg == pkgMySQL || pkg == pkgSQLite || pkg == pkgFile
 }
 
 var nameOfTable = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
