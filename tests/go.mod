@@ -13,6 +13,7 @@ require (
 	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/mongo v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/sql v0.1.0
+	github.com/cloakroom-go/cloakroom/stores/sqlite v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
 	github.com/coder/websocket v1.8.15
 	github.com/gin-contrib/gzip v1.2.5
@@ -88,5 +89,6 @@ replace (
 	github.com/cloakroom-go/cloakroom/stores/memory => ../stores/memory
 	github.com/cloakroom-go/cloakroom/stores/mongo => ../stores/mongo
 	github.com/cloakroom-go/cloakroom/stores/sql => ../stores/sql
+	github.com/cloakroom-go/cloakroom/stores/sqlite => ../stores/sqlite
 	github.com/cloakroom-go/cloakroom/stores/valkey => ../stores/valkey
 )
