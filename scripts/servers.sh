@@ -337,8 +337,8 @@ up_packages() {
 	ours tls && await 10 tls tls_pong "$TESTSERVERS_TLS_PORT"
 	ours old && await 10 old pong_old "$TESTSERVERS_OLD_PORT"
 	ours mongo && await 30 mongo port_open "$TESTSERVERS_MONGO_PORT"
-	ours postgresql && await 30 postgresql port_open "$TESTSERVERS_POSTGRESQL_PORT"
-	ours postgresql-old && await 30 postgresql-old port_open "$TESTSERVERS_POSTGRESQL_OLD_PORT"
+	ours postgresql && await 30 postgresql postgresql_ready postgresql
+	ours postgresql-old && await 30 postgresql-old postgresql_ready postgresql-old
 	ours mariadb && await 30 mariadb port_open "$TESTSERVERS_MARIADB_PORT"
 	return 0
 }

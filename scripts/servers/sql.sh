@@ -55,5 +55,8 @@ start_sql() { # start_sql PART PORT PROGRAM
 	)
 }
 
+# A port is open before statements are taken.
+postgresql_ready() { grep -q '^ready' "$RUN/$1/data/postmaster.pid"; } # postgresql_ready PART
+
 postgresql_url() { echo "postgres://postgres@$H:$1/postgres?sslmode=disable"; }
 mariadb_dsn() { echo "root@tcp($H:$1)/test"; }

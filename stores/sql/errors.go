@@ -126,23 +126,23 @@ var sqliteCodes = map[uint64]refusal{
 // their errors have in common, as this package imports none: the SQLState of the drivers
 // for PostgreSQL, the Number of MySQL's, and the code of SQLite's.
 func codeOf(d Dialect, err error) (r refusal, ok bool) {
-	for ; err != nil && !ok; err = errors.Unwrap(err) {
-		switch d {
-		case PostgreSQL:
-			if e, is := err.(interface{ SQLState() string }); is { //nolint:errorlint // walks the chain itself
-				return ofSQLState(e.SQLState())
-			}
-		case MySQL:
-			if n, is := field(err, "Number"); is {
-				return of(mySQLCodes, n)
-			}
-		case SQLite:
-			if e, is := err.(interface{ Code() int }); is { //nolint:errorlint // walks the chain itself
-				return ofSQLite(uint64(e.Code())&0xff, err) //nolint:gosec // a code
-			}
-			if n, is := field(err, "Code"); is {
-				return ofSQLite(n&0xff, err)
-			}
+	switch d {
+	case PostgreSQL:
+		var e interface{ SQLState() string }
+		if errors.As(err, &e) {
+			return ofSQLState(e.SQLState())
+		}
+	case MySQL:
+		if n, is := field(err, "Number"); is {
+			return of(mySQLCodes, n)
+		}
+	case SQLite:
+		var e interface{ Code() int }
+		if errors.As(err, &e) {
+			return ofSQLite(uint64(e.Code())&0xff, err) //nolint:gosec // a code
+		}
+		if n, is := field(err, "Code"); is {
+			return ofSQLite(n&0xff, err)
 		}
 	}
 	return refusal{}, false
@@ -181,23 +181,24 @@ func ofSQLite(n uint64, err error) (refusal, bool) {
 	return of(sqliteCodes, n)
 }
 
-// field returns a field of an error that is a struct, or points to one, where it is a
-// number.
+// field returns a field of an error that is a struct, or points to one, or of one that
+// it wraps, where it is a number.
 func field(err error, name string) (uint64, bool) {
-	v := reflect.ValueOf(err)
-	if v.Kind() == reflect.Pointer {
-		v = v.Elem()
-	}
-	if v.Kind() != reflect.Struct {
-		return 0, false
-	}
-	switch f := v.FieldByName(name); {
-	case !f.IsValid():
-		return 0, false
-	case f.CanUint():
-		return f.Uint(), true
-	case f.CanInt() && f.Int() >= 0:
-		return uint64(f.Int()), true
+	for ; err != nil; err = errors.Unwrap(err) {
+		v := reflect.ValueOf(err)
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			continue
+		}
+		switch f := v.FieldByName(name); {
+		case !f.IsValid():
+		case f.CanUint():
+			return f.Uint(), true
+		case f.CanInt() && f.Int() >= 0:
+			return uint64(f.Int()), true
+		}
 	}
 	return 0, false
 }

@@ -87,6 +87,7 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"no table", PostgreSQL, live, sent, postgresError("42P01"), refused, "table is missing", ErrSchema, false},
 		{"no permission", PostgreSQL, live, sent, postgresError("42501"), refused, "not permitted to this user", nil, false},
 		{"shutdown", PostgreSQL, live, sent, postgresError("57P01"), unknown, "server is shutting down", nil, false},
+		{"server that starts, at the last of its addresses", PostgreSQL, live, connecting, errors.Join(dial, postgresError("57P03")), refused, "server is not ready", nil, false},
 		{"wrong password", PostgreSQL, live, connecting, postgresError("28P01"), refused, "authentication failed", nil, false},
 		{"internal error", PostgreSQL, live, sent, postgresError("XX000"), unknown, "internal error of the server", nil, false},
 		{"another code", PostgreSQL, live, sent, postgresError("22P05"), refused, "refused by the server (code 22P05)", nil, false},

@@ -11,5 +11,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CLOAKROOM_FILE") != "" {
 		writeUntilKilled()
 	}
-	suite.Main(m)
+	suite.MainWaiting(m)
 }

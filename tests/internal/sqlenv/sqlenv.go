@@ -50,7 +50,11 @@ func (d Database) DSN(tb testing.TB) string {
 // Open returns a pool that is closed when the test is over.
 func (d Database) Open(tb testing.TB) *sql.DB {
 	tb.Helper()
-	return Open(tb, d.Driver, d.DSN(tb))
+	db := Open(tb, d.Driver, d.DSN(tb))
+	if d == SQLite {
+		db.SetMaxOpenConns(1) // as the documentation says
+	}
+	return db
 }
 
 // Open returns a pool that is closed when the test is over.
