@@ -20,11 +20,10 @@
 #   mongo     MONGODB_URI            MongoDB, a replica set of one; or, from packages, FerretDB 2 on PostgreSQL with the
 #                                    DocumentDB extension, which speaks MongoDB's protocol: no Debian has MongoDB
 #   mongod    MONGO_SERVER           its program, for tests that start servers of their own: run like mongod
-#   postgresql      POSTGRESQL_URL       PostgreSQL 18, as a user that may create tables
+#   postgresql  POSTGRESQL_URL       PostgreSQL 18, as a user who may do everything
 #   postgresql-old  POSTGRESQL_OLD_URL   PostgreSQL 15
-#   postgresql-server  POSTGRESQL_SERVER  a program for tests that start servers of their own: --port PORT --dir DIR
-#   mariadb         MARIADB_DSN          MariaDB 10.11 or newer, or MySQL 8 or newer
-#   mariadb-server  MARIADB_SERVER       a program for tests that start servers of their own: --port PORT --dir DIR
+#   postgresql-server  POSTGRESQL_SERVER   its program, for tests that start servers of their own: --port PORT --dir DIR
+#   mariadb   MARIADB_DSN            MariaDB, as a user who may do everything
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -41,7 +40,7 @@ umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server mariadb mariadb-server}
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server mariadb}
 SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
@@ -68,7 +67,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER MARIADB_DSN MARIADB_SERVER'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER MARIADB_DSN'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -84,7 +83,6 @@ variable_of() {
 	postgresql-old) echo POSTGRESQL_OLD_URL ;;
 	postgresql-server) echo POSTGRESQL_SERVER ;;
 	mariadb) echo MARIADB_DSN ;;
-	mariadb-server) echo MARIADB_SERVER ;;
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -361,6 +359,10 @@ up_compose() {
 	if [[ $(uname -s) == Linux ]]; then
 		if ours programs; then from_image new valkey usr; from_image old old usr; fi
 		if ours mongod; then from_image mongod mongo usr/lib usr/bin/mongod; fi
+		if ours postgresql-server; then
+			from_image postgresql postgresql usr/lib usr/share/postgresql
+			init_sql_server postgresql-server "$DIR/postgresql"
+		fi
 	fi
 	# shellcheck disable=SC2086 # one word for each
 	[[ -z $services ]] || compose up --detach --wait --quiet-pull $services >&2
@@ -477,7 +479,6 @@ env_() {
 	if ours postgresql-old && answers postgresql-old; then echo "POSTGRESQL_OLD_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_OLD_PORT")"; fi
 	if ours postgresql-server && [[ -e $DIR/postgresql/bin/postgresql-server ]]; then echo "POSTGRESQL_SERVER=$DIR/postgresql/bin/postgresql-server"; fi
 	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
-	if ours mariadb-server && [[ -e $DIR/mariadb/bin/mariadb-server ]]; then echo "MARIADB_SERVER=$DIR/mariadb/bin/mariadb-server"; fi
 	if ours mongod && [[ -e $(mongod) ]]; then echo "MONGO_SERVER=$(mongod)"; fi
 	if ours programs && [[ -e $bin/valkey-server ]]; then
 		echo "VALKEY_SERVER=$bin/valkey-server"

@@ -18,7 +18,7 @@ sql_from_packages() {
 		unpack postgresqlold "$OLD_SUITE" "postgresql-$POSTGRESQL_OLD"
 		init_sql_server postgresql-server "$DIR/postgresqlold"
 	fi
-	if ours mariadb || ours mariadb-server; then
+	if ours mariadb; then
 		unpack mariadb "$OLD_SUITE" mariadb-server-core
 		init_sql_server mariadb-server "$DIR/mariadb"
 	fi
@@ -31,6 +31,7 @@ init_sql_server() { # init_sql_server NAME ROOT: not by writing into a file that
 	"$2/bin/$1" --init >"$LOG/template-$1.log" 2>&1 || { cat "$LOG/template-$1.log" >&2; rm -f "$2/bin/$1"; die "a database of $1 cannot be made"; }
 }
 
+image_postgresql() { finish_postgresql "$1"; }
 finish_mariadb() { wrap "$1" mariadbd=/usr/sbin/mariadbd; }
 finish_postgresql() { finish_postgres "$1" $POSTGRESQL_NEW; }
 finish_postgresqlold() { finish_postgres "$1" $POSTGRESQL_OLD; }
