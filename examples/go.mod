@@ -8,10 +8,29 @@ require (
 	github.com/cloakroom-go/cloakroom/ginsession v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/mongo v0.1.0
+	github.com/cloakroom-go/cloakroom/stores/sql v0.1.0
+	github.com/cloakroom-go/cloakroom/stores/sqlite v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
 	github.com/gin-gonic/gin v1.12.0
+	github.com/go-sql-driver/mysql v1.10.1
+	github.com/jackc/pgx/v5 v5.13.0
 	github.com/labstack/echo/v4 v4.16.4
 	golang.org/x/crypto v0.59.0
+)
+
+require (
+	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/dustin/go-humanize v1.1.0 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	modernc.org/libc v1.80.1 // indirect
+	modernc.org/mathutil v1.7.1 // indirect
+	modernc.org/memory v1.12.1 // indirect
+	modernc.org/sqlite v1.62.0 // indirect
 )
 
 require (
@@ -34,7 +53,7 @@ require (
 	github.com/labstack/gommon v0.5.0 // indirect
 	github.com/leodido/go-urn v1.4.0 // indirect
 	github.com/mattn/go-colorable v0.1.15 // indirect
-	github.com/mattn/go-isatty v0.0.22 // indirect
+	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.2 // indirect
 	github.com/pelletier/go-toml/v2 v2.2.4 // indirect
@@ -64,6 +83,8 @@ replace (
 	github.com/cloakroom-go/cloakroom/ginsession => ../ginsession
 	github.com/cloakroom-go/cloakroom/stores/memory => ../stores/memory
 	github.com/cloakroom-go/cloakroom/stores/mongo => ../stores/mongo
+	github.com/cloakroom-go/cloakroom/stores/sql => ../stores/sql
+	github.com/cloakroom-go/cloakroom/stores/sqlite => ../stores/sqlite
 	github.com/cloakroom-go/cloakroom/stores/valkey => ../stores/valkey
 )
 

@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 	var (
 		addr      = flag.String("addr", "127.0.0.1:8080", "where to listen; port 0 takes any that is free")
 		framework = flag.String("framework", "gin", "gin or echo")
-		storeURL  = flag.String("store", "memory", "memory, valkey://host:port, valkeys:// (TLS), redis://, rediss:// or mongodb://host:port/database")
+		storeURL  = flag.String("store", "memory", "memory, sqlite:file, valkey://host:port, valkeys:// (TLS), redis://, rediss://, mongodb://host:port/database, postgres://user@host:port/database or mysql://user@host:port/database")
 		cert      = flag.String("cert", "", "certificate for HTTPS, a PEM file")
 		key       = flag.String("key", "", "its private key, a PEM file")
 		mails     = flag.String("mail", "", "a file to which the mails are added that the app would send; without it they are printed")

@@ -2,6 +2,7 @@ package leaks
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
+	sqlitestore "github.com/cloakroom-go/cloakroom/stores/sqlite"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 )
@@ -235,6 +239,11 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"stores/memory.Options": {memorystore.Options{MaxSessions: 1}},
 		"stores/mongo.Store":    {mongoStore(t)},
 		"stores/mongo.Options":  {mongostore.Options{Database: "db"}},
+		"stores/sql.Store":      {sqlStore(t)},
+		"stores/sql.Options":    {sqlstore.Options{Table: "sessions"}},
+		"stores/sql.Dialect":    {sqlstore.PostgreSQL},
+		"stores/sqlite.Store":   {sqliteStore(t)},
+		"stores/sqlite.Options": {sqlitestore.Options{}},
 		"stores/valkey.Store":   nil, // a test of its own
 		"stores/valkey.Options": {valkeystore.Options{CacheTTL: time.Minute}},
 	}, secrets
@@ -275,4 +284,20 @@ func mongoStore(t *testing.T) *mongostore.Store {
 	client := must(mongo.Connect(options.Client().ApplyURI("mongodb://user:" + secret + "@127.0.0.1:1/")))
 	t.Cleanup(func() { _ = client.Disconnect(context.WithoutCancel(t.Context())) })
 	return must(mongostore.New(client.Database("db").Collection("sessions"), mongostore.Options{}))
+}
+
+func sqlStore(t *testing.T) *sqlstore.Store {
+	t.Helper()
+	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), secret)))
+	t.Cleanup(func() { _ = db.Close() })
+	s := must(sqlstore.New(db, sqlstore.Options{}))
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func sqliteStore(t *testing.T) *sqlitestore.Store {
+	t.Helper()
+	s := must(sqlitestore.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlitestore.Options{}))
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }

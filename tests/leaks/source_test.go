@@ -22,7 +22,7 @@ import (
 const root = "github.com/cloakroom-go/cloakroom/"
 
 // speaking are the packages whose errors and logs users see.
-var speaking = []string{"core", "core/store", "ginsession", "echosession", "echov5session", "stores/memory", "stores/valkey", "stores/mongo"}
+var speaking = []string{"core", "core/store", "ginsession", "echosession", "echov5session", "stores/memory", "stores/valkey", "stores/mongo", "stores/sql", "stores/sqlite"}
 
 // inner are packages whose errors reach users through core. Their types do not.
 var inner = []string{"core/internal/jsontext", "core/internal/record", "core/internal/seal", "core/internal/ticket", "core/internal/roster", "core/internal/vault"}
@@ -66,6 +66,15 @@ var harmless = map[string]map[string]string{
 		"verb":                             "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or of encoding constants", "p.Mode().String()": "a read preference",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "cmp.Or(ctx.Err(), context.DeadlineExceeded)": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers",
 		"r.class": "constants", "r.err": "a sentinel",
+	},
+	"stores/sql": {
+		"s.name()": "a dialect", "o.name()": "a dialect", "verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "err.Error()": "a store.Error",
+		"ctx.Err()": "", "context.DeadlineExceeded": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "ErrSchema": "",
+		"r.class": "constants, or a code", "r.err": "a sentinel",
+	},
+	"stores/sqlite": {
+		"file": "the name of the file", "kind": "of a fixed set", "err": "of package os about the file, or of closing it, or of stores/sql", "s.Close()": "a constant", "h.close()": "made to a constant by Close",
+		"sql.ErrTxDone": "", "ctx.Err()": "",
 	},
 }
 

@@ -1,0 +1,283 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// mostInBatch is how many writes share a transaction.
+const mostInBatch = 256
+
+// A writer has the one connection of this process that writes, and a goroutine that uses
+// it. Writes that have come by the time when it looks are done in one transaction and
+// wait for the disk once.
+type writer struct {
+	handle  *handle
+	durable Durability
+	relaxed bool // the connection does not wait for the disk
+	jobs    chan *job
+	turns   chan *turn
+	quit    chan struct{}
+	done    sync.WaitGroup
+	once    sync.Once
+	err     error // of closing
+}
+
+// A job is a write that somebody waits for.
+type job struct {
+	query  string
+	args   []driver.NamedValue
+	state  atomic.Int32 // taken by the writer, or given up by who waited
+	result driver.Result
+	err    error
+	done   chan struct{}
+}
+
+const (
+	taken = 1 + iota
+	givenUp
+)
+
+// A turn is a transaction of somebody who has the writer for himself.
+type turn struct {
+	w     *writer
+	began chan error
+	ended chan struct{}
+}
+
+func newWriter(name string, d Durability) (*writer, error) {
+	h, err := openHandle(name)
+	switch {
+	case errors.Is(err, errNoLog):
+		return nil, err
+	case err != nil:
+		return nil, errors.New("cloakroom: sqlite store: the file cannot be used: it is no database of SQLite, or a process has locked it")
+	}
+	w := &writer{handle: h, durable: d, jobs: make(chan *job, mostInBatch), turns: make(chan *turn), quit: make(chan struct{})}
+	w.done.Go(w.run)
+	return w, nil
+}
+
+func (w *writer) run() {
+	for {
+		select {
+		case first := <-w.jobs:
+			w.batch(first)
+		case t := <-w.turns:
+			w.give(t)
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+// exec does a write, and returns when it is done or ctx is.
+func (w *writer) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	j := &job{query: query, args: own(args), done: make(chan struct{})}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return nil, sql.ErrTxDone // says to package sqlstore that nothing was done
+	case <-w.quit:
+		return nil, sql.ErrConnDone
+	}
+	select {
+	case <-j.done:
+		return j.result, j.err
+	case <-ctx.Done():
+	case <-w.quit:
+	}
+	if j.state.CompareAndSwap(0, givenUp) {
+		return nil, errors.Join(sql.ErrTxDone, ctx.Err())
+	}
+	select {
+	case <-j.done: // in this moment
+		return j.result, j.err
+	default:
+	}
+	if ctx.Err() == nil { // the store is being closed
+		<-j.done
+		return j.result, j.err
+	}
+	return nil, ctx.Err()
+}
+
+// own returns arguments whose bytes are the writer's: who gave them may go before it is
+// done with them.
+func own(args []driver.NamedValue) []driver.NamedValue {
+	owned := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		if b, ok := a.Value.([]byte); ok {
+			a.Value = append([]byte{}, b...)
+		}
+		owned[i] = a
+	}
+	return owned
+}
+
+// batch does a write and those that have come meanwhile.
+func (w *writer) batch(first *job) {
+	jobs := make([]*job, 0, 16)
+	for j := first; ; {
+		if j.state.CompareAndSwap(0, taken) {
+			jobs = append(jobs, j)
+		}
+		if len(jobs) == mostInBatch {
+			break
+		}
+		select {
+		case j = <-w.jobs:
+			continue
+		default:
+		}
+		break
+	}
+	if len(jobs) > 1 && w.together(jobs) {
+		return
+	}
+	for _, j := range jobs {
+		if j.err = w.sync(!w.spares(j)); j.err == nil {
+			j.result, j.err = w.handle.exec(context.Background(), j.query, j.args)
+		}
+		close(j.done)
+	}
+}
+
+// together does jobs in one transaction. It reports false, and has done none of them,
+// where one fails: the others are not to suffer for it.
+func (w *writer) together(jobs []*job) bool {
+	ctx := context.Background()
+	wait := false
+	for _, j := range jobs {
+		wait = wait || !w.spares(j)
+	}
+	if w.sync(wait) != nil {
+		return false
+	}
+	if _, err := w.handle.exec(ctx, "BEGIN IMMEDIATE", nil); err != nil {
+		return false
+	}
+	for _, j := range jobs {
+		var err error
+		if j.result, err = w.handle.exec(ctx, j.query, j.args); err != nil {
+			w.rollback()
+			return false
+		}
+	}
+	_, err := w.handle.exec(ctx, "COMMIT", nil)
+	if err != nil {
+		w.rollback()
+	}
+	for _, j := range jobs {
+		j.err = err
+		close(j.done)
+	}
+	return true
+}
+
+func (w *writer) rollback() {
+	_, _ = w.handle.exec(context.Background(), "ROLLBACK", nil) // SQLite may have done so
+}
+
+// spares reports whether a write need not wait for the disk. The statements are those of
+// package sqlstore: one that inserts a session, and one that changes nothing but a life.
+func (w *writer) spares(j *job) bool {
+	return w.durable == SyncChanges &&
+		(strings.HasPrefix(j.query, "INSERT ") || strings.HasPrefix(j.query, "UPDATE ") && strings.Contains(j.query, " SET expires = "))
+}
+
+// sync says whether the next commit waits for the disk.
+func (w *writer) sync(wait bool) error {
+	if w.relaxed == !wait {
+		return nil
+	}
+	pragma := "PRAGMA synchronous = NORMAL"
+	if wait {
+		pragma = "PRAGMA synchronous = FULL"
+	}
+	if _, err := w.handle.exec(context.Background(), pragma, nil); err != nil {
+		return err
+	}
+	w.relaxed = !wait
+	return nil
+}
+
+// begin returns when the writer has begun a transaction for the caller.
+func (w *writer) begin(ctx context.Context) (*turn, error) {
+	t := &turn{w: w, began: make(chan error), ended: make(chan struct{})}
+	select {
+	case w.turns <- t:
+	case <-ctx.Done():
+		return nil, errors.Join(sql.ErrTxDone, ctx.Err())
+	case <-w.quit:
+		return nil, sql.ErrConnDone
+	}
+	if err := <-t.began; err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// give lets somebody have the connection until his transaction ends.
+func (w *writer) give(t *turn) {
+	err := w.sync(true)
+	if err == nil {
+		_, err = w.handle.exec(context.Background(), "BEGIN IMMEDIATE", nil)
+	}
+	t.began <- err
+	if err == nil {
+		<-t.ended
+	}
+}
+
+func (t *turn) exec(query string, args []driver.NamedValue) (driver.Result, error) {
+	return t.w.handle.exec(context.Background(), query, args)
+}
+
+func (t *turn) query(query string, args []driver.NamedValue) (driver.Rows, error) {
+	r, err := t.w.handle.query(context.Background(), query, args)
+	if err != nil {
+		return nil, err
+	}
+	return r.all()
+}
+
+// end ends the transaction by COMMIT or ROLLBACK. Where a COMMIT fails, it is still to be
+// rolled back.
+func (t *turn) end(statement string) error {
+	_, err := t.exec(statement, nil)
+	if err == nil || statement == "ROLLBACK" { // which fails where SQLite has done so
+		close(t.ended)
+		return nil
+	}
+	return err
+}
+
+// close waits for what is under way.
+func (w *writer) close() error {
+	w.once.Do(func() {
+		close(w.quit)
+		w.done.Wait()
+		for { // came in the last moment
+			select {
+			case j := <-w.jobs:
+				if j.state.CompareAndSwap(0, givenUp) {
+					j.err = sql.ErrConnDone
+				}
+				close(j.done)
+				continue
+			default:
+			}
+			break
+		}
+		if w.handle.close() != nil {
+			w.err = errors.New("cloakroom: sqlite store: the connection cannot be closed")
+		}
+	})
+	return w.err
+}
