@@ -103,6 +103,9 @@ func (s *Session) userMember(base, next *record.Document, key string) []byte {
 		signsIn = s.login != nil && key != s.key
 		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
 	)
+	if base == nil && s.taking != nil && s.taking.User != "" {
+		return s.taking.userMember(key)
+	}
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
 		return nil
 	}
@@ -189,6 +192,9 @@ func (s *Session) checkUserKey(base *record.Document, key string) error {
 	signsIn := s.login != nil && key != s.key
 	if signsIn {
 		want = s.login.Name
+	}
+	if s.taking != nil {
+		want = s.taking.User
 	}
 	if got == want || got == "" && !signsIn {
 		return nil

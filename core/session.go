@@ -30,6 +30,9 @@ const (
 	// StatusInvalid is a new session of a visitor whose cookie no secret
 	// verifies.
 	StatusInvalid
+	// StatusTakenOver is a session of Config.Predecessor that this request has brought
+	// over. From the next request on it is loaded as any other.
+	StatusTakenOver
 )
 
 func (s Status) String() string {
@@ -42,6 +45,8 @@ func (s Status) String() string {
 		return "unknown or expired"
 	case StatusInvalid:
 		return "invalid cookie"
+	case StatusTakenOver:
+		return "taken over"
 	}
 	return fmt.Sprintf("Status(%d)", int(s))
 }
@@ -90,19 +95,21 @@ type sessionState struct {
 	base   *record.Document // what the store has, as far as we know; nil for a session that is not stored
 
 	changes  record.Changes
-	login    *login // SignIn was called
-	nextID   string // the id that the session gets next, once it is known
-	spareID  string // made by Config.GenerateID, for whoever needs an id next
-	idsTried int    // how many ids were in use that this commit wanted
-	failure  error  // a write of which the store did not tell whether it was done: there is no going on
+	login    *login  // SignIn was called
+	taking   *taking // what is being taken over from Config.Predecessor
+	nextID   string  // the id that the session gets next, once it is known
+	spareID  string  // made by Config.GenerateID, for whoever needs an id next
+	idsTried int     // how many ids were in use that this commit wanted
+	failure  error   // a write of which the store did not tell whether it was done: there is no going on
 
-	untold                    func()     // what the app is told when the lock is released
-	flight                    flight     // the place among the requests under way
-	loadOp                    operation  // of the load
-	extending                 *extension // runs beside the handler
-	listing                   *extension // keeps the session in the list of its user, likewise
-	sent                      sentCookie // the Set-Cookie that was set so far
-	vary, noStore, clearAhead [1]string  // the headers, where they are not there yet
+	deletions                 []*http.Cookie // by which the browser deletes those of the predecessor
+	untold                    func()         // what the app is told when the lock is released
+	flight                    flight         // the place among the requests under way
+	loadOp                    operation      // of the load
+	extending                 *extension     // runs beside the handler
+	listing                   *extension     // keeps the session in the list of its user, likewise
+	sent                      sentCookie     // the Set-Cookie that was set so far
+	vary, noStore, clearAhead [1]string      // the headers, where they are not there yet
 }
 
 // lock takes the session's lock, unless this goroutine holds it already because

@@ -32,7 +32,20 @@ type CookieSession struct {
 	User func(values map[string]any) string
 }
 
-var _ predecessor.Source = CookieSession{}
+var _ predecessor.Warner = CookieSession{}
+
+// CookieNames implements [predecessor.Source].
+func (c CookieSession) CookieNames() []string { return []string{c.name(), c.name() + ".sig"} }
+
+// Warnings implements [predecessor.Warner].
+func (c CookieSession) Warnings() []string {
+	for _, key := range c.Keys {
+		if len(key) < shortKey {
+			return []string{shortKeyWarning}
+		}
+	}
+	return nil
+}
 
 // Find implements [predecessor.Source].
 func (c CookieSession) Find(_ context.Context, r *http.Request) (predecessor.Session, error) {

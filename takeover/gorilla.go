@@ -47,7 +47,24 @@ type Gorilla struct {
 	Now func() time.Time
 }
 
-var _ predecessor.Source = Gorilla{}
+var _ predecessor.Warner = Gorilla{}
+
+// CookieNames implements [predecessor.Source].
+func (g Gorilla) CookieNames() []string { return []string{g.Name} }
+
+// Warnings implements [predecessor.Warner].
+func (g Gorilla) Warnings() []string {
+	all := codecs(g.KeyPairs)
+	for _, c := range all {
+		if len(c.hash) < shortKey {
+			return []string{shortKeyWarning}
+		}
+	}
+	if len(all) == 0 {
+		return []string{"no pair of KeyPairs can be used, so that no session is taken over: a hash key must not be empty, and a block key has 16, 24 or 32 bytes"}
+	}
+	return nil
+}
 
 // Find implements [predecessor.Source].
 func (g Gorilla) Find(ctx context.Context, r *http.Request) (predecessor.Session, error) {

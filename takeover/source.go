@@ -18,6 +18,12 @@ const (
 	maxLookups = 3
 )
 
+// shortKey is below how many bytes a key is warned about.
+const shortKey = 32
+
+const shortKeyWarning = "a key of the former library is shorter than 32 bytes: whoever guesses it can make sessions that are taken over, " +
+	"so let the date on which that ends be near"
+
 // A found session is one that some cookie of a request leads to.
 type found struct {
 	session predecessor.Session

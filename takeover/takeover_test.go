@@ -449,6 +449,41 @@ func TestCookieSessionsOfNpmAreReadAsKeygripSignedThem(t *testing.T) {
 	}
 }
 
+func TestShortKeysAreWarnedAbout(t *testing.T) {
+	long := bytes.Repeat([]byte("k"), 32)
+	for _, test := range []struct {
+		source predecessor.Warner
+		want   int
+	}{
+		{takeover.Gorilla{KeyPairs: [][]byte{long}}, 0},
+		{takeover.Gorilla{KeyPairs: [][]byte{long, nil, []byte("secret")}}, 1},
+		{takeover.Gorilla{KeyPairs: [][]byte{long, []byte("short")}}, 1},
+		{takeover.Gorilla{}, 1},
+		{takeover.CookieSession{Keys: []string{string(long)}}, 0},
+		{takeover.CookieSession{Keys: []string{"secret"}}, 1},
+	} {
+		if got := test.source.Warnings(); len(got) != test.want {
+			t.Errorf("%v: %q, want %d", test.source, got, test.want)
+		}
+	}
+}
+
+func TestEverySourceTellsTheNamesOfItsCookies(t *testing.T) {
+	for _, test := range []struct {
+		source predecessor.Source
+		want   string
+	}{
+		{takeover.Gorilla{Name: "shop"}, "[shop]"},
+		{takeover.SCS{}, "[session]"},
+		{takeover.Fiber{}, "[session_id]"},
+		{takeover.CookieSession{Name: "shop"}, "[shop shop.sig]"},
+	} {
+		if got := fmt.Sprint(test.source.CookieNames()); got != test.want {
+			t.Errorf("%v: %s, want %s", test.source, got, test.want)
+		}
+	}
+}
+
 func TestNothingThatIsPrintedHasKeysOrData(t *testing.T) {
 	secret := "open-hash-key-of-a-test"
 	for _, v := range []any{

@@ -38,6 +38,9 @@ type SCS struct {
 
 var _ predecessor.Source = SCS{}
 
+// CookieNames implements [predecessor.Source].
+func (s SCS) CookieNames() []string { return []string{s.tokens().name} }
+
 // Find implements [predecessor.Source].
 func (s SCS) Find(ctx context.Context, r *http.Request) (predecessor.Session, error) {
 	return s.tokens().find(ctx, r, fromSCS, s.User, clock(s.Now))
@@ -82,6 +85,9 @@ type Fiber struct {
 }
 
 var _ predecessor.Source = Fiber{}
+
+// CookieNames implements [predecessor.Source].
+func (f Fiber) CookieNames() []string { return []string{f.tokens().name} }
 
 // Find implements [predecessor.Source].
 func (f Fiber) Find(ctx context.Context, r *http.Request) (predecessor.Session, error) {

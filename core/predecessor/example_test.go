@@ -12,6 +12,9 @@ import (
 // table is a Source for sessions that an app kept in a table of its own.
 type table map[string]string // users by token
 
+// CookieNames implements [predecessor.Source].
+func (t table) CookieNames() []string { return []string{"token"} }
+
 // Find implements [predecessor.Source].
 func (t table) Find(_ context.Context, r *http.Request) (predecessor.Session, error) {
 	c, err := r.Cookie("token")

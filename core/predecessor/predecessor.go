@@ -16,6 +16,10 @@ import (
 // A Source is where sessions were before Cloakroom. It may be used by several
 // goroutines at once.
 type Source interface {
+	// CookieNames returns the names of the cookies by which it finds sessions. A request
+	// that has none of them is not asked about.
+	CookieNames() []string
+
 	// Find returns the session of the former library that r carries. It changes
 	// nothing. The error matches
 	//
@@ -30,6 +34,13 @@ type Source interface {
 	// end one, and returns the cookies by which a browser deletes its own. It is called
 	// at a logout, and returns nil where r carries none.
 	Forget(ctx context.Context, r *http.Request) ([]*http.Cookie, error)
+}
+
+// A Warner is a Source that has something to say of its settings, once, to whoever
+// reads the log: that a key is short, for instance. It says it without secrets.
+type Warner interface {
+	Source
+	Warnings() []string
 }
 
 // A Session is one of the former library. It prints nothing of what it holds.

@@ -102,7 +102,7 @@ func discreet(t *testing.T, name string, v any, secrets map[string][]string) {
 func printed(v any) (lines []string) {
 	verbs := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	switch v.(type) {
-	case core.Config, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record:
+	case core.Config, core.Predecessor, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record:
 		// %p is for pointers and %w for errors. For what is neither, package fmt
 		// calls no methods then; go vet, a part of go test, refuses it.
 		verbs = strings.NewReplacer("p", "", "w", "").Replace(verbs)
@@ -122,7 +122,7 @@ func printed(v any) (lines []string) {
 	// Package fmt calls no methods of what stands in an unexported field. So there
 	// all depends on what is a pointer.
 	switch v.(type) {
-	case core.Config, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record: // values
+	case core.Config, core.Predecessor, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record: // values
 	case *core.Exchange: // for adapters, which keep it where it does not meet the other verbs
 		add("vdxXob", struct{ v any }{v})
 	default:
@@ -231,6 +231,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Session":             {s, next, other, user, *s}, //nolint:govet // who copies one must not print it either
 		"core/store.Error":         {down},
 		"core/store.Record":        {rec},
+		"core.Predecessor":         {core.Predecessor{Source: takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{[]byte(secret)}}}},
 		"core/predecessor.Session": {predecessor.Session{Key: []byte(data), Version: []byte(data), Values: map[string]any{"key": data}}},
 		"core.SignInAttempt":       {must(s.BeginSignIn(t.Context(), "ada"))},
 		"core.Writer":              {x.Writer(httptest.NewRecorder())},
