@@ -244,6 +244,11 @@ func (s *Session) setHeaders(h http.Header) {
 	if cookie != "" && !slices.Contains(h["Set-Cookie"], cookie) {
 		h["Set-Cookie"] = append(h["Set-Cookie"], cookie)
 	}
+	for _, c := range s.rarities().deletions {
+		if line := c.String(); !slices.Contains(h["Set-Cookie"], line) {
+			h["Set-Cookie"] = append(h["Set-Cookie"], line)
+		}
+	}
 	switch said := len(h["Cache-Control"]) > 0; {
 	case headers.NoStore && !said:
 		s.noStore[0] = "no-store"

@@ -90,6 +90,9 @@ func (s *Session) startAnew(as state.Standing) {
 
 // end ends the session, and the others that came with the request.
 func (s *Session) end(op *operation) error {
+	if err := s.forgetPredecessor(op); err != nil {
+		return s.endLater(op, err)
+	}
 	if s.standing == state.Ended {
 		return nil
 	}

@@ -171,28 +171,42 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 func (x *Exchange) look() error {
 	var found [ticket.MaxLookups]candidate
 	n, brought := x.candidates(found[:])
-	if brought == state.NoTicket && !x.m.cfg.SaveUninitialized {
+	former := n == 0 && x.mayTakeOver()
+	if brought == state.NoTicket && !x.m.cfg.SaveUninitialized && !former {
 		return nil
 	}
 	s := x.ensureSession()
 	s.ticket = brought
-	switch {
-	case brought == state.Forged:
-		s.status = int8(StatusInvalid)
-		x.m.notify(x.ctx, Event{Kind: EventForged})
-		return nil
-	case n == 0:
+	if n == 0 {
+		if former {
+			if err := s.takeOver(); err != nil || s.standing != state.Fresh {
+				return err
+			}
+		}
+		if brought == state.Forged {
+			s.status = int8(StatusInvalid)
+			x.m.notify(x.ctx, Event{Kind: EventForged})
+		}
 		return nil
 	}
+	if err := s.lookUp(found[:n]); err != nil || x.m.cfg.Predecessor.Source == nil {
+		return err
+	}
+	return s.besidePredecessor()
+}
+
+// lookUp asks the store for the candidates.
+func (s *Session) lookUp(found []candidate) error {
+	m := s.x.m
 	s.status = int8(StatusUnknown)
 	now := time.Now()
 	op := s.limitLoad(now)
-	if x.m.otherClock {
-		now = x.m.cfg.Now()
+	if m.otherClock {
+		now = m.cfg.Now()
 	}
 	err := errPanicked // unless lookup returns
 	defer func() { op.end(err) }()
-	err = s.lookup(op, found[:n], now)
+	err = s.lookup(op, found, now)
 	return err
 }
 

@@ -36,6 +36,7 @@ type Manager struct {
 	otherClock bool        // Config.Now was set
 	userPath   []string    // Config.UserKey, taken apart
 	tracer     Tracer      // Config.Observer, if it is one
+	former     []string    // the names of the cookies of Config.Predecessor
 
 	sessions *vault.Vault
 	lists    *userLists // nil where the store has none
@@ -94,6 +95,7 @@ func New(cfg Config) (*Manager, error) {
 		m.cfg.Logger.Warn("cloakroom: Config.AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress, " +
 			"which knows no such limit: a session that is used there goes on there")
 	}
+	m.warnOfPredecessor()
 	m.cfg.Secrets, m.cfg.SealKeys, m.cfg.RetiredSealKeys = nil, nil, nil // nothing prints what it does not have
 	return m, nil
 }

@@ -16,6 +16,7 @@ type EventKind string
 // The kinds of events.
 const (
 	EventCreated     EventKind = "created"      // a session was stored for the first time
+	EventTakenOver   EventKind = "taken-over"   // a session of Config.Predecessor was brought over; it follows created
 	EventSaved       EventKind = "saved"        // changes were stored
 	EventRenewed     EventKind = "renewed"      // a session got a new id (Renew, Regenerate, SignIn)
 	EventSignedIn    EventKind = "signed-in"    // it became the session of User; it follows created or renewed

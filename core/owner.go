@@ -94,6 +94,9 @@ func (s *Session) userMember(base, next *record.Document, key string) (member []
 		signsIn = s.login != nil && key != s.key
 		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
 	)
+	if taking := s.rarities().taking; base == nil && taking != nil && taking.User != "" {
+		return taking.userMember(key), 0
+	}
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
 		return nil, 0
 	}
@@ -181,6 +184,9 @@ func (s *Session) checkUserKey(base *record.Document, key string) error {
 	signsIn := s.login != nil && key != s.key
 	if signsIn {
 		want = s.login.Name
+	}
+	if taking := s.rarities().taking; taking != nil {
+		want = taking.User
 	}
 	if got == want || got == "" && !signsIn {
 		return nil

@@ -223,6 +223,11 @@ func (s *Session) replace(op *operation) error {
 		return err
 	}
 	defer s.x.m.sessions.Leave(s.key, turn)
+	if s.renewal == state.RegenerateID && s.login == nil { // it may be a logout
+		if err := s.refuseEarlier(op); err != nil {
+			return err
+		}
+	}
 	return s.insist(op, func() (*record.Document, error) {
 		if s.login != nil && s.x.m.userOf(s.base) != s.login.was { // by Express, meanwhile
 			return nil, final{store.ErrConflict}
@@ -253,6 +258,10 @@ func (s *Session) write(op *operation, explicit bool) error {
 	return s.insist(op, func() (*record.Document, error) {
 		if s.base != loaded && state.Next(s.stepInputs(explicit)) != state.Write {
 			s.forget() // another request did the same
+			return nil, nil
+		}
+		if s.rarities().taking != nil && s.isTaken() {
+			s.forget() // likewise
 			return nil, nil
 		}
 		deed := state.Rewritten

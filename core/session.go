@@ -30,6 +30,9 @@ const (
 	// StatusInvalid is a new session of a visitor whose cookie no secret
 	// verifies.
 	StatusInvalid
+	// StatusTakenOver is a session of Config.Predecessor that this request has brought
+	// over. From the next request on it is loaded as any other.
+	StatusTakenOver
 )
 
 func (s Status) String() string {
@@ -42,6 +45,8 @@ func (s Status) String() string {
 		return "unknown or expired"
 	case StatusInvalid:
 		return "invalid cookie"
+	case StatusTakenOver:
+		return "taken over"
 	}
 	return fmt.Sprintf("Status(%d)", int(s))
 }
@@ -110,6 +115,9 @@ type rarities struct {
 	failure error      // a write of which the store did not tell whether it was done: there is no going on
 	untold  func()     // what the app is told when the lock is released
 	listing *extension // keeps the session in the list of its user, beside the handler
+
+	taking    *taking        // what is being taken over from Config.Predecessor
+	deletions []*http.Cookie // by which the browser deletes those of the predecessor
 }
 
 // ordinary are the rarities of a session that has none.

@@ -39,6 +39,11 @@ type Meta struct {
 	// in Unix milliseconds, and 0 where that is not said. Each request looks at it.
 	Until int64
 
+	// Before is the JSON of where the session was before it was taken over from another
+	// library, and nil where it was not. What is in it is core's affair. It always is an
+	// object.
+	Before []byte
+
 	// Rest holds the members that this version does not know, each with a comma
 	// before it. They are written back, so that processes of a later version can
 	// run beside this one.
@@ -125,6 +130,9 @@ func (m Meta) Append(dst []byte) []byte {
 	if m.User != nil {
 		dst = append(append(dst, `,"user":`...), m.User...)
 	}
+	if m.Before != nil {
+		dst = append(append(dst, `,"before":`...), m.Before...)
+	}
 	dst = append(dst, m.Rest...)
 	return append(dst, '}')
 }
@@ -181,6 +189,11 @@ func parseMeta(raw []byte) Meta {
 			m.User, m.Until = nil, 0
 			if value[0] == '{' {
 				m.User, m.Until = value, untilOf(value)
+			}
+		case "before":
+			m.Before = nil
+			if value[0] == '{' {
+				m.Before = value
 			}
 		default:
 			m.Rest += "," + string(raw[mem.Name-1:mem.ValueEnd])
