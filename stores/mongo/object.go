@@ -330,7 +330,7 @@ func appendQuoted(dst, s []byte) []byte {
 		case i >= 0:
 			dst = append(dst, '\\', "\"\\bfnrt"[i])
 		case r < ' ':
-			dst = hex.AppendEncode(append(dst, `\u00`...), []byte{byte(r)})
+			dst = hex.AppendEncode(append(dst, `\u00`...), []byte{byte(r)}) //nolint:gosec // less than a space
 		default:
 			dst = utf8.AppendRune(dst, r)
 		}
