@@ -97,7 +97,7 @@ func (in *signedIn) decode(raw []byte) bool {
 	members, ok := jsontext.Scan(raw, buf[:0])
 	for _, m := range members {
 		if value := raw[m.Value:m.ValueEnd]; ok {
-			switch string(raw[m.Name:m.NameEnd]) {
+			switch string(raw[m.Name:m.NameEnd()]) {
 			case "name":
 				ok = jsontext.DecodePlain(value, &in.Name)
 			case "handle":

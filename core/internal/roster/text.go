@@ -74,7 +74,7 @@ func (l *List) decode(text []byte) bool {
 	members, ok := jsontext.Scan(text, buf[:0])
 	for _, m := range members {
 		value := text[m.Value:m.ValueEnd]
-		switch name := text[m.Name:m.NameEnd]; string(name) {
+		switch name := text[m.Name:m.NameEnd()]; string(name) {
 		case "mark":
 			ok = ok && jsontext.DecodePlain(value, &l.Mark)
 		case "revoked":
