@@ -1,9 +1,9 @@
 package record
 
 import (
-	"fmt"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
