@@ -144,10 +144,7 @@ func (u *userLists) put(ctx context.Context, key string, list *userList, next *r
 	if list.doc != nil {
 		meta.Created = list.doc.Meta.Created
 	}
-	text, err := next.Encode(meta.Append(nil))
-	if err != nil {
-		return nil, nil, err
-	}
+	text := next.Encode(meta.Append(nil))
 	doc := &record.Document{
 		Meta: meta, Text: text,
 		Record: store.Record{ID: key, Data: u.vault.Seal(key, text), TTL: next.Life(now), Sessions: next.Keys(), Linger: next.Linger(now)},

@@ -19,7 +19,8 @@ import (
 
 // How many ids are remembered, of each kind.
 const (
-	rememberExtended = 1 << 14
+	rememberExtended = 1 << 12
+	mostExtended     = 1 << 18 // when so many sessions are in use within a minute: 8 MB
 	rememberGivenUp  = 1 << 12
 	rememberRelisted = 1 << 12
 )
@@ -62,10 +63,11 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg:        cfg.withDefaults(),
 		otherClock: cfg.Now != nil,
-		extended:   vault.NewRecent(rememberExtended),
-		givenUp:    vault.NewRecent(rememberGivenUp),
-		relisted:   vault.NewRecent(rememberRelisted),
 	}
+	now := m.cfg.Now()
+	m.extended = vault.NewRecent(now, rememberExtended, mostExtended)
+	m.givenUp = vault.NewRecent(now, rememberGivenUp, rememberGivenUp)
+	m.relisted = vault.NewRecent(now, rememberRelisted, rememberRelisted)
 	m.tracer, _ = m.cfg.Observer.(Tracer)
 	if m.cfg.UserKey != "" {
 		m.userPath = strings.Split(m.cfg.UserKey, ".")

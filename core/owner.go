@@ -78,10 +78,46 @@ func userName(d *record.Document) (name string) {
 
 // signedInOf decodes the member.
 func signedInOf(d *record.Document) (in signedIn, ok bool) {
-	if d == nil || d.Meta.User == nil || json.Unmarshal(d.Meta.User, &in) != nil {
+	if d == nil || d.Meta.User == nil {
+		return in, false
+	}
+	if in.decode(d.Meta.User) {
+		return in, in.Name != ""
+	}
+	in = signedIn{} // somebody else wrote it in another way
+	if json.Unmarshal(d.Meta.User, &in) != nil {
 		return signedIn{}, false
 	}
 	return in, in.Name != ""
+}
+
+// decode reads the member as it is written here, and reports whether it is so.
+func (in *signedIn) decode(raw []byte) bool {
+	var buf [8]jsontext.Member
+	members, ok := jsontext.Scan(raw, buf[:0])
+	for _, m := range members {
+		if value := raw[m.Value:m.ValueEnd]; ok {
+			switch string(raw[m.Name:m.NameEnd()]) {
+			case "name":
+				ok = jsontext.DecodePlain(value, &in.Name)
+			case "handle":
+				ok = jsontext.DecodePlain(value, &in.Handle)
+			case "until":
+				in.Until, ok = jsontext.ParseInt(value)
+			case "by":
+				ok = jsontext.DecodePlain(value, &in.By)
+			case "device":
+				ok = jsontext.DecodePlain(value, &in.Device)
+			case "net":
+				ok = jsontext.DecodePlain(value, &in.Net)
+			case "peer":
+				ok = jsontext.DecodePlain(value, &in.Peer)
+			default:
+				ok = false
+			}
+		}
+	}
+	return ok
 }
 
 // userMember returns the member for the record that takes the place of base, nil

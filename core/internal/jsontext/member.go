@@ -5,13 +5,13 @@ import "encoding/json"
 // Name returns the name of m, unescaped, where data is the text that m was found
 // in. A name that encoding/json refuses is returned as it stands.
 func Name(data []byte, m Member) string {
-	if m.Plain {
-		return string(data[m.Name:m.NameEnd])
+	if m.isPlain() {
+		return string(data[m.Name:m.NameEnd()])
 	}
 	// The quotes stand next to the positions of the name.
 	var name string
-	if json.Unmarshal(data[m.Name-1:m.NameEnd+1], &name) != nil {
-		return string(data[m.Name:m.NameEnd])
+	if json.Unmarshal(data[m.Name-1:m.NameEnd()+1], &name) != nil {
+		return string(data[m.Name:m.NameEnd()])
 	}
 	return name
 }
@@ -19,8 +19,8 @@ func Name(data []byte, m Member) string {
 // Is reports whether the name of m, unescaped, is name. It does not allocate for a
 // plain name.
 func Is(data []byte, m Member, name string) bool {
-	if m.Plain {
-		return string(data[m.Name:m.NameEnd]) == name
+	if m.isPlain() {
+		return string(data[m.Name:m.NameEnd()]) == name
 	}
 	return Name(data, m) == name
 }

@@ -29,7 +29,7 @@ func FuzzScanObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		members, ok := jsontext.Scan(data, nil)
 		for _, m := range members { // whatever was made out lies inside
-			if m.Name > m.NameEnd || m.NameEnd >= m.Value || m.Value >= m.ValueEnd || int(m.ValueEnd) > len(data) {
+			if m.Name > m.NameEnd() || m.NameEnd() >= m.Value || m.Value >= m.ValueEnd || int(m.ValueEnd) > len(data) {
 				t.Fatalf("positions %+v of %q", m, data)
 			}
 		}

@@ -48,17 +48,30 @@ type Document struct {
 	// Age is the max age of the session's cookie.
 	Age Age
 
-	// Bare says that the member cookie is an object without a max age and an
-	// expiry. It is then written back as it is, without a look into it.
-	Bare bool
-
 	// members are those of Text, and nil until somebody asks for them.
 	members []jsontext.Member
 
 	// few is room for the members of most sessions, which then cost no allocation
 	// of their own.
 	few [6]jsontext.Member
+
+	// index holds the last place in members of each name, once many were asked for.
+	index map[string]int32
+
+	// asked counts the keys that were asked for, until there is an index.
+	asked uint8
+
+	// Bare says that the member cookie is an object without a max age and an
+	// expiry. It is then written back as it is, without a look into it.
+	Bare bool
 }
+
+// A record with manyMembers gets an index when it was asked for manyKeys: who asks for
+// a few is quicker without.
+const (
+	manyMembers = 32
+	manyKeys    = 16
+)
 
 // An Age is the max age of a session's cookie.
 type Age struct {
@@ -85,7 +98,21 @@ func (d *Document) Get(key string) []byte {
 	if d == nil || IsReserved(key) {
 		return nil
 	}
-	return jsontext.Find(d.Text, d.Members(), key)
+	members := d.Members()
+	if d.index == nil {
+		if d.asked++; d.asked < manyKeys || len(members) < manyMembers {
+			d.asked = min(d.asked, manyKeys)
+			return jsontext.Find(d.Text, members, key)
+		}
+		d.index = make(map[string]int32, len(members))
+		for i, m := range members { // of several members of one name the last one counts
+			d.index[jsontext.Name(d.Text, m)] = int32(i) //nolint:gosec // there are fewer than bytes
+		}
+	}
+	if i, ok := d.index[key]; ok {
+		return d.value(int(i))
+	}
+	return nil
 }
 
 // Keys returns how many keys of the app the record has.

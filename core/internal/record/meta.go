@@ -162,7 +162,7 @@ func parseMeta(raw []byte) Meta {
 	// not known, and kept.
 	for _, mem := range members {
 		value := raw[mem.Value:mem.ValueEnd]
-		switch string(raw[mem.Name:mem.NameEnd]) {
+		switch string(raw[mem.Name:mem.NameEnd()]) {
 		case "created":
 			if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
 				m.Created = UnixMilli(ms)
