@@ -94,7 +94,6 @@ func (s *statements) ofPostgreSQL(t text) {
 		ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires = {after}, due = {after} WHERE s.expires <= {now} RETURNING 1),
 	u AS (UPDATE {t} AS s SET data = ?, ` + life + ` FROM j, n WHERE s.id = j.id RETURNING 1)
 	SELECT live, same, EXISTS (SELECT 1 FROM u) FROM j`)
-
 }
 
 // ofOthers changes a record by a statement that finds it only while it holds what it

@@ -34,7 +34,7 @@ func open(t testing.TB, file string, o sqlitestore.Options) *sqlitestore.Store {
 	if o.SweepInterval == 0 {
 		o.SweepInterval = sqlstore.NeverSweep
 	}
-	s, err := sqlitestore.Open(file, o)
+	s, err := sqlitestore.Open(t.Context(), file, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 		{"no folder", filepath.Join(t.TempDir(), "missing", "sessions.db"), "cannot be opened for reading and writing"},
 		{"no database", noDatabase, "it is no database of SQLite"},
 	} {
-		s, err := sqlitestore.Open(tt.file, sqlitestore.Options{})
+		s, err := sqlitestore.Open(t.Context(), tt.file, sqlitestore.Options{})
 		if err == nil {
 			_ = s.Close()
 		}
@@ -142,7 +142,7 @@ func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 			t.Errorf("%s: Open returned %v, want an error with %q", tt.name, err, tt.want)
 		}
 	}
-	if _, err := sqlitestore.Open(filepath.Join(t.TempDir(), "s.db"), sqlitestore.Options{Durability: 7}); err == nil {
+	if _, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "s.db"), sqlitestore.Options{Durability: 7}); err == nil {
 		t.Error("Open accepts an unknown Durability")
 	}
 }
@@ -257,7 +257,7 @@ func TestAFailureIsNotShared(t *testing.T) {
 // writeUntilKilled is a process that creates sessions, and ends every other one, and says
 // so when it is done.
 func writeUntilKilled() {
-	s, err := sqlitestore.Open(os.Getenv("CLOAKROOM_FILE"), sqlitestore.Options{})
+	s, err := sqlitestore.Open(context.Background(), os.Getenv("CLOAKROOM_FILE"), sqlitestore.Options{})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

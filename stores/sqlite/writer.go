@@ -50,8 +50,8 @@ type turn struct {
 	ended chan struct{}
 }
 
-func newWriter(name string, d Durability) (*writer, error) {
-	h, err := openHandle(name)
+func newWriter(ctx context.Context, name string, d Durability) (*writer, error) {
+	h, err := openHandle(ctx, name)
 	switch {
 	case errors.Is(err, errNoLog):
 		return nil, err
@@ -235,12 +235,12 @@ func (w *writer) give(t *turn) {
 	}
 }
 
-func (t *turn) exec(query string, args []driver.NamedValue) (driver.Result, error) {
-	return t.w.handle.exec(context.Background(), query, args)
+func (t *turn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return t.w.handle.exec(context.WithoutCancel(ctx), query, args) // the others wait: it is quick
 }
 
-func (t *turn) query(query string, args []driver.NamedValue) (driver.Rows, error) {
-	r, err := t.w.handle.query(context.Background(), query, args)
+func (t *turn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	r, err := t.w.handle.query(context.WithoutCancel(ctx), query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +249,8 @@ func (t *turn) query(query string, args []driver.NamedValue) (driver.Rows, error
 
 // end ends the transaction by COMMIT or ROLLBACK. Where a COMMIT fails, it is still to be
 // rolled back.
-func (t *turn) end(statement string) error {
-	_, err := t.exec(statement, nil)
+func (t *turn) end(ctx context.Context, statement string) error {
+	_, err := t.exec(ctx, statement, nil)
 	if err == nil || statement == "ROLLBACK" { // which fails where SQLite has done so
 		close(t.ended)
 		return nil
