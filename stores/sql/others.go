@@ -97,8 +97,12 @@ func (o others) replace(ctx context.Context, c *sql.Conn, old, retired, next sto
 		if err := replaced(live, same, !taken); err != nil {
 			return err
 		}
-		if created, err := o.create(ctx, c, next); err != nil || !created {
-			return replaced(err == nil, true, created)
+		created, err := o.create(ctx, c, next)
+		switch {
+		case err != nil:
+			return err
+		case !created: // by another call, meanwhile
+			return store.ErrExists
 		}
 		life := o.idiom.life(retired.TTL)
 		_, err = c.ExecContext(ctx, o.say.retire, bytesOf(retired.Data), life, life, []byte(old.ID))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -408,6 +409,31 @@ func TestReadOnlyDatabase(t *testing.T) {
 			fails(t, "Update", r.Update(t.Context(), record("a", "x"), record("a", "y")), store.OutcomeNotApplied, "database is read-only", nil)
 			fails(t, "Replace", r.Replace(t.Context(), record("a", "x"), record("a", "y"), record("b", "z")), store.OutcomeNotApplied, "database is read-only", nil)
 		})
+	}
+}
+
+// A file that may not grow refuses what needs more room. What is there is read, and ends.
+func TestFullDisk(t *testing.T) {
+	const pages = 40 // of 4 KiB
+	db := sqlenv.Open(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "sessions.db")+"?_pragma=journal_mode(WAL)&_pragma=max_page_count("+strconv.Itoa(pages)+")")
+	db.SetMaxOpenConns(1)
+	s := sqlenv.Store(t, db, sqlstore.Options{Table: "sessions"})
+	ctx, first := t.Context(), record("first", "x")
+	large := record("large", strings.Repeat("x", pages*4096))
+	if err := s.Create(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, "Create", s.Create(ctx, large), store.OutcomeNotApplied, "disk is full", store.ErrFull)
+	fails(t, "Update", s.Update(ctx, first, store.Record{ID: "first", Data: large.Data, TTL: time.Hour}), store.OutcomeNotApplied, "disk is full", store.ErrFull)
+	fails(t, "Replace", s.Replace(ctx, first, record("first", "y"), large), store.OutcomeNotApplied, "disk is full", store.ErrFull)
+	if got, err := s.Load(ctx, "first"); err != nil || string(got.Data) != string(first.Data) {
+		t.Errorf("Load: %v, want what was stored before", err)
+	}
+	if _, err := s.Load(ctx, "large"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Load of what was refused: %v, want ErrNotFound", err)
+	}
+	if err := s.Remove(ctx, first); err != nil {
+		t.Errorf("Remove: %v: nobody could log out", err)
 	}
 }
 
