@@ -23,11 +23,11 @@ run: ## start the example app; PORT=8080 chooses the port
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
 
 # The packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./tests/sql ./stores/mongo ./core ./stores/valkey ./stores/sqlite
+LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey ./stores/sqlite
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do.
-ORDERLY := ./tests/adapters ./interop ./tests/browser ./bench ./tests/crashes ./tests/interleavings ./tests/consumer ./tests/constanttime
+ORDERLY := ./tests/adapters ./interop ./tests/browser ./bench ./tests/crashes ./tests/sql ./tests/interleavings ./tests/consumer ./tests/constanttime
 
 test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
@@ -89,7 +89,7 @@ faults-back: ## put faults that were there back into the code, one at a time, an
 	@go run ./tests/faultsback $(if $(ONLY),-only "$(ONLY)")
 
 soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m of histories on each store
-	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server mariadb" scripts/servers.sh run scripts/soak.sh $(SOAK)
+	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb" scripts/servers.sh run scripts/soak.sh $(SOAK)
 
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'

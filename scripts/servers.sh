@@ -23,6 +23,7 @@
 #   postgresql  POSTGRESQL_URL       PostgreSQL 18, as a user who may do everything
 #   postgresql-old  POSTGRESQL_OLD_URL   PostgreSQL 15
 #   postgresql-server  POSTGRESQL_SERVER   its program, for tests that start servers of their own: --port PORT --dir DIR
+#   pgbouncer PGBOUNCER              PgBouncer's program, for tests that start one: pgbouncer FILE.ini
 #   mariadb   MARIADB_DSN            MariaDB, as a user who may do everything
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
@@ -40,7 +41,7 @@ umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server mariadb}
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb}
 SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
@@ -67,7 +68,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER MARIADB_DSN'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -82,6 +83,7 @@ variable_of() {
 	postgresql) echo POSTGRESQL_URL ;;
 	postgresql-old) echo POSTGRESQL_OLD_URL ;;
 	postgresql-server) echo POSTGRESQL_SERVER ;;
+	pgbouncer) echo PGBOUNCER ;;
 	mariadb) echo MARIADB_DSN ;;
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
@@ -93,7 +95,7 @@ for part in $PARTS; do
 	[[ ${!variable:-} ]] || OURS+=" $part"
 done
 ours() { [[ " $OURS " == *" $1 "* ]]; }
-is_program() { [[ $1 == programs || $1 == mongod || $1 == *-server ]]; }
+is_program() { [[ $1 == programs || $1 == mongod || $1 == *-server || $1 == pgbouncer ]]; }
 servers() { local p; for p in $OURS; do is_program "$p" || echo "$p"; done; }
 
 port_of() {
@@ -478,6 +480,11 @@ env_() {
 	if ours postgresql && answers postgresql; then echo "POSTGRESQL_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_PORT")"; fi
 	if ours postgresql-old && answers postgresql-old; then echo "POSTGRESQL_OLD_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_OLD_PORT")"; fi
 	if ours postgresql-server && [[ -e $DIR/postgresql/bin/postgresql-server ]]; then echo "POSTGRESQL_SERVER=$DIR/postgresql/bin/postgresql-server"; fi
+	if ours pgbouncer && [[ -e $DIR/pgbouncer/bin/pgbouncer ]]; then
+		echo "PGBOUNCER=$DIR/pgbouncer/bin/pgbouncer"
+	elif ours pgbouncer && [[ $(from) == compose ]] && command -v pgbouncer >/dev/null; then
+		echo "PGBOUNCER=$(command -v pgbouncer)" # there is no image whose program would run here
+	fi
 	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
 	if ours mongod && [[ -e $(mongod) ]]; then echo "MONGO_SERVER=$(mongod)"; fi
 	if ours programs && [[ -e $bin/valkey-server ]]; then

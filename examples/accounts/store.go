@@ -42,7 +42,7 @@ func openStore(ctx context.Context, url string) (st store.Store, done func() err
 		}
 		return st, st.Close, nil
 	case "sqlite":
-		st, err := sqlitestore.Open(strings.TrimPrefix(url, "sqlite:"), sqlitestore.Options{})
+		st, err := sqlitestore.Open(ctx, strings.TrimPrefix(url, "sqlite:"), sqlitestore.Options{})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -72,7 +72,7 @@ func openSQL(ctx context.Context, driver, dsn string) (st store.Store, done func
 	if err := sqlstore.Migrate(ctx, db, sqlstore.Options{}); err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	s, err := sqlstore.New(db, sqlstore.Options{})
+	s, err := sqlstore.New(db, sqlstore.Options{}) //nolint:contextcheck // its goroutine lives until Close
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"log"
 	"net/http"
 	"os"
@@ -15,7 +16,7 @@ import (
 const views ginsession.Key[int] = "views"
 
 func main() {
-	store, err := sqlitestore.Open("sessions.db", sqlitestore.Options{})
+	store, err := sqlitestore.Open(context.Background(), "sessions.db", sqlitestore.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -18,6 +18,7 @@ sql_from_packages() {
 		unpack postgresqlold "$OLD_SUITE" "postgresql-$POSTGRESQL_OLD"
 		init_sql_server postgresql-server "$DIR/postgresqlold"
 	fi
+	if ours pgbouncer; then unpack pgbouncer "$OLD_SUITE" pgbouncer; fi
 	if ours mariadb; then
 		unpack mariadb "$OLD_SUITE" mariadb-server-core
 		init_sql_server mariadb-server "$DIR/mariadb"
@@ -31,6 +32,7 @@ init_sql_server() { # init_sql_server NAME ROOT: not by writing into a file that
 	"$2/bin/$1" --init >"$LOG/template-$1.log" 2>&1 || { cat "$LOG/template-$1.log" >&2; rm -f "$2/bin/$1"; die "a database of $1 cannot be made"; }
 }
 
+finish_pgbouncer() { wrap "$1" pgbouncer=/usr/sbin/pgbouncer; }
 image_postgresql() { finish_postgresql "$1"; }
 finish_mariadb() { wrap "$1" mariadbd=/usr/sbin/mariadbd; }
 finish_postgresql() { finish_postgres "$1" $POSTGRESQL_NEW; }

@@ -28,8 +28,8 @@
 // # What a request costs
 //
 // A request that only reads is one statement, one that changes the session two, and a
-// new id two with PostgreSQL, where renewing an id is one statement. A sign-in waits for
-// one more, or two. A visitor without a session costs none.
+// new id two with PostgreSQL, and five with the others, where renewing an id is a
+// transaction. A sign-in waits for two or three more. A visitor without a session costs none.
 //
 // # What it relies on
 //

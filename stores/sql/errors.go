@@ -197,7 +197,7 @@ func field(err error, name string) (uint64, bool) {
 		case f.CanUint():
 			return f.Uint(), true
 		case f.CanInt() && f.Int() >= 0:
-			return uint64(f.Int()), true
+			return uint64(f.Int()), true //nolint:gosec // not negative
 		}
 	}
 	return 0, false

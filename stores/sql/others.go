@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -30,7 +31,10 @@ func (o others) create(ctx context.Context, c *sql.Conn, rec store.Record) (bool
 			return err == nil, err
 		}
 		// Somebody's mistake, for ids are random, or a record that has expired and
-		// was not removed yet.
+		// was not removed yet. Two that look first do not both ask for its lock.
+		if err := o.live(ctx, c, rec.ID); !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
 		if done, err := changed(c.ExecContext(ctx, o.say.overwrite, data, life, life, id)); done || err != nil {
 			return done, err
 		} // else it is live, or was removed meanwhile
@@ -43,20 +47,20 @@ const duplicateKey = 1062
 func (o others) update(ctx context.Context, c *sql.Conn, old, next store.Record) ([]byte, error) {
 	id, was, data := []byte(old.ID), bytesOf(old.Data), bytesOf(next.Data)
 	if next.TTL == store.KeepTTL {
-		return o.inPlaceOf(ctx, c, old, o.say.keep, data, id, was)
+		return o.inPlaceOf(ctx, c, "update", old, o.say.keep, data, id, was)
 	}
 	life := o.idiom.life(next.TTL)
-	return o.inPlaceOf(ctx, c, old, o.say.update, data, life, life, id, was)
+	return o.inPlaceOf(ctx, c, "update", old, o.say.update, data, life, life, id, was)
 }
 
 func (o others) remove(ctx context.Context, c *sql.Conn, old store.Record) error {
-	_, err := o.inPlaceOf(ctx, c, old, o.say.remove, []byte(old.ID), bytesOf(old.Data))
+	_, err := o.inPlaceOf(ctx, c, "remove", old, o.say.remove, []byte(old.ID), bytesOf(old.Data))
 	return err
 }
 
 // inPlaceOf makes a write to the live record that holds what old does. Where there is
 // none, it returns what is stored instead.
-func (o others) inPlaceOf(ctx context.Context, c *sql.Conn, old store.Record, statement string, args ...any) (newest []byte, err error) {
+func (o others) inPlaceOf(ctx context.Context, c *sql.Conn, verb string, old store.Record, statement string, args ...any) (newest []byte, err error) {
 	for range tries {
 		if done, err := changed(c.ExecContext(ctx, statement, args...)); done || err != nil {
 			return nil, err
@@ -69,7 +73,7 @@ func (o others) inPlaceOf(ctx context.Context, c *sql.Conn, old store.Record, st
 			return newest, store.ErrConflict
 		}
 	}
-	return nil, &store.Error{Store: o.name(), Verb: "update", Outcome: store.OutcomeNotApplied, Class: "row is changed too often"}
+	return nil, o.restless(verb)
 }
 
 // touch looks again where MySQL says that nothing was changed: it counts rows that have
@@ -80,63 +84,80 @@ func (o others) touch(ctx context.Context, c *sql.Conn, id string, ttl time.Dura
 	if done || err != nil || o.opts.Dialect == SQLite {
 		return must(done, err)
 	}
+	return o.live(ctx, c, id)
+}
+
+// live returns nil where there is a live record.
+func (o others) live(ctx context.Context, c *sql.Conn, id string) error {
 	var one int
-	err = c.QueryRowContext(ctx, o.say.exists, []byte(id)).Scan(&one)
+	err := c.QueryRowContext(ctx, o.say.exists, []byte(id)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.ErrNotFound
 	}
 	return err
 }
 
+// replace changes the two records in the order of their ids, so that two calls that need
+// the same two do not wait for each other.
 func (o others) replace(ctx context.Context, c *sql.Conn, old, retired, next store.Record) error {
-	return o.transact(ctx, c, func() error {
-		live, same, taken, err := o.look(ctx, c, old, next.ID)
-		if err != nil {
-			return err
+	id, was, life := []byte(old.ID), bytesOf(old.Data), o.idiom.life(retired.TTL)
+	retire := func() error {
+		done, err := changed(c.ExecContext(ctx, o.say.update, bytesOf(retired.Data), life, life, id, was))
+		if err == nil && !done {
+			err = errUnchanged
 		}
-		if err := replaced(live, same, !taken); err != nil {
-			return err
-		}
-		if created, err := o.create(ctx, c, next); err != nil || !created {
-			return replaced(err == nil, true, created)
-		}
-		life := o.idiom.life(retired.TTL)
-		_, err = c.ExecContext(ctx, o.say.retire, bytesOf(retired.Data), life, life, []byte(old.ID))
 		return err
-	})
+	}
+	create := func() error {
+		created, err := o.create(ctx, c, next)
+		if err == nil && !created {
+			err = store.ErrExists
+		}
+		return err
+	}
+	first, second := retire, create
+	if next.ID < old.ID {
+		first, second = create, retire
+	}
+	for range tries {
+		err := o.transact(ctx, c, func() error {
+			err := first()
+			if err == nil || errors.Is(err, store.ErrExists) { // unless old says otherwise
+				err = cmp.Or(second(), err)
+			}
+			return err
+		})
+		if !errors.Is(err, errUnchanged) {
+			return err
+		}
+		newest, err := o.load(ctx, c, old.ID)
+		switch {
+		case err != nil:
+			return err
+		case !bytes.Equal(newest, old.Data):
+			return store.ErrConflict
+		}
+	}
+	return o.restless("replace")
 }
 
-// look locks both records that Replace needs, in the order of their ids, and reports
-// whether old is live and holds the same, and whether the next id is in use.
-func (o others) look(ctx context.Context, c *sql.Conn, old store.Record, nextID string) (live, same, taken bool, err error) {
-	rows, err := c.QueryContext(ctx, o.say.lock, []byte(old.ID), []byte(nextID))
-	if err != nil {
-		return false, false, false, err
-	}
-	defer rows.Close() //nolint:errcheck // Err tells
-	for rows.Next() {
-		var id, data []byte
-		var lives bool
-		if err := rows.Scan(&id, &data, &lives); err != nil {
-			return false, false, false, err
-		}
-		if string(id) == old.ID {
-			live, same = lives, bytes.Equal(data, old.Data)
-		}
-		if string(id) == nextID {
-			taken = lives
-		}
-	}
-	return live, same, taken, rows.Err()
+// errUnchanged says within a transaction that there is no live record that holds what
+// old does.
+var errUnchanged = errors.New("unchanged")
+
+func (o others) restless(verb string) error {
+	return &store.Error{Store: o.name(), Verb: verb, Outcome: store.OutcomeNotApplied, Class: "row is changed too often"}
 }
 
 // transact does what fn does with a connection as one step, or nothing where fn returns
 // an error.
 func (s *Store) transact(ctx context.Context, c *sql.Conn, fn func() error) error {
-	for _, statement := range begin[s.opts.Dialect] {
-		if _, err := c.ExecContext(ctx, statement); err != nil {
-			return undone{err}
-		}
+	begin := "BEGIN"
+	if s.opts.Dialect == SQLite {
+		begin = "BEGIN IMMEDIATE" // one that takes the lock only later fails where another writes meanwhile
+	}
+	if _, err := c.ExecContext(ctx, begin); err != nil {
+		return undone{err}
 	}
 	err := fn()
 	if err == nil {
@@ -153,16 +174,6 @@ func (s *Store) transact(ctx context.Context, c *sql.Conn, fn func() error) erro
 		_ = c.Raw(func(any) error { return driver.ErrBadConn }) // the pool is not to use it again
 	}
 	return err
-}
-
-// begin are the statements that begin a transaction. In MySQL it sees what others have
-// committed and locks no gaps, which would make calls wait for each other that need
-// different rows. In SQLite one that only writes later fails where another writes
-// meanwhile, so it takes the lock at once.
-var begin = map[Dialect][]string{
-	PostgreSQL: {"BEGIN"},
-	MySQL:      {"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"},
-	SQLite:     {"BEGIN IMMEDIATE"},
 }
 
 // undone is a failure within a transaction that was not committed.

@@ -47,11 +47,6 @@ func (p postgres) replace(ctx context.Context, c *sql.Conn, old, retired, next s
 	case err != nil:
 		return err
 	}
-	return replaced(live, same, done)
-}
-
-// replaced returns what Replace answers.
-func replaced(live, same, done bool) error {
 	switch {
 	case !live:
 		return store.ErrNotFound

@@ -15,8 +15,6 @@ type statements struct {
 	exists    string // MySQL: id: whether it is live
 
 	replace string // PostgreSQL: see there
-	lock    string // others: two ids: what they hold and whether they are live
-	retire  string // others: data, life 2 times, id
 
 	page    string // id: the live records behind it
 	count   string
@@ -94,7 +92,6 @@ func (s *statements) ofPostgreSQL(t text) {
 		ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires = {after}, due = {after} WHERE s.expires <= {now} RETURNING 1),
 	u AS (UPDATE {t} AS s SET data = ?, ` + life + ` FROM j, n WHERE s.id = j.id RETURNING 1)
 	SELECT live, same, EXISTS (SELECT 1 FROM u) FROM j`)
-
 }
 
 // ofOthers changes a record by a statement that finds it only while it holds what it
@@ -105,13 +102,10 @@ func (s *statements) ofOthers(t text) {
 	s.keep = t.of(`UPDATE {t} SET data = ? WHERE id = ? AND data = ? AND expires > {now}`)
 	s.touch = t.of(`UPDATE {t} SET ` + life + ` WHERE id = ? AND expires > {now}`)
 	s.remove = t.of(`DELETE FROM {t} WHERE id = ? AND data = ? AND expires > {now}`)
-	s.retire = t.of(`UPDATE {t} SET data = ?, ` + life + ` WHERE id = ?`)
-	s.lock = t.of(`SELECT id, data, expires > {now} FROM {t} WHERE id IN (?, ?) ORDER BY id`)
 	if t.dialect == SQLite {
 		s.create = t.of(upsert)
 		return
 	}
-	s.lock += ` FOR UPDATE`
 	s.create = t.of(`INSERT INTO {t} (id, data, expires, due) VALUES (?, ?, {after}, {after})`)
 	s.overwrite = t.of(`UPDATE {t} SET data = ?, expires = {after}, due = {after} WHERE id = ? AND expires <= {now}`)
 	s.exists = t.of(`SELECT 1 FROM {t} WHERE id = ? AND expires > {now}`)

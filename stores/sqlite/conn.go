@@ -30,14 +30,14 @@ var settings = []string{
 	"PRAGMA synchronous = FULL",
 }
 
-func openHandle(name string) (*handle, error) {
+func openHandle(ctx context.Context, name string) (*handle, error) {
 	conn, err := new(sqlite.Driver).Open(name)
 	if err != nil {
 		return nil, err
 	}
 	h := &handle{conn: conn, stmts: make(map[string]driver.Stmt)}
 	for _, s := range settings {
-		if err := h.set(s); err != nil {
+		if err := h.set(ctx, s); err != nil {
 			_ = h.close()
 			return nil, err
 		}
@@ -47,8 +47,8 @@ func openHandle(name string) (*handle, error) {
 
 // set makes a setting. One that SQLite cannot do with this file, it leaves as it was, and
 // says so.
-func (h *handle) set(setting string) error {
-	rows, err := h.query(context.Background(), setting, nil)
+func (h *handle) set(ctx context.Context, setting string) error {
+	rows, err := h.query(ctx, setting, nil)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (r *readers) query(ctx context.Context, query string, args []driver.NamedVa
 	}
 	if h == nil {
 		var err error
-		if h, err = openHandle(r.name); err != nil {
+		if h, err = openHandle(ctx, r.name); err != nil {
 			r.free <- nil
 			return nil, err
 		}
@@ -250,7 +250,7 @@ func (c *conn) Begin() (driver.Tx, error) {
 
 func (c *conn) Close() error {
 	if c.tx != nil {
-		c.tx.end("ROLLBACK") //nolint:errcheck // nobody waits for it
+		_ = c.tx.end(context.Background(), "ROLLBACK") // nobody waits for it
 		c.tx = nil
 	}
 	return nil
@@ -258,7 +258,7 @@ func (c *conn) Close() error {
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if c.tx != nil {
-		return c.tx.query(query, args)
+		return c.tx.query(ctx, query, args)
 	}
 	return c.readers.query(ctx, query, args)
 }
@@ -273,13 +273,13 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 			return nil, errors.New("cloakroom: sqlite store: there is no transaction")
 		}
 		tx := c.tx
-		if err := tx.end(query); err != nil {
+		if err := tx.end(ctx, query); err != nil {
 			return nil, err
 		}
 		c.tx = nil
 		return driver.ResultNoRows, nil
 	case c.tx != nil:
-		return c.tx.exec(query, args)
+		return c.tx.exec(ctx, query, args)
 	}
 	return c.w.exec(ctx, query, args)
 }

@@ -1,7 +1,7 @@
 // Package sqlitestore keeps sessions in a file of SQLite: the store for an app that
 // runs on one machine and whose sessions are to survive a restart and a crash.
 //
-//	store, err := sqlitestore.Open("sessions.db", sqlitestore.Options{})
+//	store, err := sqlitestore.Open(ctx, "sessions.db", sqlitestore.Options{})
 //	...
 //	defer store.Close()
 //	cfg := core.Config{Store: store, ...}

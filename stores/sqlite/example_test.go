@@ -1,6 +1,7 @@
 package sqlitestore_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,7 +20,7 @@ func ExampleOpen() {
 	}
 	defer os.RemoveAll(dir)
 	for range 2 {
-		store, err := sqlitestore.Open(filepath.Join(dir, "sessions.db"), sqlitestore.Options{})
+		store, err := sqlitestore.Open(context.Background(), filepath.Join(dir, "sessions.db"), sqlitestore.Options{})
 		if err != nil {
 			panic(err)
 		}

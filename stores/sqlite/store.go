@@ -68,48 +68,54 @@ var _ interface {
 	store.Pinger
 } = (*Store)(nil)
 
-// openTimeout is how long Open waits for the other processes that use the file.
+// openTimeout is how long Open waits for the other processes that use the file, where its
+// context has no deadline.
 const openTimeout = 10 * time.Second
 
 // Open returns a store on a file, which it makes where there is none, for the user of
 // the process alone. The folder has to be there. The error says what is wrong with the
-// file, such as that it cannot be written or is on a network file system.
-func Open(file string, o Options) (*Store, error) {
+// file, such as that it cannot be written or is on a network file system. Where other
+// processes use the file, Open waits for them until ctx is done, or for 10 seconds where
+// ctx has no deadline.
+func Open(ctx context.Context, file string, o Options) (*Store, error) {
 	if o.Durability != SyncAll && o.Durability != SyncChanges {
 		return nil, fmt.Errorf("cloakroom: sqlite store: Options.Durability is %d, want SyncAll or SyncChanges", o.Durability)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	name, err := prepare(file, o.Logger)
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+	}
+	name, err := prepare(ctx, file, o.Logger)
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWriter(name, o.Durability)
+	w, err := newWriter(ctx, name, o.Durability)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{db: sql.OpenDB(&connector{name: name, w: w, readers: newReaders(name)}), w: w}
 	s.db.SetMaxIdleConns(mostIdle)
-	if err := s.open(o); err != nil {
+	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(o Options) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
-	defer cancel()
+func (s *Store) open(ctx context.Context, o Options) (err error) {
 	options := sqlstore.Options{Dialect: sqlstore.SQLite, SweepInterval: o.SweepInterval, Logger: o.Logger}
 	if err := sqlstore.Migrate(ctx, s.db, options); err != nil {
 		return err
 	}
-	s.Store, err = sqlstore.New(s.db, options)
+	s.Store, err = sqlstore.New(s.db, options) //nolint:contextcheck // its goroutine lives until Close
 	return err
 }
 
 // prepare makes the file where there is none, and returns its name as SQLite takes it.
-func prepare(file string, logger *slog.Logger) (name string, err error) {
+func prepare(ctx context.Context, file string, logger *slog.Logger) (name string, err error) {
 	if file == "" {
 		return "", errors.New("cloakroom: sqlite store: the name of the file is empty: want one such as sessions.db; for sessions in memory there is package memorystore")
 	}
@@ -126,7 +132,7 @@ func prepare(file string, logger *slog.Logger) (name string, err error) {
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		logger.Warn("cloakroom: sqlite store: every user of this machine can read or write the file of the sessions: chmod 600", slog.String("file", file))
+		logger.WarnContext(ctx, "cloakroom: sqlite store: every user of this machine can read or write the file of the sessions: chmod 600", slog.String("file", file))
 	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath(), nil
 }

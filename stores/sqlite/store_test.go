@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +35,7 @@ func open(t testing.TB, file string, o sqlitestore.Options) *sqlitestore.Store {
 	if o.SweepInterval == 0 {
 		o.SweepInterval = sqlstore.NeverSweep
 	}
-	s, err := sqlitestore.Open(file, o)
+	s, err := sqlitestore.Open(t.Context(), file, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 		{"no folder", filepath.Join(t.TempDir(), "missing", "sessions.db"), "cannot be opened for reading and writing"},
 		{"no database", noDatabase, "it is no database of SQLite"},
 	} {
-		s, err := sqlitestore.Open(tt.file, sqlitestore.Options{})
+		s, err := sqlitestore.Open(t.Context(), tt.file, sqlitestore.Options{})
 		if err == nil {
 			_ = s.Close()
 		}
@@ -142,7 +143,7 @@ func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 			t.Errorf("%s: Open returned %v, want an error with %q", tt.name, err, tt.want)
 		}
 	}
-	if _, err := sqlitestore.Open(filepath.Join(t.TempDir(), "s.db"), sqlitestore.Options{Durability: 7}); err == nil {
+	if _, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "s.db"), sqlitestore.Options{Durability: 7}); err == nil {
 		t.Error("Open accepts an unknown Durability")
 	}
 }
@@ -254,10 +255,55 @@ func TestAFailureIsNotShared(t *testing.T) {
 	}
 }
 
+// TestNobodyStarves has three stores write to one file as fast as they can.
+func TestNobodyStarves(t *testing.T) {
+	if os.Getenv("SOAK") == "" {
+		t.Skip("takes seconds of the whole machine: make soak")
+	}
+	const writers = 32
+	file := filepath.Join(t.TempDir(), "sessions.db")
+	var all []*sqlitestore.Store
+	for range 3 {
+		all = append(all, open(t, file, sqlitestore.Options{}))
+	}
+	for w := range writers {
+		if err := all[0].Create(t.Context(), record(fmt.Sprint(w), "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var (
+		mu      sync.Mutex
+		writes  [3]int
+		longest time.Duration
+		wg      sync.WaitGroup
+		end     = time.Now().Add(10 * time.Second)
+	)
+	for i, s := range all {
+		for w := range writers {
+			wg.Go(func() {
+				for began := time.Now(); began.Before(end); began = time.Now() {
+					if err := s.Touch(t.Context(), fmt.Sprint(w), time.Hour); err != nil {
+						t.Errorf("Touch: %v", err)
+					}
+					mu.Lock()
+					writes[i]++
+					longest = max(longest, time.Since(began))
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	t.Logf("%v writes, the longest took %v", writes, longest.Round(time.Millisecond))
+	if slices.Min(writes[:]) < slices.Max(writes[:])/5 {
+		t.Errorf("%v writes: one of them starves", writes)
+	}
+}
+
 // writeUntilKilled is a process that creates sessions, and ends every other one, and says
 // so when it is done.
 func writeUntilKilled() {
-	s, err := sqlitestore.Open(os.Getenv("CLOAKROOM_FILE"), sqlitestore.Options{})
+	s, err := sqlitestore.Open(context.Background(), os.Getenv("CLOAKROOM_FILE"), sqlitestore.Options{})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

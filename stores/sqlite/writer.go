@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // mostInBatch is how many writes share a transaction.
@@ -19,7 +20,9 @@ const mostInBatch = 256
 type writer struct {
 	handle  *handle
 	durable Durability
-	relaxed bool // the connection does not wait for the disk
+	relaxed bool      // the connection does not wait for the disk
+	idle    time.Time // since when nothing is done
+	yielded time.Time // when others had a chance at last
 	jobs    chan *job
 	turns   chan *turn
 	quit    chan struct{}
@@ -50,13 +53,16 @@ type turn struct {
 	ended chan struct{}
 }
 
-func newWriter(name string, d Durability) (*writer, error) {
-	h, err := openHandle(name)
+func newWriter(ctx context.Context, name string, d Durability) (*writer, error) {
+	h, err := openHandle(ctx, name)
 	switch {
 	case errors.Is(err, errNoLog):
 		return nil, err
 	case err != nil:
 		return nil, errors.New("cloakroom: sqlite store: the file cannot be used: it is no database of SQLite, or a process has locked it")
+	}
+	if err := h.set(ctx, "PRAGMA busy_timeout = 0"); err != nil { // see patiently
+		return nil, errors.Join(errors.New("cloakroom: sqlite store: the connection cannot be set up"), h.close())
 	}
 	w := &writer{handle: h, durable: d, jobs: make(chan *job, mostInBatch), turns: make(chan *turn), quit: make(chan struct{})}
 	w.done.Go(w.run)
@@ -67,9 +73,13 @@ func (w *writer) run() {
 	for {
 		select {
 		case first := <-w.jobs:
+			w.yield()
 			w.batch(first)
+			w.idle = time.Now()
 		case t := <-w.turns:
+			w.yield()
 			w.give(t)
+			w.idle = time.Now()
 		case <-w.quit:
 			return
 		}
@@ -142,7 +152,7 @@ func (w *writer) batch(first *job) {
 	}
 	for _, j := range jobs {
 		if j.err = w.sync(!w.spares(j)); j.err == nil {
-			j.result, j.err = w.handle.exec(context.Background(), j.query, j.args)
+			j.result, j.err = w.patiently(j.query, j.args)
 		}
 		close(j.done)
 	}
@@ -156,11 +166,13 @@ func (w *writer) together(jobs []*job) bool {
 	for _, j := range jobs {
 		wait = wait || !w.spares(j)
 	}
-	if w.sync(wait) != nil {
-		return false
+	err := w.sync(wait)
+	if err == nil {
+		_, err = w.patiently("BEGIN IMMEDIATE", nil)
 	}
-	if _, err := w.handle.exec(ctx, "BEGIN IMMEDIATE", nil); err != nil {
-		return false
+	if err != nil { // nor would any of them begin alone
+		finish(jobs, err)
+		return true
 	}
 	for _, j := range jobs {
 		var err error
@@ -169,15 +181,59 @@ func (w *writer) together(jobs []*job) bool {
 			return false
 		}
 	}
-	_, err := w.handle.exec(ctx, "COMMIT", nil)
-	if err != nil {
+	if _, err = w.handle.exec(ctx, "COMMIT", nil); err != nil {
 		w.rollback()
 	}
+	finish(jobs, err)
+	return true
+}
+
+// finish tells those who wait for jobs.
+func finish(jobs []*job, err error) {
 	for _, j := range jobs {
 		j.err = err
 		close(j.done)
 	}
-	return true
+}
+
+const (
+	// patience is how long a write waits for other processes, where nobody gives it up.
+	patience = 5 * time.Second
+
+	// moment is how often it looks whether it is its turn. SQLite itself looks every
+	// tenth of a second, in which a process that writes all the time has begun again.
+	moment = time.Millisecond
+
+	// spell is how long this process writes before it lets others have a moment.
+	spell = 25 * time.Millisecond
+)
+
+// patiently does a statement that needs the lock of the file, when it is this process's
+// turn.
+func (w *writer) patiently(query string, args []driver.NamedValue) (result driver.Result, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(moment) {
+		result, err = w.handle.exec(context.Background(), query, args)
+		var code interface{ Code() int }
+		if !errors.As(err, &code) || code.Code()&0xff != busy || time.Now().After(end) {
+			return result, err
+		}
+		w.yielded = time.Now() // to them
+	}
+}
+
+const busy = 5 // SQLITE_BUSY
+
+// yield leaves the file alone for a moment where this process has written for a while
+// without a pause.
+func (w *writer) yield() {
+	now := time.Now()
+	switch {
+	case now.Sub(w.idle) > moment:
+		w.yielded = now
+	case now.Sub(w.yielded) > spell:
+		time.Sleep(moment)
+		w.yielded = time.Now()
+	}
 }
 
 func (w *writer) rollback() {
@@ -227,7 +283,7 @@ func (w *writer) begin(ctx context.Context) (*turn, error) {
 func (w *writer) give(t *turn) {
 	err := w.sync(true)
 	if err == nil {
-		_, err = w.handle.exec(context.Background(), "BEGIN IMMEDIATE", nil)
+		_, err = w.patiently("BEGIN IMMEDIATE", nil)
 	}
 	t.began <- err
 	if err == nil {
@@ -235,12 +291,12 @@ func (w *writer) give(t *turn) {
 	}
 }
 
-func (t *turn) exec(query string, args []driver.NamedValue) (driver.Result, error) {
-	return t.w.handle.exec(context.Background(), query, args)
+func (t *turn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return t.w.handle.exec(context.WithoutCancel(ctx), query, args) // the others wait: it is quick
 }
 
-func (t *turn) query(query string, args []driver.NamedValue) (driver.Rows, error) {
-	r, err := t.w.handle.query(context.Background(), query, args)
+func (t *turn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	r, err := t.w.handle.query(context.WithoutCancel(ctx), query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +305,8 @@ func (t *turn) query(query string, args []driver.NamedValue) (driver.Rows, error
 
 // end ends the transaction by COMMIT or ROLLBACK. Where a COMMIT fails, it is still to be
 // rolled back.
-func (t *turn) end(statement string) error {
-	_, err := t.exec(statement, nil)
+func (t *turn) end(ctx context.Context, statement string) error {
+	_, err := t.exec(ctx, statement, nil)
 	if err == nil || statement == "ROLLBACK" { // which fails where SQLite has done so
 		close(t.ended)
 		return nil

@@ -13,9 +13,11 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
 	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
+	"github.com/cloakroom-go/cloakroom/tests/internal/sqlenv"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -36,6 +38,12 @@ func TestOnServers(t *testing.T) {
 		}},
 		{"MongoDB's protocol", []kind{apart}, func(t *testing.T) openStore {
 			return mongoenv.Store(t, mongoenv.Client(t), mongostore.Options{})
+		}},
+		{"PostgreSQL", []kind{full}, func(t *testing.T) openStore {
+			return sqlenv.Store(t, sqlenv.PostgreSQL.Open(t), sqlstore.Options{})
+		}},
+		{"MariaDB", []kind{full}, func(t *testing.T) openStore {
+			return sqlenv.Store(t, sqlenv.MariaDB.Open(t), sqlstore.Options{})
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

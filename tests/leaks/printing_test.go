@@ -308,7 +308,7 @@ func sqlStore(t *testing.T) *sqlstore.Store {
 
 func sqliteStore(t *testing.T) *sqlitestore.Store {
 	t.Helper()
-	s := must(sqlitestore.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlitestore.Options{}))
+	s := must(sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "sessions.db"), sqlitestore.Options{}))
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

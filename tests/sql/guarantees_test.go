@@ -18,7 +18,7 @@ import (
 func file(t *testing.T) (settings, *sqlitestore.Store) {
 	t.Helper()
 	s := settings{File: filepath.Join(t.TempDir(), "sessions.db")}
-	st, err := sqlitestore.Open(s.File, sqlitestore.Options{})
+	st, err := sqlitestore.Open(t.Context(), s.File, sqlitestore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

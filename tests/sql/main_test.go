@@ -4,6 +4,7 @@
 package sql
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"testing"
@@ -29,7 +30,7 @@ func open(text json.RawMessage) (store.Store, error) {
 		return nil, err
 	}
 	if s.File != "" {
-		return sqlitestore.Open(s.File, sqlitestore.Options{})
+		return sqlitestore.Open(context.Background(), s.File, sqlitestore.Options{})
 	}
 	db, err := sql.Open(s.Driver, s.DSN)
 	if err != nil {

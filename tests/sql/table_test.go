@@ -47,7 +47,7 @@ func files(t *testing.T) func(t *testing.T) store.Store {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(idle) == 0 {
-			s, err := sqlitestore.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlitestore.Options{Durability: sqlitestore.SyncChanges})
+			s, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "sessions.db"), sqlitestore.Options{Durability: sqlitestore.SyncChanges})
 			if err != nil {
 				t.Fatal(err)
 			}
