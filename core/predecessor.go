@@ -248,6 +248,13 @@ func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 		if err := s.mark(op, marker, old); err != nil {
 			return err
 		}
+	} else if !s.x.m.cfg.Predecessor.Linked {
+		// No marker keeps the old cookie from coming again, when this session has ended.
+		cookies, err := s.x.m.cfg.Predecessor.Source.Forget(op, s.x.r)
+		if err != nil {
+			return s.x.m.predecessorFailed(op, "forget", err)
+		}
+		s.deleteAt(cookies)
 	}
 	if err := s.admitOld(op, old, nil); err != nil || s.standing != state.Live {
 		return err
@@ -669,13 +676,19 @@ func (s *Session) forgetPredecessor(op *operation) (err error) {
 	}
 	var cookies []*http.Cookie
 	s.unlocked(func() { cookies, err = m.cfg.Predecessor.Source.Forget(op, x.r) })
-	for _, c := range cookies {
-		if c.Name != m.cfg.Cookie.Name { // ours is deleted, or takes its place
-			s.deletions = append(s.deletions, c)
-		}
-	}
+	s.deleteAt(cookies)
 	if err != nil {
 		return m.predecessorFailed(op, "forget", err)
 	}
 	return nil
+}
+
+// deleteAt lets the browser delete cookies of the predecessor, with the response. One
+// with the name of ours is deleted, or gives way, by ours.
+func (s *Session) deleteAt(cookies []*http.Cookie) {
+	for _, c := range cookies {
+		if c.Name != s.x.m.cfg.Cookie.Name {
+			s.deletions = append(s.deletions, c)
+		}
+	}
 }

@@ -222,6 +222,12 @@ func TestTwinsWithoutAUserGetSessionsOfTheirOwn(t *testing.T) {
 	if a.user != "bob" || a.id != b.id {
 		t.Errorf("two devices of one user: %q, one session: %v", a.user, a.id == b.id)
 	}
+	// Their cookie does not come again: nothing else would keep it from that.
+	for cookie, want := range map[string]int{twin: 2, bob: 1} {
+		if a, _ := st.sees(cookie); len(a.header["Set-Cookie"]) != want {
+			t.Errorf("%s: %d cookies, want %d", cookie, len(a.header["Set-Cookie"]), want)
+		}
+	}
 	// What was stored under an id is one visitor's, and one session.
 	inStore := &oldSide{stored: true}
 	st, _ = newUserStage(t, taking(inStore))
