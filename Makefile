@@ -27,7 +27,7 @@ LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do.
-ORDERLY := ./tests/adapters ./interop ./tests/browser ./bench ./tests/crashes ./tests/sql ./tests/interleavings ./tests/consumer ./tests/constanttime
+ORDERLY := ./tests/adapters ./interop ./predecessors ./tests/browser ./bench ./tests/crashes ./tests/sql ./tests/interleavings ./tests/consumer ./tests/constanttime
 
 test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \

@@ -83,6 +83,7 @@ type before struct {
 	Cookie  bool     `json:"cookie,omitempty"`  // it was kept in its cookie, so that earlier cookies of its user are as good
 	Version string   `json:"version,omitempty"` // of the old session, where this one follows it
 	Names   []string `json:"names,omitempty"`   // what has come from it
+	Marker  string   `json:"marker,omitempty"`  // the key of the marker, where the old id may be used again
 }
 
 // linked reports whether the session follows the old one.
@@ -249,6 +250,13 @@ func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 		if err := s.mark(op, marker, old); err != nil {
 			return err
 		}
+	} else if !s.x.m.cfg.Predecessor.Linked {
+		// No marker keeps the old cookie from coming again, when this session has ended.
+		cookies, err := s.x.m.cfg.Predecessor.Source.Forget(op, s.x.r)
+		if err != nil {
+			return s.x.m.predecessorFailed(op, "forget", err)
+		}
+		s.deleteAt(cookies)
 	}
 	if err := s.admitOld(op, old, nil); err != nil || s.standing != state.Live {
 		return err
@@ -331,6 +339,9 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	defer s.x.unlock()
 	s.needRarities().taking = &taking{old, before{Cookie: !old.Stored}}
 	defer func() { s.rare.taking = nil }()
+	if s.x.m.cfg.Predecessor.Linked && old.Stored {
+		s.rare.taking.before.Marker = markerKey(s.x.m.former, old)
+	}
 	if dropped := s.setAll(); dropped > 0 {
 		s.tellDropped(op, dropped)
 	}
@@ -570,7 +581,7 @@ func (s *Session) follow() (err error) {
 	case old != nil && old.User == s.x.m.userOf(s.base):
 		err = s.followTo(op, old, was)
 	default:
-		if err = s.endFollowing(op); err == nil && old != nil {
+		if err = s.endFollowing(op, was); err == nil && old != nil {
 			err = s.bringOver(op, old)
 		}
 	}
@@ -585,7 +596,7 @@ func (s *Session) followTo(op *operation, old *predecessor.Session, was before) 
 		return ErrReentered
 	}
 	defer s.x.unlock()
-	s.needRarities().taking = &taking{old, before{Cookie: was.Cookie}}
+	s.needRarities().taking = &taking{old, before{Cookie: was.Cookie, Marker: was.Marker}}
 	defer func() { s.rare.taking = nil }()
 	if dropped := s.setAll(); dropped > 0 {
 		s.tellDropped(op, dropped)
@@ -615,9 +626,11 @@ func (s *Session) isTaken() bool {
 	return decodeBefore(s.base.Meta.Before).Version == s.rare.taking.before.Version
 }
 
-// endFollowing ends a session because the one that it follows has ended.
-func (s *Session) endFollowing(op *operation) error {
-	m, event := s.x.m, s.event(EventDestroyed)
+// endFollowing ends a session because the one that it follows has ended. Libraries use
+// the id of such a session for the next login: then it is another one, which is not
+// spent.
+func (s *Session) endFollowing(op *operation, was before) error {
+	m, event, id := s.x.m, s.event(EventDestroyed), s.id
 	s.x.mu.Lock()
 	_, err := m.endSession(op, s.key, s.base, s)
 	s.x.unlock()
@@ -626,7 +639,19 @@ func (s *Session) endFollowing(op *operation) error {
 	}
 	s.undo()
 	m.notify(op, event)
-	return nil
+	if was.Marker == "" {
+		return nil
+	}
+	marker, err := m.sessions.Load(store.BypassCache(op), was.Marker, s.x.cookie.MaxAge)
+	if err == nil && marker.Meta.IsRetired() {
+		if next, ok := m.keys.Load().openSuccessor(was.Marker, marker.Meta.Retired.Next); ok && next == id { // else it is that of the next login
+			_, err = m.sessions.Remove(op, marker, s.x.lockedProof(was.Marker, m.cfg.Now(), retiredLife, nil), s.x.cookie.MaxAge)
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) || errors.Is(err, ErrUndecodable) {
+		return nil // it is not that of this session any more
+	}
+	return err
 }
 
 // refuseEarlier refuses earlier cookies of a session that was taken over from one.
@@ -653,14 +678,19 @@ func (s *Session) forgetPredecessor(op *operation) (err error) {
 	}
 	var cookies []*http.Cookie
 	s.unlocked(func() { cookies, err = m.cfg.Predecessor.Source.Forget(op, x.r) })
-	for _, c := range cookies {
-		if c.Name != m.cfg.Cookie.Name { // ours is deleted, or takes its place
-			rare := s.needRarities()
-			rare.deletions = append(rare.deletions, c)
-		}
-	}
+	s.deleteAt(cookies)
 	if err != nil {
 		return m.predecessorFailed(op, "forget", err)
 	}
 	return nil
+}
+
+// deleteAt lets the browser delete cookies of the predecessor, with the response. One
+// with the name of ours is deleted, or gives way, by ours.
+func (s *Session) deleteAt(cookies []*http.Cookie) {
+	for _, c := range cookies {
+		if c.Name != s.x.m.cfg.Cookie.Name {
+			s.deletions = append(s.deletions, c)
+		}
+	}
 }

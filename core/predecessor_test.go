@@ -222,6 +222,12 @@ func TestTwinsWithoutAUserGetSessionsOfTheirOwn(t *testing.T) {
 	if a.user != "bob" || a.id != b.id {
 		t.Errorf("two devices of one user: %q, one session: %v", a.user, a.id == b.id)
 	}
+	// Their cookie does not come again: nothing else would keep it from that.
+	for cookie, want := range map[string]int{twin: 2, bob: 1} {
+		if a, _ := st.sees(cookie); len(a.header["Set-Cookie"]) != want {
+			t.Errorf("%s: %d cookies, want %d", cookie, len(a.header["Set-Cookie"]), want)
+		}
+	}
 	// What was stored under an id is one visitor's, and one session.
 	inStore := &oldSide{stored: true}
 	st, _ = newUserStage(t, taking(inStore))
@@ -650,10 +656,23 @@ func TestALinkedSessionFollowsTheOldOne(t *testing.T) {
 				t.Errorf("after the logout there: %q, %v", s.user, s.cart)
 			}
 		}
+		// Who logs in there again has a session here again, also where the id is the same.
+		again := of("bob", map[string]any{"n": 9})
+		if !stored {
+			again.Key = []byte("the key of another cookie")
+		}
+		old.has("token", again)
+		if _, s := st.sees(both); s.user != "bob" {
+			t.Errorf("stored %v: after another login there: %q", stored, s.user)
+		}
 		// Another user who signs in there has the session here, and nothing of the other's.
 		cookie = old.has("second", of("bob", map[string]any{"secret": "of bob"}))
 		a = st.visit(cookie, nil)
-		old.has("second", predecessor.Session{Key: []byte("the key of alice"), User: "alice", Values: map[string]any{"user": "alice"}})
+		next = predecessor.Session{User: "alice", Values: map[string]any{"user": "alice"}}
+		if !stored { // else the library keeps the id
+			next.Key = []byte("the key of alice")
+		}
+		old.has("second", next)
 		b := st.visit(a.cookie+"; "+cookie, func(s *core.Session) {
 			if s.User() != "alice" || s.Has("secret") || s.Has("cart") {
 				t.Errorf("user %q, secret %v", s.User(), s.Has("secret"))
