@@ -690,7 +690,8 @@ func (s *Session) forgetPredecessor(op *operation) (err error) {
 func (s *Session) deleteAt(cookies []*http.Cookie) {
 	for _, c := range cookies {
 		if c.Name != s.x.m.cfg.Cookie.Name {
-			s.deletions = append(s.deletions, c)
+			rare := s.needRarities()
+			rare.deletions = append(rare.deletions, c)
 		}
 	}
 }
