@@ -64,7 +64,7 @@ type sessionRoom struct {
 
 // of makes it the session of an Exchange.
 func (r *sessionRoom) of(x *Exchange) *sessionRoom {
-	r.state.x, r.state.flight.shard = x, pickShard()
+	r.state.x, r.state.flight.shard = x, shardOf(x)
 	r.sessionState = &r.state
 	return r
 }

@@ -55,23 +55,10 @@ type Document struct {
 	// of their own.
 	few [6]jsontext.Member
 
-	// index holds the last place in members of each name, once many were asked for.
-	index map[string]int32
-
-	// asked counts the keys that were asked for, until there is an index.
-	asked uint8
-
 	// Bare says that the member cookie is an object without a max age and an
 	// expiry. It is then written back as it is, without a look into it.
 	Bare bool
 }
-
-// A record with manyMembers gets an index when it was asked for manyKeys: who asks for
-// a few is quicker without.
-const (
-	manyMembers = 32
-	manyKeys    = 16
-)
 
 // An Age is the max age of a session's cookie.
 type Age struct {
@@ -98,21 +85,7 @@ func (d *Document) Get(key string) []byte {
 	if d == nil || IsReserved(key) {
 		return nil
 	}
-	members := d.Members()
-	if d.index == nil {
-		if d.asked++; d.asked < manyKeys || len(members) < manyMembers {
-			d.asked = min(d.asked, manyKeys)
-			return jsontext.Find(d.Text, members, key)
-		}
-		d.index = make(map[string]int32, len(members))
-		for i, m := range members { // of several members of one name the last one counts
-			d.index[jsontext.Name(d.Text, m)] = int32(i) //nolint:gosec // there are fewer than bytes
-		}
-	}
-	if i, ok := d.index[key]; ok {
-		return d.value(int(i))
-	}
-	return nil
+	return jsontext.Find(d.Text, d.Members(), key)
 }
 
 // Keys returns how many keys of the app the record has.
@@ -145,4 +118,33 @@ func (d *Document) WrittenMaxAge(otherwise time.Duration) time.Duration {
 // value returns the value of the member at an index.
 func (d *Document) value(i int) []byte {
 	return d.Text[d.members[i].Value:d.members[i].ValueEnd]
+}
+
+// An Index finds the keys of a large document without a walk over all of its members. It
+// is made by who has many to find, and is theirs: a Document may be read by several.
+type Index struct {
+	of     *Document
+	places map[string]int32 // the last one of each name
+}
+
+// NewIndex returns an index of d.
+func NewIndex(d *Document) *Index {
+	members := d.Members()
+	x := &Index{of: d, places: make(map[string]int32, len(members))}
+	for i, m := range members {
+		x.places[jsontext.Name(d.Text, m)] = int32(i) //nolint:gosec // there are fewer than bytes
+	}
+	return x
+}
+
+// IsOf reports whether it is the index of d. x may be nil.
+func (x *Index) IsOf(d *Document) bool { return x != nil && x.of == d }
+
+// Get does what [Document.Get] does.
+func (x *Index) Get(key string) []byte {
+	i, ok := x.places[key]
+	if !ok || IsReserved(key) {
+		return nil
+	}
+	return x.of.value(int(i))
 }
