@@ -162,7 +162,7 @@ func (s *Session) otherKeys() (keys []string) {
 	var found [ticket.MaxEnded]candidate
 	n, _ := s.x.candidates(found[:])
 	for _, c := range found[:n] {
-		if key := s.x.m.storeKey(c.id); c.id != s.id && key != s.key && key != s.origin {
+		if key := s.x.m.storeKey(c.id); key != s.key && key != s.origin {
 			keys = append(keys, key)
 		}
 	}
@@ -176,7 +176,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 	if key == "" {
 		return false, nil
 	}
-	known := doc != nil // loaded while it lived
+	known := false // it was seen while it lived
 	for hops := 0; ; {
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)

@@ -654,3 +654,83 @@ func TestARecordNeedsNoName(t *testing.T) {
 		t.Errorf("counter is %d, want 3", got)
 	}
 }
+
+func TestAVisitorWithNoChangesIsNotSaidToHaveLostSome(t *testing.T) {
+	var log stageLog
+	m := process(t, new(mapstore.Store), func(c *core.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	for _, tt := range []struct {
+		do    func(s *core.Session)
+		lines int
+	}{
+		{func(s *core.Session) { counter.Get(s) }, 0},
+		{func(s *core.Session) { counter.Set(s, 1) }, 1},
+	} {
+		r := requestWith(t.Context(), "")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		serve(m, r, func(_ http.ResponseWriter, r *http.Request) { tt.do(core.FromContext(r.Context())) })
+		if n := log.count("changes were not stored"); n != tt.lines {
+			t.Errorf("%d lines, want %d: %s", n, tt.lines, log.String())
+		}
+	}
+}
+
+func TestSaveAfterRenewWritesEachRecordOnce(t *testing.T) {
+	st := observed(new(mapstore.Store))
+	m := process(t, st)
+	s := load(t, m, visitor(t, m, func(s *core.Session) { counter.Set(s, 1) }))
+	st.took()
+	_ = s.Renew()
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := st.took(); len(got) != 2 || got[0].id == got[1].id {
+		t.Errorf("the store was called %d times: %v", len(got), got)
+	}
+}
+
+func TestACommitThatFailedFailsAgainWithoutTheStore(t *testing.T) {
+	st := observed(new(mapstore.Store))
+	m := process(t, st)
+	s := load(t, m, visitor(t, m, func(s *core.Session) { counter.Set(s, 1) }))
+	counter.Set(s, 2)
+	st.failWith("update", errRefused)
+	for _, calls := range []int{1, 0} {
+		st.took()
+		if _, err := m.Commit(t.Context(), s, false); !errors.Is(err, errRefused) {
+			t.Errorf("Commit: %v", err)
+		}
+		if n := len(st.took()); n != calls {
+			t.Errorf("the store was called %d times, want %d", n, calls)
+		}
+	}
+}
+
+// A list that is put right beside a request is right when its response begins.
+func TestAListIsPutRightBeforeTheResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, near := newUserStore(), new(mapstore.Store)
+		st.index = distantStore{near}
+		m := process(t, st, func(c *core.Config) { c.IdleTimeout = time.Hour })
+		cookie := ada(t, m)
+		for _, rec := range near.Records() {
+			_ = near.Delete(t.Context(), rec.ID)
+		}
+		healed := 0
+		for range 3 {
+			time.Sleep(50 * time.Minute)
+			s := load(t, m, cookie)
+			commit(t, m, s, cookie)
+			before := len(near.Records())
+			synctest.Wait()
+			time.Sleep(time.Minute)
+			if before == 0 && len(near.Records()) > 0 {
+				t.Error("the list was written after the response")
+			}
+			healed += before
+		}
+		if healed == 0 {
+			t.Error("the list was never put right")
+		}
+	})
+}
