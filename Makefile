@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 export PORT ?= 8080
+DATA ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloakroom-accounts
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
 SOAK ?= 10m
@@ -19,8 +20,8 @@ SOAK_MEMORY ?= 1h
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## start the example app; PORT=8080 chooses the port
-	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
+run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its sessions are in; it keeps accounts in DATA=folder
+	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
 # The packages that take longest come first: else they would go on alone when all others are done.
 LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey ./stores/sqlite

@@ -183,7 +183,7 @@ unpack() ( # unpack NAME SUITE PACKAGE...: those packages of that release, signe
 )
 
 # Packages that ours depend on and can do without, and with them what only they need.
-SPARED='perl|systemd|adduser|ssl-cert|locales|postgresql-common|postgresql-client-common|libgdal[0-9]+|libsfcgal[0-9]+|proj-data'
+SPARED='perl|systemd|adduser|ssl-cert|locales|postgresql-common|postgresql-client-common|libgdal[0-9]+|libsfcgal[0-9]+|proj-data|libllvm[0-9]+'
 
 resolve() { # resolve APT SPARED PACKAGE...: what has to be unpacked, if the spared ones are taken for installed
 	local a=$1 spared=$2; shift 2

@@ -19,6 +19,6 @@
 // Options.Durability says otherwise. Writes that wait at the same time share one
 // transaction, so that many of them wait for the disk as long as one does.
 //
-// Docs/sql.md in the repository tells operators about backups and the size of the file.
-// Package sqlstore is for an app that has a database already.
+// What operators want to know, about backups and the size of the file, is in docs/sql.md in
+// the repository. Package sqlstore is for an app that has a database already.
 package sqlitestore

@@ -214,22 +214,39 @@ func TestAWriteIsGivenUpInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock := lock(t, file)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
 	for range 3 {
+		ctx := soon()
 		if err := s.Create(ctx, record(rand.Text(), "y")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Create behind the lock of another: %v, want DeadlineExceeded", err)
 		}
 	}
+	began := time.Now()
+	replace := func(ctx context.Context) error {
+		return s.Replace(ctx, record("a", "x"), record("a", "retired"), record("next", "x"))
+	}
+	if err := replace(soon()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Replace behind the lock of another: %v, want DeadlineExceeded", err)
+	}
 	if _, err := s.Load(t.Context(), "a"); err != nil {
 		t.Errorf("Load behind the lock of another: %v", err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("that took %v, as if it had waited for the lock", took)
 	}
 	unlock()
 	if err := s.Create(t.Context(), record("b", "z")); err != nil {
 		t.Errorf("Create when the lock is gone: %v", err)
 	}
-	if n, err := s.Count(t.Context()); err != nil || n > 3 { // a, b and the first of those, which the writer had begun
-		t.Errorf("Count: %d, %v, want 3 at most: what was given up while it waited in line is not done", n, err)
+	if err := replace(t.Context()); err != nil {
+		t.Errorf("Replace when the lock is gone: %v", err)
+	}
+	if n, err := s.Count(t.Context()); err != nil || n > 4 { // a, b, next and the first of those, which the writer had begun
+		t.Errorf("Count: %d, %v, want 4 at most: what was given up while it waited in line is not done", n, err)
 	}
 }
 

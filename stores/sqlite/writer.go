@@ -103,6 +103,9 @@ func (w *writer) exec(ctx context.Context, query string, args []driver.NamedValu
 	case <-w.quit:
 	}
 	if j.state.CompareAndSwap(0, givenUp) {
+		if ctx.Err() == nil {
+			return nil, sql.ErrConnDone
+		}
 		return nil, errors.Join(sql.ErrTxDone, ctx.Err())
 	}
 	select {
@@ -265,7 +268,7 @@ func (w *writer) sync(wait bool) error {
 
 // begin returns when the writer has begun a transaction for the caller.
 func (w *writer) begin(ctx context.Context) (*turn, error) {
-	t := &turn{w: w, began: make(chan error), ended: make(chan struct{})}
+	t := &turn{w: w, began: make(chan error, 1), ended: make(chan struct{})}
 	select {
 	case w.turns <- t:
 	case <-ctx.Done():
@@ -273,10 +276,20 @@ func (w *writer) begin(ctx context.Context) (*turn, error) {
 	case <-w.quit:
 		return nil, sql.ErrConnDone
 	}
-	if err := <-t.began; err != nil {
-		return nil, err
+	select {
+	case err := <-t.began:
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	case <-ctx.Done():
+		go func() { // it may begin yet
+			if <-t.began == nil {
+				_ = t.end(context.WithoutCancel(ctx), "ROLLBACK")
+			}
+		}()
+		return nil, errors.Join(sql.ErrTxDone, ctx.Err())
 	}
-	return t, nil
 }
 
 // give lets somebody have the connection until his transaction ends.

@@ -124,6 +124,8 @@ func TestTheSchemaIsWhatMigrateMakes(t *testing.T) {
 
 // TestSweep: what has expired goes, what lives on stays and is not looked at again
 // before its time.
+//
+// Standards: ASVS-14.2.7
 func TestSweep(t *testing.T) {
 	each(t, sqlenv.Databases, func(t *testing.T, _ sqlenv.Database, db *sql.DB) {
 		o := sqlstore.Options{Table: sqlenv.Table(t, db)}
@@ -234,6 +236,8 @@ func TestRoundsOfSweeping(t *testing.T) {
 
 // What waits for a lock is judged by the time when it has it: here the one who has it
 // changes nothing, so that the row looks as it did before the wait.
+//
+// Standards: ASVS-7.3.1
 func TestExpiryIsJudgedAfterTheWait(t *testing.T) {
 	for name, verb := range map[string]func(ctx context.Context, s *sqlstore.Store, rec store.Record) error{
 		"Touch": func(ctx context.Context, s *sqlstore.Store, rec store.Record) error {
