@@ -15,7 +15,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"log"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -143,15 +142,21 @@ func newApp(formerKey []byte) http.Handler {
 type proxy struct {
 	former, now http.Handler
 	share       atomic.Int64
+	came        atomic.Int64 // requests of browsers that have not moved
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, err := r.Cookie(newName)
-	if moved := err == nil; moved || mathrand.Int64N(100) < p.share.Load() {
+	if _, err := r.Cookie(newName); err == nil || p.moves() {
 		p.now.ServeHTTP(w, r)
 		return
 	}
 	p.former.ServeHTTP(w, r)
+}
+
+// moves reports whether a browser moves now: as many of a hundred as the share says.
+func (p *proxy) moves() bool {
+	n, share := p.came.Add(1), p.share.Load()
+	return n*share/100 > (n-1)*share/100
 }
 
 // serve starts a server and returns where it is.
