@@ -68,7 +68,9 @@ type Predecessor struct {
 	// not seen there, but a logout is; and a sign-in here ends the link. Without it,
 	// what old instances do after a session was taken over is not seen.
 	//
-	// Cookie.Name has to be another one than that of the old cookie.
+	// Cookie.Name has to be another one than that of the old cookie, and the old cookie has
+	// to come with every request that ours comes with: to a path or a host where it does
+	// not, its absence is a logout. So both need the same Path and Domain.
 	Linked bool
 }
 

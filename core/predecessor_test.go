@@ -793,12 +793,15 @@ func (p *play) comes(name, cookie string, m *core.Manager) {
 }
 
 // arrive is a request of a browser, and returns the value of the cookie that it gets.
-func arrive(m *core.Manager, cookies string) (value string, err error) {
+func arrive(m *core.Manager, cookies string, do ...func(*core.Session)) (value string, err error) {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Cookie", cookies)
 	x, err := m.Begin(r)
 	if err != nil {
 		return "", err
+	}
+	for _, do := range do {
+		do(core.FromContext(x.Request().Context()))
 	}
 	h := make(http.Header)
 	if err := x.Finish(h); err != nil {
@@ -810,6 +813,36 @@ func arrive(m *core.Manager, cookies string) (value string, err error) {
 		}
 	}
 	return value, nil
+}
+
+// Where both see that the old session has changed, what one of them has made of it since
+// is not undone by the other.
+func TestTwoProcessesFollowAnOldSessionAtOnce(t *testing.T) {
+	everyOrder(t, func(p *play) {
+		old := &oldSide{stored: true}
+		cookie := old.has("token", of("", map[string]any{"n": 1}))
+		m := p.outside(before(old), linked)
+		value, err := arrive(m, cookie)
+		if err != nil || value == "" {
+			p.t.Fatalf("the first request: %v", err)
+		}
+		old.has("token", of("", map[string]any{"n": 5}))
+		for _, name := range []string{"one", "two"} {
+			process := p.process(name, before(old), linked)
+			p.acts(name, func() error {
+				_, err := arrive(process, process.Config().Cookie.Name+"="+value+"; "+cookie, counterOf)
+				return err
+			})
+		}
+		p.check = func() {
+			if err := errors.Join(p.errs["one"], p.errs["two"]); err != nil {
+				p.t.Error(err)
+			}
+			if s := load(p.t, m, value); s.Get("n") != 7 {
+				p.t.Errorf("n is %v, want 7", s.Get("n"))
+			}
+		}
+	})
 }
 
 // A process that dies between any two steps logs nobody out.

@@ -8,6 +8,7 @@ require (
 	github.com/cloakroom-go/cloakroom v0.1.0
 	github.com/cloakroom-go/cloakroom/echosession v0.1.0
 	github.com/cloakroom-go/cloakroom/echov5session v0.1.0
+	github.com/cloakroom-go/cloakroom/gincontrib v0.1.0
 	github.com/cloakroom-go/cloakroom/ginsession v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
@@ -93,6 +94,7 @@ replace (
 	github.com/cloakroom-go/cloakroom => ..
 	github.com/cloakroom-go/cloakroom/echosession => ../echosession
 	github.com/cloakroom-go/cloakroom/echov5session => ../echov5session
+	github.com/cloakroom-go/cloakroom/gincontrib => ../gincontrib
 	github.com/cloakroom-go/cloakroom/ginsession => ../ginsession
 	github.com/cloakroom-go/cloakroom/stores/memory => ../stores/memory
 	github.com/cloakroom-go/cloakroom/stores/valkey => ../stores/valkey
