@@ -168,7 +168,7 @@ func again(inner openStore, s setting, r result) (outcome, error) {
 	}
 	c.running.Wait()
 	o, err := c.outcome()
-	if now := (result{outcome: o, allowed: allowed(r.play.first, r.play.second, setting{})}); err == nil && !now.isAllowed() {
+	if now := (result{outcome: o, allowed: r.allowed}); err == nil && !now.isAllowed() {
 		err = errors.New("this is not allowed")
 	}
 	if err == nil {
