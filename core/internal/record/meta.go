@@ -161,41 +161,7 @@ func parseMeta(raw []byte) Meta {
 	// The names are compared as they stand. One that somebody wrote with escapes is
 	// not known, and kept.
 	for _, mem := range members {
-		value := raw[mem.Value:mem.ValueEnd]
-		switch string(raw[mem.Name:mem.NameEnd()]) {
-		case "created":
-			if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
-				m.Created = UnixMilli(ms)
-			}
-		case "token":
-			if len(value) == len(m.Token)+2 && value[0] == '"' {
-				copy(m.Token[:], value[1:])
-			}
-		case "maxAge":
-			m.Age.Max = milliseconds(value)
-		case "ownMaxAge":
-			m.Age.Own = string(value) == "true"
-		case "retired":
-			if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
-				retired.At = UnixMilli(ms)
-			}
-		case "next":
-			retired.Next = nil
-			if len(value) > 2 && value[0] == '"' {
-				retired.Next = value
-			}
-		case "user":
-			// It is not copied: the text of a record stays as it is.
-			m.User, m.Until = nil, 0
-			if value[0] == '{' {
-				m.User, m.Until = value, untilOf(value)
-			}
-		case "before":
-			m.Before = nil
-			if value[0] == '{' {
-				m.Before = value
-			}
-		default:
+		if !m.setMember(raw[mem.Name:mem.NameEnd()], raw[mem.Value:mem.ValueEnd], &retired) {
 			m.Rest += "," + string(raw[mem.Name-1:mem.ValueEnd])
 		}
 	}
@@ -203,6 +169,48 @@ func parseMeta(raw []byte) Meta {
 		m.Retired = &Retirement{retired.At, retired.Next}
 	}
 	return m
+}
+
+// setMember reads one member into m or retired, and reports whether it is one that this
+// version knows. What it keeps of value is not copied: the text of a record stays as it
+// is.
+func (m *Meta) setMember(name, value []byte, retired *Retirement) (known bool) {
+	switch string(name) {
+	case "created":
+		if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
+			m.Created = UnixMilli(ms)
+		}
+	case "token":
+		if len(value) == len(m.Token)+2 && value[0] == '"' {
+			copy(m.Token[:], value[1:])
+		}
+	case "maxAge":
+		m.Age.Max = milliseconds(value)
+	case "ownMaxAge":
+		m.Age.Own = string(value) == "true"
+	case "retired":
+		if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
+			retired.At = UnixMilli(ms)
+		}
+	case "next":
+		retired.Next = nil
+		if len(value) > 2 && value[0] == '"' {
+			retired.Next = value
+		}
+	case "user":
+		m.User, m.Until = nil, 0
+		if value[0] == '{' {
+			m.User, m.Until = value, untilOf(value)
+		}
+	case "before":
+		m.Before = nil
+		if value[0] == '{' {
+			m.Before = value
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 // untilOf returns the member until of the member user.
