@@ -150,7 +150,7 @@ func (s *Session) unlocked(call func()) {
 
 // needsStore reports whether a commit has anything to do with the store.
 func (s *Session) needsStore() bool {
-	return s.rarities().listing != nil || state.Next(s.stepInputs(false)) != state.Nothing
+	return s.listing != nil || state.Next(s.stepInputs(false)) != state.Nothing
 }
 
 // modified reports whether what would be stored differs from what is stored, or the

@@ -83,9 +83,7 @@ func (s *Session) startAnew(as state.Standing) {
 	s.id, s.nextID, s.key, s.base = "", "", "", nil
 	s.deed = state.NotWritten
 	s.changes = record.Changes{}
-	if s.rare != nil {
-		s.rare.listing = nil // of the session that ended
-	}
+	s.listing = nil // of the session that ended
 }
 
 // end ends the session, and the others that came with the request.

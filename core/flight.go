@@ -159,9 +159,12 @@ func (f *flights) sweep(m *Manager) {
 			life = m.lifespan(base)
 		}
 		left := life.Left(now)
+		if left <= 0 { // the absolute timeout has ended it
+			continue
+		}
 		interval := m.sweepInterval(left)
 		again = shorter(again, interval)
-		if left > 0 && !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
+		if !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
 			due = append(due, func() error { return m.extendUnderWay(x, key) })
 		}
 	}

@@ -1,9 +1,11 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/core/store"
@@ -15,7 +17,7 @@ import (
 // follow brings a session up to date that follows an old one.
 func (s *Session) follow() (err error) {
 	was := decodeBefore(s.base.Meta.Before)
-	if !was.linked() {
+	if !was.linked() || !s.x.carriesOld() && s.x.r.Header.Get("Sec-Fetch-Site") == "cross-site" { // it may have been withheld: SameSite
 		return nil
 	}
 	op := s.x.operate(s.x.ctx, OpLoad)
@@ -93,7 +95,7 @@ func (s *Session) endFollowing(op *operation, was before) error {
 	}
 	marker, err := m.sessions.Load(store.BypassCache(op), was.Marker, s.x.cookie.MaxAge)
 	if err == nil && marker.Meta.IsRetired() {
-		if next, ok := m.keys.Load().openSuccessor(was.Marker, marker.Meta.Retired.Next); ok && next == id { // else it is that of the next login
+		if next, ok := m.keys.Load().openSuccessor(was.Marker, marker.Meta.Retired.Next); ok && (next == id || !m.leadsSomewhere(op, next)) { // else it is that of the next login
 			_, err = m.sessions.Remove(op, marker, s.x.lockedProof(was.Marker, m.cfg.Now(), retiredLife, nil), s.x.cookie.MaxAge)
 		}
 	}
@@ -101,6 +103,12 @@ func (s *Session) endFollowing(op *operation, was before) error {
 		return nil // it is not that of this session any more
 	}
 	return err
+}
+
+// leadsSomewhere reports whether a session lives under an id, as far as the store tells.
+func (m *Manager) leadsSomewhere(ctx context.Context, id string) bool {
+	_, err := m.loadLive(store.BypassCache(ctx), m.storeKey(id), 0)
+	return !errors.Is(err, store.ErrNotFound)
 }
 
 // refuseEarlier refuses earlier cookies of a session that was taken over from one.
@@ -137,8 +145,9 @@ func (s *Session) forgetPredecessor(op *operation) (err error) {
 // deleteAt lets the browser delete cookies of the predecessor, with the response. One
 // with the name of ours is deleted, or gives way, by ours.
 func (s *Session) deleteAt(cookies []*http.Cookie) {
+	ours := s.x.attributes()
 	for _, c := range cookies {
-		if c.Name != s.x.m.cfg.Cookie.Name {
+		if c.Name != s.x.m.cfg.Cookie.Name || c.Path != ours.Path || strings.TrimPrefix(c.Domain, ".") != strings.TrimPrefix(ours.Domain, ".") {
 			rare := s.needRarities()
 			rare.deletions = append(rare.deletions, c)
 		}

@@ -195,7 +195,8 @@ func (m *Manager) keepListed(ctx context.Context, doc *record.Document, life rec
 		}
 		m.notify(ctx, Event{Kind: EventRevoked, User: user, Handle: entry.Handle, Cause: CauseUnfinished})
 	}
-	m.relisted.Put(relistedAs(doc, user), m.cfg.Now(), life)
+	now := m.cfg.Now()
+	m.relisted.Put(relistedAs(doc, user), now, record.Lifespan{Deadline: time.UnixMilli(roster.ListedUntil(life, now))})
 	return nil
 }
 
@@ -218,7 +219,7 @@ func (m *Manager) isListDue(doc *record.Document, life record.Lifespan, now time
 		return false
 	}
 	last := m.relisted.Last(relistedAs(doc, user))
-	return last.At.IsZero() || roster.IsDue(life, roster.ListedUntil(last.Life, last.At), now)
+	return last.At.IsZero() || roster.IsDue(life, last.Life.Deadline.UnixMilli(), now)
 }
 
 // relistedAs returns what a session is remembered by that was put into the list of
@@ -233,7 +234,7 @@ func (s *Session) keepListedBeside(now time.Time) {
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
-	s.needRarities().listing = async.Beside(func() (struct{}, error) {
+	s.listing = async.Beside(func() (struct{}, error) {
 		limit := x.m.detach(x.ctx)
 		defer limit.stop()
 		return struct{}{}, x.m.keepListed(limit, doc, life)
@@ -242,15 +243,14 @@ func (s *Session) keepListedBeside(now time.Time) {
 
 // awaitListing waits for that. Where it failed, a later request does it.
 func (s *Session) awaitListing(op *operation) {
-	listing := s.rarities().listing
-	if listing == nil {
+	if s.listing == nil {
 		return
 	}
-	_, err := listing.Await(op)
+	_, err := s.listing.Await(op)
 	if err != nil && op.Err() != nil {
 		return // it is still under way
 	}
-	s.rare.listing = nil
+	s.listing = nil
 	if err != nil {
 		s.x.m.logFailure(op, slog.LevelWarn, "cloakroom: a session could not be put into the list of its user; the next request tries again", err)
 	}

@@ -44,7 +44,7 @@ type Manager struct {
 
 	extended *vault.Recent // when this process last extended a session
 	givenUp  *vault.Recent // ids that this process gave up or ended
-	relisted *vault.Recent // when this process last put a session into a list again
+	relisted *vault.Recent // until when this process knows a session to be in a list, as its deadline
 
 	deadlines deadlines
 	flights   flights

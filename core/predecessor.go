@@ -74,9 +74,11 @@ func (m *Manager) isTakingOver() bool {
 
 // mayTakeOver reports whether the request may have a session of the predecessor.
 func (x *Exchange) mayTakeOver() bool {
-	if x.m.cfg.Predecessor.Source == nil || x.r == nil || !x.m.isTakingOver() {
-		return false
-	}
+	return x.m.cfg.Predecessor.Source != nil && x.r != nil && x.m.isTakingOver() && x.carriesOld()
+}
+
+// carriesOld reports whether the request has a cookie of the predecessor.
+func (x *Exchange) carriesOld() bool {
 	carries := len(x.m.former) == 0
 	for _, name := range x.m.former {
 		ticket.CookieValues(x.r.Header, name, func(string) bool {
@@ -101,6 +103,9 @@ func (s *Session) besidePredecessor() error {
 
 // takeOver makes this the session that the visitor had before, where there is one.
 func (s *Session) takeOver() (err error) {
+	if s.x.isForeign() {
+		return nil
+	}
 	op := s.x.operate(s.x.ctx, OpLoad)
 	err = errPanicked // unless the rest returns
 	defer func() { op.end(err) }()
@@ -137,7 +142,7 @@ func (s *Session) failed(err error) error {
 // [predecessor.ErrUnreadable] it carries one of which nothing can be said.
 func (s *Session) findOld(op *operation) (*predecessor.Session, error) {
 	x, m := s.x, s.x.m
-	if !x.mayTakeOver() {
+	if !x.carriesOld() {
 		return nil, nil
 	}
 	old, err := m.cfg.Predecessor.Source.Find(op, x.r)

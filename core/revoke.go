@@ -170,10 +170,8 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	op := m.operate(ctx, OpRevoke)
 	err = errPanicked // unless the rest returns
 	defer func() { op.end(err) }()
-	if cause != CauseRevoke { // before the list changes: see predecessor.go
-		if err := m.refuseOld(op, user); err != nil {
-			return nil, err
-		}
+	if err := m.refuseOld(op, user); err != nil { // before the list changes: see takeover.go
+		return nil, err
 	}
 	key := m.listKey(user)
 	list, err := m.lists.load(op, key)

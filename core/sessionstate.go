@@ -46,6 +46,7 @@ type sessionState struct {
 	flight        flight     // the place among the requests under way
 	loadOp        operation  // of the load
 	extending     *extension // runs beside the handler
+	listing       *extension // keeps the session in the list of its user, likewise; a load sets it without the lock
 	sent          sentCookie // the Set-Cookie that was set so far
 	vary, noStore [1]string  // the headers, where they are not there yet
 
@@ -55,10 +56,9 @@ type sessionState struct {
 // rarities are what few sessions need. The others do without the room for them, which
 // has to be cleared for each request.
 type rarities struct {
-	spareID string     // made by Config.GenerateID, for whoever needs an id next
-	failure error      // a write of which the store did not tell whether it was done: there is no going on
-	untold  func()     // what the app is told when the lock is released
-	listing *extension // keeps the session in the list of its user, beside the handler
+	spareID string // made by Config.GenerateID, for whoever needs an id next
+	failure error  // a write of which the store did not tell whether it was done: there is no going on
+	untold  func() // what the app is told when the lock is released
 
 	taking    *taking        // what is being taken over from Config.Predecessor
 	deletions []*http.Cookie // by which the browser deletes those of the predecessor

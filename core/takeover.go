@@ -62,11 +62,15 @@ func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 	unique := old.Stored || old.User != ""
 	marker := markerKey(s.x.m.former, old)
 	if unique {
-		if spent, err := s.goOnFrom(op, marker); spent || err != nil || s.standing != state.Fresh {
-			return s.admitOld(op, old, err)
+		if spent, err := s.goOnAs(op, marker, old); spent || err != nil || s.standing != state.Fresh {
+			return err
 		}
 	}
 	if created, err := s.createFrom(op, old); !created || err != nil {
+		return err
+	}
+	made := s.key
+	if err := s.admitOld(op, old); err != nil || s.standing != state.Live { // before the marker: where it fails, the next request tries again
 		return err
 	}
 	if unique {
@@ -81,11 +85,24 @@ func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 		}
 		s.deleteAt(cookies)
 	}
-	if err := s.admitOld(op, old, nil); err != nil || s.standing != state.Live {
-		return err
+	if s.standing == state.Live && s.key == made {
+		s.notify(op, EventTakenOver)
 	}
-	s.notify(op, EventTakenOver)
 	return nil
+}
+
+// goOnAs is goOnFrom where the session that the marker leads to is that user's: a
+// library may have used the id again, for the next login.
+func (s *Session) goOnAs(op *operation, marker string, old *predecessor.Session) (spent bool, err error) {
+	spent, err = s.goOnFrom(op, marker)
+	if err != nil || s.standing != state.Live || s.x.m.userOf(s.base) == old.User {
+		return spent, err
+	}
+	if was := decodeBefore(s.base.Meta.Before); s.x.m.cfg.Predecessor.Linked && was.linked() {
+		return false, s.endFollowing(op, was)
+	}
+	s.undo()
+	return true, nil
 }
 
 // markerKey returns what the store calls the marker of an old session: a hash, because
@@ -237,7 +254,7 @@ func (s *Session) tellDropped(ctx context.Context, n int) {
 func (s *Session) mark(op *operation, marker string, old *predecessor.Session) error {
 	x, m, now := s.x, s.x.m, s.x.m.cfg.Now()
 	life := m.cfg.Predecessor.Until.Sub(now)
-	if left := old.Expires.Sub(now); !old.Expires.IsZero() {
+	if left := old.Expires.Sub(now); !old.Expires.IsZero() && !old.Stored { // a store may give it more
 		life = min(life, left)
 	}
 	var proof *record.Document
@@ -249,14 +266,16 @@ func (s *Session) mark(op *operation, marker string, old *predecessor.Session) e
 	if err == nil {
 		return nil
 	}
-	m.sessions.Withdraw(op, s.base)
+	if !errors.Is(err, ErrUnknownOutcome) { // else the marker may lead to it
+		m.sessions.Withdraw(op, s.base)
+	}
 	m.givenUp.Put(s.key, now, record.Lifespan{})
 	m.notify(op, s.event(EventDestroyed))
 	s.undo()
 	if !errors.Is(err, store.ErrExists) {
 		return err
 	}
-	_, err = s.goOnFrom(op, marker)
+	_, err = s.goOnAs(op, marker, old)
 	return err
 }
 
@@ -281,12 +300,17 @@ func (s *Session) undo() {
 }
 
 // admitOld lists a session that was taken over for its user, and ends it where the
-// user's old sessions are refused. err is why there is nothing to admit.
-func (s *Session) admitOld(op *operation, old *predecessor.Session, err error) error {
+// user's old sessions are refused.
+func (s *Session) admitOld(op *operation, old *predecessor.Session) (err error) {
 	m := s.x.m
-	if err != nil || s.standing != state.Live || old.User == "" {
-		return err
+	if old.User == "" {
+		return nil
 	}
+	defer func() {
+		if err != nil { // nobody knows it
+			m.sessions.Withdraw(op, s.base)
+		}
+	}()
 	if m.lists != nil && m.userOf(s.base) == old.User {
 		if err := m.keepListed(op, s.base, m.lifespan(s.base)); err != nil {
 			return err

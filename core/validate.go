@@ -181,7 +181,7 @@ func (c Config) validateSharing() error {
 func (c Config) validatePredecessor() error {
 	p := c.Predecessor
 	switch {
-	case isNil(p.Source) && (p.Linked || !p.Until.IsZero()):
+	case isNil(p.Source) && (p.Source != nil || p.Linked || !p.Until.IsZero()):
 		return &ConfigError{"Predecessor.Source", "is nil, but the rest of Predecessor is set: set a source, such as takeover.Gorilla"}
 	case isNil(p.Source):
 		return nil

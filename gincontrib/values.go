@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
 )
@@ -57,8 +58,16 @@ func tag(name string, value any) (json.RawMessage, error) {
 // encode returns the JSON of a value.
 func encode(v any) (json.RawMessage, error) {
 	switch v := v.(type) {
-	case nil, string, bool, int:
+	case nil, bool, int:
 		return json.Marshal(v)
+	case string:
+		if utf8.ValidString(v) { // else it would be another text
+			return json.Marshal(v)
+		}
+	case json.Number: // of a former store with records in JSON, where it was a float64
+		if f, err := v.Float64(); err == nil {
+			return encode(f)
+		}
 	case float64:
 		switch {
 		case math.IsNaN(v), math.IsInf(v, 0): // JSON has none of these
@@ -190,6 +199,9 @@ func (t typed) Find(ctx context.Context, r *http.Request) (predecessor.Session, 
 	values := make(map[string]any, len(s.Values))
 	for name, v := range s.Values {
 		raw, err := encode(v)
+		if err != nil { // an object of JSON, with numbers or null in it
+			raw, err = json.Marshal(v)
+		}
 		if err != nil {
 			s.Dropped++
 			continue

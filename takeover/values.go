@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cloakroom-go/cloakroom/takeover/internal/gobscan"
 )
@@ -51,8 +52,10 @@ func notNil(v any) any {
 
 // writable reports whether encoding/json can write a value.
 func writable(v any) bool {
-	switch v.(type) {
-	case nil, string, bool, int, int64, []byte, time.Time:
+	switch v := v.(type) {
+	case string:
+		return utf8.ValidString(v) // else JSON has another text
+	case nil, bool, int, int64, []byte, time.Time:
 		return true
 	}
 	_, err := json.Marshal(v)

@@ -84,7 +84,7 @@ func (l *List) decode(text []byte) bool {
 		case "kept":
 			ok = ok && jsontext.DecodePlain(value, &l.Kept)
 		case "sessions":
-			ok = ok && l.decodeSessions(value)
+			ok = ok && l.Sessions == nil && l.decodeSessions(value) // of several, one is decoded over the other
 		case "__cloakroom":
 			l.Meta = value
 		default:

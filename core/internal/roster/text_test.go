@@ -20,6 +20,7 @@ func FuzzList(f *testing.F) {
 		`{"sessions":[{"key":"\u0061","handle":"\"","until":1}]}`, `{"sessions":[{"key":"a","handle":"b","until":1},]}`,
 		`{"sessions":[ {"key":"a","handle":"b","until":1} ]}`, `{"sessions":[{"key":"a","handle":"b","until":1}{"key":"a","handle":"b","until":1}]}`,
 		`{"sessions":[{"handle":"b","key":"a","until":1,"more":2}],"more":3}`, `{"sessions":[{"key":"a","handle":"b","until":1}],"sessions":[]}`,
+		`{"sessions":[{"key":"a","handle":"b","until":1,"state":1}],"sessions":[{"key":"c","handle":"d","until":2}],"__cloakroom":{}}`,
 		`{"kept":1.5,"sessions":[]}`, `{"revoked":9999999999999999999,"sessions":[]}`, `{"mark":null,"kept":null,"sessions":[]}`,
 	} {
 		f.Add([]byte(seed))

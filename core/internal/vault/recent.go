@@ -2,6 +2,7 @@ package vault
 
 import (
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 
@@ -139,9 +140,20 @@ func (r *Recent) put(shard *recentShard, slot *recentSlot, hash uint64, now time
 	}
 	*slot = recentSlot{hash: hash, at: at, idle: life.Idle}
 	if !life.Deadline.IsZero() {
-		slot.deadline = life.Deadline.UnixNano()
+		slot.deadline = nanos(life.Deadline)
 	}
 	delete(shard.claims, hash)
+}
+
+// lastNano is the last time that has Unix nanoseconds, in the year 2262.
+var lastNano = time.Unix(0, math.MaxInt64)
+
+// nanos returns a time in Unix nanoseconds. What comes after lastNano is taken for it.
+func nanos(t time.Time) int64 {
+	if t.After(lastNano) {
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // note returns what a slot says; nothing for none.
