@@ -18,8 +18,13 @@
 //
 //   - Changes are stored when the response begins, also without Save; Save stores them at
 //     once, and returns the error of the store.
-//   - Clear and a negative MaxAge end the session, at once and for good, as
-//     [core.Session.SignOut] does. What is set afterwards is in a new session.
+//   - Clear and a negative MaxAge end the session, as [core.Session.SignOut] does. What is
+//     set afterwards is in a new session.
+//   - A session has an id on the server, which has to change at a login: handlers that log
+//     somebody in call SignIn or Renew of ginsession.Get(c). Set alone keeps the id.
+//   - An old cookie of [NewStore]'s key pairs is nobody's, as far as is known here: a copy of
+//     it begins a session again after a logout, until Predecessor.Until. With a
+//     Predecessor.Source that says User it does not.
 //   - Of the Options that a handler sets, MaxAge alone counts. The others are those of the
 //     store. HttpOnly is always set, Secure whenever the request came over HTTPS, and
 //     SameSite is Lax unless the store's Options say something else.

@@ -502,3 +502,26 @@ func TestNothingThatIsPrintedHasKeysOrData(t *testing.T) {
 		}
 	}
 }
+
+// A stored is the one record of a former store.
+type stored []byte
+
+func (s stored) Record(context.Context, string) (takeover.Record, error) {
+	return takeover.Record{Data: s}, nil
+}
+
+func (stored) Delete(context.Context, string) error { return nil }
+
+// A text that is no UTF-8 would be another one in JSON.
+func TestATextThatIsNoUTF8IsDroppedAndNotChanged(t *testing.T) {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(map[any]any{"uuid": "\xff\xfe", "cart": "a book"}); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	r.Header.Set("Cookie", "session_id=0123456789012345678901234567890123456789012")
+	s, err := takeover.Fiber{Records: stored(b.Bytes())}.Find(t.Context(), r)
+	if _, has := s.Values["uuid"]; err != nil || has || s.Dropped != 1 || s.Values["cart"] != "a book" {
+		t.Errorf("%d values, %d dropped, %v", len(s.Values), s.Dropped, err)
+	}
+}
