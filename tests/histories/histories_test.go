@@ -79,8 +79,11 @@ func run(t *testing.T, f fleet, many int, meanwhile func()) {
 	all.Wait()
 	close(over)
 	side.Wait()
-	t.Logf("%d histories of %d operations in %v: %d changes acknowledged and none lost, %d outcomes unknown, %d refused; the longest took %v",
-		sum.histories, sum.operations, time.Since(began).Round(time.Millisecond), sum.acknowledged, sum.unknowns, sum.failed, sum.longest.Round(time.Millisecond))
+	if sum.undecided > 1+sum.histories/10 {
+		t.Errorf("of %d histories the checker came to no end with %d: is something slow, that there are so many unknown outcomes?", sum.histories, sum.undecided)
+	}
+	t.Logf("%d histories of %d operations in %v: %d changes acknowledged and none lost, %d outcomes unknown, %d refused; the longest took %v; %d undecided",
+		sum.histories, sum.operations, time.Since(began).Round(time.Millisecond), sum.acknowledged, sum.unknowns, sum.failed, sum.longest.Round(time.Millisecond), sum.undecided)
 }
 
 func TestMemory(t *testing.T) {
