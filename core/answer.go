@@ -36,9 +36,8 @@ type nestedAnswer struct {
 // A nesting is what an Exchange knows of others, where Managers, or the middleware of
 // one, are around each other.
 type nesting struct {
-	outer *Exchange                    // of another Manager, around this one
-	inner atomic.Pointer[Exchange]     // of another Manager, inside of this one
-	again atomic.Pointer[http.Request] // what Begin was given last, where that was more than once
+	outer *Exchange                // of another Manager, around this one
+	inner atomic.Pointer[Exchange] // of another Manager, inside of this one
 
 	answers atomic.Pointer[nestedAnswer] // the latest of those that a handler makes by hand
 }

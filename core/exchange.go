@@ -190,7 +190,6 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	outer := exchangeOf(r.Context())
 	if x := outer.of(m); x != nil && !x.Skipped() && !x.ended.Load() {
 		x.mounts.Add(1)
-		x.nest().again.Store(r)
 		return x, nil
 	}
 	x := m.newExchange(r.Context(), r)
@@ -244,13 +243,13 @@ func (x *Exchange) chooseCookie() error {
 	return c.validate(x.m.cfg.Cookie.Name)
 }
 
-// Request returns the request for the handler: the one that Begin was given,
-// with the session in its context.
-func (x *Exchange) Request() *http.Request {
-	if again := x.nested().again.Load(); again != nil { // it has the session; what stands in between may have changed it
-		return again
+// Request returns the request for the handler: r, which Begin was given, with the
+// session in its context.
+func (x *Exchange) Request(r *http.Request) *http.Request {
+	if r != x.r { // the middleware is around the handler again: it has the session
+		return r
 	}
-	r := x.r.WithContext((*exchangeContext)(x))
+	r = r.WithContext((*exchangeContext)(x))
 	x.handled.Store(r)
 	return r
 }

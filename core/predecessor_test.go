@@ -802,7 +802,7 @@ func arrive(m *core.Manager, cookies string, do ...func(*core.Session)) (value s
 		return "", err
 	}
 	for _, do := range do {
-		do(core.FromContext(x.Request().Context()))
+		do(core.FromContext(x.Request(r).Context()))
 	}
 	h := make(http.Header)
 	if err := x.Finish(h); err != nil {

@@ -67,7 +67,7 @@ func serve(m *core.Manager, c *gin.Context, inside func()) {
 		fail(m, c, c.Writer, err)
 		return
 	}
-	c.Request = x.Request()
+	c.Request = x.Request(c.Request)
 	if x.Skipped() {
 		inside()
 		return

@@ -190,7 +190,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Cookie", cookie.Name+"="+cookie.Value)
 	x := must(m.Begin(r))
-	s := core.FromContext(x.Request().Context())
+	s := core.FromContext(x.Request(r).Context())
 	s.Set("more", changed)
 	s.Flash("info", changed)
 	next := must(m.Load(t.Context(), cookie.Value))
@@ -224,7 +224,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Cookie":              {m.Config().Cookie},
 		"core.Event":               {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
 		"core.EventKind":           {core.EventSaved},
-		"core.Exchange":            {x, x.Request().Context()},
+		"core.Exchange":            {x, x.Request(r).Context()},
 		"core.Info":                {info},
 		"core.Key":                 {core.Key[string]("key")},
 		"core.KeyError":            {keyErr},
