@@ -287,18 +287,20 @@ func (s *Session) setCookie(how state.Cookie) string {
 // attributes returns the cookie's attributes for this request.
 func (x *Exchange) attributes() ticket.Attributes { return x.cookie.resolve(x.isSecure()) }
 
-// isSecure reports whether the request came over HTTPS. The caller holds the lock.
+// isSecure reports whether the request came over HTTPS.
 func (x *Exchange) isSecure() bool {
 	if x.r == nil {
 		return x.raw != nil && x.raw.secure != nil && *x.raw.secure
 	}
-	if x.channel == unknownChannel {
-		x.channel = plainChannel
+	is := x.channel.Load()
+	if is == unknownChannel {
+		is = plainChannel
 		if forwardedHTTPS(x.r.Header) && x.trustsPeer() {
-			x.channel = secureChannel
+			is = secureChannel
 		}
+		x.channel.Store(is)
 	}
-	return x.channel == secureChannel
+	return is == secureChannel
 }
 
 // trustsPeer reports whether whoever sent the request is a proxy of ours, which it says

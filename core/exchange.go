@@ -34,11 +34,11 @@ type Exchange struct {
 	handled atomic.Pointer[http.Request] // what the handler got; nil: nothing yet
 
 	skipped  skipReason
-	channel  channel     // guarded by mu once Begin has returned
-	passive  bool        // what the request does is no activity of the visitor
-	hijacked bool        // guarded by mu
-	accessed atomic.Bool // the handler asked for the session
-	ended    atomic.Bool // the handler returned
+	channel  atomic.Uint32 // a channel; whoever asks first finds out, and several may at once
+	passive  bool          // what the request does is no activity of the visitor
+	hijacked bool          // guarded by mu
+	accessed atomic.Bool   // the handler asked for the session
+	ended    atomic.Bool   // the handler returned
 
 	// The middleware may be around the handler more than once: so many times more. What
 	// is inside may run in another goroutine, which nobody waits for: that is how
@@ -76,7 +76,7 @@ type rawRequest struct {
 }
 
 // A channel is how a request came to the server, or to the proxy in front of it.
-type channel uint8
+type channel = uint32
 
 const (
 	unknownChannel channel = iota // nobody has asked yet
@@ -202,7 +202,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		return x, nil
 	}
 	if r.TLS != nil || m.cfg.IsHTTPS != nil && m.cfg.IsHTTPS(r) {
-		x.channel = secureChannel
+		x.channel.Store(secureChannel)
 	}
 	if err := x.chooseCookie(); err != nil {
 		x.log(slog.LevelError, "cloakroom: Config.CookieFor returned a cookie that cannot be set", slog.Any("error", err))
