@@ -24,6 +24,8 @@ type (
 	Session = core.Session
 	// SignInAttempt is [core.SignInAttempt]: what BeginSignIn of a session returns.
 	SignInAttempt = core.SignInAttempt
+	// SignInPage is [core.SignInPage]: where RequireUser leads a browser.
+	SignInPage = core.SignInPage
 	// Status is [core.Status]: where a session came from.
 	Status = core.Status
 	// Info is [core.Info]: a session of a user, described.
@@ -77,6 +79,7 @@ var (
 
 	ErrInvalidUser     = core.ErrInvalidUser
 	ErrNotFound        = store.ErrNotFound
+	ErrNotSignedIn     = core.ErrNotSignedIn
 	ErrSignInTooOld    = core.ErrSignInTooOld
 	ErrRevoked         = core.ErrRevoked
 	ErrTooManySessions = core.ErrTooManySessions
