@@ -85,9 +85,13 @@ func (s *Session) lock() bool {
 func (s *Session) callFunc(fn record.UpdateFunc, stored json.RawMessage) (json.RawMessage, error) {
 	s.inFunc.Store(true)
 	defer s.inFunc.Store(false)
+	stored, until := s.living(stored)
 	value, err := fn(stored)
 	if s.reentered.Load() { // what it made of nothing must not be stored, also not where it was called at the commit
 		return nil, ErrReentered
+	}
+	if until != 0 && value != nil {
+		value = withLife(value, until)
 	}
 	return value, err
 }

@@ -64,6 +64,10 @@ type rarities struct {
 	deletions []*http.Cookie // by which the browser deletes those of the predecessor
 
 	index *record.Index // of base, or of what base was
+
+	lives         bool          // SetFor was called
+	flashesNow    flashesByKind // for the page of this request
+	flashesPopped flashesByKind // what was removed, in case that it is to be kept
 }
 
 // ordinary are the rarities of a session that has none.
