@@ -223,8 +223,6 @@ func TestAGuardThatCannotWorkIsNotMade(t *testing.T) {
 }
 
 // Each of these was an open redirect somewhere, or is one spelling further.
-//
-// Standards: ASVS-3.7.2
 func TestAReturnPathNeverLeadsToAnotherSite(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{

@@ -27,6 +27,13 @@ func ReturnPath(c *echo.Context, otherwise string) string {
 	return core.ReturnPath(c.Request(), otherwise)
 }
 
+// TellExpiry is a handler that tells a page how long its session has left, at a path that
+// Config.Passive names: see [core.TellExpiry].
+func TellExpiry(c *echo.Context) error {
+	core.TellExpiry(c.Response(), c.Request())
+	return nil
+}
+
 func guard(g *core.Guard) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {

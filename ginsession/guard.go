@@ -27,6 +27,10 @@ func ReturnPath(c *gin.Context, otherwise string) string {
 	return core.ReturnPath(c.Request, otherwise)
 }
 
+// TellExpiry is a handler that tells a page how long its session has left, at a path that
+// Config.Passive names: see [core.TellExpiry].
+func TellExpiry(c *gin.Context) { core.TellExpiry(c.Writer, c.Request) }
+
 func guard(g *core.Guard) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		status, err := g.Admit(c.Writer, c.Request)
