@@ -264,4 +264,3 @@ func ExampleExpiry() {
 	// /: hello
 	// /: 1h0m0s true <nil>
 }
-

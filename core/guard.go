@@ -73,6 +73,9 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// HandlerFunc is Handler for a function.
+func (g *Guard) HandlerFunc(next http.HandlerFunc) http.Handler { return g.Handler(next) }
+
 // Admit decides about a request, for the adapter of a framework: nil lets it through.
 // Else the error says why not: [ErrNotSignedIn], [ErrSignInTooOld], or whatever kept the
 // session from being loaded or looked up. A status of 0 then says that the request was
