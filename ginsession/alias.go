@@ -34,6 +34,12 @@ type (
 	AtUserLimit = core.AtUserLimit
 	// Key is [core.Key]: the name and type of a value.
 	Key[T any] = core.Key[T]
+	// OneTime is [core.OneTime]: values each of which may be used once.
+	OneTime[T any] = core.OneTime[T]
+	// Flashes is [core.Flashes]: a kind of messages for the next page.
+	Flashes[T any] = core.Flashes[T]
+	// Expiry is [core.Expiry]: when a session ends.
+	Expiry = core.Expiry
 	// ConfigError is [core.ConfigError].
 	ConfigError = core.ConfigError
 	// KeyError is [core.KeyError].
