@@ -210,8 +210,7 @@ func TestAOneTimeValueThatCannotBeAddedFailsTheCommit(t *testing.T) {
 func TestAValueWithALifeIsThereUntilThatIsOver(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{IdleTimeout: 24 * time.Hour})
-	var cookie string
-	cookie = st.visit("", func(s *core.Session) {
+	cookie := st.visit("", func(s *core.Session) {
 		colour.SetFor(s, "red", time.Hour)
 		counter.Set(s, 1)
 		if colour.Get(s) != "red" || s.Get("colour") != "red" {

@@ -80,6 +80,9 @@ func (s *Session) replay(op *operation, newer *record.Document) error {
 		}
 	}
 	if newer.Meta.IsRetired() {
+		if err := s.followRotation(op, newer); err != nil {
+			return err
+		}
 		return s.lost(op, retiredStanding(newer))
 	}
 	s.rebase(newer)
@@ -202,6 +205,9 @@ func (s *Session) issued(op *operation, next *record.Document, kind EventKind) {
 		s.x.m.givenUp.Put(s.key, s.x.m.cfg.Now(), record.Lifespan{})
 	}
 	s.id = s.nextID
+	if s.rare != nil {
+		s.rare.followed = false
+	}
 	// Should the id be one that this process ended before, by a generator that
 	// repeats itself, it lives again.
 	s.x.m.givenUp.Forget(next.Record.ID)
@@ -315,6 +321,9 @@ func (s *Session) take(ctx context.Context, key string, c cut) (value json.RawMe
 			return nil
 		}
 		value, err = s.takeStored(op, key, c)
+		for hops := 0; errors.Is(err, errRestanding) && s.standing == state.Live && hops < maxHops; hops++ { // it was rotated
+			value, err = s.takeStored(op, key, c)
+		}
 		if errors.Is(err, ErrUnknownOutcome) {
 			s.needRarities().failure = err
 		}

@@ -65,6 +65,7 @@ type rarities struct {
 
 	index *record.Index // of base, or of what base was
 
+	followed      bool          // it was rotated by another request: the browser may have a newer id, which this one was not shown
 	lives         bool          // SetFor was called
 	flashesNow    flashesByKind // for the page of this request
 	flashesPopped flashesByKind // what was removed, in case that it is to be kept

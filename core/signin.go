@@ -96,6 +96,7 @@ func (s *Session) signIn(ctx context.Context, user string, methods []string, att
 	if err := s.cookieMutable(); err != nil {
 		return err
 	}
+	s.isRotated(state.RenewID)
 	m := s.x.m
 	before := s.user()
 	if before != "" && before != user {
