@@ -138,7 +138,9 @@ func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []by
 }
 
 // tombstone returns what takes the place of a record that is about to be deleted.
-func (s *Session) tombstone(of *record.Document) *record.Document { return s.withoutData(of, nil, false) }
+func (s *Session) tombstone(of *record.Document) *record.Document {
+	return s.withoutData(of, nil, false)
+}
 
 // withoutData returns a record that is the proof that there was a session, and
 // nothing of it.

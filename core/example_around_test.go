@@ -264,3 +264,61 @@ func ExampleExpiry() {
 	// /: hello
 	// /: 1h0m0s true <nil>
 }
+
+// Ids that are renewed every hour. A page that asks for several things at once loses none of
+// them: those that were sent with the old id count for ten seconds.
+func ExampleSession_Rotate() {
+	const rotated core.Key[time.Time] = "rotated"
+
+	clock := newStageClock() // in an app: that of the system
+	m := must(core.Config{Store: sessions, Secrets: exampleSecrets, IdleTimeout: 24 * time.Hour, Now: clock.Now})
+
+	rotate := func(next http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			s := core.FromContext(r.Context())
+			switch last := rotated.Get(s); {
+			case s.User() == "":
+			case last.IsZero():
+				rotated.Set(s, clock.Now())
+			case clock.Now().Sub(last) >= time.Hour:
+				if err := s.Rotate(); err != nil {
+					http.Error(w, "Try again.", core.HTTPStatus(err))
+					return
+				}
+				rotated.Set(s, clock.Now())
+			}
+			next(w, r)
+		}
+	}
+
+	app := browse(m.Handler(rotate(func(w http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		if r.URL.Path == "/login" {
+			_ = s.SignIn(r.Context(), "ada")
+		}
+		fmt.Fprintf(w, "hello, %s\n", s.User())
+	})))
+	defer app.server.Close()
+	site, _ := url.Parse(app.server.URL)
+	app.get("/login")
+	app.get("/")
+	before := app.Jar.Cookies(site)
+
+	clock.advance(time.Hour)
+	app.get("/page")
+	after := app.Jar.Cookies(site)
+	fmt.Println("a new id:", before[0].Value != after[0].Value)
+
+	app.Jar.SetCookies(site, before) // as a request had it that was under way
+	app.get("/image")
+	clock.advance(10 * time.Second)
+	app.get("/late")
+
+	// Output:
+	// /login: hello, ada
+	// /: hello, ada
+	// /page: hello, ada
+	// a new id: true
+	// /image: hello, ada
+	// /late: hello,
+}
