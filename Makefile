@@ -9,25 +9,26 @@ MAKEFLAGS += --no-print-directory
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 export PORT ?= 8080
+DATA ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloakroom-accounts
 MIN_COVERAGE ?= 90
 FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing soak soak-memory bench bench-gate check rehearse
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## start the example app; PORT=8080 chooses the port
-	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT)
+run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its sessions are in; it keeps accounts in DATA=folder
+	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
 # The packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey
+LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey ./stores/sqlite
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do.
-ORDERLY := ./tests/adapters ./interop ./tests/browser ./bench ./tests/crashes ./tests/interleavings ./tests/consumer ./tests/constanttime
+ORDERLY := ./tests/adapters ./interop ./predecessors ./tests/browser ./bench ./tests/crashes ./tests/sql ./tests/interleavings ./tests/consumer ./tests/constanttime
 
 test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
@@ -85,8 +86,11 @@ fuzz: ## run every fuzz test for FUZZTIME=30s; FUZZ=Cookie runs those with that 
 timing: ## look for a difference in time between forged signatures that are wrong at the first and at the last character
 	@cd tests && go run ./constanttime
 
+faults-back: ## put faults that were there back into the code, one at a time, and fail unless the tests catch each; ONLY=logout picks some
+	@go run ./tests/faultsback $(if $(ONLY),-only "$(ONLY)")
+
 soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m of histories on each store
-	@TESTSERVERS="valkey cluster programs mongo mongod" scripts/servers.sh run scripts/soak.sh $(SOAK)
+	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb" scripts/servers.sh run scripts/soak.sh $(SOAK)
 
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'

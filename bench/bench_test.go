@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,11 @@ func BenchmarkRequest(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer a.close()
-			for _, w := range workloads {
+			all := workloads
+			if sub.ours() && sub.store == memory {
+				all = slices.Concat(workloads, ofUsers)
+			}
+			for _, w := range all {
 				if w.suits(sub) {
 					b.Run(benchName(w.name), func(b *testing.B) { benchmark(b, sub, a, w) })
 				}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -119,6 +121,9 @@ const (
 	themeOf core.Key[string] = themeKey
 )
 
+// users counts who signed in, each of whom is another one.
+var users atomic.Int64
+
 // What the handlers do, the same with each framework.
 var cloakroomRoutes = map[string]func(*core.Session, http.ResponseWriter, *http.Request) error{
 	pathRead: func(s *core.Session, w http.ResponseWriter, _ *http.Request) error {
@@ -135,7 +140,18 @@ var cloakroomRoutes = map[string]func(*core.Session, http.ResponseWriter, *http.
 		userOf.Set(s, userName)
 		return answer(w, true)
 	},
+	pathSignIn: func(s *core.Session, w http.ResponseWriter, r *http.Request) error {
+		if err := s.SignIn(r.Context(), strconv.FormatInt(users.Add(1), 10)); err != nil {
+			return err
+		}
+		return answer(w, true)
+	},
 	pathMake: func(s *core.Session, w http.ResponseWriter, r *http.Request) error {
+		if user := r.URL.Query().Get("as"); user != "" {
+			if err := s.SignIn(r.Context(), user); err != nil {
+				return err
+			}
+		}
 		themeOf.Set(s, theme)
 		countOf.Set(s, countFrom)
 		for _, key := range fillerKeys(fillerOf(r.URL.Query().Get("filler"))) {

@@ -61,7 +61,7 @@ func newBench(s subject, a *app, w workload, parallel int) (*bench, error) {
 		if !w.anonymous && s.store != noStore {
 			for i := range r.cookies {
 				var err error
-				if r.cookies[i], err = a.newSession(w.filler); err != nil {
+				if r.cookies[i], err = a.newSession(w); err != nil {
 					return nil, err
 				}
 			}

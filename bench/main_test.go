@@ -83,7 +83,7 @@ func gate(t *testing.T, what string, costs map[string]map[string]int) {
 		return
 	}
 	for _, line := range slices.Sorted(maps.Keys(costs)) {
-		for _, w := range workloads {
+		for _, w := range slices.Concat(workloads, ofUsers) {
 			got, measured := costs[line][w.name]
 			want, known := lines[line][w.name]
 			switch {
@@ -150,13 +150,13 @@ func writeGate(t *testing.T, lines map[string]map[string]int) {
 	defer f.Close()
 	w := csv.NewWriter(f)
 	header := []string{"what", "library", "framework", "store"}
-	for _, work := range workloads {
+	for _, work := range slices.Concat(workloads, ofUsers) {
 		header = append(header, work.name)
 	}
 	rows := [][]string{header}
 	for _, key := range slices.Sorted(maps.Keys(lines)) {
 		row := strings.Split(key, "|")
-		for _, work := range workloads {
+		for _, work := range slices.Concat(workloads, ofUsers) {
 			cell := ""
 			if n, measured := lines[key][work.name]; measured {
 				cell = strconv.Itoa(n)

@@ -259,7 +259,7 @@ func measureSessions(ctx context.Context, id string, n int) (k kept, err error) 
 	k.Making = time.Since(from) / time.Duration(n)
 	k.Bytes = float64(heapInUse()-before) / float64(n)
 	k.Collection = collections()
-	if session, err := makeSession(v, 0); err != nil || session == "" {
+	if session, err := makeSession(v, "filler=0"); err != nil || session == "" {
 		return k, fmt.Errorf("after %d sessions: %w", n, err)
 	}
 	a.close()

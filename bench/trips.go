@@ -135,7 +135,7 @@ type network struct {
 func (n *network) watch(a *app, w workload) (took time.Duration, commands int, err error) {
 	v, session := a.visitor(), ""
 	if !w.anonymous {
-		if session, err = a.newSession(w.filler); err != nil {
+		if session, err = a.newSession(w); err != nil {
 			return 0, 0, err
 		}
 	}

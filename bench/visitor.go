@@ -40,16 +40,19 @@ func (a *app) visitor() visitor {
 }
 
 // newSession makes a session and returns its cookie.
-func (a *app) newSession(filler int) (string, error) {
+func (a *app) newSession(w workload) (string, error) {
 	v := a.visitor()
 	if a.makes != nil {
 		v = newHTTPVisitor(a.makes)
 	}
-	return makeSession(v, filler)
+	if w.signedIn {
+		return makeSession(v, "as="+userName)
+	}
+	return makeSession(v, fmt.Sprintf("filler=%d", w.filler))
 }
 
-func makeSession(v visitor, filler int) (string, error) {
-	v.ask(fmt.Sprintf("%s?filler=%d", pathMake, filler), "")
+func makeSession(v visitor, query string) (string, error) {
+	v.ask(pathMake+"?"+query, "")
 	if status := v.send(); status != http.StatusOK {
 		return "", fmt.Errorf("%s answers %d %q", pathMake, status, v.body())
 	}

@@ -13,6 +13,8 @@ import (
 //	/count            okBody, after n was incremented and stored
 //	/login            okBody, after the session got a new id, the old one was ended and user set
 //	/make?filler=N    okBody, after a session was made, with N bytes in further keys
+//	/make?as=USER     the same, after USER signed in with it
+//	/signin           okBody, after somebody signed in who had no session
 //	/show             the user and n, with a space between
 //
 // The first four are measured. They compare inside the handler, so that what
@@ -23,6 +25,7 @@ const (
 	pathCount   = "/count"
 	pathLogin   = "/login"
 	pathMake    = "/make"
+	pathSignIn  = "/signin"
 	pathShow    = "/show"
 )
 
@@ -48,6 +51,7 @@ type workload struct {
 	path       string
 	anonymous  bool // comes without a cookie
 	filler     int  // bytes in the session besides its three keys
+	signedIn   bool // the session is that of a user
 }
 
 var workloads = []workload{
@@ -58,6 +62,14 @@ var workloads = []workload{
 	{name: "W5 4 KB", what: "W3 with 4 KB of data", path: pathRead, filler: 4 << 10},
 	{name: "W5 64 KB", what: "W3 with 64 KB of data", path: pathRead, filler: 64 << 10},
 	{name: "W6", what: "login: new id, old session ended, user set", path: pathLogin},
+}
+
+// ofUsers are workloads that only Cloakroom knows: what signs a user in, and puts the
+// session into a list of theirs.
+var ofUsers = []workload{
+	{name: "W3 of a user", what: "W3 with the session of a user who signed in", path: pathRead, signedIn: true},
+	{name: "W4 of a user", what: "W4 with the session of a user who signed in", path: pathCount, signedIn: true},
+	{name: "SignIn", what: "the first sign-in of a user, without a session", path: pathSignIn, anonymous: true},
 }
 
 // suits reports whether a subject can be asked for that at all.
@@ -124,7 +136,7 @@ func check(s subject, a *app, w workload) error {
 	}
 	ok, empty := string(okBody), shown("", 0)
 
-	session, err := a.newSession(w.filler)
+	session, err := a.newSession(w)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (m *Manager) makeRoom(ctx context.Context, user string, admitted roster.Ent
 	if err != nil {
 		return nil, err
 	}
-	l.Finish(m.cfg.Now(), func(e roster.Entry) bool { return contains(ended, e) })
+	l.Finish(m.cfg.Now(), roster.Among(ended))
 	looks, err := m.look(ctx, user, l.Live())
 	if err != nil {
 		return nil, err

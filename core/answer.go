@@ -23,22 +23,21 @@ import (
 type answer struct {
 	header atomic.Uintptr // identifies the header map; 0: not begun
 	out    atomic.Bool    // the headers are out
-	mounts atomic.Int32   // how many times the middleware is around its handler, which has returned at 0
 	before http.Header    // as they were before the handler ran; nil for none
 }
 
 // A nestedAnswer is one of those that a handler makes by hand.
 type nestedAnswer struct {
 	answer
-	older *nestedAnswer // the one that began before
+	mounts atomic.Int32  // how many times the middleware is around its handler, which has returned at 0
+	older  *nestedAnswer // the one that began before
 }
 
 // A nesting is what an Exchange knows of others, where Managers, or the middleware of
 // one, are around each other.
 type nesting struct {
-	outer *Exchange                    // of another Manager, around this one
-	inner atomic.Pointer[Exchange]     // of another Manager, inside of this one
-	again atomic.Pointer[http.Request] // what Begin was given last, where that was more than once
+	outer *Exchange                // of another Manager, around this one
+	inner atomic.Pointer[Exchange] // of another Manager, inside of this one
 
 	answers atomic.Pointer[nestedAnswer] // the latest of those that a handler makes by hand
 }
@@ -67,21 +66,24 @@ func (x *Exchange) nest() *nesting {
 func (x *Exchange) beginAnswer(h http.Header) {
 	id := reflect.ValueOf(h).Pointer()
 	a := &x.first
-	switch {
-	case a.header.CompareAndSwap(0, id):
-	case x.answerOf(h).header.Load() == id:
-		x.answerOf(h).mounts.Add(1)
-		return
-	default: // a handler makes another request by hand
-		nested := new(nestedAnswer)
+	if !a.header.CompareAndSwap(0, id) {
+		again := x.nested().answer(h)
+		switch {
+		case again != nil:
+			again.mounts.Add(1)
+			return
+		case a.header.Load() == id:
+			return
+		}
+		nested := new(nestedAnswer) // a handler makes another request by hand
 		a = &nested.answer
 		a.header.Store(id)
+		nested.mounts.Store(1)
 		defer x.nest().add(nested)
 	}
 	if len(h) > 0 {
 		a.before = h.Clone()
 	}
-	a.mounts.Store(1)
 }
 
 // add puts an answer among the others.
@@ -111,8 +113,10 @@ func (n *nesting) answer(h http.Header) *nestedAnswer {
 
 // answerOf returns the answer with that header map, or the first one.
 func (x *Exchange) answerOf(h http.Header) *answer {
-	if a := x.nested().answer(h); a != nil {
-		return &a.answer
+	if n := x.nesting.Load(); n != nil {
+		if a := n.answer(h); a != nil {
+			return &a.answer
+		}
 	}
 	return &x.first
 }
@@ -130,12 +134,7 @@ func (x *Exchange) headersOut() bool {
 // endAnswer notes that the handler of the response with that header map has
 // returned. The first answer may yet be written by an outer handler.
 func (x *Exchange) endAnswer(h http.Header) {
-	nested := x.nested().answer(h)
-	if nested == nil {
-		x.first.mounts.Add(-1)
-		return
-	}
-	if nested.mounts.Add(-1) == 0 {
+	if nested := x.nested().answer(h); nested != nil && nested.mounts.Add(-1) == 0 {
 		nested.out.Store(true)
 	}
 }
@@ -244,6 +243,11 @@ func (s *Session) setHeaders(h http.Header) {
 	if cookie != "" && !slices.Contains(h["Set-Cookie"], cookie) {
 		h["Set-Cookie"] = append(h["Set-Cookie"], cookie)
 	}
+	for _, c := range s.rarities().deletions {
+		if line := c.String(); !slices.Contains(h["Set-Cookie"], line) {
+			h["Set-Cookie"] = append(h["Set-Cookie"], line)
+		}
+	}
 	switch said := len(h["Cache-Control"]) > 0; {
 	case headers.NoStore && !said:
 		s.noStore[0] = "no-store"
@@ -252,7 +256,7 @@ func (s *Session) setHeaders(h http.Header) {
 		h["Cache-Control"] = []string{ticket.PrivateCache(h["Cache-Control"])}
 	}
 	if s.turned {
-		ticket.AddClearAhead(h, &s.clearAhead)
+		ticket.AddClearAhead(h, new([1]string))
 	}
 	if headers.Vary {
 		ticket.AddVary(h, &s.vary)
@@ -283,17 +287,25 @@ func (s *Session) setCookie(how state.Cookie) string {
 // attributes returns the cookie's attributes for this request.
 func (x *Exchange) attributes() ticket.Attributes { return x.cookie.resolve(x.isSecure()) }
 
-// isSecure reports whether the request came over HTTPS. The caller holds the lock.
+// isSecure reports whether the request came over HTTPS.
 func (x *Exchange) isSecure() bool {
 	if x.r == nil {
 		return x.raw != nil && x.raw.secure != nil && *x.raw.secure
 	}
-	if x.r.TLS != nil || x.https {
-		return true
+	is := x.channel.Load()
+	if is == unknownChannel {
+		is = plainChannel
+		if forwardedHTTPS(x.r.Header) && x.trustsPeer() {
+			is = secureChannel
+		}
+		x.channel.Store(is)
 	}
-	if !forwardedHTTPS(x.r.Header) {
-		return false
-	}
+	return is == secureChannel
+}
+
+// trustsPeer reports whether whoever sent the request is a proxy of ours, which it says
+// that it is.
+func (x *Exchange) trustsPeer() bool {
 	trusted := x.m.trusts(x.r.RemoteAddr)
 	if !trusted {
 		x.hint(&x.m.hints.untrustedProxy, "cloakroom: a peer that is not in Config.TrustedProxies sent a header that says HTTPS; "+

@@ -161,8 +161,9 @@ func TestABatchBesideItself(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				if w := b.part(r, []string{"/writes", "/changes"}[i%2]); w.Code != http.StatusOK {
-					t.Errorf("an inner answer has status %d", w.Code)
+				path := []string{"/writes", "/changes"}[i%2]
+				if w := b.part(r, path); w.Code != http.StatusOK || w.Header().Get("X-Route") != path {
+					t.Errorf("%s is answered by %s, status %d", path, w.Header().Get("X-Route"), w.Code)
 				}
 			})
 		}

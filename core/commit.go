@@ -39,7 +39,9 @@ func (x *Exchange) respond(h http.Header, last bool) error {
 // firstByte commits because the response begins.
 func (x *Exchange) firstByte(h http.Header) error {
 	err := x.respond(h, true)
-	x.answerOf(h).out.Store(true) // also where the handler has the lock, see resetHeaders
+	if a := x.answerOf(h); !a.out.Load() { // the handler has the lock, see resetHeaders
+		a.out.Store(true)
+	}
 	return err
 }
 
@@ -67,7 +69,7 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 	if s != nil {
 		s.proven = false // what was found before may not be so any more
 	}
-	if loaded = loaded || x.load.isReady(); loaded && s != nil && x.err == nil && s.needsStore() {
+	if loaded = loaded || x.isReady(); loaded && s != nil && x.err == nil && s.needsStore() {
 		op = s.operateLocked(ctx, OpCommit)
 	}
 	err = x.commitLocked(op, h, s, loaded)
@@ -167,7 +169,7 @@ func (s *Session) stepInputs(explicit bool) state.StepInputs {
 		Standing:  s.standing,
 		Deed:      s.deed,
 		Renewal:   s.renewal,
-		Failed:    s.failure != nil || s.reentered.Load(),
+		Failed:    s.rarities().failure != nil || s.reentered.Load(),
 		Explicit:  explicit,
 		Modified:  s.modified(),
 		SignIn:    s.login != nil,
@@ -206,7 +208,7 @@ func (s *Session) isUnproven() bool {
 func (s *Session) run(op *operation, explicit bool) (err error) {
 	defer func() {
 		if errors.Is(err, ErrUnknownOutcome) {
-			s.failure = err // what may have been stored must not be done again
+			s.needRarities().failure = err // what may have been stored must not be done again
 		}
 	}()
 	defer s.awaitListing(op)
@@ -254,7 +256,7 @@ func (s *Session) do(op *operation, step state.Step, explicit bool) error {
 		if s.reentered.Load() {
 			return ErrReentered
 		}
-		return s.failure
+		return s.rarities().failure
 	}
 	return nil
 }
@@ -340,7 +342,7 @@ func (s *Session) generateID() error {
 	)
 	s.unlocked(func() { id, err = s.x.m.generateID(s.x.r) })
 	if err == nil {
-		s.spareID = id
+		s.needRarities().spareID = id
 	}
 	return err
 }
@@ -351,11 +353,11 @@ func (s *Session) newID() (string, error) {
 	if s.x.m.cfg.GenerateID == nil {
 		return ticket.NewID(), nil
 	}
-	if s.spareID == "" {
+	id := s.rarities().spareID
+	if id == "" {
 		return "", errNeedsID
 	}
-	id := s.spareID
-	s.spareID = ""
+	s.rare.spareID = ""
 	return id, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
@@ -214,6 +215,10 @@ type Config struct {
 	// does not enforce.
 	ShareWithExpress bool
 
+	// Predecessor is where the sessions were before the app had Cloakroom, so that its
+	// visitors stay signed in when it moves. docs/migrating.md is the guide.
+	Predecessor Predecessor
+
 	// ServeAnonymously, if not nil, decides about a request whose session cannot be
 	// loaded, or not be extended, because of the error that the store returned. Where
 	// it returns true, the handler runs with an empty session: nothing is stored, no
@@ -249,6 +254,9 @@ func (c Config) Format(f fmt.State, verb rune) {
 	if c.Store != nil {
 		c.Store = typeOnly{c.Store}
 	}
+	if c.Predecessor.Source != nil {
+		c.Predecessor.Source = sourceTypeOnly{c.Predecessor.Source}
+	}
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), config(c))
 }
 
@@ -257,6 +265,12 @@ type typeOnly struct{ store.Store }
 
 // Format implements [fmt.Formatter].
 func (t typeOnly) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%T", t.Store) }
+
+// sourceTypeOnly is a predecessor of which only the type is printed.
+type sourceTypeOnly struct{ predecessor.Source }
+
+// Format implements [fmt.Formatter].
+func (t sourceTypeOnly) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%T", t.Source) }
 
 // redacted stands for n secrets.
 func redacted(n int) []string { return slices.Repeat([]string{"REDACTED"}, n) }

@@ -975,11 +975,11 @@ func TestNoVerbPrintsASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := core.FromContext(x.Request().Context())
+	s := core.FromContext(x.Request(r).Context())
 	s.Set("more", data)
 	printed := map[string]any{
 		"Session": s, "Manager": st.Manager, "Exchange": x, "Writer": x.Writer(httptest.NewRecorder()), "Config": st.Config(),
-		"Key": core.Key[string]("key"), "context": x.Request().Context(), "event": core.Event{Kind: core.EventSaved},
+		"Key": core.Key[string]("key"), "context": x.Request(r).Context(), "event": core.Event{Kind: core.EventSaved},
 		"in a struct": struct{ S *core.Session }{s}, "in a map": map[string]any{"session": s, "manager": st.Manager, "exchange": x},
 	}
 	secrets := []string{stageSecret, sealKey, data, s.ID(), strings.TrimPrefix(cookie, "sid=")}

@@ -42,7 +42,7 @@
 // setting as its zero value. Behind a proxy that ends TLS set
 // Config.TrustedProxies, or the cookie lacks the Secure attribute. An [Observer]
 // is told what happens: [LogObserver] writes an audit log, and package otelsession
-// metrics and spans.
+// metrics and spans. A [Predecessor] takes over the sessions that the app had before.
 //
 // # What it is made of
 //

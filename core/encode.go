@@ -41,6 +41,7 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	next.Meta.Age = cookie.Age
 	if base != nil {
 		next.Meta.Rest = base.Meta.Rest
+		next.Meta.Before = base.Meta.Before
 		if base.Meta.Created != 0 && (s.login == nil || key == s.key) {
 			next.Meta.Created = base.Meta.Created
 		}
@@ -55,7 +56,8 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	if err := s.checkUserKey(base, key); err != nil {
 		return nil, err
 	}
-	next.Meta.User = s.userMember(base, next, key)
+	next.Meta.User, next.Meta.Until = s.userMember(base, next, key)
+	next.Meta.Before = s.beforeMember(next.Meta.Before, key)
 	text, keys := record.Encode(base, &s.changes, next.Meta, cookie)
 	if err := x.m.checkSize(base, len(text), keys); err != nil {
 		return nil, err
@@ -115,6 +117,23 @@ func (s *Session) retire(next *record.Document) (d *record.Document) {
 		d = s.withoutData(s.base, member)
 		d.Meta.Retired.Next = nil // it is in the text
 	})
+	return d
+}
+
+// proof returns what stands under a key that is no session: since when, and where to
+// look instead.
+func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []byte) *record.Document {
+	made := new(struct {
+		record.Document
+		record.Retirement
+	})
+	made.Retirement = record.Retirement{At: record.Millis(at), Next: next}
+	d := &made.Document
+	d.Meta = record.Meta{Present: true, Created: record.Millis(at), Token: record.NewToken(), Retired: &made.Retirement}
+	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
+		Attributes: x.attributes(), OmitSecure: x.cookie.Secure == SecureNever, Now: at,
+	})
+	d.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, d.Text), TTL: life}
 	return d
 }
 

@@ -88,6 +88,9 @@ func (s *Session) startAnew(as state.Standing) {
 
 // end ends the session, and the others that came with the request.
 func (s *Session) end(op *operation) error {
+	if err := s.forgetPredecessor(op); err != nil {
+		return s.endLater(op, err)
+	}
 	if s.standing == state.Ended {
 		return nil
 	}
@@ -132,7 +135,10 @@ func (s *Session) end(op *operation) error {
 			m.notify(op, event)
 		}
 	}
-	s.base, s.failure = nil, nil
+	s.base = nil
+	if s.rare != nil {
+		s.rare.failure = nil
+	}
 	s.forget()
 	return errors.Join(errs...)
 }
@@ -143,7 +149,7 @@ func (s *Session) endLater(op *operation, err error) error {
 	s.become(state.Ending)
 	s.forget()
 	if op.Err() != nil {
-		s.failure = err
+		s.needRarities().failure = err
 	}
 	return err
 }
@@ -154,7 +160,7 @@ func (s *Session) otherKeys() (keys []string) {
 	var found [ticket.MaxEnded]candidate
 	n, _ := s.x.candidates(found[:])
 	for _, c := range found[:n] {
-		if key := s.x.m.storeKey(c.id); c.id != s.id && key != s.key && key != s.origin {
+		if key := s.x.m.storeKey(c.id); key != s.key && key != s.origin {
 			keys = append(keys, key)
 		}
 	}
@@ -168,7 +174,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 	if key == "" {
 		return false, nil
 	}
-	known := doc != nil // loaded while it lived
+	known := false // it was seen while it lived
 	for hops := 0; ; {
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)

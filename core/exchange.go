@@ -31,22 +31,21 @@ type Exchange struct {
 	ctx    context.Context
 	cookie *Cookie
 
-	https bool // Config.IsHTTPS says so
-
 	handled atomic.Pointer[http.Request] // what the handler got; nil: nothing yet
 
 	skipped  skipReason
-	passive  bool        // what the request does is no activity of the visitor
-	hijacked bool        // guarded by mu
-	accessed atomic.Bool // the handler asked for the session
-	ended    atomic.Bool // the handler returned
+	channel  atomic.Uint32 // a channel; whoever asks first finds out, and several may at once
+	passive  bool          // what the request does is no activity of the visitor
+	hijacked bool          // guarded by mu
+	accessed atomic.Bool   // the handler asked for the session
+	ended    atomic.Bool   // the handler returned
 
-	// The middleware may be around the handler several times. What is inside may
-	// run in another goroutine, which nobody waits for: that is how
+	// The middleware may be around the handler more than once: so many times more. What
+	// is inside may run in another goroutine, which nobody waits for: that is how
 	// http.TimeoutHandler does it.
 	mounts atomic.Int32
 
-	load    loading
+	lazy    *lazyLoading            // nil where the session is looked for before anybody can ask
 	room    *sessionRoom            // for the session of a request with a cookie
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it
 	nesting atomic.Pointer[nesting] // nil for most
@@ -65,7 +64,7 @@ type sessionRoom struct {
 
 // of makes it the session of an Exchange.
 func (r *sessionRoom) of(x *Exchange) *sessionRoom {
-	r.state.x = x
+	r.state.x, r.state.flight.shard = x, shardOf(x)
 	r.sessionState = &r.state
 	return r
 }
@@ -75,6 +74,15 @@ type rawRequest struct {
 	cookie string // its value
 	secure *bool  // whether it came over HTTPS; nil: Manager.Commit will tell
 }
+
+// A channel is how a request came to the server, or to the proxy in front of it.
+type channel = uint32
+
+const (
+	unknownChannel channel = iota // nobody has asked yet
+	plainChannel
+	secureChannel
+)
 
 // A skipReason is why a request has no session.
 type skipReason uint8
@@ -133,7 +141,7 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 			lazy lazyLoading
 		})
 		x = &made.Exchange
-		x.load.lazy = &made.lazy
+		x.lazy = &made.lazy
 	case r != nil && r.Header["Cookie"] != nil:
 		made := new(struct {
 			Exchange
@@ -145,7 +153,6 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 		x = new(Exchange)
 	}
 	x.m, x.r, x.ctx, x.cookie = m, r, ctx, &m.cfg.Cookie
-	x.mounts.Store(1)
 	return x
 }
 
@@ -155,7 +162,6 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 func (m *Manager) newFoundExchange(ctx context.Context) *Exchange {
 	x := m.newExchange(ctx, nil)
 	x.passive = true
-	x.load.state.Store(uint32(loaded))
 	x.first.out.Store(true)
 	return x
 }
@@ -184,7 +190,6 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	outer := exchangeOf(r.Context())
 	if x := outer.of(m); x != nil && !x.Skipped() && !x.ended.Load() {
 		x.mounts.Add(1)
-		x.nest().again.Store(r)
 		return x, nil
 	}
 	x := m.newExchange(r.Context(), r)
@@ -196,7 +201,9 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		x.skipped = skippedByConfig
 		return x, nil
 	}
-	x.https = m.cfg.IsHTTPS != nil && m.cfg.IsHTTPS(r)
+	if r.TLS != nil || m.cfg.IsHTTPS != nil && m.cfg.IsHTTPS(r) {
+		x.channel.Store(secureChannel)
+	}
 	if err := x.chooseCookie(); err != nil {
 		x.log(slog.LevelError, "cloakroom: Config.CookieFor returned a cookie that cannot be set", slog.Any("error", err))
 		return nil, err
@@ -209,7 +216,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	if m.cfg.Lazy {
 		return x, nil
 	}
-	if err := x.findFirst(); err != nil {
+	if err := x.find(); err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -236,13 +243,13 @@ func (x *Exchange) chooseCookie() error {
 	return c.validate(x.m.cfg.Cookie.Name)
 }
 
-// Request returns the request for the handler: the one that Begin was given,
-// with the session in its context.
-func (x *Exchange) Request() *http.Request {
-	if again := x.nested().again.Load(); again != nil { // it has the session; what stands in between may have changed it
-		return again
+// Request returns the request for the handler: r, which Begin was given, with the
+// session in its context.
+func (x *Exchange) Request(r *http.Request) *http.Request {
+	if r != x.r { // the middleware is around the handler again: it has the session
+		return r
 	}
-	r := x.r.WithContext((*exchangeContext)(x))
+	r = r.WithContext((*exchangeContext)(x))
 	x.handled.Store(r)
 	return r
 }
@@ -264,12 +271,12 @@ func (x *Exchange) lock() (s *Session, ok bool) {
 // unlock releases the lock, and then tells the app what there is to tell.
 func (x *Exchange) unlock() {
 	s := x.session.Load()
-	if s == nil || s.untold == nil {
+	if s == nil || s.rarities().untold == nil {
 		x.mu.Unlock()
 		return
 	}
-	untold := s.untold
-	s.untold = nil
+	untold := s.rare.untold
+	s.rare.untold = nil
 	x.mu.Unlock()
 	untold()
 }
@@ -277,8 +284,8 @@ func (x *Exchange) unlock() {
 // tellUnlocked calls tell, which is about something that no operation is under way
 // for, when the lock is released. The caller holds it.
 func (s *Session) tellUnlocked(tell func()) {
-	before := s.untold
-	s.untold = func() {
+	before := s.rarities().untold
+	s.needRarities().untold = func() {
 		if before != nil {
 			before()
 		}
@@ -309,7 +316,7 @@ func (x *Exchange) Finish(h http.Header) error {
 		return nil
 	}
 	defer x.endAnswer(h)
-	last, mayBeLate := x.mounts.Add(-1) == 0, true
+	last, mayBeLate := x.mounts.Add(-1) < 0, true
 	if last {
 		mayBeLate = x.end() // waits for a commit that another goroutine began by the first byte
 	}
@@ -330,7 +337,7 @@ func (x *Exchange) end() (mayBeLate bool) {
 	x.ended.Store(true)
 	x.m.flights.leave(x)
 	s := x.session.Load()
-	return s != nil && (!x.load.isReady() || s.isLateChangeDue())
+	return s != nil && (!x.isReady() || s.isLateChangeDue())
 }
 
 // saveLate stores what was changed after the headers were out.
@@ -402,7 +409,7 @@ func (x *Exchange) Panicked(w *Writer, v any) {
 // abandon ends the exchange because the handler panicked: nothing that was not
 // stored yet will be.
 func (x *Exchange) abandon(h http.Header) {
-	x.load.await() // another goroutine of the request may be at it
+	x.isLoaded() // another goroutine of the request may be at it
 	x.mu.Lock()
 	defer x.unlock()
 	x.ended.Store(true)

@@ -34,3 +34,11 @@ func (x *Exchange) mayBeWithheld() bool {
 	}
 	return x.r.Method != http.MethodGet && x.r.Method != http.MethodHead
 }
+
+// isForeign reports whether another site made the browser send the request, so that it
+// may have withheld our cookie, or drops one that the response sets.
+func (x *Exchange) isForeign() bool {
+	h := x.r.Header
+	return x.mayBeWithheld() || h.Get("Sec-Fetch-Site") == "cross-site" && x.attributes().SameSite != http.SameSiteNoneMode &&
+		(h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document")
+}

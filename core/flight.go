@@ -2,6 +2,7 @@ package core
 
 import (
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,16 +29,15 @@ type flights struct {
 
 // A flightShard is one list, in no particular order.
 type flightShard struct {
-	mu    sync.Mutex
-	first *sessionState
-	_     [48]byte // keeps the shards in cache lines of their own
+	mu       sync.Mutex
+	sessions []*sessionState
+	_        [32]byte // keeps the shards in cache lines of their own
 }
 
-// A flight is the place of a request's session in its list. The lock of the shard
-// guards it.
+// A flight is the place of a request's session in a list.
 type flight struct {
-	listed     bool
-	prev, next *sessionState
+	shard uint8 // which list
+	place int32 // in the list, from 1; 0: it is not there. The lock of the shard guards it
 }
 
 const (
@@ -47,9 +47,9 @@ const (
 
 // shardOf returns the list for a request, which goes by where the request is in
 // memory.
-func (f *flights) shardOf(x *Exchange) *flightShard {
+func shardOf(x *Exchange) uint8 {
 	at := reflect.ValueOf(x).Pointer()
-	return &f.shards[(at>>9^at>>13)%uintptr(len(f.shards))]
+	return uint8((at>>9 ^ at>>13) % uintptr(len(flights{}.shards))) //nolint:gosec // there are eight
 }
 
 // enter notes that the request of s is under way, whose session has that life. It is
@@ -59,14 +59,11 @@ func (f *flights) enter(s *Session, life record.Lifespan, now time.Time) {
 	if x.r == nil || x.passive {
 		return
 	}
-	at, shard := &s.flight, f.shardOf(x)
+	at, shard := &s.flight, &f.shards[s.flight.shard]
 	shard.mu.Lock()
-	if !at.listed {
-		at.listed, at.next = true, shard.first
-		if shard.first != nil {
-			shard.first.flight.prev = s.sessionState
-		}
-		shard.first = s.sessionState
+	if at.place == 0 {
+		shard.sessions = append(shard.sessions, s.sessionState)
+		at.place = int32(len(shard.sessions)) //nolint:gosec // there are not that many requests
 	}
 	shard.mu.Unlock()
 	if x.ended.Load() { // while another goroutine of the request found the session
@@ -82,27 +79,23 @@ func (f *flights) leave(x *Exchange) {
 	if s == nil || x.r == nil || x.passive { // it has never been in one
 		return
 	}
-	shard := f.shardOf(x)
+	shard := &f.shards[s.flight.shard]
 	shard.mu.Lock()
 	shard.remove(s.sessionState)
 	shard.mu.Unlock()
 }
 
-// remove takes a session off the list. The caller holds the lock.
+// remove takes a session off the list, and puts the last one in its place. The caller
+// holds the lock.
 func (l *flightShard) remove(s *sessionState) {
-	at := &s.flight
-	if !at.listed {
+	if s.flight.place == 0 {
 		return
 	}
-	if at.prev != nil {
-		at.prev.flight.next = at.next
-	} else {
-		l.first = at.next
-	}
-	if at.next != nil {
-		at.next.flight.prev = at.prev
-	}
-	at.listed, at.prev, at.next = false, nil, nil
+	last := len(l.sessions) - 1
+	moved := l.sessions[last]
+	l.sessions[s.flight.place-1], moved.flight.place = moved, s.flight.place
+	l.sessions[last], s.flight.place = nil, 0
+	l.sessions = l.sessions[:last]
 }
 
 // sweepInterval returns how often a session with that life is extended while a
@@ -166,9 +159,12 @@ func (f *flights) sweep(m *Manager) {
 			life = m.lifespan(base)
 		}
 		left := life.Left(now)
+		if left <= 0 { // the absolute timeout has ended it
+			continue
+		}
 		interval := m.sweepInterval(left)
 		again = shorter(again, interval)
-		if left > 0 && !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
+		if !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
 			due = append(due, func() error { return m.extendUnderWay(x, key) })
 		}
 	}
@@ -212,14 +208,12 @@ func (f *flights) underWay() (all []*sessionState) {
 	for i := range f.shards {
 		shard := &f.shards[i]
 		shard.mu.Lock()
-		for s := shard.first; s != nil; {
-			next := s.flight.next
+		for _, s := range slices.Backward(shard.sessions) { // whoever takes the place of one that is removed was here before
 			if s.x.ctx.Err() != nil {
 				shard.remove(s)
 			} else {
 				all = append(all, s)
 			}
-			s = next
 		}
 		shard.mu.Unlock()
 	}

@@ -17,7 +17,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			m.Fail(w, r, err)
 			return
 		}
-		r = x.Request()
+		r = x.Request(r)
 		if x.Skipped() {
 			next.ServeHTTP(w, r)
 			return

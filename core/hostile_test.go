@@ -209,11 +209,13 @@ func FuzzRecord(f *testing.F) {
 	const id = "the-id-of-a-session-that-lives"
 	cookie := core.Sign(stageSecret, id)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		st := new(mapstore.Store)
+		now := time.Now() // it stands: a max age may be of a millisecond
+		clock := func() time.Time { return now }
+		st := &mapstore.Store{Now: clock}
 		if err := st.Create(t.Context(), store.Record{ID: id, Data: data, TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		m := hostile(t, st)
+		m := hostile(t, st, func(c *core.Config) { c.Now = clock })
 		var (
 			s   *core.Session
 			err error

@@ -144,10 +144,7 @@ func (u *userLists) put(ctx context.Context, key string, list *userList, next *r
 	if list.doc != nil {
 		meta.Created = list.doc.Meta.Created
 	}
-	text, err := next.Encode(meta.Append(nil))
-	if err != nil {
-		return nil, nil, err
-	}
+	text := next.Encode(meta.Append(nil))
 	doc := &record.Document{
 		Meta: meta, Text: text,
 		Record: store.Record{ID: key, Data: u.vault.Seal(key, text), TTL: next.Life(now), Sessions: next.Keys(), Linger: next.Linger(now)},
@@ -198,7 +195,8 @@ func (m *Manager) keepListed(ctx context.Context, doc *record.Document, life rec
 		}
 		m.notify(ctx, Event{Kind: EventRevoked, User: user, Handle: entry.Handle, Cause: CauseUnfinished})
 	}
-	m.relisted.Put(relistedAs(doc, user), m.cfg.Now(), life)
+	now := m.cfg.Now()
+	m.relisted.Put(relistedAs(doc, user), now, record.Lifespan{Deadline: time.UnixMilli(roster.ListedUntil(life, now))})
 	return nil
 }
 
@@ -209,7 +207,7 @@ func (m *Manager) isListDue(doc *record.Document, life record.Lifespan, now time
 	if m.lists == nil || doc.Meta.User == nil && len(m.userPath) == 0 {
 		return false
 	}
-	until := listedUntil(doc)
+	until := doc.Meta.Until
 	if len(m.userPath) > 0 && until > 0 && userName(doc) != m.userOf(doc) {
 		until = 0 // by another user
 	}
@@ -221,7 +219,7 @@ func (m *Manager) isListDue(doc *record.Document, life record.Lifespan, now time
 		return false
 	}
 	last := m.relisted.Last(relistedAs(doc, user))
-	return last.At.IsZero() || roster.IsDue(life, roster.ListedUntil(last.Life, last.At), now)
+	return last.At.IsZero() || roster.IsDue(life, last.Life.Deadline.UnixMilli(), now)
 }
 
 // relistedAs returns what a session is remembered by that was put into the list of
@@ -275,7 +273,7 @@ func (s *Session) keepListed(ctx context.Context) error {
 // revoked tells the session of the request that it is among those which its
 // handler has ended. What is not stored yet is an error of the commit, not lost.
 func (x *Exchange) revoked(sessions []roster.Entry) {
-	if x == nil || !x.load.isReady() {
+	if x == nil || !x.isReady() {
 		return
 	}
 	s := x.session.Load()

@@ -19,18 +19,13 @@ import (
 
 // How the session of a request is found.
 
-// A loading is whether the session was looked for, and what came of it.
-type loading struct {
-	state atomic.Uint32 // a loadState
-	lazy  *lazyLoading  // nil where it was looked for before anybody could ask
-}
-
 // A lazyLoading is what Config.Lazy needs: several goroutines may ask at once. One of
 // them looks, and no lock is held meanwhile.
 type lazyLoading struct {
-	mu   sync.Mutex    // guards changes of the state, and the others
-	done chan struct{} // closed when the state is final; made by the first who waits
-	err  error
+	state atomic.Uint32 // a loadState
+	mu    sync.Mutex    // guards changes of the state, and the others
+	done  chan struct{} // closed when the state is final; made by the first who waits
+	err   error
 }
 
 // A loadState is how far the loading has come.
@@ -43,80 +38,73 @@ const (
 	failed
 )
 
-// isReady reports whether the session was found, or found not to exist.
-func (l *loading) isReady() bool { return loadState(l.state.Load()) == loaded }
+// at returns how far it has come.
+func (l *lazyLoading) at() loadState { return loadState(l.state.Load()) }
+
+// wait waits until nobody is at it. The caller holds the lock, which is released
+// meanwhile.
+func (l *lazyLoading) wait() {
+	if l.at() != underWay {
+		return
+	}
+	if l.done == nil {
+		l.done = make(chan struct{})
+	}
+	done := l.done
+	l.mu.Unlock()
+	<-done
+	l.mu.Lock()
+}
 
 // end notes what came of it.
-func (l *loading) end(err error) {
-	if err == nil {
+func (l *lazyLoading) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err = err; err == nil {
 		l.state.Store(uint32(loaded))
 	} else {
 		l.state.Store(uint32(failed))
 	}
+	if l.done != nil {
+		close(l.done)
+	}
 }
 
-// await waits for another goroutine that is at it, and reports what isReady does
-// then.
-func (l *loading) await() bool {
-	if l.isReady() || l.lazy == nil {
-		return l.isReady()
-	}
-	l.lazy.mu.Lock()
-	defer l.lazy.mu.Unlock()
-	l.wait()
-	return l.isReady()
-}
+// isReady reports whether the session was found, or found not to exist. Where it is
+// looked for before anybody can ask, it was.
+func (x *Exchange) isReady() bool { return x.lazy == nil || x.lazy.at() == loaded }
 
-// wait waits until nobody is at it. The caller holds the lock, which is released
-// meanwhile.
-func (l *loading) wait() {
-	if loadState(l.state.Load()) != underWay {
-		return
+// isLoaded waits for another goroutine that looks for the session, and reports what
+// isReady does then: whether there is a session to commit.
+func (x *Exchange) isLoaded() bool {
+	if x.isReady() {
+		return true
 	}
-	if l.lazy.done == nil {
-		l.lazy.done = make(chan struct{})
-	}
-	done := l.lazy.done
-	l.lazy.mu.Unlock()
-	<-done
-	l.lazy.mu.Lock()
+	x.lazy.mu.Lock()
+	defer x.lazy.mu.Unlock()
+	x.lazy.wait()
+	return x.isReady()
 }
 
 // ensureLoaded finds the session, the first time that it is called. It goes by
 // the context of the request, whatever context the handler asked with: what one
 // caller gave up must not be the answer for all.
 func (x *Exchange) ensureLoaded() error {
-	l := &x.load
-	if l.isReady() {
+	if x.isReady() {
 		return nil
 	}
-	lazy := l.lazy
+	lazy := x.lazy
 	lazy.mu.Lock()
-	l.wait()
-	if loadState(l.state.Load()) != unloaded {
+	lazy.wait()
+	if lazy.at() != unloaded {
 		defer lazy.mu.Unlock()
 		return lazy.err
 	}
-	l.state.Store(uint32(underWay))
+	lazy.state.Store(uint32(underWay))
 	lazy.mu.Unlock()
 	err := errPanicked // unless find returns
-	defer func() {
-		lazy.mu.Lock()
-		defer lazy.mu.Unlock()
-		lazy.err = err
-		l.end(err)
-		if lazy.done != nil {
-			close(lazy.done)
-		}
-	}()
+	defer func() { lazy.end(err) }()
 	err = x.find()
-	return err
-}
-
-// findFirst finds the session before anybody else has x.
-func (x *Exchange) findFirst() error {
-	err := x.find()
-	x.load.end(err)
 	return err
 }
 
@@ -136,9 +124,6 @@ func (x *Exchange) find() error {
 	}
 	return err
 }
-
-// isLoaded reports whether there is a session to commit.
-func (x *Exchange) isLoaded() bool { return x.load.await() }
 
 // A candidate is a verified cookie.
 type candidate struct {
@@ -186,28 +171,42 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 func (x *Exchange) look() error {
 	var found [ticket.MaxLookups]candidate
 	n, brought := x.candidates(found[:])
-	if brought == state.NoTicket && !x.m.cfg.SaveUninitialized {
+	former := n == 0 && x.mayTakeOver()
+	if brought == state.NoTicket && !x.m.cfg.SaveUninitialized && !former {
 		return nil
 	}
 	s := x.ensureSession()
 	s.ticket = brought
-	switch {
-	case brought == state.Forged:
-		s.status = StatusInvalid
-		x.m.notify(x.ctx, Event{Kind: EventForged})
-		return nil
-	case n == 0:
+	if n == 0 {
+		if former {
+			if err := s.takeOver(); err != nil || s.standing != state.Fresh {
+				return err
+			}
+		}
+		if brought == state.Forged {
+			s.status = int8(StatusInvalid)
+			x.m.notify(x.ctx, Event{Kind: EventForged})
+		}
 		return nil
 	}
-	s.status = StatusUnknown
+	if err := s.lookUp(found[:n]); err != nil || x.m.cfg.Predecessor.Source == nil {
+		return err
+	}
+	return s.besidePredecessor()
+}
+
+// lookUp asks the store for the candidates.
+func (s *Session) lookUp(found []candidate) error {
+	m := s.x.m
+	s.status = int8(StatusUnknown)
 	now := time.Now()
 	op := s.limitLoad(now)
-	if x.m.otherClock {
-		now = x.m.cfg.Now()
+	if m.otherClock {
+		now = m.cfg.Now()
 	}
 	err := errPanicked // unless lookup returns
 	defer func() { op.end(err) }()
-	err = s.lookup(op, found[:n], now)
+	err = s.lookup(op, found, now)
 	return err
 }
 
@@ -310,7 +309,7 @@ func retiredStanding(d *record.Document) state.Standing {
 // found makes s the session of a record.
 func (s *Session) found(id, key string, doc *record.Document) {
 	s.become(state.Live)
-	s.status, s.id, s.key, s.origin, s.base = StatusLoaded, id, key, key, doc
+	s.status, s.id, s.key, s.origin, s.base = int8(StatusLoaded), id, key, key, doc
 }
 
 // loadLive returns what the store has under key, for a caller that has no use for a session that

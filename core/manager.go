@@ -19,7 +19,8 @@ import (
 
 // How many ids are remembered, of each kind.
 const (
-	rememberExtended = 1 << 14
+	rememberExtended = 1 << 12
+	mostExtended     = 1 << 18 // when so many sessions are in use within a minute: 8 MB
 	rememberGivenUp  = 1 << 12
 	rememberRelisted = 1 << 12
 )
@@ -36,13 +37,14 @@ type Manager struct {
 	otherClock bool        // Config.Now was set
 	userPath   []string    // Config.UserKey, taken apart
 	tracer     Tracer      // Config.Observer, if it is one
+	former     []string    // the names of the cookies of Config.Predecessor
 
 	sessions *vault.Vault
 	lists    *userLists // nil where the store has none
 
 	extended *vault.Recent // when this process last extended a session
 	givenUp  *vault.Recent // ids that this process gave up or ended
-	relisted *vault.Recent // when this process last put a session into a list again
+	relisted *vault.Recent // until when this process knows a session to be in a list, as its deadline
 
 	deadlines deadlines
 	flights   flights
@@ -61,10 +63,11 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg:        cfg.withDefaults(),
 		otherClock: cfg.Now != nil,
-		extended:   vault.NewRecent(rememberExtended),
-		givenUp:    vault.NewRecent(rememberGivenUp),
-		relisted:   vault.NewRecent(rememberRelisted),
 	}
+	now := m.cfg.Now()
+	m.extended = vault.NewRecent(now, rememberExtended, mostExtended)
+	m.givenUp = vault.NewRecent(now, rememberGivenUp, rememberGivenUp)
+	m.relisted = vault.NewRecent(now, rememberRelisted, rememberRelisted)
 	m.tracer, _ = m.cfg.Observer.(Tracer)
 	if m.cfg.UserKey != "" {
 		m.userPath = strings.Split(m.cfg.UserKey, ".")
@@ -94,6 +97,7 @@ func New(cfg Config) (*Manager, error) {
 		m.cfg.Logger.Warn("cloakroom: Config.AbsoluteTimeout is not enforced by the Express side of Config.ShareWithExpress, " +
 			"which knows no such limit: a session that is used there goes on there")
 	}
+	m.warnOfPredecessor()
 	m.cfg.Secrets, m.cfg.SealKeys, m.cfg.RetiredSealKeys = nil, nil, nil // nothing prints what it does not have
 	return m, nil
 }
@@ -156,7 +160,7 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
-	if err := x.findFirst(); err != nil {
+	if err := x.find(); err != nil {
 		return nil, err
 	}
 	return x.ensureSession(), nil

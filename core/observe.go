@@ -16,6 +16,7 @@ type EventKind string
 // The kinds of events.
 const (
 	EventCreated     EventKind = "created"      // a session was stored for the first time
+	EventTakenOver   EventKind = "taken-over"   // a session of Config.Predecessor was brought over; it follows created
 	EventSaved       EventKind = "saved"        // changes were stored
 	EventRenewed     EventKind = "renewed"      // a session got a new id (Renew, Regenerate, SignIn)
 	EventSignedIn    EventKind = "signed-in"    // it became the session of User; it follows created or renewed
@@ -200,7 +201,7 @@ func (m *Manager) actor(ctx context.Context) string {
 	if actor, ok := ctx.Value(actorKey{}).(string); ok {
 		return actor
 	}
-	if x := exchangeOf(ctx).of(m); x != nil && x.load.isReady() {
+	if x := exchangeOf(ctx).of(m); x != nil && x.isReady() {
 		if s := x.session.Load(); s != nil {
 			return s.User()
 		}

@@ -64,47 +64,77 @@ func (m *Manager) isOfUser(d *record.Document) bool {
 
 // userName returns the name of who signed in.
 func userName(d *record.Document) (name string) {
-	raw := ofUser(d, "name")
+	var buf [8]jsontext.Member
+	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
+	if !ok {
+		return ""
+	}
+	raw := jsontext.Find(d.Meta.User, members, "name")
 	if raw != nil && !jsontext.DecodePlain(raw, &name) {
 		_ = json.Unmarshal(raw, &name) // somebody else's: no name
 	}
 	return name
 }
 
-// listedUntil returns until when the list of the user has the session, in Unix ms.
-func listedUntil(d *record.Document) int64 {
-	until, _ := jsontext.ParseInt(ofUser(d, "until"))
-	return until
-}
-
-func ofUser(d *record.Document, name string) []byte {
-	var buf [8]jsontext.Member
-	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
-	if !ok {
-		return nil
-	}
-	return jsontext.Find(d.Meta.User, members, name)
-}
-
 // signedInOf decodes the member.
 func signedInOf(d *record.Document) (in signedIn, ok bool) {
-	if d == nil || d.Meta.User == nil || json.Unmarshal(d.Meta.User, &in) != nil {
+	if d == nil || d.Meta.User == nil {
+		return in, false
+	}
+	if in.decode(d.Meta.User) {
+		return in, in.Name != ""
+	}
+	in = signedIn{} // somebody else wrote it in another way
+	if json.Unmarshal(d.Meta.User, &in) != nil {
 		return signedIn{}, false
 	}
 	return in, in.Name != ""
 }
 
+// decode reads the member as it is written here, and reports whether it is so.
+func (in *signedIn) decode(raw []byte) bool {
+	var buf [8]jsontext.Member
+	members, ok := jsontext.Scan(raw, buf[:0])
+	for _, m := range members {
+		if value := raw[m.Value:m.ValueEnd]; ok {
+			switch string(raw[m.Name:m.NameEnd()]) {
+			case "name":
+				ok = jsontext.DecodePlain(value, &in.Name)
+			case "handle":
+				ok = jsontext.DecodePlain(value, &in.Handle)
+			case "until":
+				in.Until, ok = jsontext.ParseInt(value)
+			case "by":
+				ok = jsontext.DecodePlain(value, &in.By)
+			case "device":
+				ok = jsontext.DecodePlain(value, &in.Device)
+			case "net":
+				ok = jsontext.DecodePlain(value, &in.Net)
+			case "peer":
+				ok = jsontext.DecodePlain(value, &in.Peer)
+			default:
+				ok = false
+			}
+		}
+	}
+	return ok
+}
+
 // userMember returns the member for the record that takes the place of base, nil
-// for none. SignIn counts where the record gets a key of its own. There the
-// session of an Express app's user gets one too, for its handle to stay.
-func (s *Session) userMember(base, next *record.Document, key string) []byte {
+// for none, and how long that says that the list of the user has the session. SignIn
+// counts where the record gets a key of its own. There the session of an Express app's
+// user gets one too, for its handle to stay.
+func (s *Session) userMember(base, next *record.Document, key string) (member []byte, until int64) {
 	var (
 		m       = s.x.m
 		signsIn = s.login != nil && key != s.key
 		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
 	)
+	if taking := s.rarities().taking; base == nil && taking != nil && taking.User != "" {
+		return taking.userMember(key), 0
+	}
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
-		return nil
+		return nil, 0
 	}
 	var (
 		now  = m.cfg.Now()
@@ -118,11 +148,12 @@ func (s *Session) userMember(base, next *record.Document, key string) []byte {
 		}
 	case peers:
 		in = signedIn{Name: m.userOf(base), Handle: m.handleIn(base), Peer: true}
+	case !roster.IsDue(life, base.Meta.Until, now):
+		return base.Meta.User, base.Meta.Until
 	default:
 		var ok bool
-		in, ok = signedInOf(base)
-		if !ok || in.Name != m.userOf(base) || !roster.IsDue(life, in.Until, now) { // or it is not in that list now: see look
-			return base.Meta.User
+		if in, ok = signedInOf(base); !ok || in.Name != m.userOf(base) { // it is not in that list now: see look
+			return base.Meta.User, base.Meta.Until
 		}
 	}
 	if m.lists != nil {
@@ -132,7 +163,7 @@ func (s *Session) userMember(base, next *record.Document, key string) []byte {
 	if err != nil {
 		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
 	}
-	return raw
+	return raw, in.Until
 }
 
 // textAt returns the string or the whole number that a JSON value holds at a
@@ -189,6 +220,9 @@ func (s *Session) checkUserKey(base *record.Document, key string) error {
 	signsIn := s.login != nil && key != s.key
 	if signsIn {
 		want = s.login.Name
+	}
+	if taking := s.rarities().taking; taking != nil {
+		want = taking.User
 	}
 	if got == want || got == "" && !signsIn {
 		return nil

@@ -223,6 +223,11 @@ func (s *Session) replace(op *operation) error {
 		return err
 	}
 	defer s.x.m.sessions.Leave(s.key, turn)
+	if s.renewal == state.RegenerateID && s.login == nil { // it may be a logout
+		if err := s.refuseEarlier(op); err != nil {
+			return err
+		}
+	}
 	return s.insist(op, func() (*record.Document, error) {
 		if s.login != nil && s.x.m.userOf(s.base) != s.login.was { // by Express, meanwhile
 			return nil, final{store.ErrConflict}
@@ -253,6 +258,10 @@ func (s *Session) write(op *operation, explicit bool) error {
 	return s.insist(op, func() (*record.Document, error) {
 		if s.base != loaded && state.Next(s.stepInputs(explicit)) != state.Write {
 			s.forget() // another request did the same
+			return nil, nil
+		}
+		if s.rarities().taking != nil && s.isTaken() {
+			s.forget() // likewise
 			return nil, nil
 		}
 		deed := state.Rewritten
@@ -294,7 +303,7 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		}
 		value, err = s.takeStored(op, key)
 		if errors.Is(err, ErrUnknownOutcome) {
-			s.failure = err
+			s.needRarities().failure = err
 		}
 		if errors.Is(err, errRestanding) {
 			return ErrSessionGone
@@ -312,7 +321,7 @@ func (s *Session) takeable() error {
 	case state.Ended, state.Ending, state.Gone, state.MovedOn:
 		return ErrSessionGone
 	}
-	return s.failure
+	return s.rarities().failure
 }
 
 // takeStored is take for a key that others may take as well.

@@ -20,17 +20,8 @@ func AlwaysHTTPS(*http.Request) bool { return true }
 // Of several values it is the last, which is the one set by the nearest hop, because
 // everything before it may come from the client.
 func forwardedHTTPS(h http.Header) bool {
-	for _, says := range [...]struct {
-		header string
-		https  string
-		value  func(hop string) (value string, ok bool) // ok unless it says nothing of this
-	}{
-		{"X-Forwarded-Proto", "https", wholeElement},
-		{"Forwarded", "https", protoParameter},
-		{"Cloudfront-Forwarded-Proto", "https", wholeElement},
-		{"X-Forwarded-Ssl", "on", wholeElement},
-		{"Front-End-Https", "on", wholeElement},
-	} {
+	for i := range httpsHeaders {
+		says := &httpsHeaders[i]
 		lines := h[says.header]
 		if len(lines) == 0 {
 			continue
@@ -41,6 +32,19 @@ func forwardedHTTPS(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// httpsHeaders are those headers.
+var httpsHeaders = [...]struct {
+	header string
+	https  string
+	value  func(hop string) (value string, ok bool) // ok unless it says nothing of this
+}{
+	{"X-Forwarded-Proto", "https", wholeElement},
+	{"Forwarded", "https", protoParameter},
+	{"Cloudfront-Forwarded-Proto", "https", wholeElement},
+	{"X-Forwarded-Ssl", "on", wholeElement},
+	{"Front-End-Https", "on", wholeElement},
 }
 
 // wholeElement is the value of a header that has nothing but one for each hop.

@@ -154,7 +154,7 @@ type revocation struct {
 	unfinished []roster.Entry // by a call that did not end well, or is under way
 	asked      []roster.Entry // what this call is about
 	ended      []roster.Entry
-	told       []string // the handles that the Observer was told of
+	told       map[string]bool // the handles that the Observer was told of
 }
 
 // revoke ends what choose chooses from the list of a user, and returns when it has
@@ -170,12 +170,15 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	op := m.operate(ctx, OpRevoke)
 	err = errPanicked // unless the rest returns
 	defer func() { op.end(err) }()
+	if err := m.refuseOld(op, user); err != nil { // before the list changes: see takeover.go
+		return nil, err
+	}
 	key := m.listKey(user)
 	list, err := m.lists.load(op, key)
 	if err != nil {
 		return nil, err
 	}
-	r := revocation{m: m, op: op, event: event}
+	r := revocation{m: m, op: op, event: event, told: make(map[string]bool)}
 	var others []roster.Entry
 	marked, err = m.lists.edit(op, key, list, func(l *roster.List) (bool, error) {
 		r.unfinished = l.Unfinished()
@@ -224,10 +227,10 @@ func (r *revocation) endBatch(batch []roster.Entry) error {
 	r.ended = append(r.ended, ended...)
 	for _, handle := range lived {
 		of := func(l roster.Entry) bool { return l.Handle == handle }
-		if slices.Contains(r.told, handle) || !slices.ContainsFunc(ended, of) {
+		if r.told[handle] || !slices.ContainsFunc(ended, of) {
 			continue
 		}
-		r.told = append(r.told, handle)
+		r.told[handle] = true
 		e := r.event
 		e.Handle = handle
 		if e.Cause == CauseRevoke && slices.ContainsFunc(r.unfinished, of) {
@@ -240,11 +243,7 @@ func (r *revocation) endBatch(batch []roster.Entry) error {
 
 // left returns how many of the sessions may live that were to be ended.
 func (r *revocation) left() int {
-	return countHandles(slices.DeleteFunc(slices.Clone(r.asked), func(e roster.Entry) bool { return contains(r.ended, e) }))
-}
-
-func contains(sessions []roster.Entry, e roster.Entry) bool {
-	return slices.ContainsFunc(sessions, func(other roster.Entry) bool { return other.Key == e.Key })
+	return countHandles(slices.DeleteFunc(slices.Clone(r.asked), roster.Among(r.ended)))
 }
 
 // countHandles returns how many sessions there are, some of which may have several ids.
@@ -262,7 +261,7 @@ func (m *Manager) finishRevocation(op *operation, key string, list *userList, en
 	limit := m.detach(op)
 	defer limit.stop()
 	_, err := m.lists.edit(limit, key, list, func(l *roster.List) (bool, error) {
-		l.Finish(m.cfg.Now(), func(e roster.Entry) bool { return contains(ended, e) })
+		l.Finish(m.cfg.Now(), roster.Among(ended))
 		return true, nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/seal"
 	"github.com/cloakroom-go/cloakroom/core/internal/vault"
@@ -23,7 +24,7 @@ func TestASealedRecordIsOneAlsoWhereNobodyHasTheKeys(t *testing.T) {
 		"with a line break": sealed[:len(sealed)/2] + "\n" + sealed[len(sealed)/2:],
 		"cut":               sealed[:len(sealed)/2] + `"}`,
 	} {
-		if _, err := vault.New(vault.Options{}).Read(store.Record{ID: "id", Data: []byte(data)}, 0); !errors.Is(err, ErrUnknownSealKey) {
+		if _, err := vault.New(vault.Options{Now: time.Now}).Read(store.Record{ID: "id", Data: []byte(data)}, 0); !errors.Is(err, ErrUnknownSealKey) {
 			t.Errorf("%s: %v, want ErrUnknownSealKey", name, err)
 		}
 	}

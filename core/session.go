@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
@@ -30,6 +29,9 @@ const (
 	// StatusInvalid is a new session of a visitor whose cookie no secret
 	// verifies.
 	StatusInvalid
+	// StatusTakenOver is a session of Config.Predecessor that this request has brought
+	// over. From the next request on it is loaded as any other.
+	StatusTakenOver
 )
 
 func (s Status) String() string {
@@ -42,6 +44,8 @@ func (s Status) String() string {
 		return "unknown or expired"
 	case StatusInvalid:
 		return "invalid cookie"
+	case StatusTakenOver:
+		return "taken over"
 	}
 	return fmt.Sprintf("Status(%d)", int(s))
 }
@@ -58,51 +62,6 @@ func (s Status) String() string {
 // logged. It prints without its id and data.
 type Session struct {
 	*sessionState // a pointer, so that no verb of package fmt follows it
-}
-
-// sessionState is what a Session is made of. Exchange.mu guards it, but for what
-// is atomic. What the session is to its request is one value, standing; what is to
-// become of it is changes, renewal, login and touched, which forget forgets.
-type sessionState struct {
-	x *Exchange
-
-	inFunc    atomic.Bool // a function given to Update runs
-	reentered atomic.Bool // and used the session
-
-	standing state.Standing
-	deed     state.Deed   // what this request has stored
-	ticket   state.Ticket // what the browser brought
-	renewal  state.Renewal
-
-	touched   bool // Touch was called
-	discarded bool // Discard was called
-	shown     bool // ID has told an id that is not stored yet
-	warned    bool // about changes that were dropped
-	proven    bool // this commit found the session under its id
-	lifeGiven bool // a write of this request gave the session its whole life
-	turned    bool // this request signed somebody in, or ended a session
-
-	status Status
-
-	id     string           // what the cookie says, or will say; empty until a new session needs one
-	key    string           // what the store calls it
-	origin string           // what the store calls the session that the cookie led to
-	base   *record.Document // what the store has, as far as we know; nil for a session that is not stored
-
-	changes  record.Changes
-	login    *login // SignIn was called
-	nextID   string // the id that the session gets next, once it is known
-	spareID  string // made by Config.GenerateID, for whoever needs an id next
-	idsTried int    // how many ids were in use that this commit wanted
-	failure  error  // a write of which the store did not tell whether it was done: there is no going on
-
-	untold                    func()     // what the app is told when the lock is released
-	flight                    flight     // the place among the requests under way
-	loadOp                    operation  // of the load
-	extending                 *extension // runs beside the handler
-	listing                   *extension // keeps the session in the list of its user, likewise
-	sent                      sentCookie // the Set-Cookie that was set so far
-	vary, noStore, clearAhead [1]string  // the headers, where they are not there yet
 }
 
 // lock takes the session's lock, unless this goroutine holds it already because
@@ -242,7 +201,7 @@ func (s *Session) ensureID() (id string, err error) {
 }
 
 // Status tells where the session came from, as of the beginning of the request.
-func (s *Session) Status() Status { return s.status }
+func (s *Session) Status() Status { return Status(s.status) }
 
 // CreatedAt returns when the session began, to the millisecond. It is zero for
 // a new session and for one that an Express app made and only Express wrote.
@@ -416,7 +375,7 @@ func (s *Session) UpgradeHeader(ctx context.Context) (http.Header, error) {
 
 // String describes the session without its id and data.
 func (s Session) String() string {
-	return "Session(" + s.status.String() + ")"
+	return "Session(" + Status(s.status).String() + ")"
 }
 
 // Format implements [fmt.Formatter]: no verb prints more than String.

@@ -91,7 +91,7 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 	}
 	var (
 		sessions = list.Live()
-		seen     []string
+		seen     = make(map[string]bool)
 		dead     = make(map[string]bool)
 	)
 	slices.Reverse(sessions)
@@ -102,10 +102,10 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 		}
 		for _, e := range batch {
 			look, lives := looks[e.Key]
-			if dead[e.Key] = !lives; !lives || look.Strayed || slices.Contains(seen, e.Handle) {
+			if dead[e.Key] = !lives; !lives || look.Strayed || seen[e.Handle] {
 				continue
 			}
-			seen = append(seen, e.Handle)
+			seen[e.Handle] = true
 			if !yield(m.info(e, look, current)) {
 				return nil
 			}
@@ -125,7 +125,7 @@ type current struct {
 
 func (m *Manager) current(ctx context.Context) (c current) {
 	x := exchangeOf(ctx).of(m)
-	if x == nil || !x.load.isReady() {
+	if x == nil || !x.isReady() {
 		return c
 	}
 	s := x.session.Load()
@@ -163,7 +163,7 @@ func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dea
 	_, _ = m.lists.edit(limit, m.listKey(user), list, func(l *roster.List) (bool, error) {
 		before := len(l.Sessions)
 		ended, _ := m.endSome(limit, l.Unfinished())
-		l.Finish(m.cfg.Now(), func(e roster.Entry) bool { return contains(ended, e) })
+		l.Finish(m.cfg.Now(), roster.Among(ended))
 		l.Drop(func(e roster.Entry) bool { return e.State == roster.Live && dead[e.Key] })
 		return len(ended) > 0 || len(l.Sessions) < before, nil
 	})

@@ -154,7 +154,7 @@ func TestTheNetworkIsThatOfTheClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := core.FromContext(x.Request().Context()).SignIn(t.Context(), "ada"); err != nil {
+		if err := core.FromContext(x.Request(r).Context()).SignIn(t.Context(), "ada"); err != nil {
 			t.Fatal(err)
 		}
 		if err := x.Finish(http.Header{}); err != nil {

@@ -24,7 +24,7 @@ func (c Config) validate() error {
 	if err := validateSecrets(c.Secrets); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.validateTimes, c.validateLimits, c.validateNames, c.validateSharing} {
+	for _, check := range []func() error{c.validateTimes, c.validateLimits, c.validateNames, c.validateSharing, c.validatePredecessor} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -173,6 +173,22 @@ func (c Config) validateSharing() error {
 		if conflict.set {
 			return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session " + conflict.why + ": drop one of the two"}
 		}
+	}
+	return nil
+}
+
+// validatePredecessor tells what of the predecessor's settings cannot be.
+func (c Config) validatePredecessor() error {
+	p := c.Predecessor
+	switch {
+	case isNil(p.Source) && (p.Source != nil || p.Linked || !p.Until.IsZero()):
+		return &ConfigError{"Predecessor.Source", "is nil, but the rest of Predecessor is set: set a source, such as takeover.Gorilla"}
+	case isNil(p.Source):
+		return nil
+	case p.Until.IsZero():
+		return &ConfigError{"Predecessor.Until", "is not set: set the date after which no session is taken over any more"}
+	case p.Linked && slices.Contains(p.Source.CookieNames(), c.withDefaults().Cookie.Name):
+		return &ConfigError{"Predecessor.Linked", "is set, but the cookies of both have the same name, and would take each other's place while both run: set another Cookie.Name"}
 	}
 	return nil
 }

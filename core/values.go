@@ -37,7 +37,34 @@ func (s *Session) raw(key string) json.RawMessage {
 		return nil
 	}
 	defer s.x.unlock()
+	if index := s.index(); index != nil && !s.changes.Decides(key) {
+		return index.Get(key)
+	}
 	return s.changes.Value(s.base, key)
+}
+
+// A record with manyMembers gets an index when it was asked for manyKeys: who asks for a
+// few is quicker without.
+const (
+	manyMembers = 32
+	manyKeys    = 16
+)
+
+// index returns the index of the record; nil where there is none. The caller holds the
+// lock.
+func (s *Session) index() *record.Index {
+	if s.base == nil || len(s.base.Members()) < manyMembers {
+		return nil
+	}
+	if s.asked < manyKeys {
+		s.asked++
+		return nil
+	}
+	r := s.needRarities()
+	if !r.index.IsOf(s.base) {
+		r.index = record.NewIndex(s.base)
+	}
+	return r.index
 }
 
 // Keys returns the keys in the order in which they were added, as of now.

@@ -922,3 +922,46 @@ func TestAVerbThatNeedsACookieTellsThatTheHeadersAreOut(t *testing.T) {
 		}
 	}
 }
+
+// However many keys of a large record are read, each is what it is: also those that the
+// request changes meanwhile, and after all are read anew.
+func TestManyKeysOfALargeSessionAreReadAsTheyAre(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	const keys = 60
+	name := func(i int) string { return fmt.Sprint("key ", i) }
+	cookie := st.visit("", func(s *core.Session) {
+		for i := range keys {
+			s.Set(name(i), i)
+		}
+	}).cookie
+	st.visit(cookie, func(s *core.Session) {
+		want := make(map[string]any)
+		for i := range keys {
+			want[name(i)] = i
+		}
+		check := func(when string) {
+			t.Helper()
+			for i := range keys + 1 {
+				if got := s.Get(name(i)); got != want[name(i)] {
+					t.Errorf("%s: %s is %v, want %v", when, name(i), got, want[name(i)])
+				}
+			}
+		}
+		check("as it was loaded")
+		s.Set(name(3), "changed")
+		s.Delete(name(4))
+		want[name(3)], want[name(4)] = "changed", nil
+		check("changed")
+		if err := s.Save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check("saved")
+		s.Clear()
+		clear(want)
+		check("cleared")
+		if s.Has("cookie") || s.Has("__cloakroom") {
+			t.Error("a reserved member is a key")
+		}
+	})
+}

@@ -99,7 +99,7 @@ func TestACookieOfOneAppIsWorthNothingInAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := core.FromContext(x.Request().Context()); s.Status() == core.StatusLoaded {
+		if s := core.FromContext(x.Request(r).Context()); s.Status() == core.StatusLoaded {
 			t.Errorf("%s: the session is %v", header, s)
 		}
 	}

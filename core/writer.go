@@ -2,6 +2,7 @@ package core
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -68,7 +69,7 @@ func (w *Writer) sendPage() (sent bool) {
 	if w.Failer == nil {
 		return false
 	}
-	w.Failer.Fail(w.ResponseWriter, w.x.Request(), w.err)
+	w.Failer.Fail(w.ResponseWriter, cmp.Or(w.x.handled.Load(), w.x.r), w.err)
 	return true
 }
 

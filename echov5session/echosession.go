@@ -51,7 +51,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 			if err != nil {
 				return fail(m, c, err, nil)
 			}
-			c.SetRequest(x.Request())
+			c.SetRequest(x.Request(r))
 			if x.Skipped() {
 				return next(c)
 			}

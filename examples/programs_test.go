@@ -224,6 +224,53 @@ func tampered(cookie string) string {
 	return cookie[:i] + string(c) + cookie[i+1:]
 }
 
+// The views are counted on when the program is killed and started again.
+func TestQuickstartFile(t *testing.T) {
+	t.Parallel()
+	binary, dir, secret := build(t, "quickstart-file"), t.TempDir(), rand.Text()+rand.Text()
+	var v *visitor
+	for i := range 2 {
+		port := freePort(t)
+		cmd := exec.Command(binary)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "PORT="+port, "SESSION_SECRET="+secret)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		base := "http://127.0.0.1:" + port
+		listens(t, port)
+		if v == nil {
+			v = newVisitor(t, base)
+		}
+		v.base = base
+		got, _ := v.do("GET", "/", nil)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if want := fmt.Sprintf("200 Number of views: %d", i+1); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// listens waits until somebody does at a port.
+func listens(t *testing.T, port string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("nobody listens on port %s", port)
+		}
+	}
+}
+
 // What the app does is tested in its own folder. Here it runs as a process, on each
 // framework and store.
 func TestTheAccountsApp(t *testing.T) {
@@ -235,6 +282,9 @@ func TestTheAccountsApp(t *testing.T) {
 	for _, store := range []struct{ name, variable, url string }{
 		{"memory", "", "memory"},
 		{"Valkey", "VALKEY_ADDR", "valkey://" + os.Getenv("VALKEY_ADDR") + "/5"},
+		{"a file", "", "sqlite:" + filepath.Join(t.TempDir(), "sessions.db")},
+		{"PostgreSQL", "POSTGRESQL_URL", os.Getenv("POSTGRESQL_URL")},
+		{"MariaDB", "MARIADB_DSN", "mysql://" + strings.NewReplacer("tcp(", "", ")", "").Replace(os.Getenv("MARIADB_DSN"))},
 		{"MongoDB", "MONGODB_URI", strings.TrimSuffix(os.Getenv("MONGODB_URI"), "/") + "/cloakroom_accounts"},
 	} {
 		for _, framework := range []string{"gin", "echo"} {
@@ -311,7 +361,7 @@ func TestTheAccountsApp(t *testing.T) {
 	}
 	for _, c := range []struct{ flag, value, says string }{
 		{"-framework", "martini", "use gin or echo"},
-		{"-store", "sqlite://x", "use memory, valkey://host:port or mongodb://host:port"},
+		{"-store", "bolt://x", "use memory, sqlite:file, valkey://host:port, mongodb://host:port, postgres://host:port/database or mysql://host:port/database"},
 		{"-idle", "-1s", "IdleTimeout"},
 	} {
 		out, err := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0", c.flag, c.value).CombinedOutput()

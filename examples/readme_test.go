@@ -16,7 +16,7 @@ func TestTheREADMEShowsTheQuickstarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"quickstart-gin", "quickstart-echo", "quickstart-nethttp"} {
+	for _, name := range []string{"quickstart-gin", "quickstart-echo", "quickstart-nethttp", "quickstart-file"} {
 		program, err := os.ReadFile(name + "/main.go")
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ type (
 	Config = core.Config
 	// Cookie is [core.Cookie]: the attributes of the session cookie.
 	Cookie = core.Cookie
+	// Predecessor is [core.Predecessor]: where the sessions were before.
+	Predecessor = core.Predecessor
 	// Priority is [core.Priority], an attribute of the cookie.
 	Priority = core.Priority
 	// Secure is [core.Secure], an attribute of the cookie.
@@ -58,10 +60,11 @@ const (
 
 // Values of [Session.Status].
 const (
-	StatusNew     = core.StatusNew
-	StatusLoaded  = core.StatusLoaded
-	StatusUnknown = core.StatusUnknown
-	StatusInvalid = core.StatusInvalid
+	StatusNew       = core.StatusNew
+	StatusLoaded    = core.StatusLoaded
+	StatusUnknown   = core.StatusUnknown
+	StatusInvalid   = core.StatusInvalid
+	StatusTakenOver = core.StatusTakenOver
 )
 
 // Errors that a handler can meet.

@@ -42,31 +42,49 @@ func New(cfg Config) gin.HandlerFunc {
 // Use returns the middleware for a Manager that the app keeps, because it also
 // uses it outside of requests.
 func Use(m *core.Manager) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		c.Request.Pattern = cmp.Or(c.Request.Pattern, c.FullPath()) // which the log says
-		x, err := m.Begin(c.Request)
-		if err != nil {
-			fail(m, c, c.Writer, err)
-			return
-		}
-		c.Request = x.Request()
-		if x.Skipped() {
-			return
-		}
-		inner := c.Writer
-		w := &writer{ResponseWriter: inner, m: m, c: c}
-		w.commit = x.Writer(inner)
-		w.commit.Failer = w
-		c.Writer = w
-		defer func() {
-			if v := recover(); v != nil {
-				x.Panicked(w.commit, v)
-			}
-		}()
+	return func(c *gin.Context) { serve(m, c, c.Next) }
+}
+
+// UseAll returns one middleware for several Managers, whose cookies have different
+// names. [Get] returns the session of the last; FromContext of a Manager returns its own.
+func UseAll(managers ...*core.Manager) gin.HandlerFunc {
+	return func(c *gin.Context) { serveAll(managers, c) }
+}
+
+func serveAll(managers []*core.Manager, c *gin.Context) {
+	if len(managers) == 0 {
 		c.Next()
-		if err := x.Finish(w.Header()); err != nil {
-			w.commit.Fail(err)
+		return
+	}
+	serve(managers[0], c, func() { serveAll(managers[1:], c) })
+}
+
+// serve does what is inside with the session of a Manager.
+func serve(m *core.Manager, c *gin.Context, inside func()) {
+	c.Request.Pattern = cmp.Or(c.Request.Pattern, c.FullPath()) // which the log says
+	x, err := m.Begin(c.Request)
+	if err != nil {
+		fail(m, c, c.Writer, err)
+		return
+	}
+	c.Request = x.Request(c.Request)
+	if x.Skipped() {
+		inside()
+		return
+	}
+	inner := c.Writer
+	w := &writer{ResponseWriter: inner, m: m, c: c}
+	w.commit = x.Writer(inner)
+	w.commit.Failer = w
+	c.Writer = w
+	defer func() {
+		if v := recover(); v != nil {
+			x.Panicked(w.commit, v)
 		}
+	}()
+	inside()
+	if err := x.Finish(w.Header()); err != nil {
+		w.commit.Fail(err)
 	}
 }
 

@@ -47,11 +47,11 @@ var parts = []struct {
 	{"MET", "Its methods", 16},
 	{"CK", "Its cookie", 20},
 	{"HSH", "What counts as a change", 8},
-	{"DEC", "What is saved, and when the cookie is set", 13},
+	{"DEC", "What is saved, and when the cookie is set", 14},
 	{"SC", "The Set-Cookie line", 13},
 	{"SEC", "Whether a request is secure", 4},
 	{"END", "The end of the response", 11},
-	{"ERR", "Errors", 7},
+	{"ERR", "Errors", 8},
 	{"MEM", "The store in memory", 5},
 }
 

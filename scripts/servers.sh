@@ -20,6 +20,11 @@
 #   mongo     MONGODB_URI            MongoDB, a replica set of one; or, from packages, FerretDB 2 on PostgreSQL with the
 #                                    DocumentDB extension, which speaks MongoDB's protocol: no Debian has MongoDB
 #   mongod    MONGO_SERVER           its program, for tests that start servers of their own: run like mongod
+#   postgresql  POSTGRESQL_URL       PostgreSQL 18, as a user who may do everything
+#   postgresql-old  POSTGRESQL_OLD_URL   PostgreSQL 15
+#   postgresql-server  POSTGRESQL_SERVER   its program, for tests that start servers of their own: --port PORT --dir DIR
+#   pgbouncer PGBOUNCER              PgBouncer's program, for tests that start one: pgbouncer FILE.ini
+#   mariadb   MARIADB_DSN            MariaDB, as a user who may do everything
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -27,15 +32,16 @@
 # chooses between `compose` and `packages`. Where neither can be had, `up` fails and `run` says so and goes on: the
 # tests then skip what they cannot do, and fail where CI is set.
 #
-# Other settings: TESTSERVERS_VALKEY_PORT, _TLS_PORT, _OLD_PORT, _MONGO_PORT and _CLUSTER_PORT (the first of six, which
-# must have their neighbours 10000 above them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started;
-# TESTSERVERS_MIRROR, _KEYRING, _SUITE and _OLD_SUITE say where packages come from.
+# Other settings: TESTSERVERS_VALKEY_PORT, _TLS_PORT, _OLD_PORT, _MONGO_PORT, _POSTGRESQL_PORT,
+# _POSTGRESQL_OLD_PORT, _MARIADB_PORT and _CLUSTER_PORT (the first of six, which must have their neighbours 10000 above
+# them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started; TESTSERVERS_MIRROR, _KEYRING, _SUITE and _OLD_SUITE say
+# where packages come from.
 set -euo pipefail
 umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod}
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb}
 SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
@@ -48,6 +54,9 @@ export TESTSERVERS_OLD_PORT=${TESTSERVERS_OLD_PORT:-6492}
 export TESTSERVERS_CLUSTER_PORT=${TESTSERVERS_CLUSTER_PORT:-7201}
 export TESTSERVERS_CLUSTER_LAST=$((TESTSERVERS_CLUSTER_PORT + 5))
 export TESTSERVERS_MONGO_PORT=${TESTSERVERS_MONGO_PORT:-27117}
+export TESTSERVERS_POSTGRESQL_PORT=${TESTSERVERS_POSTGRESQL_PORT:-5532}
+export TESTSERVERS_POSTGRESQL_OLD_PORT=${TESTSERVERS_POSTGRESQL_OLD_PORT:-5533}
+export TESTSERVERS_MARIADB_PORT=${TESTSERVERS_MARIADB_PORT:-3406}
 
 mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd -P)
 [[ $DIR =~ ^[A-Za-z0-9_./+@-]+$ ]] || { echo "servers.sh: unusable characters in $DIR: set TESTSERVERS_DIR" >&2; exit 1; }
@@ -59,7 +68,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -71,6 +80,11 @@ variable_of() {
 	programs) echo VALKEY_SERVER ;;
 	mongo) echo MONGODB_URI ;;
 	mongod) echo MONGO_SERVER ;;
+	postgresql) echo POSTGRESQL_URL ;;
+	postgresql-old) echo POSTGRESQL_OLD_URL ;;
+	postgresql-server) echo POSTGRESQL_SERVER ;;
+	pgbouncer) echo PGBOUNCER ;;
+	mariadb) echo MARIADB_DSN ;;
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -81,7 +95,8 @@ for part in $PARTS; do
 	[[ ${!variable:-} ]] || OURS+=" $part"
 done
 ours() { [[ " $OURS " == *" $1 "* ]]; }
-servers() { local p; for p in $OURS; do [[ $p == programs || $p == mongod ]] || echo "$p"; done; }
+is_program() { [[ $1 == programs || $1 == mongod || $1 == *-server || $1 == pgbouncer ]]; }
+servers() { local p; for p in $OURS; do is_program "$p" || echo "$p"; done; }
 
 port_of() {
 	case $1 in
@@ -89,6 +104,9 @@ port_of() {
 	tls) echo "$TESTSERVERS_TLS_PORT" ;;
 	old) echo "$TESTSERVERS_OLD_PORT" ;;
 	mongo) echo "$TESTSERVERS_MONGO_PORT" ;;
+	postgresql) echo "$TESTSERVERS_POSTGRESQL_PORT" ;;
+	postgresql-old) echo "$TESTSERVERS_POSTGRESQL_OLD_PORT" ;;
+	mariadb) echo "$TESTSERVERS_MARIADB_PORT" ;;
 	cluster) seq "$TESTSERVERS_CLUSTER_PORT" "$TESTSERVERS_CLUSTER_LAST" ;;
 	esac
 }
@@ -152,7 +170,7 @@ unpack() ( # unpack NAME SUITE PACKAGE...: those packages of that release, signe
 		rm -rf "$NEW"; mkdir -p "$NEW"/usr/{lib,lib64,bin,sbin} "$NEW/bin"
 		for link in lib lib64 sbin; do ln -s "usr/$link" "$NEW/$link"; done
 		find "$a/debs" -name '*.deb' -print0 | xargs -0 -n 1 sh -c 'dpkg-deb --fsys-tarfile "$0" |
-			tar -x -C "$NEW" --no-same-owner --no-same-permissions --keep-directory-symlink --exclude="./usr/share/[!p]*" \
+			tar -x -C "$NEW" --no-same-owner --no-same-permissions --keep-directory-symlink --exclude="./usr/share/[!mp]*" --exclude="./usr/share/man" \
 			--exclude="./var" --exclude="./etc" --exclude="./bin" --exclude="./usr/lib/systemd" --exclude=bitcode'
 		chmod -R u+w,a+rX "$NEW"
 		if "finish_$name" "$NEW"; then
@@ -165,7 +183,7 @@ unpack() ( # unpack NAME SUITE PACKAGE...: those packages of that release, signe
 )
 
 # Packages that ours depend on and can do without, and with them what only they need.
-SPARED='perl|systemd|adduser|ssl-cert|locales|postgresql-common|postgresql-client-common|libgdal[0-9]+|libsfcgal[0-9]+|proj-data'
+SPARED='perl|systemd|adduser|ssl-cert|locales|postgresql-common|postgresql-client-common|libgdal[0-9]+|libsfcgal[0-9]+|proj-data|libllvm[0-9]+'
 
 resolve() { # resolve APT SPARED PACKAGE...: what has to be unpacked, if the spared ones are taken for installed
 	local a=$1 spared=$2; shift 2
@@ -199,6 +217,7 @@ wrap() { # wrap ROOT NAME=FILE...: bin/NAME starts that program
 
 programs_from_packages() {
 	if ours mongo || ours mongod; then mongo_from_packages; fi
+	sql_from_packages
 	ours programs || ours valkey || ours tls || ours cluster && unpack new "$SUITE" valkey-server valkey-tools
 	ours programs || ours old && unpack old "$OLD_SUITE" redis-server redis-tools
 	return 0
@@ -310,11 +329,17 @@ up_packages() {
 	fi
 	ours old && start old "$TESTSERVERS_OLD_PORT" old
 	ours mongo && start_mongo
+	ours postgresql && start_sql postgresql "$TESTSERVERS_POSTGRESQL_PORT" "$DIR/postgresql/bin/postgresql-server"
+	ours postgresql-old && start_sql postgresql-old "$TESTSERVERS_POSTGRESQL_OLD_PORT" "$DIR/postgresqlold/bin/postgresql-server"
+	ours mariadb && start_sql mariadb "$TESTSERVERS_MARIADB_PORT" "$DIR/mariadb/bin/mariadb-server"
 	ours cluster && { cluster_runs || start_cluster; }
 	ours valkey && await 10 valkey pong "$TESTSERVERS_VALKEY_PORT"
 	ours tls && await 10 tls tls_pong "$TESTSERVERS_TLS_PORT"
 	ours old && await 10 old pong_old "$TESTSERVERS_OLD_PORT"
 	ours mongo && await 30 mongo port_open "$TESTSERVERS_MONGO_PORT"
+	ours postgresql && await 30 postgresql postgresql_ready postgresql
+	ours postgresql-old && await 30 postgresql-old postgresql_ready postgresql-old
+	ours mariadb && await 30 mariadb port_open "$TESTSERVERS_MARIADB_PORT"
 	return 0
 }
 pong_old() { [[ $("$DIR/old/bin/valkey-cli" -h $H -p "$1" ping) == PONG ]]; }
@@ -336,6 +361,10 @@ up_compose() {
 	if [[ $(uname -s) == Linux ]]; then
 		if ours programs; then from_image new valkey usr; from_image old old usr; fi
 		if ours mongod; then from_image mongod mongo usr/lib usr/bin/mongod; fi
+		if ours postgresql-server; then
+			from_image postgresql postgresql usr/lib usr/share/postgresql
+			init_sql_server postgresql-server "$DIR/postgresql"
+		fi
 	fi
 	# shellcheck disable=SC2086 # one word for each
 	[[ -z $services ]] || compose up --detach --wait --quiet-pull $services >&2
@@ -359,6 +388,7 @@ image_new() { wrap "$1" valkey-server=/usr/local/bin/valkey-server valkey-cli=/u
 image_old() { image_new "$1"; }
 
 source "$REPO/scripts/servers/mongo.sh"
+source "$REPO/scripts/servers/sql.sh"
 
 # -------------------------------------------------------------------- commands
 
@@ -397,6 +427,8 @@ versions() {
 		port=$(port_of "$part" | head -n 1)
 		case $part in
 		mongo) version=$(version_of_mongo) ;;
+		postgresql*) version=$([[ $(from) == compose ]] || "$(postgresql_root "$part")/bin/postgres" --version) ;;
+		mariadb) version=$([[ $(from) == compose ]] || "$DIR/mariadb/bin/mariadbd" --version) ;;
 		tls) version=$([[ $(from) == compose ]] || new "$port" --tls --cacert "$DIR/tls/cert.pem" --user $TLS_USER --pass $TLS_PASSWORD --no-auth-warning hello 2>/dev/null | grep -A1 '^version' | tail -n 1) ;;
 		*) version=$(info_of "$port") ;;
 		esac
@@ -445,6 +477,15 @@ env_() {
 	if ours cluster && answers cluster; then echo "VALKEY_CLUSTER_ADDRS=$(port_of cluster | sed "s/^/$H:/" | paste -sd, -)"; fi
 	if ours old && answers old; then echo "VALKEY_OLD_ADDR=$H:$TESTSERVERS_OLD_PORT"; fi
 	if ours mongo && answers mongo; then echo "MONGODB_URI=mongodb://$H:$TESTSERVERS_MONGO_PORT/"; fi
+	if ours postgresql && answers postgresql; then echo "POSTGRESQL_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_PORT")"; fi
+	if ours postgresql-old && answers postgresql-old; then echo "POSTGRESQL_OLD_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_OLD_PORT")"; fi
+	if ours postgresql-server && [[ -e $DIR/postgresql/bin/postgresql-server ]]; then echo "POSTGRESQL_SERVER=$DIR/postgresql/bin/postgresql-server"; fi
+	if ours pgbouncer && [[ -e $DIR/pgbouncer/bin/pgbouncer ]]; then
+		echo "PGBOUNCER=$DIR/pgbouncer/bin/pgbouncer"
+	elif ours pgbouncer && [[ $(from) == compose ]] && command -v pgbouncer >/dev/null; then
+		echo "PGBOUNCER=$(command -v pgbouncer)" # there is no image whose program would run here
+	fi
+	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
 	if ours mongod && [[ -e $(mongod) ]]; then echo "MONGO_SERVER=$(mongod)"; fi
 	if ours programs && [[ -e $bin/valkey-server ]]; then
 		echo "VALKEY_SERVER=$bin/valkey-server"
@@ -459,8 +500,12 @@ status() {
 		if ! ours "$part"; then
 			variable=$(variable_of "$part")
 			echo "$part: ${!variable} (from the environment)"
-		elif [[ $part == programs || $part == mongod ]]; then
-			[[ $part == programs ]] && program=$DIR/new/bin/valkey-server || program=$(mongod)
+		elif is_program "$part"; then
+			case $part in
+			programs) program=$DIR/new/bin/valkey-server ;;
+			mongod) program=$(mongod) ;;
+			*) program=$DIR/${part%-server}/bin/$part ;;
+			esac
 			[[ -e $program ]] && echo "$part: $program" || { echo "$part: missing"; rc=1; }
 		elif answers "$part"; then
 			echo "$part: answers on port $(port_of "$part" | paste -sd' ' -)"

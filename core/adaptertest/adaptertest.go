@@ -245,7 +245,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
-		failures, connections(), meanwhile(), repeated, guarantees,
+		failures, connections(), meanwhile(), repeated, activity, guarantees,
 	} {
 		all = append(all, group...)
 	}

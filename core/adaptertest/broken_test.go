@@ -30,7 +30,7 @@ func sound() *adapter {
 		failed: func(m *core.Manager, w http.ResponseWriter, r *http.Request, _ http.Handler, err error) {
 			m.Fail(w, r, err)
 		},
-		request: func(x *core.Exchange, _ *http.Request) *http.Request { return x.Request() },
+		request: func(x *core.Exchange, r *http.Request) *http.Request { return x.Request(r) },
 		page: func(m *core.Manager, w http.ResponseWriter, r *http.Request, err error) {
 			m.Fail(w, r, err)
 		},

@@ -24,6 +24,7 @@ type settings struct {
 	url              string // where the app is reached, for the links in its mails
 	mail             io.Writer
 	https            bool
+	users            users            // nil: in memory
 	now              func() time.Time // nil means time.Now; tests have a clock of their own
 }
 
@@ -48,9 +49,12 @@ func newApp(st store.Store, s settings) (*app, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if s.users == nil {
+		s.users = &memoryUsers{admin: normalEmail(s.admin)}
+	}
 	inviteKey := sha256.Sum256([]byte("invitations\x00" + s.secret))
 	a := &app{
-		users: &memoryUsers{admin: normalEmail(s.admin)}, hashes: newHashQueue(),
+		users: s.users, hashes: newHashQueue(),
 		mail: &postbox{w: s.mail}, url: s.url, inviteKey: inviteKey[:],
 		stats: newStats(s.bar), evicted: newEvictions(s.now), fresh: s.fresh, now: s.now,
 	}

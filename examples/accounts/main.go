@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -45,7 +46,8 @@ func run(ctx context.Context) error {
 	var (
 		addr      = flag.String("addr", "127.0.0.1:8080", "where to listen; port 0 takes any that is free")
 		framework = flag.String("framework", "gin", "gin or echo")
-		storeURL  = flag.String("store", "memory", "memory, valkey://host:port, valkeys:// (TLS), redis://, rediss:// or mongodb://host:port/database")
+		storeURL  = flag.String("store", "", "memory, sqlite:file, valkey://host:port, valkeys:// (TLS), redis://, rediss://, mongodb://host:port/database, postgres://user@host:port/database or mysql://user@host:port/database; without it, a file in -data, or memory")
+		data      = flag.String("data", "", "a folder that keeps the accounts and the secret over a restart and, unless -store says otherwise, the sessions")
 		cert      = flag.String("cert", "", "certificate for HTTPS, a PEM file")
 		key       = flag.String("key", "", "its private key, a PEM file")
 		mails     = flag.String("mail", "", "a file to which the mails are added that the app would send; without it they are printed")
@@ -62,6 +64,18 @@ func run(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("-framework is %q: use gin or echo", *framework)
 	}
+	if *data != "" {
+		var err error
+		if s.secret, err = secretIn(*data); err != nil {
+			return err
+		}
+		if s.users, err = openUsers(*data, normalEmail(s.admin)); err != nil {
+			return err
+		}
+		*storeURL = cmp.Or(*storeURL, "sqlite:"+filepath.Join(*data, keptSessions))
+		log.Printf("accounts and sessions are kept in %s", *data)
+	}
+	*storeURL = cmp.Or(*storeURL, "memory")
 	store, closeStore, err := openStore(ctx, *storeURL)
 	if err != nil {
 		return err
@@ -74,7 +88,7 @@ func run(ctx context.Context) error {
 
 	// A random secret ends all sessions with the process. An app that is deployed
 	// has one of its own, the same on every instance.
-	s.secret = cmp.Or(os.Getenv("SESSION_SECRET"), rand.Text()+rand.Text())
+	s.secret = cmp.Or(os.Getenv("SESSION_SECRET"), s.secret, rand.Text()+rand.Text())
 	s.https = *cert != ""
 	post, closePost, err := openPost(*mails)
 	if err != nil {

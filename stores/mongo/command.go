@@ -27,9 +27,9 @@ var (
 	extendedIfThere = elements(bson.D{nowIfThere(fieldLastModified)})
 	writtenIfThere  = elements(bson.D{nowIfThere(fieldUpdatedAt)})
 	nowByServer     = elements(bson.D{{Key: fieldLastModified, Value: "$$NOW"}})
-	removeJSON  = elements(bson.D{{Key: fieldJSON, Value: "$$REMOVE"}})
-	unsetJSON   = elements(bson.D{{Key: "$unset", Value: bson.D{{Key: fieldJSON, Value: ""}}}})
-	noJSON      = elements(bson.D{{Key: fieldJSON, Value: nil}})
+	removeJSON      = elements(bson.D{{Key: fieldJSON, Value: "$$REMOVE"}})
+	unsetJSON       = elements(bson.D{{Key: "$unset", Value: bson.D{{Key: fieldJSON, Value: ""}}}})
+	noJSON          = elements(bson.D{{Key: fieldJSON, Value: nil}})
 )
 
 // nowIfThere sets a date where the document has one of that name.

@@ -318,18 +318,24 @@ func appendDouble(dst []byte, f float64) []byte {
 	return append(dst, text...)
 }
 
-// appendQuoted appends a JSON string with the escapes that core uses.
+// appendQuoted appends a JSON string with the escapes of JSON.stringify, whatever
+// encoding/json does in a version of Go. What is no UTF-8 becomes U+FFFD.
 func appendQuoted(dst, s []byte) []byte {
+	dst = append(dst, '"')
 	if isPlain(s) {
-		return append(append(append(dst, '"'), s...), '"')
+		return append(append(dst, s...), '"')
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(string(s)); err != nil { // a string can always be encoded
-		panic(err)
+	for _, r := range string(s) {
+		switch i := strings.IndexRune("\"\\\b\f\n\r\t", r); {
+		case i >= 0:
+			dst = append(dst, '\\', "\"\\bfnrt"[i])
+		case r < ' ':
+			dst = hex.AppendEncode(append(dst, `\u00`...), []byte{byte(r)}) //nolint:gosec // less than a space
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
 	}
-	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+	return append(dst, '"')
 }
 
 // isPlain reports whether a string needs no escapes.

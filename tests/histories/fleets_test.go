@@ -3,6 +3,7 @@ package histories
 import (
 	"context"
 	"crypto/tls"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core/store"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
+	sqlitestore "github.com/cloakroom-go/cloakroom/stores/sqlite"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/faultproxy"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
@@ -164,6 +167,9 @@ type settings struct {
 	Via        map[string]string // the proxy's address by that of the server
 	Prefix     string
 	Collection string
+	PostgreSQL string // a URL
+	Table      string
+	File       string // of SQLite
 }
 
 // newProcess is what a process serves.
@@ -181,6 +187,17 @@ func newProcess(text json.RawMessage) (http.Handler, error) {
 
 func (s settings) open() (store.Store, error) {
 	var d net.Dialer
+	if s.File != "" {
+		return sqlitestore.Open(context.Background(), s.File, sqlitestore.Options{})
+	}
+	if s.PostgreSQL != "" {
+		db, err := sql.Open("pgx", s.PostgreSQL)
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(16)
+		return sqlstore.New(db, sqlstore.Options{Table: s.Table})
+	}
 	if s.Mongo != "" {
 		client, err := mongo.Connect(options.Client().ApplyURI(s.Mongo).SetDialer(s))
 		if err != nil {
@@ -210,7 +227,17 @@ func (s settings) DialContext(ctx context.Context, network, server string) (net.
 	return d.DialContext(ctx, network, s.Via[server])
 }
 
-// newProcessFleet starts the processes. One in so many of those commands meets a
+// startProcesses starts the processes.
+func startProcesses(t *testing.T, s settings) *processFleet {
+	t.Helper()
+	f := &processFleet{t: t, settings: s}
+	for range processes {
+		f.all = append(f.all, process.Start(t, s))
+	}
+	return f
+}
+
+// newProcessFleet starts the processes behind a proxy. One in so many of those commands meets a
 // fault.
 func newProcessFleet(t *testing.T, s settings, proxy *faultproxy.Proxy, servers []string, commands map[string]bool, oneIn int) *processFleet {
 	t.Helper()
@@ -218,10 +245,7 @@ func newProcessFleet(t *testing.T, s settings, proxy *faultproxy.Proxy, servers 
 	for _, server := range servers {
 		s.Via[server] = proxy.Addr(server)
 	}
-	f := &processFleet{t: t, settings: s}
-	for range processes {
-		f.all = append(f.all, process.Start(t, s))
-	}
+	f := startProcesses(t, s)
 	proxy.On(func(c faultproxy.Command) faultproxy.Fault {
 		if !commands[c.Name()] || rand.IntN(oneIn) > 0 {
 			return faultproxy.None

@@ -18,13 +18,16 @@ const root = "github.com/cloakroom-go/cloakroom/"
 func TestAStoreLinksNothingOfTheWeb(t *testing.T) {
 	for _, test := range []struct {
 		pkg    string
-		driver bool // has net/http
+		driver bool   // has net/http
+		uses   string // of Cloakroom, beside the contract
 	}{
-		{"core/store", false},
-		{"core/internal/mapstore", false},
-		{"stores/memory", false},
-		{"stores/valkey", false},
-		{"stores/mongo", true},
+		{"core/store", false, ""},
+		{"core/internal/mapstore", false, ""},
+		{"stores/memory", false, ""},
+		{"stores/valkey", false, ""},
+		{"stores/mongo", true, ""},
+		{"stores/sql", false, ""},
+		{"stores/sqlite", false, "stores/sql"},
 	} {
 		t.Run(test.pkg, func(t *testing.T) {
 			deps := linked(t, root+test.pkg)
@@ -32,7 +35,7 @@ func TestAStoreLinksNothingOfTheWeb(t *testing.T) {
 				t.Fatalf("does not link core/store: this looks at the wrong packages, %d of them", len(deps))
 			}
 			for _, dep := range deps {
-				ours := strings.HasPrefix(dep, root) && dep != root+test.pkg && dep != root+"core/store"
+				ours := strings.HasPrefix(dep, root) && dep != root+test.pkg && dep != root+"core/store" && (test.uses == "" || dep != root+test.uses)
 				if ours || dep == "net/http" && !test.driver {
 					t.Errorf("links %s", dep)
 				}

@@ -2,6 +2,7 @@ package leaks
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +22,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/core/store"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
+	sqlitestore "github.com/cloakroom-go/cloakroom/stores/sqlite"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/takeover"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 )
 
@@ -100,7 +106,7 @@ func discreet(t *testing.T, name string, v any, secrets map[string][]string) {
 func printed(v any) (lines []string) {
 	verbs := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	switch v.(type) {
-	case core.Config, store.Record, core.Session:
+	case core.Config, core.Predecessor, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record:
 		// %p is for pointers and %w for errors. For what is neither, package fmt
 		// calls no methods then; go vet, a part of go test, refuses it.
 		verbs = strings.NewReplacer("p", "", "w", "").Replace(verbs)
@@ -120,7 +126,7 @@ func printed(v any) (lines []string) {
 	// Package fmt calls no methods of what stands in an unexported field. So there
 	// all depends on what is a pointer.
 	switch v.(type) {
-	case core.Config, store.Record, core.Session: // values
+	case core.Config, core.Predecessor, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record: // values
 	case *core.Exchange: // for adapters, which keep it where it does not meet the other verbs
 		add("vdxXob", struct{ v any }{v})
 	default:
@@ -184,7 +190,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Cookie", cookie.Name+"="+cookie.Value)
 	x := must(m.Begin(r))
-	s := core.FromContext(x.Request().Context())
+	s := core.FromContext(x.Request(r).Context())
 	s.Set("more", changed)
 	s.Flash("info", changed)
 	next := must(m.Load(t.Context(), cookie.Value))
@@ -212,31 +218,45 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"the id": forms(s.ID()), "the next id": forms(next.ID()), "the id of the plain session": forms(other.ID()), "the id of the user's session": forms(user.ID()), "the cookie": forms(cookie.Value),
 	}
 	return map[string][]any{
-		"core.Cause":            {core.CauseRevokeUser},
-		"core.Config":           {cfg, m.Config()},
-		"core.ConfigError":      {configError(t)},
-		"core.Cookie":           {m.Config().Cookie},
-		"core.Event":            {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
-		"core.EventKind":        {core.EventSaved},
-		"core.Exchange":         {x, x.Request().Context()},
-		"core.Info":             {info},
-		"core.Key":              {core.Key[string]("key")},
-		"core.KeyError":         {keyErr},
-		"core.Manager":          {m, plain},
-		"core.Operation":        {core.OpLoad},
-		"core.Priority":         {core.PriorityHigh},
-		"core.RevocationError":  {core.RevocationError{Ended: 1, Left: 2, Err: down}, &core.RevocationError{Ended: 1, Left: 2, Err: down}},
-		"core.Session":          {s, next, other, user, *s}, //nolint:govet // who copies one must not print it either
-		"core/store.Error":      {down},
-		"core/store.Record":     {rec},
-		"core.SignInAttempt":    {must(s.BeginSignIn(t.Context(), "ada"))},
-		"core.Writer":           {x.Writer(httptest.NewRecorder())},
-		"stores/memory.Store":   {memory},
-		"stores/memory.Options": {memorystore.Options{MaxSessions: 1}},
-		"stores/mongo.Store":    {mongoStore(t)},
-		"stores/mongo.Options":  {mongostore.Options{Database: "db"}},
-		"stores/valkey.Store":   nil, // a test of its own
-		"stores/valkey.Options": {valkeystore.Options{CacheTTL: time.Minute}},
+		"core.Cause":               {core.CauseRevokeUser},
+		"core.Config":              {cfg, m.Config()},
+		"core.ConfigError":         {configError(t)},
+		"core.Cookie":              {m.Config().Cookie},
+		"core.Event":               {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
+		"core.EventKind":           {core.EventSaved},
+		"core.Exchange":            {x, x.Request(r).Context()},
+		"core.Info":                {info},
+		"core.Key":                 {core.Key[string]("key")},
+		"core.KeyError":            {keyErr},
+		"core.Manager":             {m, plain},
+		"core.Operation":           {core.OpLoad},
+		"core.Priority":            {core.PriorityHigh},
+		"core.RevocationError":     {core.RevocationError{Ended: 1, Left: 2, Err: down}, &core.RevocationError{Ended: 1, Left: 2, Err: down}},
+		"core.Session":             {s, next, other, user, *s}, //nolint:govet // who copies one must not print it either
+		"core/store.Error":         {down},
+		"core/store.Record":        {rec},
+		"core.SignInAttempt":       {must(s.BeginSignIn(t.Context(), "ada"))},
+		"core.Writer":              {x.Writer(httptest.NewRecorder())},
+		"stores/memory.Store":      {memory},
+		"stores/memory.Options":    {memorystore.Options{MaxSessions: 1}},
+		"stores/mongo.Store":       {mongoStore(t)},
+		"stores/mongo.Options":     {mongostore.Options{Database: "db"}},
+		"stores/sql.Store":         {sqlStore(t)},
+		"stores/sql.Options":       {sqlstore.Options{Table: "sessions"}},
+		"stores/sql.Dialect":       {sqlstore.PostgreSQL},
+		"stores/sqlite.Store":      {sqliteStore(t)},
+		"stores/sqlite.Options":    {sqlitestore.Options{}},
+		"stores/valkey.Store":      nil, // a test of its own
+		"stores/valkey.Options":    {valkeystore.Options{CacheTTL: time.Minute}},
+		"core.Predecessor":         {core.Predecessor{Source: takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{[]byte(secret)}}}},
+		"core/predecessor.Session": {predecessor.Session{Key: []byte(data), Version: []byte(data), Values: map[string]any{"key": data}}},
+		"takeover.CookieSession":   {takeover.CookieSession{Keys: []string{secret}}},
+		"takeover.Fiber":           {takeover.Fiber{}},
+		"takeover.Files":           {takeover.Files("sessions")},
+		"takeover.Gorilla":         {takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{[]byte(secret), []byte(sealKey)}}},
+		"takeover.Record":          {takeover.Record{Data: []byte(data)}},
+		"takeover.SCS":             {takeover.SCS{}},
+		"takeover.SQL":             {takeover.SQL{Select: "SELECT data"}},
 	}, secrets
 }
 
@@ -275,4 +295,20 @@ func mongoStore(t *testing.T) *mongostore.Store {
 	client := must(mongo.Connect(options.Client().ApplyURI("mongodb://user:" + secret + "@127.0.0.1:1/")))
 	t.Cleanup(func() { _ = client.Disconnect(context.WithoutCancel(t.Context())) })
 	return must(mongostore.New(client.Database("db").Collection("sessions"), mongostore.Options{}))
+}
+
+func sqlStore(t *testing.T) *sqlstore.Store {
+	t.Helper()
+	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), secret)))
+	t.Cleanup(func() { _ = db.Close() })
+	s := must(sqlstore.New(db, sqlstore.Options{}))
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func sqliteStore(t *testing.T) *sqlitestore.Store {
+	t.Helper()
+	s := must(sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "sessions.db"), sqlitestore.Options{}))
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }

@@ -22,7 +22,7 @@ import (
 const root = "github.com/cloakroom-go/cloakroom/"
 
 // speaking are the packages whose errors and logs users see.
-var speaking = []string{"core", "core/store", "ginsession", "echosession", "echov5session", "stores/memory", "stores/valkey", "stores/mongo"}
+var speaking = []string{"core", "core/store", "core/predecessor", "takeover", "ginsession", "echosession", "echov5session", "stores/memory", "stores/valkey", "stores/mongo", "stores/sql", "stores/sqlite"}
 
 // inner are packages whose errors reach users through core. Their types do not.
 var inner = []string{"core/internal/jsontext", "core/internal/record", "core/internal/seal", "core/internal/ticket", "core/internal/roster", "core/internal/vault"}
@@ -33,6 +33,7 @@ var inner = []string{"core/internal/jsontext", "core/internal/record", "core/int
 // test look at.
 var harmless = map[string]map[string]string{
 	"core": {
+		"t.Source": "printed by %T", "warning": "a constant of a source", "why": "a constant", "verb": "a constant",
 		"message": "constants: the calls of log are looked at", "errs": "errors of core", "d.field": "of Config", "keys.field": "of Config", "conflict.field": "of Config", "conflict.why": "a constant", "rule.field": "of Cookie", "rule.reason": "a constant",
 		"c.Cookie.Name": "of the cookie", "e.Key": "a key's name", "e.Op": "a constant", "key": "a key's name", "op": "a constant", "k": "a key's name",
 		"w.ResponseWriter": "printed by %T", "t.Store": "printed by %T", "m.cfg.Cookie.Name": "of the cookie",
@@ -46,6 +47,8 @@ var harmless = map[string]map[string]string{
 		"append(attrs, x.attrs()...)": "of these", "knownMethod(x.r.Method)": "of a fixed set", "r.Pattern": "of the app's routes", "strings.Join(keys, \", \")": "keys' names",
 		"peerAddress(x.r.RemoteAddr)": "the address of a proxy, once", "x.r.Host": "the name of a host, once",
 	},
+	"core/predecessor":       {"s.String()": "a constant"},
+	"takeover":               {"r.String()": "a length", "kind": "a constant", "strconv.Quote(name)": "of a cookie, or statements of the app"},
 	"core/store":             {"r": "a Record, which prints its length"},
 	"core/internal/jsontext": {"err": "printed by %T, or of encoding a string, which cannot fail", "v": "printed by %T", "reason": "a constant or a type"},
 	"core/internal/seal":     {"err": "of crypto/aes and crypto/cipher about lengths"},
@@ -58,7 +61,7 @@ var harmless = map[string]map[string]string{
 	"stores/valkey": {
 		"verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "result.Error()": "made to a store.Error by failure",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "store.ErrFull": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "refusals[word]": "constants",
-		"full.Prefix": "of Options", "full.UserPrefix": "of Options", "d.verb": "of the store",
+		"full.Prefix": "of Options", "o.Prefix": "of Options", "full.UserPrefix": "of Options", "d.verb": "of the store",
 		"errors.ErrUnsupported": "",
 	},
 	"stores/mongo": {
@@ -66,6 +69,15 @@ var harmless = map[string]map[string]string{
 		"verb":                             "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or of encoding constants", "p.Mode().String()": "a read preference",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "cmp.Or(ctx.Err(), context.DeadlineExceeded)": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers",
 		"r.class": "constants", "r.err": "a sentinel",
+	},
+	"stores/sql": {
+		"s.name()": "a dialect", "o.name()": "a dialect", "verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "err.Error()": "a store.Error",
+		"ctx.Err()": "", "context.DeadlineExceeded": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "ErrSchema": "",
+		"r.class": "constants, or a code", "r.err": "a sentinel",
+	},
+	"stores/sqlite": {
+		"file": "the name of the file", "kind": "of a fixed set", "err": "of package os about the file, or of closing it, or of stores/sql", "s.Close()": "a constant", "h.close()": "made to a constant by Close",
+		"sql.ErrTxDone": "", "ctx.Err()": "",
 	},
 }
 

@@ -62,7 +62,7 @@ var standards = []standard{
 			{"ASVS-3.5.2", "where the preflight of CORS is the protection, nothing gets past it", byApp, "As for 3.5.1. Cloakroom has no routes, and answers no preflight."},
 			{"ASVS-3.5.3", "nothing sensitive is done by GET", byApp, "The routes are yours: log in and out by POST."},
 			{"ASVS-14.2.1", "no token in a URL", byDefault, "Only the Cookie header is read."},
-			{"ASVS-14.2.7", "what has expired is removed", byDefault, "By the server (Valkey, MongoDB's TTL index), or by the memory store's sweep."},
+			{"ASVS-14.2.7", "what has expired is removed", byDefault, "By the server (Valkey, MongoDB's TTL index), or by the sweep of the store in memory and of those for SQL."},
 			{"ASVS-14.3.1", "data is cleared from the client when the session ends", byCall, "`SignOut` and `Destroy` delete the cookie with the attributes that it was set with. They and `SignIn` send `Clear-Site-Data: \"prefetchCache\", \"prerenderCache\"`, so that no page which the browser fetched ahead is shown to whoever is next; `\"cookies\"` is not among them, because it deletes the cookie of the same response and those of sibling hosts. What pages keep in storage is the app's to clear."},
 			{"ASVS-14.3.2", "sensitive pages are not cached", byDefault, "A response of a handler that asked for the session of a user is `no-store`, unless the handler says otherwise or `Config.LeaveCacheControl` is set: Chromium shows a page that it kept to whoever goes back after a logout, whatever else it is told. A response that sets the cookie is `private` at least, and one that may depend on the session has `Vary: Cookie`."},
 		},

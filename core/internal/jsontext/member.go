@@ -5,13 +5,13 @@ import "encoding/json"
 // Name returns the name of m, unescaped, where data is the text that m was found
 // in. A name that encoding/json refuses is returned as it stands.
 func Name(data []byte, m Member) string {
-	if m.Plain {
-		return string(data[m.Name:m.NameEnd])
+	if m.isPlain() {
+		return string(data[m.Name:m.NameEnd()])
 	}
 	// The quotes stand next to the positions of the name.
 	var name string
-	if json.Unmarshal(data[m.Name-1:m.NameEnd+1], &name) != nil {
-		return string(data[m.Name:m.NameEnd])
+	if json.Unmarshal(data[m.Name-1:m.NameEnd()+1], &name) != nil {
+		return string(data[m.Name:m.NameEnd()])
 	}
 	return name
 }
@@ -19,8 +19,8 @@ func Name(data []byte, m Member) string {
 // Is reports whether the name of m, unescaped, is name. It does not allocate for a
 // plain name.
 func Is(data []byte, m Member, name string) bool {
-	if m.Plain {
-		return string(data[m.Name:m.NameEnd]) == name
+	if m.isPlain() {
+		return string(data[m.Name:m.NameEnd()]) == name
 	}
 	return Name(data, m) == name
 }
@@ -31,6 +31,33 @@ func Is(data []byte, m Member, name string) bool {
 func Find(data []byte, members []Member, name string) []byte {
 	if i := Last(data, members, name); i >= 0 {
 		return data[members[i].Value:members[i].ValueEnd]
+	}
+	return nil
+}
+
+// First returns the value of the first member called name of the object in data, or nil
+// where there is none, and looks no further than that. It is for objects of which we
+// wrote each member once: [Find] goes by what a decoder would make of any other.
+func First(data []byte, name string) []byte {
+	if len(data) == 0 || data[0] != '{' {
+		return nil
+	}
+	for i := 1; i < len(data) && data[i] == '"'; i++ { // past the comma
+		end, _, ok := skipName(data, i)
+		if !ok || end == len(data) || data[end] != ':' {
+			return nil
+		}
+		found := string(data[i+1:end-1]) == name
+		start := end + 1
+		if i, ok = skipValue(data, start); !ok || i == len(data) {
+			return nil
+		}
+		if found {
+			return data[start:i]
+		}
+		if data[i] != ',' {
+			return nil
+		}
 	}
 	return nil
 }

@@ -20,16 +20,22 @@ import (
 // A Member is one name and value of an object, as positions in the text of the
 // object.
 type Member struct {
-	// The name stands at [Name:NameEnd], between its quotes.
-	Name, NameEnd int32
+	// The name stands at [Name:NameEnd()], between its quotes.
+	Name int32
+
+	// nameEnd is its end, and negative where the name is not plain.
+	nameEnd int32
 
 	// The value stands at [Value:ValueEnd], with its quotes or brackets.
 	Value, ValueEnd int32
-
-	// Plain says that the name has no escapes and is UTF-8, so that it can be
-	// compared as it stands.
-	Plain bool
 }
+
+// NameEnd returns where the name ends.
+func (m Member) NameEnd() int32 { return max(m.nameEnd, -m.nameEnd) }
+
+// isPlain reports whether the name has no escapes and is UTF-8, so that it can be
+// compared as it stands.
+func (m Member) isPlain() bool { return m.nameEnd > 0 }
 
 // MaxText is the length of the longest text that [Scan] accepts: positions in a
 // longer one do not fit into a Member.
@@ -67,7 +73,9 @@ func ScanMembers(data []byte, i int, dst []Member) ([]Member, bool) {
 		if !ok {
 			return dst, false
 		}
-		m.Name, m.NameEnd, m.Plain = int32(i+1), int32(end-1), plain //nolint:gosec // The text is at most MaxText long.
+		if m.Name, m.nameEnd = int32(i+1), int32(end-1); !plain { //nolint:gosec // The text is at most MaxText long.
+			m.nameEnd = -m.nameEnd
+		}
 		i = SkipSpace(data, end)
 		if i == len(data) || data[i] != ':' {
 			return dst, false

@@ -29,7 +29,7 @@ func FuzzScanObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		members, ok := jsontext.Scan(data, nil)
 		for _, m := range members { // whatever was made out lies inside
-			if m.Name > m.NameEnd || m.NameEnd >= m.Value || m.Value >= m.ValueEnd || int(m.ValueEnd) > len(data) {
+			if m.Name > m.NameEnd() || m.NameEnd() >= m.Value || m.Value >= m.ValueEnd || int(m.ValueEnd) > len(data) {
 				t.Fatalf("positions %+v of %q", m, data)
 			}
 		}
@@ -52,4 +52,28 @@ func FuzzScanObject(f *testing.F) {
 			}
 		}
 	})
+}
+
+// First is for objects that we wrote: without spaces, and each member once. Of others it
+// finds the member or nothing, whatever they are cut to.
+func TestFirst(t *testing.T) {
+	const object = `{"name":"a \",\"until\":7,","handle":"x","until":1763715600000,"by":["until"],"in":{"deep":2}}`
+	for name, want := range map[string]string{
+		"name": `"a \",\"until\":7,"`, "until": "1763715600000", "by": `["until"]`, "in": `{"deep":2}`, "deep": "", "x": "",
+	} {
+		if got := jsontext.First([]byte(object), name); string(got) != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for _, other := range []string{``, `{}`, `{"x":`, `{"x"`, `{"x":1`, `{"x":1,`, `{ "until":1}`, `["until",1]`, `{"x":1]`} {
+		if got := jsontext.First([]byte(other), "until"); got != nil {
+			t.Errorf("%s: %q, want nothing", other, got)
+		}
+	}
+	for end := range len(object) {
+		got := jsontext.First([]byte(object[:end]), "until")
+		if got != nil && string(got) != "1763715600000" {
+			t.Errorf("%s: %q", object[:end], got)
+		}
+	}
 }

@@ -136,6 +136,11 @@ func DecodePlain(raw []byte, v any) bool {
 			*v = string(raw[1 : n-1]) // A copy: what the app keeps must not keep the record.
 			return true
 		}
+	case *[]string:
+		if all, ok := plainStrings(raw); ok {
+			*v = all
+			return true
+		}
 	case *int:
 		// An int may have 32 bits.
 		if n, ok := ParseInt(raw); ok && int64(int(n)) == n {
@@ -151,6 +156,33 @@ func DecodePlain(raw []byte, v any) bool {
 		}
 	}
 	return false
+}
+
+// plainStrings returns the elements of an array of plain strings without spaces between
+// them.
+func plainStrings(raw []byte) ([]string, bool) {
+	n := len(raw)
+	if n < 2 || raw[0] != '[' || raw[n-1] != ']' {
+		return nil, false
+	}
+	all := []string{}
+	for rest := raw[1 : n-1]; len(rest) > 0; {
+		if len(all) > 0 {
+			if rest[0] != ',' {
+				return nil, false
+			}
+			rest = rest[1:]
+		}
+		if len(rest) < 2 || rest[0] != '"' {
+			return nil, false
+		}
+		end := bytes.IndexByte(rest[1:], '"') + 1
+		if end == 0 || !IsPlain(rest[1:end]) {
+			return nil, false
+		}
+		all, rest = append(all, string(rest[1:end])), rest[end+1:]
+	}
+	return all, true
 }
 
 // ParseInt reads a decimal number of up to 18 digits, without a fraction or an

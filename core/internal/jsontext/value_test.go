@@ -14,7 +14,7 @@ import (
 
 // The law: a member that is read the short way is read as encoding/json does.
 func FuzzDecodeValue(f *testing.F) {
-	for _, seed := range []string{`1`, `-1`, `0`, `-0`, `01`, `1.0`, `1e3`, `9223372036854775807`, `9223372036854775808`, `"x"`, `"\u0041"`, `"ü"`, `null`, ` 1`, `-`, `""`, `"`, `true`} {
+	for _, seed := range []string{`1`, `-1`, `0`, `-0`, `01`, `1.0`, `1e3`, `9223372036854775807`, `9223372036854775808`, `"x"`, `"\u0041"`, `"ü"`, `null`, ` 1`, `-`, `""`, `"`, `true`, `[]`, `["a"]`, `["a","b"]`, `["a",]`, `["a" ]`, `[1]`, `["\\""]`, `["a""b"]`, `[,]`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -34,6 +34,11 @@ func FuzzDecodeValue(f *testing.F) {
 		b, err := unmarshal[bool](raw)
 		if want := json.Unmarshal(raw, &wantB); (err == nil) != (want == nil) || b != wantB {
 			t.Errorf("%q as bool: %v, %v; want %v, %v", raw, b, err, wantB, want)
+		}
+		var wantA []string
+		a, err := unmarshal[[]string](raw)
+		if want := json.Unmarshal(raw, &wantA); (err == nil) != (want == nil) || want == nil && !reflect.DeepEqual(a, wantA) {
+			t.Errorf("%q as strings: %v, %v; want %v, %v", raw, a, err, wantA, want)
 		}
 		if wantErr == nil {
 			encoded, err := jsontext.Encode(wantS)

@@ -127,6 +127,10 @@ func (ch *Changes) Clear() {
 	*ch = Changes{Cleared: true, Age: ch.Age, AgeSet: ch.AgeSet}
 }
 
+// Decides reports whether what key holds follows from the changes alone, or from what is
+// stored together with them.
+func (ch *Changes) Decides(key string) bool { return ch.Cleared || ch.Get(key) != nil }
+
 // Value returns what key holds on top of base, which may be nil, or nil where there
 // is no such key.
 func (ch *Changes) Value(base *Document, key string) json.RawMessage {

@@ -73,7 +73,7 @@ func (w CookieWriter) append(dst, found []byte) []byte {
 	}
 	for _, m := range members {
 		comma()
-		switch string(found[m.Name:m.NameEnd]) {
+		switch string(found[m.Name:m.NameEnd()]) {
 		case "originalMaxAge":
 			hasAge = true
 			dst = append(dst, `"originalMaxAge":`...)

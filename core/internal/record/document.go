@@ -48,16 +48,16 @@ type Document struct {
 	// Age is the max age of the session's cookie.
 	Age Age
 
-	// Bare says that the member cookie is an object without a max age and an
-	// expiry. It is then written back as it is, without a look into it.
-	Bare bool
-
 	// members are those of Text, and nil until somebody asks for them.
 	members []jsontext.Member
 
 	// few is room for the members of most sessions, which then cost no allocation
 	// of their own.
 	few [6]jsontext.Member
+
+	// Bare says that the member cookie is an object without a max age and an
+	// expiry. It is then written back as it is, without a look into it.
+	Bare bool
 }
 
 // An Age is the max age of a session's cookie.
@@ -118,4 +118,33 @@ func (d *Document) WrittenMaxAge(otherwise time.Duration) time.Duration {
 // value returns the value of the member at an index.
 func (d *Document) value(i int) []byte {
 	return d.Text[d.members[i].Value:d.members[i].ValueEnd]
+}
+
+// An Index finds the keys of a large document without a walk over all of its members. It
+// is made by who has many to find, and is theirs: a Document may be read by several.
+type Index struct {
+	of     *Document
+	places map[string]int32 // the last one of each name
+}
+
+// NewIndex returns an index of d.
+func NewIndex(d *Document) *Index {
+	members := d.Members()
+	x := &Index{of: d, places: make(map[string]int32, len(members))}
+	for i, m := range members {
+		x.places[jsontext.Name(d.Text, m)] = int32(i) //nolint:gosec // there are fewer than bytes
+	}
+	return x
+}
+
+// IsOf reports whether it is the index of d. x may be nil.
+func (x *Index) IsOf(d *Document) bool { return x != nil && x.of == d }
+
+// Get does what [Document.Get] does.
+func (x *Index) Get(key string) []byte {
+	i, ok := x.places[key]
+	if !ok || IsReserved(key) {
+		return nil
+	}
+	return x.of.value(int(i))
 }

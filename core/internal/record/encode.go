@@ -66,7 +66,7 @@ type encoder struct {
 // and at its place.
 func (e *encoder) member(m jsontext.Member) {
 	text := e.base.Text
-	whole, name := text[m.Name-1:m.ValueEnd], text[m.Name-1:m.NameEnd+1]
+	whole, name := text[m.Name-1:m.ValueEnd], text[m.Name-1:m.NameEnd()+1]
 	switch {
 	case jsontext.Is(text, m, cookieMember):
 		if e.base.Bare && !e.cookie.Set {

@@ -32,13 +32,22 @@ type Meta struct {
 	Age Age
 
 	// User is the JSON of whose session it is, and nil where nobody signed in. What
-	// is in it is core's affair. It always is an object.
+	// is in it is core's affair, but for Until. It always is an object.
 	User []byte
+
+	// Until is the member until of User: how long the list of the user has the session,
+	// in Unix milliseconds, and 0 where that is not said. Each request looks at it.
+	Until int64
+
+	// Before is the JSON of where the session was before it was taken over from another
+	// library, and nil where it was not. What is in it is core's affair. It always is an
+	// object.
+	Before []byte
 
 	// Rest holds the members that this version does not know, each with a comma
 	// before it. They are written back, so that processes of a later version can
 	// run beside this one.
-	Rest []byte
+	Rest string
 }
 
 // A Retirement is what a record says whose id was given up.
@@ -121,6 +130,9 @@ func (m Meta) Append(dst []byte) []byte {
 	if m.User != nil {
 		dst = append(append(dst, `,"user":`...), m.User...)
 	}
+	if m.Before != nil {
+		dst = append(append(dst, `,"before":`...), m.Before...)
+	}
 	dst = append(dst, m.Rest...)
 	return append(dst, '}')
 }
@@ -149,43 +161,62 @@ func parseMeta(raw []byte) Meta {
 	// The names are compared as they stand. One that somebody wrote with escapes is
 	// not known, and kept.
 	for _, mem := range members {
-		value := raw[mem.Value:mem.ValueEnd]
-		switch string(raw[mem.Name:mem.NameEnd]) {
-		case "created":
-			if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
-				m.Created = UnixMilli(ms)
-			}
-		case "token":
-			if len(value) == len(m.Token)+2 && value[0] == '"' {
-				copy(m.Token[:], value[1:])
-			}
-		case "maxAge":
-			m.Age.Max = milliseconds(value)
-		case "ownMaxAge":
-			m.Age.Own = string(value) == "true"
-		case "retired":
-			if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
-				retired.At = UnixMilli(ms)
-			}
-		case "next":
-			retired.Next = nil
-			if len(value) > 2 && value[0] == '"' {
-				retired.Next = value
-			}
-		case "user":
-			// It is not copied: the text of a record stays as it is.
-			m.User = nil
-			if value[0] == '{' {
-				m.User = value
-			}
-		default:
-			m.Rest = append(append(m.Rest, ','), raw[mem.Name-1:mem.ValueEnd]...)
+		if !m.setMember(raw[mem.Name:mem.NameEnd()], raw[mem.Value:mem.ValueEnd], &retired) {
+			m.Rest += "," + string(raw[mem.Name-1:mem.ValueEnd])
 		}
 	}
 	if retired.At != 0 {
 		m.Retired = &Retirement{retired.At, retired.Next}
 	}
 	return m
+}
+
+// setMember reads one member into m or retired, and reports whether it is one that this
+// version knows. What it keeps of value is not copied: the text of a record stays as it
+// is.
+func (m *Meta) setMember(name, value []byte, retired *Retirement) (known bool) {
+	switch string(name) {
+	case "created":
+		if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
+			m.Created = UnixMilli(ms)
+		}
+	case "token":
+		if len(value) == len(m.Token)+2 && value[0] == '"' {
+			copy(m.Token[:], value[1:])
+		}
+	case "maxAge":
+		m.Age.Max = milliseconds(value)
+	case "ownMaxAge":
+		m.Age.Own = string(value) == "true"
+	case "retired":
+		if ms, ok := jsontext.ParseInt(value); ok && ms > 0 {
+			retired.At = UnixMilli(ms)
+		}
+	case "next":
+		retired.Next = nil
+		if len(value) > 2 && value[0] == '"' {
+			retired.Next = value
+		}
+	case "user":
+		m.User, m.Until = nil, 0
+		if value[0] == '{' {
+			m.User, m.Until = value, untilOf(value)
+		}
+	case "before":
+		m.Before = nil
+		if value[0] == '{' {
+			m.Before = value
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// untilOf returns the member until of the member user.
+func untilOf(user []byte) int64 {
+	until, _ := jsontext.ParseInt(jsontext.First(user, "until"))
+	return until
 }
 
 // parseHead reads the first two members where they stand as Append writes them, which

@@ -26,7 +26,7 @@ func FuzzMeta(f *testing.F) {
 		m.Token = NewToken() // as in each write
 		m.Age.Max = m.Age.Max.Truncate(time.Millisecond)
 		again := parseMeta(m.Append(nil))
-		if !again.Present || again.Created != m.Created || again.Token != m.Token || again.Age.Own != m.Age.Own || !near(again.Age.Max, m.Age.Max) || !reflect.DeepEqual(again.Retired, m.Retired) || !bytes.Equal(again.User, m.User) || !bytes.Equal(again.Rest, m.Rest) {
+		if !again.Present || again.Created != m.Created || again.Token != m.Token || again.Age.Own != m.Age.Own || !near(again.Age.Max, m.Age.Max) || !reflect.DeepEqual(again.Retired, m.Retired) || !bytes.Equal(again.User, m.User) || again.Rest != m.Rest || again.Until != m.Until {
 			t.Errorf("%q: %+v is written as %q and read as %+v", raw, m, m.Append(nil), again)
 		}
 		if json.Valid(raw) && !json.Valid(m.Append(nil)) {

@@ -3,12 +3,44 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
+
+// All keys of a large record are found, with an index and without, and of several
+// members of one name the last one.
+func TestAllKeysOfALargeRecordAreFound(t *testing.T) {
+	text := []byte(`{"cookie":{}`)
+	for i := range 50 {
+		text = fmt.Appendf(text, `,"key %d":%d`, i, i)
+	}
+	text = append(text, `,"\u006bey 7":"again","key 8":"again"}`...)
+	d, err := new(Parser).Parse(store.Record{}, text, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, get := range []func(string) []byte{d.Get, NewIndex(d).Get} {
+		for i := range 50 {
+			want := fmt.Sprint(i)
+			if i == 7 || i == 8 {
+				want = `"again"`
+			}
+			if got := string(get(fmt.Sprintf("key %d", i))); got != want {
+				t.Errorf("key %d is %s, want %s", i, got, want)
+			}
+		}
+		if got := get("key 50"); got != nil {
+			t.Errorf("a key that is not there is %s", got)
+		}
+		if got := get("cookie"); got != nil {
+			t.Errorf("a reserved key is %s", got)
+		}
+	}
+}
 
 // The law: what a Parser remembers of other records changes nothing.
 func FuzzParse(f *testing.F) {

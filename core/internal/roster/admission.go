@@ -91,7 +91,8 @@ func (l *List) AddsNone(a *Admission, drops bool) bool {
 // NeedsLook reports whether somebody has to look which of the sessions live: there
 // are unfinished ones, more than limit, or many that may be dead.
 func (l *List) NeedsLook(limit int) bool {
-	return len(l.Unfinished()) > 0 || len(l.Handles()) > limit || len(l.Sessions) > max(fewListed, 2*l.Kept)
+	unfinished := slices.ContainsFunc(l.Sessions, func(e Entry) bool { return e.State == Ending })
+	return unfinished || len(l.Sessions) > max(fewListed, 2*l.Kept) || len(l.Sessions) > limit && len(l.Handles()) > limit
 }
 
 // A Look is what was found out about a session whose record lives.

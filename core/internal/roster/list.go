@@ -25,8 +25,6 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
-
-	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 )
 
 const (
@@ -80,25 +78,6 @@ type List struct {
 	Meta     json.RawMessage `json:"__cloakroom"` // the member of ours that every record has
 }
 
-// Decode reads the text of a list, and reports whether it is one.
-func Decode(text []byte) (*List, bool) {
-	l := new(List)
-	if json.Unmarshal(text, l) != nil {
-		return nil, false
-	}
-	return l, true
-}
-
-// Encode returns the text of the list, with meta as the member of ours.
-func (l *List) Encode(meta []byte) ([]byte, error) {
-	encoded := *l
-	encoded.Meta = meta
-	if encoded.Sessions == nil {
-		encoded.Sessions = []Entry{}
-	}
-	return jsontext.Encode(&encoded)
-}
-
 // Clone returns a copy that shares nothing with l.
 func (l *List) Clone() *List {
 	c := *l
@@ -141,12 +120,23 @@ func (l *List) Keys() []string {
 
 // Handles returns the handles of the sessions that were not revoked, each once.
 func (l *List) Handles() (all []string) {
+	seen := make(map[string]bool, len(l.Sessions))
 	for _, e := range l.Sessions {
-		if e.State == Live && !slices.Contains(all, e.Handle) {
+		if e.State == Live && !seen[e.Handle] {
+			seen[e.Handle] = true
 			all = append(all, e.Handle)
 		}
 	}
 	return all
+}
+
+// Among returns a function that reports whether a session is one of those, by its key.
+func Among(sessions []Entry) func(Entry) bool {
+	keys := make(map[string]bool, len(sessions))
+	for _, e := range sessions {
+		keys[e.Key] = true
+	}
+	return func(e Entry) bool { return keys[e.Key] }
 }
 
 // Drop takes entries off the list.

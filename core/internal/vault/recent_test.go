@@ -14,7 +14,7 @@ import (
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func TestOneOfManyClaimsIsGiven(t *testing.T) {
-	r := vault.NewRecent(64)
+	r := vault.NewRecent(noon, 128, 128)
 	var given atomic.Int32
 	var wg sync.WaitGroup
 	for range 50 {
@@ -46,7 +46,7 @@ func TestWhenAClaimIsGivenAgain(t *testing.T) {
 		{"it is forgotten", func(r *vault.Recent) { r.Forget("id") }, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := vault.NewRecent(64)
+			r := vault.NewRecent(noon, 128, 128)
 			if !r.Claim("id", noon, time.Minute) {
 				t.Fatal("the first claim was not given")
 			}
@@ -59,7 +59,7 @@ func TestWhenAClaimIsGivenAgain(t *testing.T) {
 }
 
 func TestARecentMayForgetButDoesNotInvent(t *testing.T) {
-	r := vault.NewRecent(256)
+	r := vault.NewRecent(noon, 256, 256)
 	life := record.Lifespan{Idle: time.Hour}
 	for i := range 1000 {
 		r.Put(fmt.Sprint(i), noon.Add(time.Duration(i)), life)
@@ -79,8 +79,62 @@ func TestARecentMayForgetButDoesNotInvent(t *testing.T) {
 	}
 }
 
+// When more ids come within a minute than there is room for, there is more room, up to
+// a limit. What happened longer ago makes room by going.
+func TestARecentGrowsWithWhatHappensWithinAMinute(t *testing.T) {
+	life := record.Lifespan{Idle: time.Hour, Deadline: time.UnixMilli(noon.Add(5 * time.Hour).UnixMilli())}
+	for _, tt := range []struct {
+		name        string
+		apart       time.Duration
+		least, most int
+	}{
+		{"within a minute", time.Millisecond, 980, 1000},
+		{"over an hour", 4 * time.Second, 100, 300},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := vault.NewRecent(noon, 256, 4096)
+			for i := range 1000 {
+				r.Put(fmt.Sprint(i), noon.Add(time.Duration(i)*tt.apart), life)
+			}
+			known := 0
+			for i := range 1000 {
+				if note := r.Last(fmt.Sprint(i)); note == (vault.Note{At: noon.Add(time.Duration(i) * tt.apart), Life: life}) {
+					known++
+				} else if note != (vault.Note{}) {
+					t.Fatalf("of %d it says %v", i, note)
+				}
+			}
+			if known < tt.least || known > tt.most {
+				t.Errorf("it remembers %d of 1000 ids, want %d to %d", known, tt.least, tt.most)
+			}
+		})
+	}
+}
+
+// 100,000 sessions that are in use within a minute are extended about once each, in 8 MB.
+func TestARecentHasRoomForAHundredThousandSessions(t *testing.T) {
+	const sessions = 100_000
+	r := vault.NewRecent(noon, 1<<12, 1<<18)
+	again := 0
+	for pass := range 3 {
+		for i := range sessions {
+			id, now := fmt.Sprint(i), noon.Add(time.Duration(pass*sessions+i)*time.Minute/(3*sessions))
+			switch note := r.Last(id); {
+			case !r.Claim(id, now, time.Minute):
+			case !r.PutAfter(id, note, now, record.Lifespan{Idle: time.Hour}):
+				t.Fatal("nobody else was at it")
+			case pass > 0:
+				again++
+			}
+		}
+	}
+	if most := sessions * 2 / 50; again > most {
+		t.Errorf("%d of %d were extended again within a minute, want at most %d", again, 2*sessions, most)
+	}
+}
+
 func TestWhatWasNotedMeanwhileIsKept(t *testing.T) {
-	r := vault.NewRecent(64)
+	r := vault.NewRecent(noon, 128, 128)
 	long, short := record.Lifespan{Idle: time.Hour}, record.Lifespan{Idle: time.Minute}
 	before := r.Last("id")
 	r.Put("id", noon, short)

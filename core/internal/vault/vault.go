@@ -72,7 +72,7 @@ type Vault struct {
 
 // New returns a Vault over a store.
 func New(o Options) *Vault {
-	v := &Vault{Options: o, opening: slices.Concat(o.Keys, o.Former), damaged: NewRecent(rememberDamaged)}
+	v := &Vault{Options: o, opening: slices.Concat(o.Keys, o.Former), damaged: NewRecent(o.Now(), rememberDamaged, rememberDamaged)}
 	v.replacer, _ = o.Store.(store.Replacer)
 	v.updateLoader, _ = o.Store.(store.UpdateLoader)
 	v.remover, _ = o.Store.(store.Remover)

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sqlitestore
+
+// networkOf does not know what a folder is on: the documentation has to do.
+func networkOf(string) string { return "" }

@@ -1,0 +1,138 @@
+// Package sqlenv opens stores on the databases that the environment names.
+package sqlenv
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	"github.com/cloakroom-go/cloakroom/core/store"
+	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
+)
+
+// A Database is one that tests run on.
+type Database struct {
+	Name    string // for a subtest
+	Driver  string
+	Env     string // the variable that says how it is reached; "" for a file
+	Dialect sqlstore.Dialect
+}
+
+// PostgreSQL is the newest one, and OldPostgreSQL the oldest that is tested.
+var (
+	PostgreSQL    = Database{"PostgreSQL", "pgx", "POSTGRESQL_URL", sqlstore.PostgreSQL}
+	OldPostgreSQL = Database{"old PostgreSQL", "pgx", "POSTGRESQL_OLD_URL", sqlstore.PostgreSQL}
+	MariaDB       = Database{"MariaDB", "mysql", "MARIADB_DSN", sqlstore.MySQL}
+	SQLite        = Database{"SQLite", "sqlite", "", sqlstore.SQLite}
+)
+
+// Databases are all of them.
+var Databases = []Database{PostgreSQL, OldPostgreSQL, MariaDB, SQLite}
+
+// DSN returns how the database is reached, or skips the test where there is none.
+func (d Database) DSN(tb testing.TB) string {
+	tb.Helper()
+	if d.Env == "" {
+		return "file:" + filepath.Join(tb.TempDir(), "sessions.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
+	}
+	return servers.Env(tb, d.Env)
+}
+
+// Open returns a pool that is closed when the test is over.
+func (d Database) Open(tb testing.TB) *sql.DB {
+	tb.Helper()
+	db := Open(tb, d.Driver, d.DSN(tb))
+	if d == SQLite {
+		db.SetMaxOpenConns(1) // as the documentation says
+	}
+	return db
+}
+
+// Open returns a pool that is closed when the test is over.
+func Open(tb testing.TB, driver, dsn string) *sql.DB {
+	tb.Helper()
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		tb.Fatalf("sql.Open: %v", err)
+	}
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(16)
+	tb.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// Table returns the name of a table that nobody else has, and that is dropped when the
+// test is over, with those beside it.
+func Table(tb testing.TB, db *sql.DB) string {
+	tb.Helper()
+	name := "t_" + strings.ToLower(rand.Text()[:16])
+	tb.Cleanup(func() {
+		for _, suffix := range []string{"", "_users", "_meta"} {
+			if _, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS "+name+suffix); err != nil {
+				tb.Errorf("DROP TABLE: %v", err)
+			}
+		}
+	})
+	return name
+}
+
+// Store returns a store on the table that the options name, or on one of its own. It
+// makes the table, and does not sweep unless the options say when.
+func Store(tb testing.TB, db *sql.DB, o sqlstore.Options) *sqlstore.Store {
+	tb.Helper()
+	if o.Table == "" {
+		o.Table = Table(tb, db)
+	}
+	if o.SweepInterval == 0 {
+		o.SweepInterval = sqlstore.NeverSweep
+	}
+	if err := sqlstore.Migrate(tb.Context(), db, o); err != nil {
+		tb.Fatalf("Migrate: %v", err)
+	}
+	s, err := sqlstore.New(db, o)
+	if err != nil {
+		tb.Fatalf("New: %v", err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// Stores returns a function that returns empty stores on one database, for a test with
+// many subtests: a table takes longer to make than most of them do, so they use it one
+// after the other.
+func Stores(tb testing.TB, db *sql.DB, o sqlstore.Options) func(t *testing.T) store.Store {
+	var (
+		mu   sync.Mutex
+		idle []*sqlstore.Store
+	)
+	return func(t *testing.T) store.Store {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(idle) == 0 {
+			idle = append(idle, Store(tb, db, o))
+		}
+		last := len(idle) - 1
+		s := idle[last]
+		idle = idle[:last]
+		t.Cleanup(func() {
+			for _, part := range []store.Store{s, s.UserIndex()} {
+				if err := part.(store.Clearer).Clear(context.Background()); err != nil {
+					t.Errorf("Clear: %v", err)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			idle = append(idle, s)
+		})
+		return s
+	}
+}
