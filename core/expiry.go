@@ -92,14 +92,13 @@ func TellExpiry(w http.ResponseWriter, r *http.Request) {
 	s := FromContext(r.Context())
 	x := s.x
 	if !x.passive {
-		err := &ConfigError{Field: "Passive", Reason: "does not name the path of TellExpiry, so that to ask how long the session has left would extend it"}
+		var err error = &ConfigError{Field: "Passive", Reason: "does not name the path of TellExpiry, so that to ask how long the session has left would extend it"}
 		x.log(slog.LevelError, "cloakroom: a page cannot be told how long its session has left", slog.Any("error", err))
 		x.m.Fail(w, r, err)
 		return
 	}
 	expiry, err := s.ExpiresAt(r.Context())
 	if errors.Is(err, ErrSessionGone) {
-		x.challenge(w.Header())
 		err = ErrNotSignedIn
 	}
 	if err != nil {

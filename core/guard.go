@@ -102,8 +102,8 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 		w.Header().Set("Location", g.page.location(returnPathOf(r, x.m.cfg.StrippedPrefix)))
 		w.WriteHeader(http.StatusSeeOther)
 		return 0, err
-	case status == http.StatusUnauthorized:
-		x.challenge(w.Header())
+	case status == http.StatusUnauthorized && x.challenge() != "":
+		w.Header().Set("WWW-Authenticate", x.challenge())
 	}
 	if x.m.cfg.ErrorHandler != nil {
 		x.m.cfg.ErrorHandler(w, r, err)
@@ -112,10 +112,9 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 	return status, err
 }
 
-// challenge tells a client that is answered 401 how to sign in, where there is a way that
-// has a name: for a session that comes in a cookie there is none (RFC 9110, section
-// 11.6.1).
-func (x *Exchange) challenge(http.Header) {}
+// challenge returns the value of WWW-Authenticate for a 401. For a session that comes in a
+// cookie there is no scheme that has a name (RFC 9110, section 11.6.1).
+func (x *Exchange) challenge() string { return "" }
 
 // leads reports whether a request is led to the page.
 func (p SignInPage) leads(r *http.Request, prefix string) bool {
