@@ -184,7 +184,7 @@ func TestManagerLoadGivesAContextInWhichTheSessionIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err = st.Load(t.Context(), token)
-	if err != nil || callee(s.Context()) != "ada" || st.Manager.FromContext(s.Context()) != s {
+	if err != nil || callee(s.Context()) != "ada" || st.FromContext(s.Context()) != s {
 		t.Errorf("the token leads to %v, %v", s, err)
 	}
 	if s, err = st.Load(t.Context(), "eyJhbGciOiJub25lIn0.e30."); err != nil || callee(s.Context()) != "" {

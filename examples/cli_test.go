@@ -12,6 +12,30 @@ import (
 	"testing"
 )
 
+// The commands of docs/api-clients.md do what stands beside them.
+func TestQuickstartAPI(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../docs/api-clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```sh\n")
+	commands, _, _ := strings.Cut(rest, "```")
+	if _, err := exec.LookPath("curl"); err != nil || !strings.HasPrefix(commands, "token=$(curl") {
+		t.Fatalf("the guide begins with other commands, or there is no curl (%v)", err)
+	}
+	script := strings.ReplaceAll(commands, "http://127.0.0.1:8080", start(t, "quickstart-api"))
+	out, err := exec.CommandContext(t.Context(), "sh", "-ec", script).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`{"by":"header","user":"bob"}`, "204 No Content", "\nSession-Token: \r\n", "401 Unauthorized", `Www-Authenticate: Bearer error="invalid_token"`, "Log in first."} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the commands do not say %q:\n%s", want, out)
+		}
+	}
+}
+
 // The accounts app and its client for the command line, both as processes.
 func TestTheClientOfTheAccountsApp(t *testing.T) {
 	t.Parallel()

@@ -171,6 +171,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	t.Cleanup(func() { _ = memory.Close() })
 	cfg := core.Config{
 		Store: memory, Secrets: []string{secret}, SealKeys: []string{sealKey}, RetiredSealKeys: []string{"former " + sealKey}, Logger: slog.New(slog.DiscardHandler),
+		Header:         &core.Header{},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 	}
 	m := must(core.New(cfg))
@@ -225,6 +226,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Event":               {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
 		"core.EventKind":           {core.EventSaved},
 		"core.Exchange":            {x, x.Request(r).Context()},
+		"core.Header":              {m.Config().Header},
 		"core.Info":                {info},
 		"core.Key":                 {core.Key[string]("key")},
 		"core.KeyError":            {keyErr},
