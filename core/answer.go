@@ -304,7 +304,7 @@ func (x *Exchange) needsHTTPS() bool {
 	if x.r != nil {
 		why, attrs = whyInsecure(x.r), []slog.Attr{slog.String("peer", peerAddress(x.r.RemoteAddr))}
 	}
-	x.hint(&x.m.hints.insecure, "cloakroom: a Secure cookie was not set because the request came over plain HTTP, as far as this server can tell; "+why, attrs...)
+	x.hint(&x.m.hints.insecure, "cloakroom: a Secure cookie was not set, or its token not sent, because the request came over plain HTTP, as far as this server can tell; "+why, attrs...)
 	return true
 }
 
