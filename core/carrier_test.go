@@ -187,6 +187,14 @@ func TestManagerLoadGivesAContextInWhichTheSessionIsFound(t *testing.T) {
 	if err != nil || callee(s.Context()) != "ada" || st.FromContext(s.Context()) != s {
 		t.Errorf("the token leads to %v, %v", s, err)
 	}
+	other := newStage(t, core.Config{})
+	outside, err := other.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = st.Load(outside.Context(), token); err != nil || other.FromContext(s.Context()) != outside || st.FromContext(s.Context()) != s {
+		t.Errorf("inside of the context of another Manager: %v, %v", s, err)
+	}
 	if s, err = st.Load(t.Context(), "eyJhbGciOiJub25lIn0.e30."); err != nil || callee(s.Context()) != "" {
 		t.Errorf("a foreign token leads to %v, %v", s, err)
 	}

@@ -158,6 +158,9 @@ func (m *Manager) useSecrets(secrets []string) error {
 func (m *Manager) Load(ctx context.Context, ticket string) (*Session, error) {
 	x := m.newExchange(ctx, nil)
 	x.raw = &rawRequest{ticket: ticket}
+	if outer := exchangeOf(ctx); outer != nil { // the session of another Manager is found in its context, too
+		x.nest().outer = outer
+	}
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
