@@ -231,7 +231,7 @@ func movedTo(err error) (addr string, asking, ok bool) {
 func (w *watch) connect(ctx context.Context, addr, key string) (*watchConn, error) {
 	if conn := w.conns[addr]; conn != nil {
 		select {
-		case <-conn.lost:
+		case <-conn.lost: //nolint:errcheck // that it is lost is enough
 			w.disconnect(addr)
 		default:
 			return conn, nil
