@@ -112,7 +112,7 @@ func (s *tellingStore) Remove(ctx context.Context, old store.Record) error {
 // An instance is a Manager of several on one store.
 func instance(t *testing.T, st store.Store, edit ...func(*core.Config)) *core.Manager {
 	t.Helper()
-	cfg := core.Config{Store: st, Secrets: []string{stageSecret}, Logger: slog.New(slog.DiscardHandler), IdleTimeout: time.Hour}
+	cfg := core.Config{Store: st, Secrets: []string{stageSecret}, IdleTimeout: time.Hour}
 	for _, f := range edit {
 		f(&cfg)
 	}

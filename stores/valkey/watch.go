@@ -111,7 +111,7 @@ func (w *watch) Inspect(ctx context.Context, ids []string) ([]store.Record, erro
 			return nil, err
 		}
 		if moves == maxMoves && len(moved) > 0 {
-			return nil, &store.Error{Store: storeName, Verb: watchVerb, Class: refusals["MOVED"]}
+			return nil, &store.Error{Store: storeName, Verb: watchVerb, Class: "key moves from server to server"}
 		}
 		found, due = append(found, records...), moved
 	}
