@@ -112,7 +112,9 @@ func run(ctx context.Context) error {
 
 	log.Printf("%s, sessions in %s; Ctrl-C ends it", *framework, nameOf(*storeURL))
 	fmt.Println(here)
-	return serve(ctx, newServer(a.protect(mount(a))), listener, *cert, *key)
+	server := newServer(a.protect(mount(a)))
+	server.RegisterOnShutdown(a.endStreams)
+	return serve(ctx, server, listener, *cert, *key)
 }
 
 // serve serves until ctx is done.
