@@ -5,6 +5,9 @@
 POSTGRESQL_NEW=18
 POSTGRESQL_OLD=15
 
+# The one release of Debian with MySQL. It moves.
+MYSQL_SUITE=${TESTSERVERS_MYSQL_SUITE:-sid}
+
 postgresql_root() { # postgresql_root PART: where the programs are
 	[[ $1 == postgresql-old ]] && echo "$DIR/postgresqlold" || echo "$DIR/postgresql"
 }
@@ -19,9 +22,17 @@ sql_from_packages() {
 		init_sql_server postgresql-server "$DIR/postgresqlold"
 	fi
 	if ours pgbouncer; then unpack pgbouncer "$OLD_SUITE" pgbouncer; fi
-	if ours mariadb; then
+	if ours mariadb || ours mariadb-server; then
 		unpack mariadb "$OLD_SUITE" mariadb-server-core
 		init_sql_server mariadb-server "$DIR/mariadb"
+	fi
+	if ours mariadb-new; then
+		unpack mariadbnew "$SUITE" mariadb-server-core
+		init_sql_server mariadb-server "$DIR/mariadbnew"
+	fi
+	if ours mysql; then
+		unpack mysql "$MYSQL_SUITE" mysql-server-core
+		init_sql_server mysql-server "$DIR/mysql"
 	fi
 }
 
@@ -35,6 +46,8 @@ init_sql_server() { # init_sql_server NAME ROOT: not by writing into a file that
 finish_pgbouncer() { wrap "$1" pgbouncer=/usr/sbin/pgbouncer; }
 image_postgresql() { finish_postgresql "$1"; }
 finish_mariadb() { wrap "$1" mariadbd=/usr/sbin/mariadbd; }
+finish_mariadbnew() { finish_mariadb "$1"; }
+finish_mysql() { wrap "$1" mysqld=/usr/sbin/mysqld; }
 finish_postgresql() { finish_postgres "$1" $POSTGRESQL_NEW; }
 finish_postgresqlold() { finish_postgres "$1" $POSTGRESQL_OLD; }
 

@@ -11,5 +11,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CLOAKROOM_FILE") != "" {
 		writeUntilKilled()
 	}
+	if os.Getenv(envFile) != "" {
+		stopAtAStatement()
+	}
 	suite.MainWaiting(m)
 }
