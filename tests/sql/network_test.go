@@ -45,5 +45,5 @@ func TestFaultMatrixOfUsers(t *testing.T) {
 
 func TestExactlyOnce(t *testing.T) {
 	t.Parallel()
-	newNetwork(t).ExactlyOnce(t, 60, "load", "create", "update")
+	newNetwork(t).ExactlyOnce(t, 20, "load", "create", "update")
 }
