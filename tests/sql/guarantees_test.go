@@ -79,9 +79,7 @@ func TestOutage(t *testing.T) {
 }
 
 func TestOutageOfMariaDB(t *testing.T) {
-	if soak.For(t) == 0 {
-		t.Skip("takes long, and TestOutage does it to PostgreSQL: make soak")
-	}
+	t.Parallel()
 	server := servers.StartMariaDB(t)
 	migrated(t, "mysql", server.DSN())
 	promises.Outage(t, server, promises.Setup{Store: settings{Driver: "mysql", DSN: server.DSN()}})
