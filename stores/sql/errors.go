@@ -259,10 +259,13 @@ func (s *Store) failure(ctx context.Context, verb string, reached phase, err err
 	case strings.Contains(err.Error(), "packet for query is too large"): // likewise
 		f.Class, f.Outcome = "id or data is too long", store.OutcomeNotApplied
 	default:
-		f.Class = "driver failed"
+		f.Class = unexplained
 	}
 	return f, lost && reached == sent && twice[verb]
 }
+
+// unexplained is the class of an error that says nothing to this package.
+const unexplained = "driver failed"
 
 // twice are the verbs that come to the same when they are done twice: where a connection
 // is lost under one, it is done again over another. What else is lost is core's to find

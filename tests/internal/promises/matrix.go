@@ -212,8 +212,8 @@ type fate struct {
 // be. The matrix checks these, and docs/reliability.md shows them.
 func fates(tr Trouble, f fault) []fate {
 	done := fate{tr.Status, State{tr.Count, tr.Live, tr.Retired}, 0, soon}
-	if tr.Worse != 0 && (f.kind == healing || f.wire == faultproxy.Garbage) {
-		done.status = tr.Worse
+	if tr.Unreached != 0 && f.kind == healing {
+		done.status = tr.Unreached
 	}
 	if f.kind == late && tr.Creates {
 		done.stored.Live++ // nobody has its id
