@@ -14,5 +14,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envFile) != "" {
 		stopAtAStatement()
 	}
+	if os.Getenv(envWriting) != "" {
+		writeForAWhile()
+	}
 	suite.MainWaiting(m)
 }
