@@ -343,7 +343,7 @@ up_packages() {
 	ours postgresql-old && start_sql postgresql-old "$TESTSERVERS_POSTGRESQL_OLD_PORT" "$DIR/postgresqlold/bin/postgresql-server"
 	ours mariadb && start_sql mariadb "$TESTSERVERS_MARIADB_PORT" "$DIR/mariadb/bin/mariadb-server"
 	ours mariadb-new && start_sql mariadb-new "$TESTSERVERS_MARIADB_NEW_PORT" "$DIR/mariadbnew/bin/mariadb-server"
-	ours mysql && start_sql mysql "$TESTSERVERS_MYSQL_PORT" "$DIR/mysql/bin/mysql-server"
+	have_mysql && start_sql mysql "$TESTSERVERS_MYSQL_PORT" "$DIR/mysql/bin/mysql-server"
 	ours cluster && { cluster_runs || start_cluster; }
 	ours valkey && await 10 valkey pong "$TESTSERVERS_VALKEY_PORT"
 	ours tls && await 10 tls tls_pong "$TESTSERVERS_TLS_PORT"
@@ -353,7 +353,7 @@ up_packages() {
 	ours postgresql-old && await 30 postgresql-old postgresql_ready postgresql-old
 	ours mariadb && await 30 mariadb port_open "$TESTSERVERS_MARIADB_PORT"
 	ours mariadb-new && await 30 mariadb-new port_open "$TESTSERVERS_MARIADB_NEW_PORT"
-	ours mysql && await 60 mysql port_open "$TESTSERVERS_MYSQL_PORT"
+	have_mysql && await 60 mysql port_open "$TESTSERVERS_MYSQL_PORT"
 	return 0
 }
 pong_old() { [[ $("$DIR/old/bin/valkey-cli" -h $H -p "$1" ping) == PONG ]]; }
@@ -444,7 +444,7 @@ versions() {
 		postgresql*) version=$([[ $(from) == compose ]] || "$(postgresql_root "$part")/bin/postgres" --version) ;;
 		mariadb) version=$([[ $(from) == compose ]] || "$DIR/mariadb/bin/mariadbd" --version) ;;
 		mariadb-new) version=$([[ $(from) == compose ]] || "$DIR/mariadbnew/bin/mariadbd" --version) ;;
-		mysql) version=$([[ $(from) == compose ]] || "$DIR/mysql/bin/mysqld" --version) ;;
+		mysql) version=$([[ $(from) == compose ]] || ! have_mysql || "$DIR/mysql/bin/mysqld" --version) ;;
 		tls) version=$([[ $(from) == compose ]] || new "$port" --tls --cacert "$DIR/tls/cert.pem" --user $TLS_USER --pass $TLS_PASSWORD --no-auth-warning hello 2>/dev/null | grep -A1 '^version' | tail -n 1) ;;
 		*) version=$(info_of "$port") ;;
 		esac
