@@ -113,7 +113,11 @@ func openSQLFloor(st string) func(context.Context, *servers) (*app, error) {
 				return nil, err
 			}
 			db, err = openFile(name)
-		} else {
+		} else { // locks the row, and judges it when it has the lock
+			statements.update = `WITH l AS MATERIALIZED (SELECT id, data, expires FROM floor WHERE id = $1 FOR UPDATE),
+				j AS MATERIALIZED (SELECT id, expires > {now} AS live FROM l),
+				u AS (UPDATE floor AS s SET data = $2, expires = {now} + {day} FROM j WHERE s.id = j.id AND j.live RETURNING 1)
+				SELECT 1 FROM u`
 			db, err = openPool(s.postgresql)
 		}
 		if err != nil {

@@ -47,7 +47,7 @@ func crossed(t *testing.T, d sqlenv.Database, db *sql.DB, s *sqlstore.Store, tab
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Rollback() //nolint:errcheck // it may be over
+	defer other.Rollback()
 	if d.Dialect == sqlstore.PostgreSQL { // who looks first gives way there
 		exec(t, other, "SET LOCAL deadlock_timeout = '10s'")
 	}
