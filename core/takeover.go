@@ -249,9 +249,9 @@ func (s *Session) tellDropped(ctx context.Context, n int) {
 	}
 }
 
-// mark notes where the old session went. Where another request was faster, what this
-// one made is withdrawn, and s is what the other made.
-func (s *Session) mark(op *operation, marker string, old *predecessor.Session) error {
+// createMarker notes that an old session is this one. The error matches [store.ErrExists]
+// where somebody has noted something of it.
+func (s *Session) createMarker(op *operation, marker string, old *predecessor.Session) error {
 	x, m, now := s.x, s.x.m, s.x.m.cfg.Now()
 	life := m.cfg.Predecessor.Until.Sub(now)
 	if left := old.Expires.Sub(now); !old.Expires.IsZero() && !old.Stored { // a store may give it more
@@ -262,14 +262,21 @@ func (s *Session) mark(op *operation, marker string, old *predecessor.Session) e
 		proof = x.lockedProof(marker, now, max(life, retiredLife), next)
 		proof.Meta.Retired.Next = nil // it is in the text
 	})
-	err := m.sessions.Create(op, proof, true)
+	return m.sessions.Create(op, proof, true)
+}
+
+// mark notes where the old session went. Where another request was faster, what this
+// one made is withdrawn, and s is what the other made.
+func (s *Session) mark(op *operation, marker string, old *predecessor.Session) error {
+	m := s.x.m
+	err := s.createMarker(op, marker, old)
 	if err == nil {
 		return nil
 	}
 	if !errors.Is(err, ErrUnknownOutcome) { // else the marker may lead to it
 		m.sessions.Withdraw(op, s.base)
 	}
-	m.givenUp.Put(s.key, now, record.Lifespan{})
+	m.givenUp.Put(s.key, m.cfg.Now(), record.Lifespan{})
 	m.notify(op, s.event(EventDestroyed))
 	s.undo()
 	if !errors.Is(err, store.ErrExists) {
