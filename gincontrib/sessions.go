@@ -35,6 +35,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/ginsession"
 	"github.com/cloakroom-go/cloakroom/takeover"
 )
@@ -71,11 +73,17 @@ type Options struct {
 	SameSite         http.SameSite
 }
 
-// A Store is what [Sessions] is given; [NewStore] makes one.
+// A Store is what [Sessions] is given; [NewStore] makes one, and so do the packages
+// cookie and redis beside this one.
 type Store interface {
 	// Options sets the attributes of the cookies. Secure is set whenever the request came
 	// over HTTPS, and HttpOnly always, whatever they say here. Call it before Sessions.
 	Options(Options)
+
+	// Config sets the rest. Config.Store, if nil, is the one that the store was made with,
+	// and so is Predecessor.Source: a [takeover.Gorilla] with User alone, for instance, has
+	// the former store's keys, records and names of cookies. Call it before Sessions.
+	Config(Config)
 
 	manager(name string) *core.Manager
 }
@@ -88,6 +96,7 @@ type SessionStore struct {
 
 type store struct {
 	mu       sync.Mutex
+	made     Config // what it was made with
 	cfg      Config
 	keyPairs [][]byte
 	options  Options
@@ -95,14 +104,16 @@ type store struct {
 }
 
 // NewStore returns a Store by a Config. keyPairs are the keys that the former store was
-// given: with Config.Predecessor.Until set, and no Source, its sessions that were kept in
-// cookies are taken over. Those that were in Redis, files or a database need a Source
-// with Records: a [takeover.Gorilla]. Cookie.Name is the name that [Sessions] is given, in
-// place of the former cookie, so that old instances have to be gone.
+// given: its sessions are taken over until Config.Predecessor.Until. Without a Source
+// those are that it kept in cookies. For those in Redis, files or a database Source is a
+// [takeover.Gorilla] with their Records; what it has no Name, KeyPairs, Path and Domain
+// for is as the store has it. Without keyPairs and a Source nothing is taken over.
+// Cookie.Name is the name that [Sessions] is given, in place of the former cookie, so
+// that old instances have to be gone.
 //
 // A Config that is wrong makes Sessions panic.
 func NewStore(cfg Config, keyPairs ...[]byte) Store {
-	return &store{cfg: cfg, keyPairs: keyPairs, managers: make(map[string]*core.Manager)}
+	return &store{made: cfg, cfg: cfg, keyPairs: keyPairs, managers: make(map[string]*core.Manager)}
 }
 
 // Format keeps a Store from printing secrets and keys.
@@ -113,6 +124,41 @@ func (s *store) Options(o Options) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.options = o
+}
+
+// Config implements [Store].
+func (s *store) Config(cfg Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cfg.Store == nil {
+		cfg.Store = s.made.Store
+	}
+	s.cfg = cfg
+}
+
+// source returns what finds the sessions of that name which the former store made, or
+// nil. What a [takeover.Gorilla] does not say is as the store has it.
+func (s *store) source(name string) predecessor.Source {
+	given, made := s.cfg.Predecessor.Source, s.made.Predecessor.Source
+	if given == nil {
+		given = made
+	}
+	g, ok := given.(takeover.Gorilla)
+	if given != nil && !ok {
+		return given
+	}
+	if former, ok := made.(takeover.Gorilla); ok && g.Records == nil {
+		g.Records, g.Unsigned = former.Records, former.Unsigned
+	}
+	if len(g.KeyPairs) == 0 {
+		g.KeyPairs = s.keyPairs
+	}
+	if len(g.KeyPairs) == 0 {
+		return nil
+	}
+	g.Name = cmp.Or(g.Name, name)
+	g.Path, g.Domain = cmp.Or(g.Path, s.options.Path), cmp.Or(g.Domain, s.options.Domain)
+	return g
 }
 
 // manager returns the Manager for the sessions of a name.
@@ -129,12 +175,9 @@ func (s *store) manager(name string) *core.Manager {
 		cfg.Cookie.MaxAge = max(0, time.Duration(o.MaxAge)*time.Second)
 		cfg.Cookie.SameSite = o.SameSite
 	}
-	p := &cfg.Predecessor
-	if p.Source == nil && len(s.keyPairs) > 0 && !p.Until.IsZero() {
-		p.Source = takeover.Gorilla{Name: name, KeyPairs: s.keyPairs, Path: o.Path, Domain: o.Domain}
-	}
-	if p.Source != nil {
-		p.Source = typed{p.Source}
+	cfg.Predecessor.Source = nil
+	if source := s.source(name); source != nil {
+		cfg.Predecessor.Source = typed{source}
 	}
 	m, err := core.New(cfg)
 	if err != nil {
