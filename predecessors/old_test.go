@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/gob"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,13 +30,17 @@ import (
 	echocontrib "github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
 	"github.com/redis/go-redis/v9"
-	"go.mongodb.org/mongo-driver/bson"
+	"github.com/valkey-io/valkey-go"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+	mongov2 "go.mongodb.org/mongo-driver/v2/mongo"
+	mongov2options "go.mongodb.org/mongo-driver/v2/mongo/options"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
+	"github.com/cloakroom-go/cloakroom/stores/mongo/mongotakeover"
+	"github.com/cloakroom-go/cloakroom/stores/valkey/valkeytakeover"
 	"github.com/cloakroom-go/cloakroom/takeover"
 )
 
@@ -113,7 +116,7 @@ func formers() []former {
 			store, err := ginredis.NewStore(2, "tcp", valkeyAddr(t), "", "", hashKey, blockKey)
 			check(t, err)
 			source := gorilla("mysession")
-			source.Records, source.Unsigned = inRedis{client(t), "session_"}, true
+			source.Records, source.Unsigned = inRedis(t, "session_"), true
 			return ginApp(t, store), source
 		}},
 		{name: "gin-contrib filesystem", record: true, start: func(t *testing.T) (string, predecessor.Source) {
@@ -142,7 +145,7 @@ func formers() []former {
 			coll := c.Database("predecessors").Collection(unique())
 			t.Cleanup(func() { _ = coll.Drop(context.WithoutCancel(t.Context())) })
 			source := gorilla("mysession")
-			source.Records = inMongo{coll}
+			source.Records = inMongo(t, coll.Name())
 			return ginApp(t, ginmongo.NewStore(coll, 3600, true, hashKey, blockKey)), source
 		}},
 		{name: "gorilla cookie", start: func(t *testing.T) (string, predecessor.Source) {
@@ -172,7 +175,7 @@ func formers() []former {
 			app := m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, route(r.URL.Path, r.URL.Query().Get, inSCS{m, r.Context()}))
 			}))
-			return serve(t, app), takeover.SCS{Records: inRedis{client(t), prefix}, User: userIn}
+			return serve(t, app), takeover.SCS{Records: inRedis(t, prefix), User: userIn}
 		}},
 		{name: "Fiber", record: true, start: startFiber},
 	}
@@ -219,7 +222,7 @@ func startFiber(t *testing.T) (string, predecessor.Source) {
 		_ = app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true})
 	}()
 	t.Cleanup(func() { _ = app.Shutdown(); <-done })
-	return "http://" + l.Addr().String(), takeover.Fiber{Records: inRedis{client(t), ""}, User: userIn}
+	return "http://" + l.Addr().String(), takeover.Fiber{Records: inRedis(t, ""), User: userIn}
 }
 
 type inGin struct{ s ginsessions.Session }
@@ -257,43 +260,19 @@ func (v inFiber) set(name string, val any) { v.m.Set(name, val) }
 func (v inFiber) clear()                   { _ = v.m.Destroy() }
 func (inFiber) save()                      {}
 
-// inRedis are records in Redis or Valkey.
-type inRedis struct {
-	client *redis.Client
-	prefix string
+// inRedis are records in Redis or Valkey, and inMongo those in a collection.
+func inRedis(t *testing.T, prefix string) takeover.Records {
+	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{valkeyAddr(t)}, DisableCache: true})
+	check(t, err)
+	t.Cleanup(c.Close)
+	return valkeytakeover.Records{Client: c, Prefix: prefix}
 }
 
-// Record implements [takeover.Records].
-func (r inRedis) Record(ctx context.Context, id string) (takeover.Record, error) {
-	data, err := r.client.Get(ctx, r.prefix+id).Bytes()
-	if errors.Is(err, redis.Nil) {
-		err = predecessor.ErrNone
-	}
-	return takeover.Record{Data: data}, err
-}
-
-// Delete implements [takeover.Records].
-func (r inRedis) Delete(ctx context.Context, id string) error {
-	return r.client.Del(ctx, r.prefix+id).Err()
-}
-
-// inMongo are records in a collection of MongoDB.
-type inMongo struct{ coll *mongo.Collection }
-
-// Record implements [takeover.Records].
-func (m inMongo) Record(ctx context.Context, id string) (takeover.Record, error) {
-	var doc struct{ Data string }
-	err := m.coll.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&doc)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		err = predecessor.ErrNone
-	}
-	return takeover.Record{Data: []byte(doc.Data)}, err
-}
-
-// Delete implements [takeover.Records].
-func (m inMongo) Delete(ctx context.Context, id string) error {
-	_, err := m.coll.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
-	return err
+func inMongo(t *testing.T, name string) takeover.Records {
+	c, err := mongov2.Connect(mongov2options.Client().ApplyURI(server(t, "MONGODB_URI")))
+	check(t, err)
+	t.Cleanup(func() { _ = c.Disconnect(context.WithoutCancel(t.Context())) })
+	return mongotakeover.Records{Collection: c.Database("predecessors").Collection(name)}
 }
 
 // server returns what the environment says of a server. Without it the test is skipped,

@@ -2,6 +2,7 @@ package valkeytakeover_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func records(t *testing.T, env string) valkeytakeover.Records {
 
 func do(t *testing.T, r valkeytakeover.Records, words ...string) {
 	t.Helper()
-	if err := r.Client.Do(t.Context(), r.Client.B().Arbitrary(words[0]).Keys(words[1]).Args(words[2:]...).Build()).Error(); err != nil {
+	if err := r.Client.Do(context.WithoutCancel(t.Context()), r.Client.B().Arbitrary(words[0]).Keys(words[1]).Args(words[2:]...).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
 }
