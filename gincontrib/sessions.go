@@ -35,20 +35,17 @@
 package sessions
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/cloakroom-go/cloakroom/core"
-	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/ginsession"
-	"github.com/cloakroom-go/cloakroom/takeover"
+	"github.com/cloakroom-go/cloakroom/internal/facade"
 )
 
 // DefaultKey is where a [gin.Context] has the session, or all of them by their names.
@@ -81,7 +78,7 @@ type Store interface {
 	Options(Options)
 
 	// Config sets the rest. Config.Store, if nil, is the one that the store was made with,
-	// and so is Predecessor.Source: a [takeover.Gorilla] with User alone, for instance, has
+	// and so is Predecessor.Source: a takeover.Gorilla with User alone, for instance, has
 	// the former store's keys, records and names of cookies. Call it before Sessions.
 	Config(Config)
 
@@ -94,98 +91,28 @@ type SessionStore struct {
 	Store Store
 }
 
-type store struct {
-	mu       sync.Mutex
-	made     Config // what it was made with
-	cfg      Config
-	keyPairs [][]byte
-	options  Options
-	managers map[string]*core.Manager
-}
+type store struct{ *facade.Store }
 
 // NewStore returns a Store by a Config. keyPairs are the keys that the former store was
 // given: its sessions are taken over until Config.Predecessor.Until. Without a Source
 // those are that it kept in cookies. For those in Redis, files or a database Source is a
-// [takeover.Gorilla] with their Records; what it has no Name, KeyPairs, Path and Domain
+// takeover.Gorilla with their Records; what it has no Name, KeyPairs, Path and Domain
 // for is as the store has it. Without keyPairs and a Source nothing is taken over.
 // Cookie.Name is the name that [Sessions] is given, in place of the former cookie, so
 // that old instances have to be gone.
 //
 // A Config that is wrong makes Sessions panic.
 func NewStore(cfg Config, keyPairs ...[]byte) Store {
-	return &store{made: cfg, cfg: cfg, keyPairs: keyPairs, managers: make(map[string]*core.Manager)}
+	return store{facade.NewStore(cfg, keyPairs)}
 }
-
-// Format keeps a Store from printing secrets and keys.
-func (s *store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Store")) }
 
 // Options implements [Store].
-func (s *store) Options(o Options) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.options = o
-}
+func (s store) Options(o Options) { s.SetCookie(facade.Cookie(o)) }
 
 // Config implements [Store].
-func (s *store) Config(cfg Config) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if cfg.Store == nil {
-		cfg.Store = s.made.Store
-	}
-	s.cfg = cfg
-}
+func (s store) Config(cfg Config) { s.SetConfig(cfg) }
 
-// source returns what finds the sessions of that name which the former store made, or
-// nil. What a [takeover.Gorilla] does not say is as the store has it.
-func (s *store) source(name string) predecessor.Source {
-	given, made := s.cfg.Predecessor.Source, s.made.Predecessor.Source
-	if given == nil {
-		given = made
-	}
-	g, ok := given.(takeover.Gorilla)
-	if given != nil && !ok {
-		return given
-	}
-	if former, ok := made.(takeover.Gorilla); ok && g.Records == nil {
-		g.Records, g.Unsigned = former.Records, former.Unsigned
-	}
-	if len(g.KeyPairs) == 0 {
-		g.KeyPairs = s.keyPairs
-	}
-	if len(g.KeyPairs) == 0 {
-		return nil
-	}
-	g.Name = cmp.Or(g.Name, name)
-	g.Path, g.Domain = cmp.Or(g.Path, s.options.Path), cmp.Or(g.Domain, s.options.Domain)
-	return g
-}
-
-// manager returns the Manager for the sessions of a name.
-func (s *store) manager(name string) *core.Manager {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.managers[name]; m != nil {
-		return m
-	}
-	cfg, o := s.cfg, s.options
-	cfg.Cookie.Name = name
-	if o != (Options{}) {
-		cfg.Cookie.Path, cfg.Cookie.Domain = o.Path, o.Domain
-		cfg.Cookie.MaxAge = max(0, time.Duration(o.MaxAge)*time.Second)
-		cfg.Cookie.SameSite = o.SameSite
-	}
-	cfg.Predecessor.Source = nil
-	if source := s.source(name); source != nil {
-		cfg.Predecessor.Source = typed{source}
-	}
-	m, err := core.New(cfg)
-	if err != nil {
-		panic(err)
-	}
-	s.managers[name] = m
-	return m
-}
+func (s store) manager(name string) *core.Manager { return s.Manager(name) }
 
 // A Session is the session of a request.
 type Session interface {
@@ -278,7 +205,7 @@ func (s *session) Get(key any) any {
 	if err != nil {
 		return nil
 	}
-	v, err := decode(raw)
+	v, err := facade.Decode(raw)
 	if err != nil {
 		s.note(err)
 		return nil
@@ -288,7 +215,7 @@ func (s *session) Get(key any) any {
 
 func (s *session) Set(key, val any) {
 	s.written = true
-	raw, err := encode(val)
+	raw, err := facade.Encode(val)
 	if err != nil {
 		s.note(err)
 		return
@@ -311,13 +238,13 @@ func (s *session) end() {
 
 func (s *session) AddFlash(value any, vars ...string) {
 	s.written = true
-	raw, err := encode(value)
+	raw, err := facade.Encode(value)
 	if err != nil {
 		s.note(err)
 		return
 	}
 	core.Key[json.RawMessage](flashKey(vars)).Update(s.of(), func(stored json.RawMessage) json.RawMessage {
-		return appendTo(stored, raw)
+		return facade.AppendTo(stored, raw)
 	})
 }
 
@@ -361,4 +288,12 @@ func (s *session) note(err error) {
 	if s.err == nil {
 		s.err = err
 	}
+}
+
+// nameOf returns the name of a key.
+func nameOf(key any) string {
+	if name, ok := key.(string); ok {
+		return name
+	}
+	return fmt.Sprintf("%T:%v", key, key)
 }

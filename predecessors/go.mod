@@ -93,6 +93,7 @@ require (
 
 replace (
 	github.com/cloakroom-go/cloakroom => ..
+	github.com/cloakroom-go/cloakroom/echocontrib => ../echocontrib
 	github.com/cloakroom-go/cloakroom/echosession => ../echosession
 	github.com/cloakroom-go/cloakroom/echov5session => ../echov5session
 	github.com/cloakroom-go/cloakroom/gincontrib => ../gincontrib

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// A move is what an app of gin-contrib's README changes: lines that give way to others,
-// and lines that come after one.
+// A move is what an app changes: lines that give way to others.
 type move struct {
-	section string // of the README
+	section string // of gin-contrib's README
+	app     string // where it is not from there
 	lines   map[string][]string
 }
 
@@ -26,17 +26,58 @@ const (
 )
 
 var moves = map[string]move{
-	"cookie": {"### cookie-based", map[string][]string{
+	"cookie": {section: "### cookie-based", lines: map[string][]string{
 		`"github.com/gin-contrib/sessions"`:          {`"os"`, `"time"`, `sessions "github.com/cloakroom-go/cloakroom/gincontrib"`},
 		`"github.com/gin-contrib/sessions/cookie"`:   {`memorystore "github.com/cloakroom-go/cloakroom/stores/memory"`},
 		`store := cookie.NewStore([]byte("secret"))`: {`store := sessions.NewStore(sessions.Config{Store: memorystore.New(memorystore.Options{}), ` + secrets + `, ` + until + `}, []byte("secret"))`},
 	}},
-	"redis": {"### Redis", map[string][]string{
+	"redis": {section: "### Redis", lines: map[string][]string{
 		`"github.com/gin-contrib/sessions"`:            {`"os"`, `"time"`, `sessions "github.com/cloakroom-go/cloakroom/gincontrib"`},
 		`"github.com/gin-contrib/sessions/redis"`:      {`"github.com/cloakroom-go/cloakroom/gincontrib/redis"`},
 		`r.Use(sessions.Sessions("mysession", store))`: {`store.Config(sessions.Config{` + secrets + `, ` + until + `})`, `r.Use(sessions.Sessions("mysession", store))`},
 	}},
+	"echo": {app: echoApp, lines: map[string][]string{
+		`"github.com/gorilla/sessions"`:                      {`"os"`, `"time"`, `memorystore "github.com/cloakroom-go/cloakroom/stores/memory"`},
+		`"github.com/labstack/echo-contrib/session"`:         {`session "github.com/cloakroom-go/cloakroom/echocontrib"`},
+		`store := sessions.NewCookieStore([]byte("secret"))`: {`store := session.NewStore(session.Config{Store: memorystore.New(memorystore.Options{}), ` + secrets + `, ` + strings.Replace(until, "sessions.", "session.", 1) + `}, []byte("secret"))`},
+	}},
 }
+
+// echoApp has the calls that the documentation of echo-contrib has.
+const echoApp = `package main
+
+import (
+	"net/http"
+
+	"github.com/gorilla/sessions"
+	"github.com/labstack/echo-contrib/session"
+	"github.com/labstack/echo/v4"
+)
+
+func main() {
+	e := echo.New()
+	store := sessions.NewCookieStore([]byte("secret"))
+	e.Use(session.Middleware(store))
+
+	e.GET("/incr", func(c echo.Context) error {
+		sess, err := session.Get("session", c)
+		if err != nil {
+			return err
+		}
+		count := 0
+		if v, ok := sess.Values["count"].(int); ok {
+			count = v + 1
+		}
+		sess.Values["count"] = count
+		sess.Options.MaxAge = 86400 * 7
+		if err := sess.Save(c.Request(), c.Response()); err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, echo.Map{"count": count})
+	})
+	serve(e)
+}
+`
 
 // apply returns the app with these changes, and how many lines of it are new.
 func (m move) apply(t *testing.T, app string) (moved string, changed int) {
@@ -70,24 +111,23 @@ const serveAnywhere = `package main
 import (
 	"fmt"
 	"net"
-
-	"github.com/gin-gonic/gin"
+	"net/http"
 )
 
-func serve(r *gin.Engine) {
+func serve(h http.Handler) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println("at http://" + l.Addr().String())
-	panic(r.RunListener(l))
+	panic(http.Serve(l, h))
 }
 `
 
-// The apps are the text of gin-contrib's README, cookie store and Redis store, and run as
-// programs: the browser counts on, where five lines were changed. The guide shows the
-// lines.
-func TestTheAppsOfGinContribsREADMEMoveByFiveLines(t *testing.T) {
+// The apps are the text of gin-contrib's README, cookie store and Redis store, and one with
+// echo-contrib, and run as programs: the browser counts on, where five lines were changed.
+// The guide shows the lines.
+func TestAppsMoveByFiveLines(t *testing.T) {
 	dir := strings.TrimSpace(command(t, ".", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gin-contrib/sessions"))
 	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	check(t, err)
@@ -96,9 +136,12 @@ func TestTheAppsOfGinContribsREADMEMoveByFiveLines(t *testing.T) {
 	addr := valkeyAddr(t)
 	folder := ownModule(t)
 	for name, m := range moves {
-		_, app, _ := strings.Cut(string(readme), m.section)
-		_, app, _ = strings.Cut(app, "```go\n")
-		app, _, _ = strings.Cut(app, "```")
+		app := m.app
+		if app == "" {
+			_, app, _ = strings.Cut(string(readme), m.section)
+			_, app, _ = strings.Cut(app, "```go\n")
+			app, _, _ = strings.Cut(app, "```")
+		}
 		moved, changed := m.apply(t, app)
 		if changed != 5 {
 			t.Errorf("%s: %d lines are changed, want five", name, changed)
@@ -128,7 +171,7 @@ func TestTheAppsOfGinContribsREADMEMoveByFiveLines(t *testing.T) {
 			before, now := runApp(t, folder, name+"before"), runApp(t, folder, name+"now")
 			b := &oneSite{t: t, cookies: make(map[string]string)}
 			for i, url := range []string{before, before, before, now, now} {
-				if got, want := b.get(url+"/incr"), fmt.Sprintf(`{"count":%d}`, i); got != want {
+				if got, want := strings.TrimSpace(b.get(url+"/incr")), fmt.Sprintf(`{"count":%d}`, i); got != want {
 					t.Errorf("visit %d: %s, want %s", i, got, want)
 				}
 			}
