@@ -78,9 +78,9 @@ func (a *app) get() *http.Response {
 }
 
 // session lets a handler use the session, and saves it.
-func (a *app) session(do func(s *session.Session)) *http.Response {
+func (a *app) session(do func(s *session.Session)) {
 	a.t.Helper()
-	return a.visit(func(c echo.Context) error {
+	a.visit(func(c echo.Context) error {
 		s, err := session.Get("session", c)
 		if err != nil {
 			return err

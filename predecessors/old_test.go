@@ -3,14 +3,17 @@ package predecessors
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/gob"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +24,7 @@ import (
 	ginfiles "github.com/gin-contrib/sessions/filesystem"
 	gingorm "github.com/gin-contrib/sessions/gorm"
 	ginmongo "github.com/gin-contrib/sessions/mongo/mongodriver"
+	ginpostgres "github.com/gin-contrib/sessions/postgres"
 	ginredis "github.com/gin-contrib/sessions/redis"
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v3"
@@ -35,6 +39,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 	mongov2 "go.mongodb.org/mongo-driver/v2/mongo"
 	mongov2options "go.mongodb.org/mongo-driver/v2/mongo/options"
+	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
@@ -137,6 +142,26 @@ func formers() []former {
 				DB: inner, Select: "SELECT data FROM sessions WHERE id = ? AND expires_at > CURRENT_TIMESTAMP", Remove: "DELETE FROM sessions WHERE id = ?",
 			}
 			return ginApp(t, gingorm.NewStore(db, false, hashKey, blockKey)), source
+		}},
+		{name: "gin-contrib gorm on PostgreSQL", record: true, start: func(t *testing.T) (string, predecessor.Source) {
+			inner := postgresDB(t)
+			db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: inner}), &gorm.Config{})
+			check(t, err)
+			source := gorilla("mysession")
+			source.Records = takeover.SQL{
+				DB: inner, Select: "SELECT data FROM sessions WHERE id = $1 AND expires_at > now()", Remove: "DELETE FROM sessions WHERE id = $1",
+			}
+			return ginApp(t, gingorm.NewStore(db, false, hashKey, blockKey)), source
+		}},
+		{name: "gin-contrib postgres", record: true, start: func(t *testing.T) (string, predecessor.Source) {
+			db := postgresDB(t)
+			store, err := ginpostgres.NewStore(db, hashKey, blockKey)
+			check(t, err)
+			source := gorilla("mysession")
+			source.Records = takeover.SQL{
+				DB: db, Select: "SELECT data FROM http_sessions WHERE key = $1 AND expires_on > now()", Remove: "DELETE FROM http_sessions WHERE key = $1",
+			}
+			return ginApp(t, store), source
 		}},
 		{name: "gin-contrib mongodriver", record: true, start: func(t *testing.T) (string, predecessor.Source) {
 			c, err := mongo.Connect(t.Context(), options.Client().ApplyURI(server(t, "MONGODB_URI")))
@@ -273,6 +298,27 @@ func inMongo(t *testing.T, name string) takeover.Records {
 	check(t, err)
 	t.Cleanup(func() { _ = c.Disconnect(context.WithoutCancel(t.Context())) })
 	return mongotakeover.Records{Collection: c.Database("predecessors").Collection(name)}
+}
+
+// postgresDB returns a database of PostgreSQL in which a schema is the test's alone.
+func postgresDB(t *testing.T) *sql.DB {
+	at, err := url.Parse(server(t, "POSTGRESQL_URL"))
+	check(t, err)
+	schema := "predecessors_" + strings.ToLower(rand.Text())
+	admin, err := sql.Open("pgx", at.String())
+	check(t, err)
+	t.Cleanup(func() { _ = admin.Close() })
+	_, err = admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	check(t, err)
+	t.Cleanup(func() { _, _ = admin.ExecContext(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE") })
+	query := at.Query()
+	query.Set("search_path", schema)
+	at.RawQuery = query.Encode()
+	db, err := sql.Open("pgx", at.String())
+	check(t, err)
+	db.SetMaxOpenConns(4) // the server is for all tests
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // server returns what the environment says of a server. Without it the test is skipped,
