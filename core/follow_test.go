@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,35 @@ func TestASessionThatEndedHereDoesNotComeBackFromALaterCookie(t *testing.T) {
 			if _, s := st.sees(next); s.user != "bob" {
 				t.Errorf("what is newer is %q's", s.user)
 			}
+		})
+	}
+}
+
+// A process that dies between any two steps of following a later cookie leaves a session
+// that the next request brings up to date.
+func TestAProcessThatDiesWhileFollowingLogsNobodyOut(t *testing.T) {
+	for after := range 5 {
+		t.Run(fmt.Sprintf("after %d calls", after), func(t *testing.T) {
+			t.Parallel()
+			everyOrder(t, func(p *play) {
+				old := &oldSide{}
+				m := p.outside(before(old), linked)
+				value, err := arrive(m, old.has("first", of("ada", map[string]any{"n": 1})))
+				if err != nil || value == "" {
+					p.t.Fatalf("the first request: %v", err)
+				}
+				both := m.Config().Cookie.Name + "=" + value + "; " + old.has("later", of("ada", map[string]any{"n": 5}))
+				p.dies, p.after = "one", after
+				p.comes("one", both, p.process("one", before(old), linked))
+				p.check = func() {
+					if _, err := arrive(m, both); err != nil {
+						p.t.Fatal(err)
+					}
+					if s := load(p.t, m, value); s.User() != "ada" || s.Get("n") != 5 {
+						p.t.Errorf("the next request: user %q, n %v", s.User(), s.Get("n"))
+					}
+				}
+			})
 		})
 	}
 }

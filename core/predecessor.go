@@ -40,9 +40,10 @@ type Predecessor struct {
 	// Linked is for as long as old instances still run and visitors may get to either. A
 	// session that was taken over then follows the old one: what changes there changes
 	// here, where it ends this one ends, and where another user signs in the session is
-	// theirs. That asks Source with each request of such a session. What changes here is
-	// not seen there, but a logout is; and a sign-in here ends the link. Without it,
-	// what old instances do after a session was taken over is not seen.
+	// theirs. That asks Source with each request of such a session, and takes one or two
+	// round trips more where the old one has changed. What changes here is not seen there,
+	// but a logout is; and a sign-in here ends the link. Without it, what old instances do
+	// after a session was taken over is not seen.
 	//
 	// Cookie.Name has to be another one than that of the old cookie, and the old cookie has
 	// to come with every request that ours comes with: to a path or a host where it does
