@@ -5,7 +5,7 @@ go 1.25.0
 require (
 	github.com/cloakroom-go/cloakroom v0.1.0
 	github.com/cloakroom-go/cloakroom/echosession v0.1.0
-	github.com/cloakroom-go/cloakroom/stores/memory v0.0.0-00010101000000-000000000000
+	github.com/cloakroom-go/cloakroom/stores/memory v0.1.0
 	github.com/labstack/echo/v4 v4.16.0
 )
 
