@@ -3,7 +3,14 @@
 set -euo pipefail
 script=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; wait; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cleanup() {
+	[[ ! -e pg/data/postmaster.pid ]] || kill -QUIT "$(head -n 1 pg/data/postmaster.pid)" # it waits for its clients at a TERM
+	kill $(jobs -p) 2>/dev/null
+	wait
+	chmod -R u+w "$work"
+	rm -rf "$work"
+}
+trap cleanup EXIT
 cd "$work"
 export GOWORK=off GOFLAGS=-mod=mod
 sed -n '2,/^$/s/^# \{0,1\}//p' "$script"
@@ -18,7 +25,7 @@ go_get() { [[ -e go.mod ]] || quiet go mod init finding; quiet go get "$@"; }
 # npm_get PACKAGE@VERSION...
 npm_get() {
 	[[ -e package.json ]] || echo '{"private": true}' >package.json
-	quiet npm install --no-audit --no-fund --save-exact "$@"
+	quiet npm install --prefer-offline --no-audit --no-fund --save-exact "$@"
 }
 
 # deb_get PACKAGE=VERSION...: unpacked in root/, whose programs find their libraries there
@@ -57,6 +64,25 @@ postgres_up() {
 	"${as[@]}" "$bin/postgres" -D "$work/pg/data" -h 127.0.0.1 -p "$port" -k '' -F >postgres.log 2>&1 &
 	await grep -q 'ready to accept connections' postgres.log
 	export postgres="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
+}
+
+# mariadb_up: MariaDB 10.11.14, at port $mariadb of the loopback address, with a database "test" and nobody's password
+mariadb_up() {
+	deb_get mariadb-server-core=1:10.11.14-0+deb12u2 libncurses6 libtinfo6 liburing2 libnuma1 libaio1 libpmem1 libdaxctl1 libndctl6 libkmod2 liblz4-1 libzstd1 libsnappy1v5 liblzo2-2 libpcre2-8-0 libssl3 libstdc++6 libgcc-s1 zlib1g libcrypt1 libsystemd0
+	local options as=()
+	mariadb=$(free_port)
+	mkdir db
+	if [[ $(id -u) == 0 ]]; then
+		chmod 755 "$work"; chown 65534:65534 db
+		as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	fi
+	options=(--no-defaults --datadir="$work/db" --lc-messages-dir="$work/root/usr/share/mysql" --character-sets-dir="$work/root/usr/share/mysql/charsets" --plugin-dir="$work/root/usr/lib/mysql/plugin")
+	{
+		printf 'CREATE DATABASE mysql;\nCREATE DATABASE test;\nUSE mysql;\n'
+		cat root/usr/share/mysql/mysql_system_tables.sql
+	} | quiet "${as[@]}" mariadbd "${options[@]}" --bootstrap
+	"${as[@]}" mariadbd "${options[@]}" --skip-grant-tables --port="$mariadb" --bind-address=127.0.0.1 --socket="$work/db/sock" --pid-file="$work/db/pid" >mariadb.log 2>&1 &
+	await grep -q 'ready for connections' mariadb.log
 }
 
 # seen: standard input, which has to be what the header says

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A session whose JSON holds \u0000 is stored in a json column, and no member next to it can be read in SQL.
+# A session whose JSON holds \u0000 is stored in a json column, and then none of its members can be read in SQL.
 #
 # With: PostgreSQL 18.4, github.com/jackc/pgx/v5 v5.13.0; 2026-11-29
 # Guess: json checks at the INSERT; what is in can be asked for.
 # Happens: json keeps the text and checks its form. \u0000 is well formed, and cannot be made a text of PostgreSQL: jsonb refuses it at once, json at
-#   the moment of ->> on that member, and of a cast, for the whole query.
+#   the moment of ->>, of whichever member, and of a cast; the error ends the whole query.
 # Seen:
 #   json, stored: ok
-#   json, ->> of another member: ok
+#   json, ->> of another member: 22P05
 #   json, ->> of that member: 22P05
 #   json, cast to jsonb: 22P05
 #   jsonb, stored: 22P05

@@ -3,10 +3,20 @@
 #
 # With: github.com/jackc/pgx/v5 v5.13.0, PostgreSQL 18.4; 2026-11-29
 # Guess: No cache means that nothing is prepared by name, and all else works.
-# Happens: The default way of running a query needs the cache. pgx connects, pings, and fails at the first query with an argument or without, before anything
-#   is sent.
+# Happens: The default way of running a query needs the cache. pgx connects, answers a ping, and refuses the first query before anything is sent.
 # Seen:
-#   to fill in
+#   statement_cache_capacity=0
+#     ping: <nil>
+#     query: cannot use QueryExecModeCacheStatement with disabled statement cache
+#     query with an argument: cannot use QueryExecModeCacheStatement with disabled statement cache
+#   default_query_exec_mode=exec
+#     ping: <nil>
+#     query: <nil>
+#     query with an argument: <nil>
+#   statement_cache_capacity=0&default_query_exec_mode=exec
+#     ping: <nil>
+#     query: <nil>
+#     query with an argument: <nil>
 # Matters: A check of the connection at the start of a program passes, and each request fails. What was meant is default_query_exec_mode=exec
 #   (or cache_describe), alone.
 
