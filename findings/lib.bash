@@ -66,6 +66,38 @@ postgres_up() {
 	export postgres="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 }
 
+redis_get() {
+	deb_get redis-server=5:7.0.15-1~deb12u7 redis-tools=5:7.0.15-1~deb12u7 \
+		libjemalloc2 liblzf1 libatomic1 libhiredis0.14 liblua5.1-0 lua-bitop lua-cjson libsystemd0
+}
+
+# redis_serve PORT OPTION...
+redis_serve() {
+	mkdir "$1"
+	redis-server --bind 127.0.0.1 --port "$1" --save '' --dir "$work/$1" "${@:2}" >"redis-$1.log" &
+	await redis-cli -p "$1" ping
+}
+
+# redis_up: Redis 7.0.15, at port $port of the loopback address
+redis_up() {
+	redis_get
+	port=$(free_port)
+	redis_serve "$port"
+}
+
+# redis_cluster_up: two nodes of it, at the ports $a and $b, with half of the slots each
+redis_cluster_up() {
+	redis_get
+	a=$(free_port) b=$(free_port)
+	redis_serve "$a" --cluster-enabled yes --cluster-port "$(free_port)"
+	redis_serve "$b" --cluster-enabled yes --cluster-port "$(free_port)"
+	redis-cli -p "$a" cluster addslotsrange 0 8191 >/dev/null
+	redis-cli -p "$b" cluster addslotsrange 8192 16383 >/dev/null
+	redis-cli -p "$b" cluster set-config-epoch 2 >/dev/null
+	redis-cli -p "$a" cluster meet 127.0.0.1 "$b" "$(redis-cli -p "$b" config get cluster-port | tail -n 1)" >/dev/null
+	for node in "$a" "$b"; do await eval "redis-cli -p $node cluster info | grep -q cluster_state:ok"; done
+}
+
 # mariadb_up: MariaDB 10.11.14, at port $mariadb of the loopback address, with a database "test" and nobody's password
 mariadb_up() {
 	deb_get mariadb-server-core=1:10.11.14-0+deb12u2 libncurses6 libtinfo6 liburing2 libnuma1 libaio1 libpmem1 libdaxctl1 libndctl6 libkmod2 liblz4-1 libzstd1 libsnappy1v5 liblzo2-2 libpcre2-8-0 libssl3 libstdc++6 libgcc-s1 zlib1g libcrypt1 libsystemd0

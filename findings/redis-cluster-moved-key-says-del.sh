@@ -12,19 +12,7 @@
 
 source "$(dirname "$0")/lib.bash"
 
-deb_get redis-server=5:7.0.15-1~deb12u7 redis-tools=5:7.0.15-1~deb12u7 libjemalloc2 liblzf1 libatomic1 libhiredis0.14 liblua5.1-0 lua-bitop lua-cjson libsystemd0
-serve() {
-	mkdir -p "$1"
-	redis-server --bind 127.0.0.1 --port "$1" --cluster-port $(($1 - 1000)) --save '' --dir "$work/$1" --cluster-enabled yes >"$1.log" &
-	await redis-cli -p "$1" ping
-}
-a=$(free_port) b=$(free_port)
-serve "$a"; serve "$b"
-redis-cli -p "$a" cluster addslotsrange 0 8191 >/dev/null
-redis-cli -p "$b" cluster addslotsrange 8192 16383 >/dev/null
-redis-cli -p "$b" cluster set-config-epoch 2 >/dev/null
-redis-cli -p "$a" cluster meet 127.0.0.1 "$b" $((b - 1000)) >/dev/null
-await eval 'redis-cli -p "$a" cluster info | grep -q cluster_state:ok && redis-cli -p "$b" cluster info | grep -q cluster_state:ok'
+redis_cluster_up
 key=sess:{7}; slot=$(redis-cli -p "$a" cluster keyslot "$key")
 from=$a to=$b; ((slot < 8192)) || from=$b to=$a
 redis-cli -p "$from" set "$key" alive >/dev/null

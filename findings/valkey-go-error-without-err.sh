@@ -16,10 +16,7 @@
 
 source "$(dirname "$0")/lib.bash"
 
-deb_get redis-server=5:7.0.15-1~deb12u7 redis-tools=5:7.0.15-1~deb12u7 libjemalloc2 liblzf1 libatomic1 libhiredis0.14 liblua5.1-0 lua-bitop lua-cjson libsystemd0
-port=$(free_port)
-redis-server --bind 127.0.0.1 --port "$port" --save "" --dir "$work" >redis.log &
-await redis-cli -p "$port" ping
+redis_up
 go_get github.com/valkey-io/valkey-go@v1.0.79 github.com/redis/go-redis/v9@v9.23.0
 cat >main.go <<'GO'
 package main
