@@ -11,7 +11,7 @@
 #   maxAge of 24 days: int
 #   maxAge of 25 days: double
 # Matters: A Go reader has to take null for false and for "", and a number of milliseconds as int32 and as double, which changes at 2^31 ms, in
-#   the middle of the usual lifetimes. An update by $set of a missing member differs as well.
+#   the middle of the usual lifetimes.
 
 source "$(dirname "$0")/lib.bash"
 

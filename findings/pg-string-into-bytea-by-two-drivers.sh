@@ -2,7 +2,7 @@
 # A string of JSON written into a bytea column becomes other bytes, or an error, by pgx, and not by lib/pq.
 #
 # With: github.com/lib/pq v1.12.3, github.com/jackc/pgx/v5 v5.13.0 (stdlib), PostgreSQL 18.4; 2026-11-29
-# Guess: string and []byte are the same bytes to a column of bytes, as in MySQL.
+# Guess: string and []byte are the same bytes to a column of bytes.
 # Happens: pgx sends a string as the text of a bytea, in which a backslash begins an escape: \\ becomes one, \101 a letter, and \n is refused. lib/pq
 #   sends the bytes.
 # Seen:
