@@ -15,8 +15,7 @@
 
 source "$(dirname "$0")/lib.bash"
 
-deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14 wget=1.21.3-1+deb12u1 libhttp-cookies-perl=6.10-1 libhttp-message-perl libhttp-date-perl liburi-perl libclone-perl libencode-locale-perl liblwp-mediatypes-perl libtimedate-perl libio-html-perl \
-	python3.11-minimal libpython3.11-minimal libpython3.11-stdlib
+deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14 wget=1.21.3-1+deb12u1 libhttp-cookies-perl=6.10-1 python3.11-minimal=3.11.2-6+deb12u7 libpython3.11-stdlib=3.11.2-6+deb12u7
 port=$(free_port)
 cat >server.cjs <<'JS'
 require('http').createServer((req, res) => {

@@ -32,9 +32,12 @@ type counting struct {
 	write, header int
 }
 
-func (w *counting) Write(b []byte) (int, error)       { w.write++; return w.ResponseWriter.Write(b) }
-func (w *counting) WriteString(s string) (int, error) { w.write++; return w.ResponseWriter.WriteString(s) }
-func (w *counting) WriteHeaderNow()                   { w.header++; w.ResponseWriter.WriteHeaderNow() }
+func (w *counting) Write(b []byte) (int, error) { w.write++; return w.ResponseWriter.Write(b) }
+func (w *counting) WriteString(s string) (int, error) {
+	w.write++
+	return w.ResponseWriter.WriteString(s)
+}
+func (w *counting) WriteHeaderNow() { w.header++; w.ResponseWriter.WriteHeaderNow() }
 
 func main() {
 	gin.SetMode(gin.ReleaseMode)

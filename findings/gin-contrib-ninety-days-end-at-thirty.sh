@@ -19,8 +19,8 @@ cat >main.go <<'GO'
 package main
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"

@@ -4,11 +4,14 @@ set -euo pipefail
 script=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 work=$(mktemp -d)
 cleanup() {
+	local status=$?
+	set +e
 	[[ ! -e pg/data/postmaster.pid ]] || kill -QUIT "$(head -n 1 pg/data/postmaster.pid)" # it waits for its clients at a TERM
 	kill $(jobs -p) 2>/dev/null
 	wait
 	chmod -R u+w "$work"
 	rm -rf "$work"
+	exit "$status"
 }
 trap cleanup EXIT
 cd "$work"
@@ -28,10 +31,13 @@ npm_get() {
 	quiet npm install --prefer-offline --no-audit --no-fund --save-exact "$@"
 }
 
-# deb_get PACKAGE=VERSION...: unpacked in root/, whose programs find their libraries there
+# deb_get PACKAGE=VERSION...: these and what they need and the system lacks, unpacked in root/, whose programs find their libraries there
 deb_get() {
 	mkdir -p root debs
-	(cd debs && quiet apt-get download "$@")
+	local missing
+	missing=$(apt-get -qq -s --no-install-recommends install "$@" | sed -nE 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+).*/\1=\3/p')
+	# shellcheck disable=SC2046,SC2086 # one word for each
+	(cd debs && quiet apt-get download $(printf '%s\n' "$@" $missing | sort -u))
 	for deb in debs/*.deb; do dpkg-deb -x "$deb" root; done
 	export PATH="$work/root/usr/bin:$work/root/usr/sbin:$PATH"
 	LD_LIBRARY_PATH=$(find "$work/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
@@ -67,8 +73,7 @@ postgres_up() {
 }
 
 redis_get() {
-	deb_get redis-server=5:7.0.15-1~deb12u7 redis-tools=5:7.0.15-1~deb12u7 \
-		libjemalloc2 liblzf1 libatomic1 libhiredis0.14 liblua5.1-0 lua-bitop lua-cjson libsystemd0
+	deb_get redis-server=5:7.0.15-1~deb12u7 redis-tools=5:7.0.15-1~deb12u7
 }
 
 # redis_serve PORT OPTION...
@@ -100,7 +105,7 @@ redis_cluster_up() {
 
 # mariadb_up: MariaDB 10.11.14, at port $mariadb of the loopback address, with a database "test" and nobody's password
 mariadb_up() {
-	deb_get mariadb-server-core=1:10.11.14-0+deb12u2 libncurses6 libtinfo6 liburing2 libnuma1 libaio1 libpmem1 libdaxctl1 libndctl6 libkmod2 liblz4-1 libzstd1 libsnappy1v5 liblzo2-2 libpcre2-8-0 libssl3 libstdc++6 libgcc-s1 zlib1g libcrypt1 libsystemd0
+	deb_get mariadb-server-core=1:10.11.14-0+deb12u2
 	local options as=()
 	mariadb=$(free_port)
 	mkdir db

@@ -14,7 +14,7 @@
 
 source "$(dirname "$0")/lib.bash"
 
-deb_get nginx=1.22.1-9+deb12u7 libpcre2-8-0 libssl3 zlib1g libcrypt1
+deb_get nginx=1.22.1-9+deb12u7
 app=$(free_port) port=$(free_port) large=$(free_port)
 cat >app.cjs <<'JS'
 require('http').createServer((req, res) => {

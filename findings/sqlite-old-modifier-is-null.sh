@@ -12,7 +12,7 @@
 
 source "$(dirname "$0")/lib.bash"
 
-deb_get sqlite3=3.40.1-2+deb12u2 libsqlite3-0=3.40.1-2+deb12u2 libreadline8 libtinfo6
+deb_get sqlite3=3.40.1-2+deb12u2 libsqlite3-0=3.40.1-2+deb12u2
 go_get modernc.org/sqlite@v1.62.0
 cat >main.go <<'GO'
 package main
