@@ -17,6 +17,7 @@ const (
 	expressName         = "connect.sid"
 	defaultIdleTimeout  = 24 * time.Hour
 	defaultStoreTimeout = 5 * time.Second
+	defaultPollInterval = time.Second
 	defaultMaxBytes     = 1 << 20
 	defaultMaxKeys      = 1000
 	maxTouchInterval    = time.Minute
@@ -50,6 +51,10 @@ type Config struct {
 	// of those of Cookie: for hosts of several tenants, for instance. The name is
 	// Cookie.Name for every request; a Name that CookieFor returns is ignored.
 	CookieFor func(*http.Request) Cookie
+
+	// Header, if not nil, lets clients that keep no cookies carry the session in a header:
+	// &core.Header{} is a bearer token. Then both are served, the cookie to browsers.
+	Header *Header
 
 	// TrustedProxies are the addresses of the proxies in front of this server. A network
 	// that is too wide lets visitors decide on what follows, and on the address that is
@@ -106,6 +111,13 @@ type Config struct {
 	// The default is one minute or 1/20 of the life of the session, whichever is
 	// less. [EveryRequest] extends it each time.
 	TouchInterval time.Duration
+
+	// PollInterval is how often the store is asked whether the sessions live whose end
+	// somebody waits for ([Session.Ended]), all of them in one call, where it is no
+	// [store.Watcher] and cannot tell by itself: at least 10 milliseconds. So much later
+	// than it happened may an end by another process be told; ends by this process are
+	// told at once. The default is a second.
+	PollInterval time.Duration
 
 	// Rolling sends the cookie with every response to a request that has a
 	// session, which restarts Cookie.MaxAge in the browser, as express-session
@@ -228,7 +240,7 @@ type Config struct {
 	ServeAnonymously func(*http.Request, error) bool
 
 	// ErrorHandler, if not nil, writes the response where the session could
-	// not be loaded or saved. [HTTPStatus] gives the status that suits an error.
+	// not be loaded or saved, and where a [Guard] refuses a request. [HTTPStatus] gives the status that suits an error.
 	// The default is the framework's own way, or a short text with net/http.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
@@ -287,6 +299,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	c.Cookie = c.Cookie.withDefaults()
+	c.Header = c.Header.withDefaults()
 	level := c.level()
 	if c.AbsoluteTimeout == 0 {
 		c.AbsoluteTimeout = level.absolute
@@ -308,6 +321,9 @@ func (c Config) withDefaults() Config {
 		if p.Addr().Is4In6() { // which would match nothing: the address of a peer is taken for IPv4
 			c.TrustedProxies[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
 		}
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = defaultPollInterval
 	}
 	if c.StoreTimeout == 0 {
 		c.StoreTimeout = defaultStoreTimeout

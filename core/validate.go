@@ -33,7 +33,10 @@ func (c Config) validate() error {
 	if !ticket.ValidName(c.Cookie.Name) {
 		return &ConfigError{"Cookie.Name", fmt.Sprintf("%q is no token (RFC 6265): use letters, digits, - and _", c.Cookie.Name)}
 	}
-	return c.Cookie.validate(c.Cookie.Name)
+	if err := c.Cookie.validate(c.Cookie.Name); err != nil {
+		return err
+	}
+	return c.Header.validate()
 }
 
 // validateTimes tells which time cannot be.
@@ -46,6 +49,7 @@ func (c Config) validateTimes() error {
 		{"AbsoluteTimeout", c.AbsoluteTimeout, time.Second},
 		{"StoreTimeout", c.StoreTimeout, time.Millisecond},
 		{"TouchInterval", max(c.TouchInterval, 0), time.Millisecond},
+		{"PollInterval", c.PollInterval, 10 * time.Millisecond},
 	} {
 		if d.value < 0 {
 			return &ConfigError{d.field, fmt.Sprintf("is negative (%v): leave it 0 for the default", d.value)}

@@ -22,7 +22,10 @@ import (
 func (s *scene) upgrade(path, cookies string) (*http.Response, net.Conn, *bufio.Reader) {
 	s.Helper()
 	conn := s.dial()
-	if cookies != "" {
+	switch token, _ := strings.CutPrefix(cookies, "sid="); {
+	case s.header:
+		cookies = "Authorization: Bearer " + token + "\r\n"
+	case cookies != "":
 		cookies = "Cookie: " + cookies + "\r\n"
 	}
 	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%s\r\n", path, conn.RemoteAddr(), cookies)
@@ -33,6 +36,9 @@ func (s *scene) upgrade(path, cookies string) (*http.Response, net.Conn, *bufio.
 	res, err := http.ReadResponse(r, nil)
 	if err != nil {
 		s.Fatalf("%s: %v", path, err)
+	}
+	if s.header {
+		s.asCookie(res.Header)
 	}
 	s.inspect(res.Header, false)
 	if res.StatusCode == http.StatusSwitchingProtocols {
@@ -332,6 +338,31 @@ func connections() []scenario {
 			if text := events(); text != "data: "+core.ErrSessionGone.Error() {
 				s.Fatalf("the event is %q, want that the session has ended", text)
 			}
+		}},
+		// Standards: ASVS-4.4.3, ASVS-7.4.1
+		{"an event stream ends when its session does, in each process", func(s *scene) {
+			untilTheEnd(s, func(b *browser) (ended <-chan struct{}) {
+				res, err := b.open(s.Context(), "GET", "/events")
+				if err != nil {
+					s.Fatalf("the headers do not come: %v", err)
+				}
+				return ends(s, res.Body)
+			})
+		}},
+		// Standards: ASVS-4.4.3, ASVS-7.4.1
+		{"a WebSocket ends when its session does, in each process", func(s *scene) {
+			untilTheEnd(s, func(b *browser) (ended <-chan struct{}) {
+				at := s.url
+				s.url = b.base
+				res, conn, r := s.upgrade("/socket", b.cookies())
+				s.url = at
+				s.upgraded(res, conn, r)
+				s.say(conn, r, "hello", "hello")
+				return ends(s, struct {
+					io.Reader
+					io.Closer
+				}{r, conn})
+			})
 		}},
 		{"a client that hangs up during logout is logged out", func(s *scene) {
 			served := s.afterwards()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"errors"
@@ -40,6 +41,9 @@ type app struct {
 	evicted   *evictions
 	fresh     time.Duration
 	now       func() time.Time
+
+	closing    context.Context // done when the server is shut down
+	endStreams context.CancelFunc
 }
 
 // mostDevices is on how many devices a user is logged in at most.
@@ -58,6 +62,7 @@ func newApp(st store.Store, s settings) (*app, error) {
 		mail: &postbox{w: s.mail}, url: s.url, inviteKey: inviteKey[:],
 		stats: newStats(s.bar), evicted: newEvictions(s.now), fresh: s.fresh, now: s.now,
 	}
+	a.closing, a.endStreams = context.WithCancel(context.Background()) // for streams, which a shutdown waits for
 	cfg := core.Config{
 		Store:              st,
 		Secrets:            []string{s.secret},
@@ -65,10 +70,13 @@ func newApp(st store.Store, s settings) (*app, error) {
 		AbsoluteTimeout:    90 * 24 * time.Hour,
 		MaxSessionsPerUser: mostDevices, // one more login ends the session that was not used for longest; evicted tells the user
 
+		// Programs have no cookies: those that ask below /api/ have a bearer token.
+		Header: &core.Header{Only: isAPI},
+
 		// The stylesheet needs no session, and a page that asks how long the session
-		// has left must not make it longer.
+		// has left, or waits for its end, must not make it longer.
 		Skip:    func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/static/") },
-		Passive: func(r *http.Request) bool { return r.URL.Path == "/session/left" },
+		Passive: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/session/") },
 
 		ErrorHandler: a.showProblem,
 		Observer:     core.Observers(a.stats, a.evicted, core.LogObserver(slog.Default())),
@@ -99,7 +107,7 @@ const (
 )
 
 func (a *app) routes() []route {
-	return []route{
+	return append(a.apiRoutes(), []route{
 		{"GET", "/", anyone, a.shop},
 		{"GET", "/cart", anyone, a.cart},
 		{"POST", "/cart", anyone, a.addToCart},
@@ -120,10 +128,11 @@ func (a *app) routes() []route {
 		{"POST", "/devices/end", members, a.endDevice},
 		{"POST", "/devices/end-others", members, a.endOtherDevices},
 		{"GET", "/session/left", members, a.timeLeft},
+		{"GET", "/session/events", members, a.sessionEvents},
 
 		{"GET", "/admin", admins, a.admin},
 		{"POST", "/admin/end-user", admins, a.endUser},
-	}
+	}...)
 }
 
 // A request is what a handler gets.
@@ -169,6 +178,7 @@ func (a *app) request(r *http.Request) (*request, error) {
 // that are too long, and tells browsers to be strict.
 func (a *app) protect(next http.Handler) http.Handler {
 	csrf := http.NewCrossOriginProtection()
+	csrf.AddInsecureBypassPattern(apiPrefix) // which goes by no cookie
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errCrossOrigin) }))
 	next = http.MaxBytesHandler(csrf.Handler(next), 64<<10)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -238,6 +248,10 @@ func (a *app) showProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	if p.Status >= 500 || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5")
+	}
+	if isAPI(r) {
+		writeProblem(w, r, p)
+		return
 	}
 	again, next := "/", "/"
 	if r.Method == http.MethodGet {
