@@ -53,8 +53,12 @@ await() {
 	done
 }
 
-# free_port: a port of the loopback address that nobody listens at
-free_port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+# free_port: a port of the loopback address that nobody listens at, below those that connections go out from
+free_port() {
+	local p
+	while p=$((20000 + RANDOM % 12000)); (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null; do :; done
+	echo "$p"
+}
 
 # postgres_up: PostgreSQL 18.4, from an npm package with its programs, at the address $postgres. It does not run as root.
 postgres_up() {
