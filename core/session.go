@@ -324,7 +324,7 @@ func (s *Session) Reload(ctx context.Context) error {
 	if s.standing != state.Live && s.standing != state.Ending {
 		return ErrSessionGone
 	}
-	limit := s.x.m.limit(ctx)
+	limit := s.x.limit(ctx)
 	defer limit.stop()
 	doc, err := s.x.m.loadLive(limit, s.key, s.x.cookie.MaxAge)
 	if errors.Is(err, store.ErrNotFound) {
@@ -351,7 +351,7 @@ func (s *Session) Check(ctx context.Context) error {
 	if !known {
 		return ErrSessionGone
 	}
-	limit := s.x.m.limit(ctx)
+	limit := s.x.limit(ctx)
 	defer limit.stop()
 	_, err := s.x.m.loadLive(limit, key, s.x.cookie.MaxAge)
 	if errors.Is(err, store.ErrNotFound) {
