@@ -26,7 +26,7 @@ type signedIn struct {
 	Device string   `json:"device,omitempty"`
 	Net    string   `json:"net,omitempty"`
 	Epoch  string   `json:"epoch,omitempty"` // with Config.Sealed: see ends.go
-	Peer   bool     `json:"peer,omitempty"` // an Express app did it: the rest is not known, nor when
+	Peer   bool     `json:"peer,omitempty"`  // an Express app did it: the rest is not known, nor when
 }
 
 // handleIn returns the handle of the session with that record.

@@ -91,7 +91,7 @@ type KeySize struct {
 // Error names the largest keys and their sizes.
 func (e *CookieSizeError) Error() string {
 	var b strings.Builder
-	_, _ = fmt.Fprintf(&b, "cloakroom: sealed cookie would have %d bytes, at most %d", e.Size, e.Max)
+	_, _ = fmt.Fprintf(&b, "cloakroom: sealed cookie would have %d bytes, and Config.Sealed.MaxBytes is %d", e.Size, e.Max)
 	for i, k := range e.Largest {
 		between := ", "
 		if i == 0 {

@@ -83,6 +83,8 @@ type Framework struct {
 	// Except names scenarios that the framework cannot pass, each with the
 	// reason. They are skipped.
 	Except map[string]string
+
+	sealed bool // the sessions are in their cookies: see RunSealed
 }
 
 // An App is what a scenario wants to be served. An unknown path is answered 404
