@@ -39,6 +39,7 @@ type ends struct {
 	*vault.Vault
 	m       *Manager
 	shared  bool              // they are in SealedCookie.Ends; else this process alone knows them
+	recent  *recentEnds       // these; nil where they are shared
 	indexer store.UserIndexer // that, where it can look up several at once
 }
 
@@ -46,7 +47,8 @@ func newEnds(m *Manager) *ends {
 	e := &ends{m: m, shared: m.cfg.Sealed.Ends != nil}
 	st := m.cfg.Sealed.Ends
 	if !e.shared {
-		st = new(recentEnds)
+		e.recent = new(recentEnds)
+		st = e.recent
 	}
 	e.indexer, _ = st.(store.UserIndexer)
 	o := m.vaultOptions(st, "a note of a session that has ended cannot be decoded; the session counts as ended")
@@ -81,6 +83,9 @@ func (e *ends) userKey(user string) string {
 // whose session it is, if that counts. It returns [store.ErrNotFound] where the epoch
 // of that user is over.
 func (e *ends) find(ctx context.Context, id string, in signedIn) (*record.Document, error) {
+	if !e.shared {
+		return e.own(ctx, id)
+	}
 	keys := []string{e.key(id)}
 	if in.Name != "" {
 		keys = append(keys, e.userKey(in.Name))
@@ -93,6 +98,18 @@ func (e *ends) find(ctx context.Context, id string, in signedIn) (*record.Docume
 		return nil, store.ErrNotFound
 	}
 	return docs[0], nil
+}
+
+// own is find for what this process alone knows.
+func (e *ends) own(ctx context.Context, id string) (*record.Document, error) {
+	if !e.recent.has(id) {
+		return nil, nil
+	}
+	d, err := e.Load(ctx, id, 0)
+	if errors.Is(err, store.ErrNotFound) { // it was forgotten meanwhile
+		return nil, nil
+	}
+	return d, err
 }
 
 // loadAll returns what there is under one or two keys, in one round trip.
@@ -302,6 +319,14 @@ type recentEnds struct {
 	records map[string]store.Record
 	order   [rememberEnds]string
 	next    int // where the oldest one is in order
+}
+
+// has reports whether there is something under id.
+func (r *recentEnds) has(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.records[id]
+	return ok
 }
 
 // Load implements [store.Store].

@@ -70,28 +70,28 @@ func CookieLength(host, id string, record int) int {
 	return len(cookieVersion) + base64.RawURLEncoding.EncodedLen(cookieOverhead+cookieHead+min(len(host), MaxHost)+len(id)+record)
 }
 
-// RecordRoom is how many bytes a record may have for CookieLength to be no more than
-// length. It is negative where nothing fits.
-func RecordRoom(host, id string, length int) int {
-	return base64.RawURLEncoding.DecodedLen(max(length-len(cookieVersion), 0)) - cookieOverhead - cookieHead - min(len(host), MaxHost) - len(id)
-}
-
 // SealCookie returns the value of the cookie that holds c, bound to a text. No two calls
 // return the same.
 func (k *Key) SealCookie(c Cookie, bound string) string {
-	host := c.Host[:min(len(c.Host), MaxHost)]
-	text := make([]byte, 0, cookieHead+len(host)+len(c.ID)+len(c.Record))
-	text = binary.BigEndian.AppendUint64(text, uint64(c.Expires.UnixMilli())) //nolint:gosec // it comes back as it was
-	text = append(text, byte(len(host)))
-	text = binary.BigEndian.AppendUint16(text, uint16(len(c.ID))) //nolint:gosec // an id is one that fits a cookie
-	text = append(append(append(text, host...), c.ID...), c.Record...)
+	var nonce [nonceSize]byte
+	rand.Read(nonce[:]) // This never fails: crypto/rand ends the program rather than return bad bytes.
+	return k.sealCookie(c, bound, nonce)
+}
 
-	raw := append(make([]byte, 0, cookieOverhead+len(text)), k.name[:]...)
-	raw = raw[:nameSize+nonceSize]
-	rand.Read(raw[nameSize:]) // This never fails: crypto/rand ends the program rather than return bad bytes.
-	raw = k.aead.seal(raw, raw[nameSize:], text, []byte(bound))
-	value := make([]byte, 0, len(cookieVersion)+base64.RawURLEncoding.EncodedLen(len(raw)))
-	return string(base64.RawURLEncoding.AppendEncode(append(value, cookieVersion...), raw))
+// sealCookie is SealCookie with a nonce, which is to be used once.
+func (k *Key) sealCookie(c Cookie, bound string, nonce [nonceSize]byte) string {
+	const before = nameSize + nonceSize
+	host := c.Host[:min(len(c.Host), MaxHost)]
+	raw := make([]byte, 0, cookieOverhead+cookieHead+len(host)+len(c.ID)+len(c.Record))
+	raw = append(append(raw, k.name[:]...), nonce[:]...)
+	raw = binary.BigEndian.AppendUint64(raw, uint64(c.Expires.UnixMilli())) //nolint:gosec // it comes back as it was
+	raw = append(raw, byte(len(host)))
+	raw = binary.BigEndian.AppendUint16(raw, uint16(len(c.ID))) //nolint:gosec // an id is one that fits a cookie
+	raw = append(append(append(raw, host...), c.ID...), c.Record...)
+	raw = k.aead.seal(raw[:before], raw[nameSize:before], raw[before:], []byte(bound)) // in its place
+
+	var room [4096]byte // more than browsers keep
+	return string(base64.RawURLEncoding.AppendEncode(append(room[:0], cookieVersion...), raw))
 }
 
 // IsCookie reports whether a value has the form of a sealed cookie, which says nothing
@@ -117,6 +117,7 @@ func OpenCookie(keys []*Key, bound, value string) (c Cookie, key int, err error)
 		if !bytes.Equal(raw[:nameSize], k.name[:]) { // it is public
 			continue
 		}
+		// Not in its place: a text that does not open is cleared, and another key may.
 		text, openErr := k.aead.open(nonce, sealed, []byte(bound))
 		if openErr != nil {
 			err = ErrDamaged
@@ -140,8 +141,9 @@ func parseCookie(text []byte) (c Cookie, ok bool) {
 	if len(rest) < host+id {
 		return Cookie{}, false
 	}
+	both := string(rest[:host+id])
 	return Cookie{
 		Expires: time.UnixMilli(int64(binary.BigEndian.Uint64(text))), //nolint:gosec // see SealCookie
-		Host:    string(rest[:host]), ID: string(rest[host : host+id]), Record: rest[host+id:],
+		Host:    both[:host], ID: both[host:], Record: rest[host+id:],
 	}, true
 }
