@@ -12,6 +12,9 @@ type (
 	Config = core.Config
 	// Cookie is [core.Cookie]: the attributes of the session cookie.
 	Cookie = core.Cookie
+	// SealedCookie is [core.SealedCookie]: what Config.Sealed holds.
+	SealedCookie = core.SealedCookie
+
 	// Predecessor is [core.Predecessor]: where the sessions were before.
 	Predecessor = core.Predecessor
 	// Priority is [core.Priority], an attribute of the cookie.
@@ -34,6 +37,9 @@ type (
 	Key[T any] = core.Key[T]
 	// ConfigError is [core.ConfigError].
 	ConfigError = core.ConfigError
+	// CookieSizeError is [core.CookieSizeError].
+	CookieSizeError = core.CookieSizeError
+
 	// KeyError is [core.KeyError].
 	KeyError = core.KeyError
 	// RevocationError is [core.RevocationError]: how far RevokeUser came.
