@@ -21,8 +21,9 @@ func ExampleSealedCookie() {
 	}
 	one, other := instance(), instance()
 	handler := http.NewServeMux()
-	handler.Handle("/dark", one.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler.Handle("/dark", one.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		theme.Set(core.FromContext(r.Context()), "dark")
+		fmt.Fprintln(w, "lights out")
 	})))
 	handler.Handle("/", other.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, theme.Get(core.FromContext(r.Context())))
@@ -33,7 +34,7 @@ func ExampleSealedCookie() {
 	visitor.get("/dark")
 	visitor.get("/")
 	// Output:
-	// /dark:
+	// /dark: lights out
 	// /: dark
 }
 

@@ -197,6 +197,9 @@ func (s *Session) extendByCookie(last vault.Note, now time.Time) {
 	s.touched = m.extended.PutAfter(s.key, last, now, life)
 }
 
+// canReissue reports whether the cookie can be sent again.
+func (x *Exchange) canReissue(id string) bool { return x.canIssue(id, true) == nil }
+
 // A cookieStore is a [store.Store] of what is in the jar of the request that it is asked
 // for. All else is in ends: what became of sessions that ended, and what is noted of
 // those of a Predecessor.

@@ -90,16 +90,12 @@ type KeySize struct {
 
 // Error names the largest keys and their sizes.
 func (e *CookieSizeError) Error() string {
-	var b strings.Builder
-	_, _ = fmt.Fprintf(&b, "cloakroom: sealed cookie would have %d bytes, and Config.Sealed.MaxBytes is %d", e.Size, e.Max)
+	keys := make([]string, len(e.Largest))
 	for i, k := range e.Largest {
-		between := ", "
-		if i == 0 {
-			between = "; the largest keys of the session are "
-		}
-		_, _ = fmt.Fprintf(&b, "%s%q (%d bytes)", between, k.Key, k.Bytes)
+		keys[i] = fmt.Sprintf("%q (%d bytes)", k.Key, k.Bytes)
 	}
-	return b.String() + ": keep less in the session, or keep it in a store"
+	return fmt.Sprintf("cloakroom: sealed cookie would have %d bytes, and Config.Sealed.MaxBytes is %d: keep less in the session, or keep it in a store; "+
+		"the largest keys are %s", e.Size, e.Max, strings.Join(keys, ", "))
 }
 
 // Unwrap returns [ErrCookieTooLarge].
@@ -112,16 +108,16 @@ func (x *Exchange) checkCookie(id string, text []byte) error {
 	if size <= most {
 		return nil
 	}
-	e := &CookieSizeError{Size: size, Max: most}
+	var keys []KeySize
 	members, _ := jsontext.Scan(text, nil)
 	for _, m := range members {
 		if key := jsontext.Name(text, m); !record.IsReserved(key) {
-			e.Largest = append(e.Largest, KeySize{key, int(m.ValueEnd-m.Name) + 1}) // with the quote before the name
+			keys = append(keys, KeySize{key, int(m.ValueEnd-m.Name) + 1}) // with the quote before the name
 		}
 	}
-	slices.SortStableFunc(e.Largest, func(a, b KeySize) int { return b.Bytes - a.Bytes })
-	e.Largest = e.Largest[:min(len(e.Largest), largestKeysReported)]
-	return e
+	slices.SortStableFunc(keys, func(a, b KeySize) int { return b.Bytes - a.Bytes })
+	largest := keys[:min(len(keys), largestKeysReported)]
+	return &CookieSizeError{Size: size, Max: most, Largest: largest}
 }
 
 // withSealedDefaults is withDefaults for what depends on Sealed.

@@ -88,8 +88,8 @@ func (k *Key) sealCookie(c Cookie, bound string, nonce [nonceSize]byte) string {
 	raw := make([]byte, 0, cookieOverhead+cookieHead+len(host)+len(c.ID)+len(c.Record))
 	raw = append(append(raw, k.name[:]...), nonce[:]...)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(c.Expires.UnixMilli())) //nolint:gosec // it comes back as it was
-	raw = append(raw, byte(len(host)))
-	raw = binary.BigEndian.AppendUint16(raw, uint16(len(c.ID))) //nolint:gosec // an id is one that fits a cookie
+	raw = append(raw, byte(len(host)))                                      //nolint:gosec // it was cut
+	raw = binary.BigEndian.AppendUint16(raw, uint16(len(c.ID)))             //nolint:gosec // an id is one that fits a cookie
 	raw = append(append(append(raw, host...), c.ID...), c.Record...)
 	raw = k.aead.seal(raw[:before], raw[nameSize:before], raw[before:], []byte(bound)) // in its place
 
