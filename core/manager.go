@@ -303,6 +303,10 @@ func (m *Manager) Config() Config {
 	c.SealKeys = redacted(len(m.sealKeys))
 	c.RetiredSealKeys = redacted(len(m.retired))
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	if c.Sealed != nil {
+		sealed := *c.Sealed
+		c.Sealed = &sealed
+	}
 	return c
 }
 
