@@ -34,6 +34,9 @@ var errSealedTake = fmt.Errorf("cloakroom: a value in a sealed cookie cannot be 
 // errSealedEdit says that sealed sessions are nowhere but in their browsers.
 var errSealedEdit = fmt.Errorf("cloakroom: a sealed cookie can be edited in a request that brings it, and nowhere else: %w", errors.ErrUnsupported)
 
+// errSealedToken says that a sealed session is the cookie itself.
+var errSealedToken = fmt.Errorf("cloakroom: a sealed cookie is no token for a header: %w", errors.ErrUnsupported)
+
 // ends are the sessions that have ended, and the epochs of users.
 type ends struct {
 	*vault.Vault

@@ -197,6 +197,17 @@ func (s *Session) extendByCookie(last vault.Note, now time.Time) {
 	s.touched = m.extended.PutAfter(s.key, last, now, life)
 }
 
+// cookieEnds returns when a session ends that is in its cookie, as this request leaves it;
+// the zero time for any other.
+func (s *Session) cookieEnds() time.Time {
+	kept, ok := s.x.jar.get(s.key)
+	if ok && s.touched && s.base != nil {
+		now := s.x.m.cfg.Now()
+		return now.Add(s.x.m.lifespan(s.base).Left(now))
+	}
+	return kept.expires
+}
+
 // canReissue reports whether the cookie can be sent again.
 func (x *Exchange) canReissue(id string) bool { return x.canIssue(id, true) == nil }
 

@@ -34,7 +34,7 @@ const (
 //     session would have ended by itself, unless Ends is set. A process refuses the
 //     last 4096 sessions that it has ended itself; other processes do not know of them.
 //   - There are no lists of users' sessions, and so no limits: these calls return an
-//     error that matches [errors.ErrUnsupported]. Nor can [Key.Take] promise that a value
+//     error that matches [errors.ErrUnsupported]. Nor can [Key.Take] and [OneTime.Take] promise that a value
 //     is taken once.
 //
 // Config.Secrets encrypt the cookie, with keys that are derived for that alone
@@ -164,6 +164,7 @@ func (c Config) validateSealed() error {
 		{c.MaxSessionsPerUser != 0, "MaxSessionsPerUser", "which keeps no lists of users' sessions: drop it, or set a Store in place of Sealed"},
 		{c.AtUserLimit != 0, "AtUserLimit", "which keeps no lists of users' sessions: drop it, or set a Store in place of Sealed"},
 		{c.UserKey != "", "UserKey", "which is read by no Express app: drop it"},
+		{c.Header != nil, "Header", "which keeps the sessions in cookies, and a token for a header would be as large: drop one of the two"},
 		{c.ShareWithExpress, "ShareWithExpress", "which express-session cannot read: drop one of the two"},
 		{c.Predecessor.Linked, "Predecessor.Linked", "which cannot follow another session: drop it, or set a Store in place of Sealed"},
 	} {

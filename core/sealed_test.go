@@ -221,7 +221,7 @@ func TestInOneProcessASealedSessionThatEndedTakesNoChanges(t *testing.T) {
 			cookie := st.signIn()
 			a := st.visit(cookie, func(s *core.Session) {
 				s.Set("n", 1)
-				st.beside(cookie, func(s *core.Session) { _ = end(s) })
+				st.servesBeside(cookie, func(s *core.Session) { _ = end(s) })
 			})
 			if a.status != http.StatusConflict || a.setCookie != "" {
 				t.Errorf("status %d, cookie %q; want 409 and none", a.status, a.setCookie)
@@ -239,8 +239,8 @@ func TestInOneProcessASealedSessionThatEndedTakesNoChanges(t *testing.T) {
 	}
 }
 
-// beside serves a request of the same process, while another one is under way.
-func (st *stage) beside(cookie string, fn func(*core.Session)) {
+// servesBeside serves a request of the same process, while another one is under way.
+func (st *stage) servesBeside(cookie string, fn func(*core.Session)) {
 	st.t.Helper()
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, st.server.URL, http.NoBody)
 	if err != nil {
@@ -697,6 +697,7 @@ func TestWhatNeedsAStoreIsUnsupported(t *testing.T) {
 	st.visit(cookie, func(s *core.Session) {
 		for name, err := range map[string]error{
 			"Take":         func() error { _, err := core.Key[string]("user").Take(ctx, s); return err }(),
+			"Token":        func() error { _, err := s.Token(); return err }(),
 			"BeginSignIn":  func() error { _, err := s.BeginSignIn(ctx, "ada"); return err }(),
 			"RevokeUser":   st.RevokeUser(ctx, "ada"),
 			"RevokeOthers": st.RevokeOthers(ctx, s),
@@ -735,6 +736,10 @@ func TestWhatNeedsAStoreIsUnsupported(t *testing.T) {
 		if err := st.Ping(ctx); err != nil {
 			t.Errorf("Ping: %v", err)
 		}
+		now := st.clock.Now()
+		if got, err := s.ExpiresAt(ctx); err != nil || !got.Idle.Equal(now.Add(24*time.Hour)) || !got.Absolute.Equal(now.Add(30*24*time.Hour)) {
+			t.Errorf("ExpiresAt: %v, %v", got, err)
+		}
 	})
 }
 
@@ -751,6 +756,7 @@ func TestWhatCannotBeSetTogetherWithSealed(t *testing.T) {
 		"MaxSessionsPerUser": {MaxSessionsPerUser: 3},
 		"AtUserLimit":        {AtUserLimit: core.RefuseNew},
 		"UserKey":            {UserKey: "userId"},
+		"Header":             {Header: new(core.Header)},
 		"ShareWithExpress":   {ShareWithExpress: true},
 		"Predecessor.Linked": {Predecessor: core.Predecessor{Linked: true}},
 	} {
