@@ -25,7 +25,7 @@ func TestAdapter(t *testing.T) {
 }
 
 func TestAdapterWithSealedCookies(t *testing.T) {
-	adaptertest.RunSealed(t, adaptertest.Framework{Serve: serve, Gzip: true})
+	adaptertest.RunSealed(t, adaptertest.Framework{Serve: serve, Gzip: true, Guards: true})
 }
 
 func serve(_ testing.TB, app adaptertest.App) http.Handler {

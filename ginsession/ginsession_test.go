@@ -26,7 +26,7 @@ func TestAdapter(t *testing.T) {
 }
 
 func TestAdapterWithSealedCookies(t *testing.T) {
-	adaptertest.RunSealed(t, adaptertest.Framework{Serve: serve})
+	adaptertest.RunSealed(t, adaptertest.Framework{Guards: true, Serve: serve})
 }
 
 func serve(_ testing.TB, app adaptertest.App) http.Handler {

@@ -51,9 +51,10 @@ import (
 func Run(t *testing.T, fw Framework, newStore func(t *testing.T) store.Store) {
 	t.Helper()
 	all := scenarios()
-	if newStore != nil {
+	if newStore != nil || fw.sealed {
 		all = slices.DeleteFunc(all, func(sc scenario) bool { return strings.HasPrefix(sc.name, byHeader) })
-	} else {
+	}
+	if newStore == nil {
 		newStore = func(*testing.T) store.Store { return NewStore() }
 	}
 	for name := range fw.Except {
