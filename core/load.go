@@ -128,25 +128,28 @@ func (x *Exchange) find() error {
 // A candidate is a verified cookie.
 type candidate struct {
 	id       string
-	outdated bool // signed by a secret that is not the first
+	key      string   // what the store calls its session, where that is known already
+	outdated bool     // signed by a secret that is not the first
+	value    string   // as it stands in the header
+	keys     *keyRing // that verified it
 }
 
 // candidates collects the cookies of the request that verify, without repeats, as
 // many as there is room for, and tells what the browser brought.
 func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
-	signer, signatures := x.m.keys.Load().signer, 0
+	keys, signatures := x.m.keys.Load(), 0
 	strange := false
 	consider := func(value string) bool {
 		brought = max(brought, state.Forged)
-		id, verdict := signer.Verify(value)
-		if verdict != ticket.Malformed {
+		id, key, verdict := keys.verify(value)
+		if key == "" && verdict != ticket.Malformed {
 			signatures++
 		}
 		strange = strange || verdict == ticket.Forged
 		known := slices.ContainsFunc(found[:n], func(c candidate) bool { return c.id == id })
 		if verdict >= ticket.Outdated && !known {
 			brought = state.Genuine
-			found[n] = candidate{id, verdict == ticket.Outdated}
+			found[n] = candidate{id, key, verdict == ticket.Outdated, value, keys}
 			n++
 		}
 		return signatures < ticket.MaxSignatures && n < len(found)
@@ -229,7 +232,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		m       = s.x.m
 		event   = Event{Kind: EventUnknown} // unless one is found
 		retired = false
-		first   = m.storeKey(found[0].id)
+		first   = m.keyOf(&found[0])
 		last    = m.extended.Last(first)
 		ahead   = s.extendAhead(first, last, now)
 	)
@@ -241,10 +244,10 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			}
 		}()
 	}
-	for i, c := range found {
-		key := first
+	for i := range found {
+		c, key := &found[i], first
 		if i > 0 {
-			key = m.storeKey(c.id)
+			key = m.keyOf(c)
 			last = m.extended.Last(key)
 		}
 		doc, err := m.sessions.Load(op, key, s.x.cookie.MaxAge)
@@ -263,6 +266,9 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		default:
 			s.found(c.id, key, doc)
+			if doc.Record.Shared {
+				c.remember(key)
+			}
 			if c.outdated {
 				s.ticket = state.Outdated
 				m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
@@ -304,6 +310,14 @@ func retiredStanding(d *record.Document) state.Standing {
 		return state.MovedOn
 	}
 	return state.Gone
+}
+
+// keyOf returns what the store calls the session of a candidate.
+func (m *Manager) keyOf(c *candidate) string {
+	if c.key != "" {
+		return c.key
+	}
+	return m.storeKey(c.id)
 }
 
 // found makes s the session of a record.
