@@ -34,17 +34,18 @@ func (t *knownTicket) Hot() (key string, size int) {
 
 // verify returns the id in the value of a cookie, and what the value is, as a Signer
 // does. Where that is known already, it returns what the store calls the session, too.
-func (k *keyRing) verify(value string) (id, key string, verdict ticket.Verdict) {
-	if known := k.tickets.Get(value); known != nil {
-		return known.id, known.key, known.verdict
+func (k *keyRing) verify(value string) (c candidate, verdict ticket.Verdict) {
+	known, at := k.tickets.Get(value)
+	if known != nil {
+		return candidate{id: known.id, key: known.key, outdated: known.verdict == ticket.Outdated}, known.verdict
 	}
-	id, verdict = k.signer.Verify(value)
-	return id, "", verdict
+	id, verdict := k.signer.Verify(value)
+	return candidate{id: id, outdated: verdict == ticket.Outdated, value: value, place: at, keys: k}, verdict
 }
 
 // remember notes that a candidate has led to the session that the store calls key.
 func (c *candidate) remember(key string) {
-	if c.key != "" || len(c.value) > maxTicket || !c.keys.tickets.Wants(c.value) {
+	if c.keys == nil || len(c.value) > maxTicket || !c.keys.tickets.Wants(c.place) {
 		return
 	}
 	verdict := ticket.Genuine
@@ -52,5 +53,5 @@ func (c *candidate) remember(key string) {
 		verdict = ticket.Outdated
 	}
 	// The value is a piece of the header, whose memory a server may use again.
-	c.keys.tickets.Put(&knownTicket{strings.Clone(c.value), c.id, key, verdict})
+	c.keys.tickets.Put(c.place, &knownTicket{strings.Clone(c.value), c.id, key, verdict})
 }

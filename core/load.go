@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/hot"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
@@ -128,10 +129,13 @@ func (x *Exchange) find() error {
 // A candidate is a verified cookie.
 type candidate struct {
 	id       string
-	key      string   // what the store calls its session, where that is known already
-	outdated bool     // signed by a secret that is not the first
-	value    string   // as it stands in the header
-	keys     *keyRing // that verified it
+	outdated bool   // signed by a secret that is not the first
+	key      string // what the store calls its session, where that is known already
+
+	// For one that is not known yet, so that it may be remembered.
+	value string // as it stands in the header
+	place hot.Place
+	keys  *keyRing // that verified it
 }
 
 // candidates collects the cookies of the request that verify, without repeats, as
@@ -141,15 +145,15 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	strange := false
 	consider := func(value string) bool {
 		brought = max(brought, state.Forged)
-		id, key, verdict := keys.verify(value)
-		if key == "" && verdict != ticket.Malformed {
+		c, verdict := keys.verify(value)
+		if c.key == "" && verdict != ticket.Malformed {
 			signatures++
 		}
 		strange = strange || verdict == ticket.Forged
-		known := slices.ContainsFunc(found[:n], func(c candidate) bool { return c.id == id })
+		known := slices.ContainsFunc(found[:n], func(k candidate) bool { return k.id == c.id })
 		if verdict >= ticket.Outdated && !known {
 			brought = state.Genuine
-			found[n] = candidate{id, key, verdict == ticket.Outdated, value, keys}
+			found[n] = c
 			n++
 		}
 		return signatures < ticket.MaxSignatures && n < len(found)

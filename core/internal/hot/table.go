@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 )
 
-// places is how many values a Table has room for.
+// places is how many values a Table has room for: a power of two.
 const places = 1 << 12
 
 // maxPart is the part of a Table's bytes that one value may take.
@@ -39,15 +39,21 @@ type Table[T any, V Value[T]] struct {
 
 	mu   sync.Mutex // guards changes of what is remembered, and what follows
 	size int        // of all values
-	hand int        // the place that was looked at last for something to forget
+	hand Place      // the place that was looked at last for something to forget
 }
 
-// A room is the place of one value.
+// A Place is where a Table has, or would have, the value of a key: a hash of it.
+type Place uint64
+
+// nowhere is the place of all keys in a Table that remembers nothing yet.
+const nowhere Place = 0
+
+// A room has room for one value.
 type room[T any] struct {
 	value atomic.Pointer[T]
 
-	// asked is the hash of the key that asked for the place last. A key gets it that asks
-	// twice in a row: where more keys are in use than there are places, as with a walk over all
+	// asked is the Place of the key that asked for the room last. A key gets it that asks
+	// twice in a row: where more keys are in use than there are rooms, as with a walk over all
 	// sessions, those that come once do not push out those that come often.
 	asked atomic.Uint64
 }
@@ -57,41 +63,41 @@ func NewTable[T any, V Value[T]](most int) *Table[T, V] {
 	return &Table[T, V]{seed: maphash.MakeSeed(), most: most}
 }
 
-// Get returns the value of a key, or nil.
-func (t *Table[T, V]) Get(key string) V {
+// Get returns the value of a key, or nil, and where it is or would be.
+func (t *Table[T, V]) Get(key string) (V, Place) {
 	rooms := t.rooms.Load()
 	if rooms == nil {
-		return nil
+		return nil, nowhere
 	}
-	v := V(rooms[t.hash(key)%places].value.Load())
+	at := t.place(key)
+	v := V(rooms[at%places].value.Load())
 	if v == nil {
-		return nil
+		return nil, at
 	}
 	if is, _ := v.Hot(); is != key {
-		return nil
+		return nil, at
 	}
-	return v
+	return v, at
 }
 
-// Wants reports whether the value of a key is to be remembered: whether it is already, or
-// nobody else has asked for its place since this was asked about it last.
-func (t *Table[T, V]) Wants(key string) bool {
-	rooms := t.rooms.Load()
-	if rooms == nil {
+// Wants reports whether the value of the key that Get was given is to be remembered:
+// whether nobody else has asked for its place since this was asked about it last.
+func (t *Table[T, V]) Wants(at Place) bool {
+	if at == nowhere { // a Table that nobody needs takes no memory
 		t.rooms.CompareAndSwap(nil, new([places]room[T]))
-		rooms = t.rooms.Load()
+		return false
 	}
-	hash := t.hash(key)
-	r := &rooms[hash%places]
-	if r.asked.Load() == hash {
+	r := &t.rooms.Load()[at%places]
+	if r.asked.Load() == uint64(at) {
 		return true
 	}
-	r.asked.Store(hash)
+	r.asked.Store(uint64(at))
 	return false
 }
 
-// Put remembers a value, unless it is too large. Others are forgotten for it.
-func (t *Table[T, V]) Put(v V) {
+// Put remembers a value, unless it is too large. Others are forgotten for it. at is what
+// Get returned for its key.
+func (t *Table[T, V]) Put(at Place, v V) {
 	key, size := v.Hot()
 	if size > t.most/maxPart {
 		t.Drop(key)
@@ -101,12 +107,11 @@ func (t *Table[T, V]) Put(v V) {
 	if rooms == nil {
 		return
 	}
-	place := t.hash(key) % places
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set(&rooms[place], v)
+	t.set(&rooms[at%places], v)
 	for t.size > t.most {
-		if t.hand = (t.hand + 1) % places; t.hand != int(place) { //nolint:gosec // there are 4096
+		if t.hand = (t.hand + 1) % places; t.hand != at%places {
 			t.set(&rooms[t.hand], nil)
 		}
 	}
@@ -118,7 +123,7 @@ func (t *Table[T, V]) Drop(key string) {
 	if rooms == nil {
 		return
 	}
-	r := &rooms[t.hash(key)%places]
+	r := &rooms[t.place(key)%places]
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if v := V(r.value.Load()); v != nil {
@@ -154,4 +159,5 @@ func (t *Table[T, V]) set(r *room[T], v V) {
 	r.value.Store(v)
 }
 
-func (t *Table[T, V]) hash(key string) uint64 { return maphash.String(t.seed, key) }
+// place returns the place of a key.
+func (t *Table[T, V]) place(key string) Place { return Place(maphash.String(t.seed, key) | 1<<63) }

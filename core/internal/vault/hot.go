@@ -13,32 +13,33 @@ import (
 // meanwhile, and there is nothing to keep up to date. What is forgotten is forgotten for
 // the sake of memory, and so that nothing of a session stays that has ended.
 
-// recall returns the document of a record whose bytes were read before, or nil.
-func (v *Vault) recall(rec store.Record, configured time.Duration) *record.Document {
+// readLoaded returns the document of a record that was loaded: the one that was made of the
+// same bytes before, where that is remembered. A record that is sealed is read anew each
+// time: what is in it is to be in memory for no longer than it is needed.
+func (v *Vault) readLoaded(rec store.Record, configured time.Duration) (*record.Document, error) {
 	if v.hot == nil || !rec.Shared {
-		return nil
+		return v.Read(rec, configured)
 	}
-	doc := v.hot.Get(rec.ID)
-	if doc == nil || !areSame(doc.Record.Data, rec.Data) || !doc.IsReadWith(configured) {
-		return nil
+	known, at := v.hot.Get(rec.ID)
+	if known != nil && areSame(known.Record.Data, rec.Data) && known.IsReadWith(configured) {
+		return known, nil
 	}
-	return doc
-}
-
-// remember notes what was read in a record that was loaded. One that is sealed is read
-// anew each time: what is in it is to be in memory for no longer than it is needed.
-func (v *Vault) remember(doc *record.Document) {
-	if v.hot != nil && canBeRecalled(doc) && v.hot.Wants(doc.Record.ID) {
-		v.hot.Put(doc)
+	doc, err := v.Read(rec, configured)
+	if err == nil && canBeRecalled(doc) && (known != nil || v.hot.Wants(at)) {
+		v.hot.Put(at, doc)
 	}
+	return doc, err
 }
 
 // wrote notes that doc was stored in the place of another one.
 func (v *Vault) wrote(doc *record.Document) {
-	switch {
-	case v.hot == nil || v.hot.Get(doc.Record.ID) == nil:
+	if v.hot == nil {
+		return
+	}
+	switch known, at := v.hot.Get(doc.Record.ID); {
+	case known == nil:
 	case canBeRecalled(doc):
-		v.hot.Put(doc)
+		v.hot.Put(at, doc)
 	default:
 		v.hot.Drop(doc.Record.ID)
 	}

@@ -134,11 +134,7 @@ func (v *Vault) Load(ctx context.Context, key string, configured time.Duration) 
 	var doc *record.Document
 	if err == nil {
 		rec.ID = key
-		if doc = v.recall(rec, configured); doc == nil {
-			if doc, err = v.Read(rec, configured); err == nil {
-				v.remember(doc)
-			}
-		}
+		doc, err = v.readLoaded(rec, configured)
 	} else {
 		err = v.Check(ctx, "load", err)
 	}
