@@ -222,8 +222,8 @@ func (s *Session) lookUp(found []candidate) error {
 // would cost more than the rest of the load.
 func (s *Session) limitLoad(now time.Time) *operation {
 	x, op := s.x, &s.loadOp
-	op.m, op.exchange = x.m, x
-	op.parent, op.until = op.trace(x.ctx, OpLoad), now.Add(x.m.cfg.StoreTimeout)
+	op.exchange = x
+	op.parent, op.until = op.trace(x.ctx, x.m, OpLoad), now.Add(x.m.cfg.StoreTimeout)
 	if _, ok := op.parent.Deadline(); !ok && x.r != nil {
 		op.detached = &x.m.deadlines
 	}
