@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 )
@@ -25,14 +26,98 @@ const (
 // larger than that stays, for as long as the session may be as large.
 func (s *Session) Flash(kind, message string) {
 	most := s.x.m.cfg.MaxBytes / flashPart
-	flashes.Update(s, func(all map[string][]string) map[string][]string {
-		if all == nil {
-			all = make(map[string][]string, 1)
+	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
+		r := s.needRarities()
+		if r.flashes == nil {
+			r.flashes = new(flashBook)
 		}
-		all[kind] = append(all[kind], message)
-		boundFlashes(all, kind, most)
-		return all
-	})
+		return r.flashes.add(stored, kind, message, most)
+	}, func() {})
+}
+
+// A flashBook is the messages of a session, taken apart, so that a request which leaves
+// many does not decode those before it each time.
+type flashBook struct {
+	of          json.RawMessage // the value that it is about
+	kinds       []flashKind     // by name
+	count, size int             // of the messages, and of these and the names in bytes
+}
+
+// A flashKind is the messages of one kind.
+type flashKind struct {
+	name string
+	head []byte // what stands before the messages in JSON
+	list []byte // the messages, with commas between them
+}
+
+// add returns the value that results from stored and one more message. Of a value that
+// is another one than the book is about, and of one that has to be bounded, all is decoded.
+func (b *flashBook) add(stored json.RawMessage, kind, message string, most int) (json.RawMessage, error) {
+	size, kinds := b.size+len(message), len(b.kinds)
+	i, found := slices.BinarySearchFunc(b.kinds, kind, func(k flashKind, name string) int { return strings.Compare(k.name, name) })
+	if !found {
+		size, kinds = size+len(kind), kinds+1
+	}
+	if len(stored) == 0 || len(stored) != len(b.of) || &stored[0] != &b.of[0] || b.count == maxFlashes || kinds > maxFlashes || size > most {
+		return b.begin(stored, kind, message, most)
+	}
+	if !found {
+		b.kinds = slices.Insert(b.kinds, i, newFlashKind(kind))
+	}
+	b.kinds[i].add(message)
+	b.count, b.size = b.count+1, size
+	return b.encode(), nil
+}
+
+// begin is add for a value that is not known yet.
+func (b *flashBook) begin(stored json.RawMessage, kind, message string, most int) (json.RawMessage, error) {
+	all, err := decodeKey[map[string][]string](string(flashes), "update", stored)
+	if err != nil && stored != nil {
+		return nil, err
+	}
+	if all == nil {
+		all = make(map[string][]string, 1)
+	}
+	all[kind] = append(all[kind], message)
+	boundFlashes(all, kind, most)
+	*b = flashBook{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		k := newFlashKind(name)
+		b.count, b.size = b.count+len(all[name]), b.size+len(name)
+		for _, message := range all[name] {
+			k.add(message)
+			b.size += len(message)
+		}
+		b.kinds = append(b.kinds, k)
+	}
+	return b.encode(), nil
+}
+
+func newFlashKind(name string) flashKind {
+	return flashKind{name: name, head: append(jsontext.AppendString(nil, name), ":["...)}
+}
+
+// add adds a message.
+func (k *flashKind) add(message string) {
+	if len(k.list) > 0 {
+		k.list = append(k.list, ',')
+	}
+	k.list = jsontext.AppendString(k.list, message)
+}
+
+// encode returns the value, which the book is about from then on.
+func (b *flashBook) encode() json.RawMessage {
+	size := 1
+	for i := range b.kinds {
+		size += len(b.kinds[i].head) + len(b.kinds[i].list) + len("],")
+	}
+	out := append(make([]byte, 0, size), '{')
+	for i := range b.kinds {
+		out = append(append(append(out, b.kinds[i].head...), b.kinds[i].list...), "],"...)
+	}
+	out[len(out)-1] = '}'
+	b.of = out
+	return out
 }
 
 // boundFlashes drops messages while there are more than maxFlashes, or more than most

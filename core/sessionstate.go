@@ -63,7 +63,8 @@ type rarities struct {
 	taking    *taking        // what is being taken over from Config.Predecessor
 	deletions []*http.Cookie // by which the browser deletes those of the predecessor
 
-	index *record.Index // of base, or of what base was
+	index   *record.Index // of base, or of what base was
+	flashes *flashBook    // once this request has left a message
 }
 
 // ordinary are the rarities of a session that has none.
