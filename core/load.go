@@ -96,6 +96,10 @@ func (x *Exchange) ensureLoaded() error {
 	}
 	lazy := x.lazy
 	lazy.mu.Lock()
+	if lazy.at() == underWay && calledBy(findName) { // it would wait for itself
+		lazy.mu.Unlock()
+		return fmt.Errorf("%w yet: it is being loaded, which is what the app is told of here", ErrNoSession)
+	}
 	lazy.wait()
 	if lazy.at() != unloaded {
 		defer lazy.mu.Unlock()

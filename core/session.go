@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -71,7 +72,7 @@ func (s *Session) lock() bool {
 	if s.x.mu.TryLock() {
 		return true
 	}
-	if s.inFunc.Load() && calledByUpdate() {
+	if s.inFunc.Load() && calledBy(callFuncName) {
 		s.reentered.Store(true)
 		return false
 	}
@@ -92,8 +93,20 @@ func (s *Session) callFunc(fn record.UpdateFunc, stored json.RawMessage) (json.R
 	return value, err
 }
 
-// calledByUpdate reports whether callFunc is among the callers of this goroutine.
-func calledByUpdate() bool {
+// Names of functions as the runtime has them, whatever they and the package are called:
+// under a name that was written down, a renaming would make a deadlock of an error.
+var (
+	callFuncName = nameOf((*Session).callFunc)
+	findName     = nameOf((*Exchange).find)
+)
+
+func nameOf(function any) string {
+	return runtime.FuncForPC(reflect.ValueOf(function).Pointer()).Name()
+}
+
+// calledBy reports whether the function with that name is among the callers of this
+// goroutine.
+func calledBy(name string) bool {
 	pcs := make([]uintptr, 64)
 	for {
 		n := runtime.Callers(2, pcs)
@@ -106,7 +119,7 @@ func calledByUpdate() bool {
 	frames := runtime.CallersFrames(pcs)
 	for {
 		frame, more := frames.Next()
-		if frame.Function == callFuncName {
+		if frame.Function == name {
 			return true
 		}
 		if !more {
@@ -114,19 +127,6 @@ func calledByUpdate() bool {
 		}
 	}
 }
-
-// callFuncName is the name of callFunc as the runtime has it, whatever the function
-// and the package are called: under a name that was written down, a renaming would
-// make a deadlock of the error.
-var callFuncName = func() (name string) {
-	probe := &Session{new(sessionState)}
-	_, _ = probe.callFunc(func(json.RawMessage) (json.RawMessage, error) {
-		pc, _, _, _ := runtime.Caller(1)
-		name = runtime.FuncForPC(pc).Name()
-		return nil, nil
-	}, nil)
-	return name
-}()
 
 // mutable reports whether changes can still be stored. Where they cannot, it says
 // so once in the log: they have no other way to tell.
