@@ -143,7 +143,6 @@ func (r *results) targetsOfUsers() (list []target) {
 		{"a change by a user who signed in", "W4 of a user", "W4", libraryName, 1.1, 0},
 		{"a read", "W3", "W3", scsName, 0, 15},
 		{"a change", "W4", "W4", scsName, 0, 8},
-		{"a sign-in, with the list of the user's sessions", "SignIn", "SignIn", scsName, 0, 1},
 	} {
 		b, other := r.serial.find(libraryName, onHTTP, memory, c.workload), r.serial.find(c.besideOf, onHTTP, memory, c.beside)
 		if b == nil || other == nil {
