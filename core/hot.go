@@ -3,6 +3,7 @@ package core
 import (
 	"strings"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
 
@@ -43,9 +44,9 @@ func (k *keyRing) verify(value string) (c candidate, verdict ticket.Verdict) {
 	return candidate{id: id, outdated: verdict == ticket.Outdated, value: value, place: at, keys: k}, verdict
 }
 
-// remember notes that a candidate has led to the session that the store calls key.
-func (c *candidate) remember(key string) {
-	if c.keys == nil || len(c.value) > maxTicket || !c.keys.tickets.Wants(c.place) {
+// remember notes that a candidate has led to the session with that record.
+func (c *candidate) remember(doc *record.Document) {
+	if !doc.Record.Shared || c.keys == nil || len(c.value) > maxTicket || !c.keys.tickets.Wants(c.place) {
 		return
 	}
 	verdict := ticket.Genuine
@@ -53,5 +54,5 @@ func (c *candidate) remember(key string) {
 		verdict = ticket.Outdated
 	}
 	// The value is a piece of the header, whose memory a server may use again.
-	c.keys.tickets.Put(c.place, &knownTicket{strings.Clone(c.value), c.id, key, verdict})
+	c.keys.tickets.Put(c.place, &knownTicket{strings.Clone(c.value), c.id, doc.Record.ID, verdict})
 }

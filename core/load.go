@@ -274,9 +274,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		default:
 			s.found(c.id, key, doc)
-			if doc.Record.Shared {
-				c.remember(key)
-			}
+			c.remember(doc)
 			if c.outdated {
 				s.ticket = state.Outdated
 				m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
