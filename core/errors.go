@@ -19,7 +19,7 @@ var (
 	ErrSessionGone = errors.New("cloakroom: session has ended")
 
 	// ErrHeadersSent says that the headers are out, so that what was asked for,
-	// which needs a cookie, is no longer possible. Nothing was changed.
+	// which needs a cookie or a token, is no longer possible. Nothing was changed.
 	ErrHeadersSent = errors.New("cloakroom: response headers are already sent; do this before writing the body")
 
 	// ErrMaxAgeTooShort says that a max age for one session, or for a login, is less
@@ -39,7 +39,8 @@ var (
 	// which cannot be stored.
 	ErrDegraded = errors.New("cloakroom: session store was unavailable; changes cannot be stored")
 
-	// ErrInsecure says that a new session needs a Secure cookie but the request
+	// ErrInsecure says that a new session needs a Secure cookie, or its token is to be as
+	// secure as that (Cookie.Secure is SecureAlways), but the request
 	// did not come over HTTPS as far as Config tells, so nothing was stored.
 	ErrInsecure = errors.New("cloakroom: Secure cookie cannot be set over plain HTTP; behind a TLS proxy set Config.TrustedProxies or Config.IsHTTPS, in development use SecureAuto")
 
@@ -116,7 +117,7 @@ const statusClientClosedRequest = 499
 // an error of this package. The error page has it, and so should what a
 // Config.ErrorHandler writes, or a handler that got the error from Save or SignIn:
 //
-//   - 401 where the user has to sign in (again), [ErrSignInTooOld];
+//   - 401 where the user has to sign in (again), [ErrNotSignedIn] and [ErrSignInTooOld];
 //   - 403 where a user may not have another session, [ErrTooManySessions];
 //   - 409 where the session ended meanwhile, [ErrSessionGone]: the client may try
 //     again, without it;
@@ -137,7 +138,7 @@ func HTTPStatus(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, ErrTooManySessions):
 		return http.StatusForbidden
-	case errors.Is(err, ErrSignInTooOld):
+	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrSignInTooOld):
 		return http.StatusUnauthorized
 	case errors.As(err, &st): // also one that says that a call was cancelled: by whom is another matter
 		return http.StatusServiceUnavailable

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 )
@@ -18,113 +17,136 @@ const (
 	flashPart  = 4   // flashes take at most this part of Config.MaxBytes
 )
 
-// Flash leaves a message for the next request: of a kind such as "info" or
-// "error". It is stored as connect-flash does, under the key "flash".
+// Flashes names a kind of messages for the next page that are values of type T. Declare
+// each once, as a constant:
+//
+//	const notices core.Flashes[Notice] = "notice"
+//
+// They are stored as connect-flash does, under the key "flash": an object that has an array
+// of messages for each kind. [Session.Flash] and [Session.Flashes] are those of strings.
+type Flashes[T any] string
+
+// Add leaves a message for the next request that asks for this kind. Where it cannot be
+// encoded, the commit fails with a [*KeyError].
 //
 // A session keeps 100 messages at most, and no more than a quarter of Config.MaxBytes
 // of them: the oldest one goes, of the kind that has most. A single message that is
 // larger than that stays, for as long as the session may be as large.
-func (s *Session) Flash(kind, message string) {
+func (f Flashes[T]) Add(s *Session, v T) {
+	if raw := s.encodeFlash(v); raw != nil {
+		s.addFlashes(string(f), false, raw)
+	}
+}
+
+// Now adds a message for the page of this request: Pop returns it after those that were
+// left by others, and it is never stored.
+func (f Flashes[T]) Now(s *Session, v T) {
+	raw := s.encodeFlash(v)
+	if raw == nil || !s.lock() {
+		return
+	}
+	defer s.x.unlock()
+	rare := s.needRarities()
+	if rare.flashesNow == nil {
+		rare.flashesNow = make(flashesByKind, 1)
+	}
+	rare.flashesNow[string(f)] = append(rare.flashesNow[string(f)], raw)
+}
+
+// Pop returns the messages of this kind and removes them at the commit. Two requests at
+// the same time may both get them; one that is added meanwhile is not lost. What is of
+// another shape than T is removed, too, and not returned.
+//
+// A page that the browser only fetches ahead (Sec-Purpose: prefetch) gets none that were
+// left for it, and takes none from the page that is really opened.
+func (f Flashes[T]) Pop(s *Session) (all []T) {
+	for _, raw := range s.popFlashes(string(f)) {
+		var v T
+		if jsontext.DecodePlain(raw, &v) {
+			all = append(all, v)
+			continue
+		}
+		decoded := new(T) // else each v would escape
+		if json.Unmarshal(raw, decoded) == nil {
+			all = append(all, *decoded)
+		}
+	}
+	return all
+}
+
+// Keep leaves those messages of this kind for the next request as well that Pop has
+// removed in this one: for a handler which leads on to another page after all. They come
+// before those that were left since.
+func (f Flashes[T]) Keep(s *Session) {
+	if !s.lock() {
+		return
+	}
+	popped := s.rarities().flashesPopped[string(f)]
+	delete(s.rarities().flashesPopped, string(f))
+	s.x.unlock()
+	if len(popped) > 0 {
+		s.addFlashes(string(f), true, popped...)
+	}
+}
+
+// Flash leaves a message for the next request: of a kind such as "info" or
+// "error". It is [Flashes.Add] for strings.
+func (s *Session) Flash(kind, message string) { Flashes[string](kind).Add(s, message) }
+
+// Flashes returns the messages of a kind and removes them at the commit. It is
+// [Flashes.Pop] for strings.
+func (s *Session) Flashes(kind string) []string { return Flashes[string](kind).Pop(s) }
+
+// flashesByKind are the messages as they are stored.
+type flashesByKind map[string][]json.RawMessage
+
+const flashes Key[flashesByKind] = "flash"
+
+// encodeFlash returns the JSON of a message, or nil where there is none, of which the
+// commit will tell.
+func (s *Session) encodeFlash(v any) json.RawMessage {
+	raw, err := jsontext.Encode(v)
+	if err != nil {
+		s.failKey(string(flashes), "set", jsontext.EncodingError(v, err))
+		return nil
+	}
+	return raw
+}
+
+// addFlashes adds messages of a kind, in front of those that are there or behind.
+func (s *Session) addFlashes(kind string, inFront bool, added ...json.RawMessage) {
 	most := s.x.m.cfg.MaxBytes / flashPart
 	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
-		r := s.needRarities()
-		if r.flashes == nil {
-			r.flashes = new(flashBook)
+		rare := s.needRarities()
+		if rare.flashBook == nil {
+			rare.flashBook = new(flashBook)
 		}
-		return r.flashes.add(stored, kind, message, most)
+		if len(added) == 1 && !inFront && rare.flashBook.add(stored, kind, added[0], most) {
+			return rare.flashBook.of, nil
+		}
+		all, err := decodeKey[flashesByKind](string(flashes), "update", stored)
+		if err != nil && stored != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = make(flashesByKind, 1)
+		}
+		if inFront {
+			all[kind] = slices.Concat(added, all[kind])
+		} else {
+			all[kind] = append(all[kind], added...)
+		}
+		boundFlashes(all, kind, most)
+		rare.flashBook.begin(all)
+		return rare.flashBook.of, nil
 	}, func() {})
-}
-
-// A flashBook is the messages of a session, taken apart, so that a request which leaves
-// many does not decode those before it each time.
-type flashBook struct {
-	of          json.RawMessage // the value that it is about
-	kinds       []flashKind     // by name
-	count, size int             // of the messages, and of these and the names in bytes
-}
-
-// A flashKind is the messages of one kind.
-type flashKind struct {
-	name string
-	head []byte // what stands before the messages in JSON
-	list []byte // the messages, with commas between them
-}
-
-// add returns the value that results from stored and one more message. Of a value that
-// is another one than the book is about, and of one that has to be bounded, all is decoded.
-func (b *flashBook) add(stored json.RawMessage, kind, message string, most int) (json.RawMessage, error) {
-	size, kinds := b.size+len(message), len(b.kinds)
-	i, found := slices.BinarySearchFunc(b.kinds, kind, func(k flashKind, name string) int { return strings.Compare(k.name, name) })
-	if !found {
-		size, kinds = size+len(kind), kinds+1
-	}
-	if len(stored) == 0 || len(stored) != len(b.of) || &stored[0] != &b.of[0] || b.count == maxFlashes || kinds > maxFlashes || size > most {
-		return b.begin(stored, kind, message, most)
-	}
-	if !found {
-		b.kinds = slices.Insert(b.kinds, i, newFlashKind(kind))
-	}
-	b.kinds[i].add(message)
-	b.count, b.size = b.count+1, size
-	return b.encode(), nil
-}
-
-// begin is add for a value that is not known yet.
-func (b *flashBook) begin(stored json.RawMessage, kind, message string, most int) (json.RawMessage, error) {
-	all, err := decodeKey[map[string][]string](string(flashes), "update", stored)
-	if err != nil && stored != nil {
-		return nil, err
-	}
-	if all == nil {
-		all = make(map[string][]string, 1)
-	}
-	all[kind] = append(all[kind], message)
-	boundFlashes(all, kind, most)
-	*b = flashBook{}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		k := newFlashKind(name)
-		b.count, b.size = b.count+len(all[name]), b.size+len(name)
-		for _, message := range all[name] {
-			k.add(message)
-			b.size += len(message)
-		}
-		b.kinds = append(b.kinds, k)
-	}
-	return b.encode(), nil
-}
-
-func newFlashKind(name string) flashKind {
-	return flashKind{name: name, head: append(jsontext.AppendString(nil, name), ":["...)}
-}
-
-// add adds a message.
-func (k *flashKind) add(message string) {
-	if len(k.list) > 0 {
-		k.list = append(k.list, ',')
-	}
-	k.list = jsontext.AppendString(k.list, message)
-}
-
-// encode returns the value, which the book is about from then on.
-func (b *flashBook) encode() json.RawMessage {
-	size := 1
-	for i := range b.kinds {
-		size += len(b.kinds[i].head) + len(b.kinds[i].list) + len("],")
-	}
-	out := append(make([]byte, 0, size), '{')
-	for i := range b.kinds {
-		out = append(append(append(out, b.kinds[i].head...), b.kinds[i].list...), "],"...)
-	}
-	out[len(out)-1] = '}'
-	b.of = out
-	return out
 }
 
 // boundFlashes drops messages while there are more than maxFlashes, or more than most
 // bytes of them and their kinds: each time the oldest of the kind that has most and, of
 // several kinds with as many, of the first one by name. What was added last, to kind,
 // stays.
-func boundFlashes(all map[string][]string, kind string, most int) {
+func boundFlashes(all flashesByKind, kind string, most int) {
 	names := slices.Sorted(maps.Keys(all))
 	count, size := 0, 0
 	for _, name := range names { // another program may have stored any number
@@ -156,31 +178,47 @@ func boundFlashes(all map[string][]string, kind string, most int) {
 	}
 }
 
-// Flashes returns the messages of a kind and removes them at the commit. Two
-// requests at the same time may both get them; one that is added meanwhile is
-// not lost.
-//
-// A page that the browser only fetches ahead (Sec-Purpose: prefetch) gets none, and
-// takes none from the page that is really opened.
-func (s *Session) Flashes(kind string) []string {
-	if s.x.isFetchedAhead() {
-		return nil
+// popFlashes returns the messages of a kind, and removes them.
+func (s *Session) popFlashes(kind string) []json.RawMessage {
+	var stored []json.RawMessage
+	if !s.x.isFetchedAhead() {
+		stored = flashes.Get(s)[kind]
 	}
-	seen := flashes.Get(s)[kind]
-	if len(seen) == 0 {
-		return nil
+	if len(stored) > 0 {
+		s.removeFlashes(kind, stored)
 	}
+	if !s.lock() {
+		return stored
+	}
+	defer s.x.unlock()
+	now := s.rarities().flashesNow[kind]
+	delete(s.rarities().flashesNow, kind)
+	if len(stored) > 0 {
+		rare := s.needRarities()
+		if rare.flashesPopped == nil {
+			rare.flashesPopped = make(flashesByKind, 1)
+		}
+		rare.flashesPopped[kind] = append(rare.flashesPopped[kind], stored...)
+	}
+	return slices.Concat(stored, now)
+}
+
+// removeFlashes removes messages of a kind that were seen, each once. Those that another
+// request leaves meanwhile stay.
+func (s *Session) removeFlashes(kind string, seen []json.RawMessage) {
 	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
-		all, _ := decodeKey[map[string][]string](string(flashes), "update", stored)
+		all, _ := decodeKey[flashesByKind](string(flashes), "update", stored)
 		if len(all[kind]) == 0 { // another request removed them
 			return stored, nil
 		}
-		left := all[kind]
+		times := make(map[string]int, len(seen))
 		for _, message := range seen {
-			if i := slices.Index(left, message); i >= 0 {
-				left = slices.Delete(left, i, i+1)
-			}
+			times[string(message)]++
 		}
+		left := slices.DeleteFunc(all[kind], func(message json.RawMessage) bool {
+			times[string(message)]--
+			return times[string(message)] >= 0
+		})
 		if all[kind] = left; len(left) == 0 {
 			delete(all, kind)
 		}
@@ -189,7 +227,4 @@ func (s *Session) Flashes(kind string) []string {
 		}
 		return jsontext.Encode(all)
 	}, func() {})
-	return seen
 }
-
-const flashes Key[map[string][]string] = "flash"

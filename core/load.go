@@ -130,7 +130,7 @@ func (x *Exchange) find() error {
 	return err
 }
 
-// A candidate is a verified cookie.
+// A candidate is a verified cookie, or token of a header.
 type candidate struct {
 	id       string
 	outdated bool   // signed by a secret that is not the first
@@ -142,8 +142,9 @@ type candidate struct {
 	keys  *keyRing // that verified it
 }
 
-// candidates collects the cookies of the request that verify, without repeats, as
-// many as there is room for, and tells what the browser brought.
+// candidates collects the cookies of the request that verify, or the tokens in its
+// header, without repeats, as many as there is room for, and tells what the client
+// brought.
 func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	keys, signatures := x.m.keys.Load(), 0
 	strange := false
@@ -162,11 +163,7 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 		}
 		return signatures < ticket.MaxSignatures && n < len(found)
 	}
-	if x.r != nil {
-		ticket.CookieValues(x.r.Header, x.m.cfg.Cookie.Name, consider)
-	} else if x.raw != nil && x.raw.cookie != "" {
-		consider(x.raw.cookie)
-	}
+	x.tickets(consider)
 	switch {
 	case n > 0:
 		x.m.strangers.sawGenuine()
@@ -176,7 +173,7 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	return n, brought
 }
 
-// look finds the session of the request: that of the first cookie that is genuine
+// look finds the session of the request: that of the first ticket that is genuine
 // and known to the store, because a stale duplicate must not hide a good one. An id
 // that the store does not know is never used again.
 func (x *Exchange) look() error {
@@ -269,17 +266,17 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			if ahead != nil && i == 0 {
 				ahead <- record.Lifespan{Idle: retiredLife}
 			}
+			if next, err := m.rotated(op, key, doc, s.x.cookie.MaxAge); err != nil {
+				return err
+			} else if next != nil {
+				s.foundRotated(c.id, key, next, now)
+				return nil
+			}
 			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
 		case m.isExpired(doc):
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		default:
-			s.found(c.id, key, doc)
-			c.remember(doc)
-			if c.outdated {
-				s.ticket = state.Outdated
-				m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
-			}
-			s.keepListedBeside(now)
+			s.foundBy(op, c, key, doc, now)
 			if ahead != nil && i == 0 {
 				ahead <- m.lifespan(doc)
 			} else {
@@ -324,6 +321,18 @@ func (m *Manager) keyOf(c *candidate) string {
 		return c.key
 	}
 	return m.storeKey(c.id)
+}
+
+// foundBy makes s the session of a record that a candidate led to.
+func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.Document, now time.Time) {
+	m := s.x.m
+	s.found(c.id, key, doc)
+	c.remember(doc)
+	if c.outdated {
+		s.ticket = state.Outdated
+		m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
+	}
+	s.keepListedBeside(now)
 }
 
 // found makes s the session of a record.

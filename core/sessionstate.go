@@ -19,7 +19,7 @@ type sessionState struct {
 
 	standing state.Standing
 	deed     state.Deed   // what this request has stored
-	ticket   state.Ticket // what the browser brought
+	ticket   state.Ticket // what the client brought
 	renewal  state.Renewal
 
 	touched   bool // Touch was called
@@ -47,7 +47,7 @@ type sessionState struct {
 	loadOp        operation  // of the load
 	extending     *extension // runs beside the handler
 	listing       *extension // keeps the session in the list of its user, likewise; a load sets it without the lock
-	sent          sentCookie // the Set-Cookie that was set so far
+	sent          sentTicket // the Set-Cookie, or the token, that was set so far
 	vary, noStore [1]string  // the headers, where they are not there yet
 
 	rare *rarities // nil for most
@@ -63,8 +63,13 @@ type rarities struct {
 	taking    *taking        // what is being taken over from Config.Predecessor
 	deletions []*http.Cookie // by which the browser deletes those of the predecessor
 
-	index   *record.Index // of base, or of what base was
-	flashes *flashBook    // once this request has left a message
+	index *record.Index // of base, or of what base was
+
+	followed      bool          // it was rotated by another request: the browser may have a newer id, which this one was not shown
+	lives         bool          // SetFor was called
+	flashesNow    flashesByKind // for the page of this request
+	flashesPopped flashesByKind // what was removed, in case that it is to be kept
+	flashBook     *flashBook    // once this request has left a message
 }
 
 // ordinary are the rarities of a session that has none.

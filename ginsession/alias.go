@@ -12,6 +12,10 @@ type (
 	Config = core.Config
 	// Cookie is [core.Cookie]: the attributes of the session cookie.
 	Cookie = core.Cookie
+	// Header is [core.Header]: a token in the place of the cookie.
+	Header = core.Header
+	// Carrier is [core.Carrier]: what brings a session, a cookie or a header.
+	Carrier = core.Carrier
 	// Predecessor is [core.Predecessor]: where the sessions were before.
 	Predecessor = core.Predecessor
 	// Priority is [core.Priority], an attribute of the cookie.
@@ -24,6 +28,8 @@ type (
 	Session = core.Session
 	// SignInAttempt is [core.SignInAttempt]: what BeginSignIn of a session returns.
 	SignInAttempt = core.SignInAttempt
+	// SignInPage is [core.SignInPage]: where RequireUser leads a browser.
+	SignInPage = core.SignInPage
 	// Status is [core.Status]: where a session came from.
 	Status = core.Status
 	// Info is [core.Info]: a session of a user, described.
@@ -32,6 +38,12 @@ type (
 	AtUserLimit = core.AtUserLimit
 	// Key is [core.Key]: the name and type of a value.
 	Key[T any] = core.Key[T]
+	// OneTime is [core.OneTime]: values each of which may be used once.
+	OneTime[T any] = core.OneTime[T]
+	// Flashes is [core.Flashes]: a kind of messages for the next page.
+	Flashes[T any] = core.Flashes[T]
+	// Expiry is [core.Expiry]: when a session ends.
+	Expiry = core.Expiry
 	// ConfigError is [core.ConfigError].
 	ConfigError = core.ConfigError
 	// KeyError is [core.KeyError].
@@ -67,16 +79,24 @@ const (
 	StatusTakenOver = core.StatusTakenOver
 )
 
+// Values of [Session.CarriedBy].
+const (
+	CarrierCookie = core.CarrierCookie
+	CarrierHeader = core.CarrierHeader
+)
+
 // Errors that a handler can meet.
 var (
 	ErrAbsent      = core.ErrAbsent
 	ErrHeadersSent = core.ErrHeadersSent
 	ErrConflict    = store.ErrConflict
+	ErrNotStored   = core.ErrNotStored
 	ErrNoSession   = core.ErrNoSession
 	ErrSessionGone = core.ErrSessionGone
 
 	ErrInvalidUser     = core.ErrInvalidUser
 	ErrNotFound        = store.ErrNotFound
+	ErrNotSignedIn     = core.ErrNotSignedIn
 	ErrSignInTooOld    = core.ErrSignInTooOld
 	ErrRevoked         = core.ErrRevoked
 	ErrTooManySessions = core.ErrTooManySessions

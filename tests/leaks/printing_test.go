@@ -171,6 +171,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	t.Cleanup(func() { _ = memory.Close() })
 	cfg := core.Config{
 		Store: memory, Secrets: []string{secret}, SealKeys: []string{sealKey}, RetiredSealKeys: []string{"former " + sealKey}, Logger: slog.New(slog.DiscardHandler),
+		Header:         &core.Header{},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 	}
 	m := must(core.New(cfg))
@@ -225,16 +226,22 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Event":               {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
 		"core.EventKind":           {core.EventSaved},
 		"core.Exchange":            {x, x.Request(r).Context()},
+		"core.Expiry":              {core.Expiry{Idle: time.Now()}},
+		"core.Flashes":             {core.Flashes[string]("info")},
+		"core.Guard":               {core.RequireUser(core.SignInPage{Path: "/login"})},
+		"core.Header":              {m.Config().Header},
 		"core.Info":                {info},
 		"core.Key":                 {core.Key[string]("key")},
 		"core.KeyError":            {keyErr},
 		"core.Manager":             {m, plain},
+		"core.OneTime":             {core.OneTime[string]{Key: "logins"}},
 		"core.Operation":           {core.OpLoad},
 		"core.Priority":            {core.PriorityHigh},
 		"core.RevocationError":     {core.RevocationError{Ended: 1, Left: 2, Err: down}, &core.RevocationError{Ended: 1, Left: 2, Err: down}},
 		"core.Session":             {s, next, other, user, *s}, //nolint:govet // who copies one must not print it either
 		"core/store.Error":         {down},
 		"core/store.Record":        {rec},
+		"core.SignInPage":          {core.SignInPage{Path: "/login"}},
 		"core.SignInAttempt":       {must(s.BeginSignIn(t.Context(), "ada"))},
 		"core.Writer":              {x.Writer(httptest.NewRecorder())},
 		"stores/memory.Store":      {memory},
