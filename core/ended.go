@@ -35,6 +35,11 @@ import (
 // [store.Watcher], and within Config.PollInterval by any other. A store that fails ends
 // no session: what happened meanwhile is told when it answers again.
 //
+// A sealed cookie ([Config.Sealed]) says itself until when its session lives. This process
+// ends the waiting then, unless it has sent the cookie again meanwhile, and when it learns
+// of the end: at once where it ended the session itself, and within Config.PollInterval
+// where another one did, if SealedCookie.Ends is set.
+//
 // Waiting is no activity and extends nothing. The request itself is, for as long as it is
 // under way: a session whose stream is open does not end by the idle timeout, unless
 // Config.Passive says that the stream is no activity.
@@ -48,13 +53,14 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 		return make(chan struct{}) // the commit fails
 	}
 	key, lives := s.key, s.standing == state.Live || s.standing == state.Ending
+	in := s.inCookie()
 	s.x.unlock()
 	if !lives {
 		over := make(chan struct{})
 		close(over)
 		return over
 	}
-	return s.x.m.await(ctx, key)
+	return s.x.m.await(ctx, key, in)
 }
 
 // endings are the sessions whose end somebody waits for.
@@ -69,10 +75,11 @@ type ending struct {
 	done    chan struct{} // closed when the session has ended
 	waiting int
 	timer   *time.Timer // looks again when its life is over; nil until that is known
+	in      inCookie    // what its cookie said; of use with Config.Sealed alone
 }
 
 // await returns the channel of the session under key, for as long as ctx lasts.
-func (m *Manager) await(ctx context.Context, key string) <-chan struct{} {
+func (m *Manager) await(ctx context.Context, key string, in inCookie) <-chan struct{} {
 	if ctx.Err() != nil {
 		return make(chan struct{})
 	}
@@ -92,6 +99,9 @@ func (m *Manager) await(ctx context.Context, key string) <-chan struct{} {
 		e.watcher.note(key)
 	}
 	end.waiting++
+	if end.in.until.Before(in.until) {
+		end.in = in
+	}
 	context.AfterFunc(ctx, func() { e.leave(key, end) })
 	return end.done
 }
@@ -145,6 +155,19 @@ func (e *endings) keys() []string {
 		keys = append(keys, key)
 	}
 	return keys
+}
+
+// inCookies returns what the cookies said of those sessions.
+func (e *endings) inCookies(keys []string) map[string]inCookie {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	in := make(map[string]inCookie, len(keys))
+	for _, key := range keys {
+		if end := e.byKey[key]; end != nil {
+			in[key] = end.in
+		}
+	}
+	return in
 }
 
 // settle tells those who wait that a session has ended.

@@ -142,19 +142,43 @@ func (w *watcher) look(ctx context.Context, keys []string) (unseen []string, err
 	return nil, nil
 }
 
-// lookAt looks at some sessions, and tells the end of those which the store does not have.
+// lookAt looks at some sessions, and tells the end of those that live no more.
 func (w *watcher) lookAt(ctx context.Context, keys []string) error {
 	m := w.m
 	limit := m.limit(ctx)
 	defer limit.stop()
-	records, err := w.inspect(limit, keys)
+	lives := w.livesInStore
+	if m.ends != nil {
+		lives = m.livesInCookies
+	}
+	live, err := lives(limit, keys)
 	if ctx.Err() != nil {
 		return ctx.Err() // nobody waits any more
 	}
 	if err != nil {
-		return m.sessions.Check(ctx, "inspect", err)
+		return err
 	}
-	live := make(map[string]bool, len(records))
+	for _, key := range keys {
+		left, lives := live[key]
+		switch {
+		case !lives:
+			m.endings.settle(key)
+		case left > 0:
+			m.endings.lookAfter(key, left)
+		}
+	}
+	return nil
+}
+
+// livesInStore returns which sessions live, and the life that is left to them, or 0 where
+// that is not known.
+func (w *watcher) livesInStore(ctx context.Context, keys []string) (map[string]time.Duration, error) {
+	m := w.m
+	records, err := w.inspect(ctx, keys)
+	if err != nil {
+		return nil, m.sessions.Check(ctx, "inspect", err)
+	}
+	live := make(map[string]time.Duration, len(records))
 	for _, rec := range records {
 		left := rec.TTL
 		doc, err := m.sessions.Read(rec, m.cfg.Cookie.MaxAge)
@@ -163,20 +187,12 @@ func (w *watcher) lookAt(ctx context.Context, keys []string) error {
 			continue
 		case err == nil: // else nothing is known of it but that it is there
 			if end := m.deadline(doc.Meta.Created); !end.IsZero() && (left == 0 || end.Sub(m.cfg.Now()) < left) {
-				left = end.Sub(m.cfg.Now())
+				left = max(end.Sub(m.cfg.Now()), leastLife)
 			}
 		}
-		live[rec.ID] = true
-		if left > 0 {
-			m.endings.lookAfter(rec.ID, left)
-		}
+		live[rec.ID] = left
 	}
-	for _, key := range keys {
-		if !live[key] {
-			m.endings.settle(key)
-		}
-	}
-	return nil
+	return live, nil
 }
 
 // inspect returns the records that there are under some keys, with the life that is left
