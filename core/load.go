@@ -259,6 +259,12 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			if ahead != nil && i == 0 {
 				ahead <- record.Lifespan{Idle: retiredLife}
 			}
+			if next, err := m.rotated(op, key, doc, s.x.cookie.MaxAge); err != nil {
+				return err
+			} else if next != nil {
+				s.foundRotated(c.id, key, next, now)
+				return nil
+			}
 			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
 		case m.isExpired(doc):
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
