@@ -25,8 +25,8 @@ type SignInPage struct {
 	// IsAPI, if not nil, tells which requests are those of a program, which is answered
 	// 401, and not those of a browser that opens a page. By default a page is what a
 	// request asks for that accepts text/html by name, unless it says that a script made
-	// it (Sec-Fetch-Mode other than navigate, X-Requested-With: XMLHttpRequest). Whatever
-	// has its session in a header, see [Header], is a program.
+	// it (Sec-Fetch-Mode other than navigate, X-Requested-With: XMLHttpRequest). A session
+	// that comes by header ([Header]) is a program's in any case.
 	IsAPI func(*http.Request) bool
 }
 

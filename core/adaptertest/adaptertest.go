@@ -281,7 +281,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
-		failures, connections(), meanwhile(), repeated, activity, guarantees, guards, carriers,
+		failures, connections(), meanwhile(), repeated, activity, guarantees, carriers, guards,
 	} {
 		all = append(all, group...)
 	}
