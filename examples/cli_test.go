@@ -29,7 +29,7 @@ func TestQuickstartAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`{"by":"header","user":"bob"}`, "204 No Content", "\nSession-Token: \r\n", "401 Unauthorized", `Www-Authenticate: Bearer error="invalid_token"`, "Log in first."} {
+	for _, want := range []string{`{"by":"header","user":"bob"}`, "204 No Content", "\nSession-Token: \r\n", "401 Unauthorized", `Www-Authenticate: Bearer error="invalid_token"`} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the commands do not say %q:\n%s", want, out)
 		}

@@ -333,6 +333,15 @@ var carriers = []scenario{
 		r.gives()
 		r.has("Access-Control-Expose-Headers", "Session-Token")
 	}},
+	{"a guard leads nobody to a page who has a session in a header, and says how to ask for a token", func(s *scene) {
+		s.cfg.Header = &core.Header{}
+		s.guarded()
+		token := s.bearer("").get("/signin").gives()
+		reading(s.bearer(token)).get("/mine/orders").is(http.StatusOK, marker+" for ann")
+		reading(s.bearer("")).get("/mine/orders").status(http.StatusUnauthorized).has("Www-Authenticate", "Bearer").gaveNothing().withoutMarker()
+		reading(s.bearer(token+"x")).get("/safe/pay").status(http.StatusUnauthorized).has("Www-Authenticate", `Bearer error="invalid_token"`).withoutMarker()
+		reading(s.browser()).get("/mine/orders").status(http.StatusSeeOther).lacks("Www-Authenticate")
+	}},
 	{"the session says what carries it, and how to ask for a token", func(s *scene) {
 		s.cfg.Header = &core.Header{}
 		s.serve(at("/how", func(c *Context) error {

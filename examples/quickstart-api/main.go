@@ -30,13 +30,8 @@ func main() {
 		}
 		c.JSON(http.StatusOK, gin.H{"user": s.User()}) // and Session-Token in the header
 	})
-	r.GET("/me", func(c *gin.Context) {
+	r.GET("/me", ginsession.RequireUser(ginsession.SignInPage{}), func(c *gin.Context) { // 401, and how to ask for a token
 		s := ginsession.Get(c)
-		if s.User() == "" {
-			c.Header("WWW-Authenticate", s.Challenge())
-			c.JSON(http.StatusUnauthorized, gin.H{"error": "Log in first."})
-			return
-		}
 		c.JSON(http.StatusOK, gin.H{"user": s.User(), "by": s.CarriedBy().String()})
 	})
 	r.POST("/logout", func(c *gin.Context) {
