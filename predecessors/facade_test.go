@@ -132,7 +132,7 @@ func readmeHandlers(r *gin.Engine, defaultSession func(*gin.Context) ginsessions
 // gin-contrib's own tester runs with its import changed, but for Options, where a handler
 // sets the path of the cookie.
 func TestGinContribsOwnTesterPasses(t *testing.T) {
-	dir := command(t, ".", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gin-contrib/sessions")
+	dir := goCommand(t, ".", "list", "-m", "-f", "{{.Dir}}", "github.com/gin-contrib/sessions")
 	source, err := os.ReadFile(filepath.Join(strings.TrimSpace(dir), "tester", "tester.go"))
 	check(t, err)
 	source = bytes.Replace(source, []byte(`"github.com/gin-contrib/sessions"`), []byte(`sessions "github.com/cloakroom-go/cloakroom/gincontrib"`), 1)
@@ -149,7 +149,7 @@ func TestGinContribsOwnTesterPasses(t *testing.T) {
 	for name, data := range map[string][]byte{"tester.go": source, "tester_test.go": []byte(testerTest)} {
 		check(t, os.WriteFile(filepath.Join(folder, name), data, 0o600))
 	}
-	out := command(t, folder, "go", "test", "-count=1", "-v", ".")
+	out := goCommand(t, folder, "test", "-count=1", "-v", ".")
 	for _, name := range []string{"GetSet", "DeleteKey", "Flashes", "Clear", "Many", "ManyStores"} {
 		if !strings.Contains(out, "--- PASS: TestTester/"+name+" ") {
 			t.Errorf("%s did not pass:\n%s", name, out)
@@ -197,16 +197,16 @@ func ownModule(t *testing.T) (folder string) {
 	return folder
 }
 
-// command runs a program outside of the workspace, and returns what it prints.
-func command(t *testing.T, dir, name string, args ...string) string {
+// goCommand runs the go command outside of the workspace, and returns what it prints.
+func goCommand(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Errorf("%s %v: %v\n%s%s", name, args, err, out, stderr.String())
+		t.Errorf("go %v: %v\n%s%s", args, err, out, stderr.String())
 	}
 	return string(out)
 }

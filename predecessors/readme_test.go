@@ -128,7 +128,7 @@ func serve(h http.Handler) {
 // echo-contrib, and run as programs: the browser counts on, where five lines were changed.
 // The guide shows the lines.
 func TestAppsMoveByFiveLines(t *testing.T) {
-	dir := strings.TrimSpace(command(t, ".", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gin-contrib/sessions"))
+	dir := strings.TrimSpace(goCommand(t, ".", "list", "-m", "-f", "{{.Dir}}", "github.com/gin-contrib/sessions"))
 	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	check(t, err)
 	guide, err := os.ReadFile("../docs/migrating.md")
@@ -162,7 +162,7 @@ func TestAppsMoveByFiveLines(t *testing.T) {
 			check(t, os.WriteFile(filepath.Join(folder, name+when, "serve.go"), []byte(serveAnywhere), 0o600))
 		}
 	}
-	command(t, folder, "go", "build", "-o", "bin/", "./...")
+	goCommand(t, folder, "build", "-o", "bin/", "./...")
 	if t.Failed() {
 		return
 	}
