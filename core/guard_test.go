@@ -79,6 +79,26 @@ func TestAGuardLetsUsersThroughAndLeadsBrowsersToTheSignInPage(t *testing.T) {
 	}
 }
 
+// A client that has its session by a header is a program, and told how to get in.
+func TestAGuardTellsAClientWithAHeaderToSendAToken(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{Header: &core.Header{}})
+	for _, tt := range []struct {
+		name, credentials, challenge, to string
+		status                           int
+	}{
+		{"no token", "Bearer", "Bearer", "", 401},
+		{"a token that leads nowhere", "Bearer s:unknown-unknown-unknown.c2lnbmF0dXJl", `Bearer error="invalid_token"`, "", 401},
+		{"a token of somebody else's", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "", "/login?return_to=%2F", 303},
+		{"no header", "", "", "/login?return_to=%2F", 303},
+	} {
+		a := st.request("", behind(core.RequireUser(core.SignInPage{Path: "/login"})), header("Accept", acceptPage, "Authorization", tt.credentials))
+		if a.status != tt.status || a.header.Get("WWW-Authenticate") != tt.challenge || a.header.Get("Location") != tt.to {
+			t.Errorf("%s: status %d, challenge %q, Location %q", tt.name, a.status, a.header.Get("WWW-Authenticate"), a.header.Get("Location"))
+		}
+	}
+}
+
 func TestTheSignInPageIsToldWhereToReturn(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -283,4 +303,29 @@ func FuzzReturnPath(f *testing.F) {
 			decoded = once
 		}
 	})
+}
+
+// Where a session can come in a header, a 401 says so, and whoever uses that is a program.
+func TestAGuardChallengesClientsThatMayUseAHeader(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Header: &core.Header{}})
+	guarded := behind(core.RequireUser(core.SignInPage{Path: "/login"}))
+	for _, tt := range []struct {
+		name, authorization, accept string
+		status                      int
+		challenge                   string
+	}{
+		{"a program", "", "application/json", 401, "Bearer"},
+		{"a program whose token is worth nothing", "Bearer " + core.Sign("a secret of somebody else, 32 bytes or more", "an-id-of-theirs-0123456789"), "text/html", 401, `Bearer error="invalid_token"`},
+		{"a browser", "", acceptPage, 303, ""},
+	} {
+		a := st.request("", guarded, header("Accept", tt.accept), func(r *http.Request) {
+			if tt.authorization != "" {
+				r.Header.Set("Authorization", tt.authorization)
+			}
+		})
+		if got := a.header.Get("WWW-Authenticate"); a.status != tt.status || got != tt.challenge {
+			t.Errorf("%s: %d, WWW-Authenticate %q; want %d, %q", tt.name, a.status, got, tt.status, tt.challenge)
+		}
+	}
 }

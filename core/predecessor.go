@@ -74,7 +74,7 @@ func (m *Manager) isTakingOver() bool {
 
 // mayTakeOver reports whether the request may have a session of the predecessor.
 func (x *Exchange) mayTakeOver() bool {
-	return x.m.cfg.Predecessor.Source != nil && x.r != nil && x.m.isTakingOver() && x.carriesOld()
+	return x.m.cfg.Predecessor.Source != nil && x.r != nil && x.carrier == CarrierCookie && x.m.isTakingOver() && x.carriesOld()
 }
 
 // carriesOld reports whether the request has a cookie of the predecessor.
@@ -95,7 +95,7 @@ func (s *Session) besidePredecessor() error {
 	switch {
 	case s.standing == state.Fresh && s.x.mayTakeOver():
 		return s.takeOver()
-	case s.standing == state.Live && s.x.m.cfg.Predecessor.Linked && s.x.r != nil && s.x.m.isTakingOver():
+	case s.standing == state.Live && s.x.m.cfg.Predecessor.Linked && s.x.r != nil && s.x.carrier == CarrierCookie && s.x.m.isTakingOver():
 		return s.follow()
 	}
 	return nil
