@@ -194,7 +194,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 			case !ok || !known || hops == maxHops:
 				return false, ErrSessionGone
 			}
-			m.givenUp.Put(key, m.cfg.Now(), record.Lifespan{})
+			m.giveUp(key)
 			key, doc = next, nil
 			hops++
 			continue
@@ -203,7 +203,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 		newer, err := m.sessions.Remove(ctx, doc, by.tombstone(doc), by.x.cookie.MaxAge)
 		switch {
 		case err == nil:
-			m.givenUp.Put(key, m.cfg.Now(), record.Lifespan{})
+			m.giveUp(key)
 			return true, nil
 		case errors.Is(err, store.ErrNotFound):
 			return false, nil

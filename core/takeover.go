@@ -269,7 +269,7 @@ func (s *Session) mark(op *operation, marker string, old *predecessor.Session) e
 	if !errors.Is(err, ErrUnknownOutcome) { // else the marker may lead to it
 		m.sessions.Withdraw(op, s.base)
 	}
-	m.givenUp.Put(s.key, now, record.Lifespan{})
+	m.giveUp(s.key)
 	m.notify(op, s.event(EventDestroyed))
 	s.undo()
 	if !errors.Is(err, store.ErrExists) {
