@@ -325,3 +325,13 @@ func TestARotatedTokenGetsNoOther(t *testing.T) {
 		t.Error("a request with the old token is told another")
 	}
 }
+
+// Nobody can be led from one sealed cookie to another.
+func TestARotationOfASealedSessionIsARenewal(t *testing.T) {
+	f := newSealedFleet(t, true)
+	st := f.process(core.Config{})
+	before := st.signIn()
+	after := st.rotates(before)
+	st.reads(after, true)
+	st.reads(before, false)
+}

@@ -265,6 +265,8 @@ func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 // After that, and after any Renew, SignIn, Regenerate or Destroy, the old id is no session
 // any more.
 //
+// With Config.Sealed nobody can be led on, and Rotate does what Renew does there.
+//
 // So it is not for a change of rights: that is what Renew is for, and what counts where a
 // request calls both. It returns [ErrHeadersSent] when the headers are out and
 // [ErrSessionGone] after Destroy.
@@ -343,7 +345,7 @@ func (s *Session) Reload(ctx context.Context) error {
 	if s.standing != state.Live && s.standing != state.Ending {
 		return ErrSessionGone
 	}
-	limit := s.x.m.limit(ctx)
+	limit := s.x.limit(ctx)
 	defer limit.stop()
 	doc, err := s.x.m.loadRotated(limit, s.key, s.x.cookie.MaxAge)
 	if err != nil {
@@ -370,7 +372,7 @@ func (s *Session) Check(ctx context.Context) error {
 	if !known {
 		return ErrSessionGone
 	}
-	limit := s.x.m.limit(ctx)
+	limit := s.x.limit(ctx)
 	defer limit.stop()
 	_, err := s.x.m.loadRotated(limit, key, s.x.cookie.MaxAge)
 	return err
