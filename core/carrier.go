@@ -183,7 +183,8 @@ func (x *Exchange) addVary(h http.Header, room *[1]string) {
 func (s *Session) CarriedBy() Carrier { return s.x.carrier }
 
 // ErrNotStored says that a session has no token, because it is not stored under its id:
-// it is a new one, SignIn or Renew gives it another id, or it has ended.
+// it is a new one, SignIn or Renew gives it another id, another request rotated it, or it
+// has ended.
 var ErrNotStored = errors.New("cloakroom: session is not stored, so that it has no token; call Save before Token")
 
 // Token returns the token of the session for a client that sends it by [Header], or has
@@ -202,7 +203,7 @@ func (s *Session) Token() (string, error) {
 	if s.x.jar != nil {
 		return "", errSealedToken
 	}
-	if s.standing != state.Live || s.renewal != state.KeepID {
+	if s.standing != state.Live || s.renewal != state.KeepID || s.rarities().followed {
 		return "", ErrNotStored
 	}
 	return s.x.m.keys.Load().signer.Sign(s.id), nil

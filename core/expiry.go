@@ -26,9 +26,9 @@ type Expiry struct {
 // the life of the session as far as that is under way, and changes nothing itself. To ask
 // without extending the session the request has to be one that Config.Passive names.
 //
-// It costs a round trip, and none with Config.Sealed. The error is [ErrSessionGone] where the session has ended or is
-// not stored, and matches [errors.ErrUnsupported] where the store is no
-// [store.UserIndexer] and so cannot tell.
+// It costs a round trip, and none with Config.Sealed. The error is [ErrSessionGone] where
+// the session has ended or is not stored, and matches [errors.ErrUnsupported] where the
+// store is no [store.UserIndexer] and so cannot tell.
 func (s *Session) ExpiresAt(ctx context.Context) (Expiry, error) {
 	if !s.lock() {
 		return Expiry{}, ErrReentered

@@ -304,3 +304,28 @@ func FuzzReturnPath(f *testing.F) {
 		}
 	})
 }
+
+// Where a session can come in a header, a 401 says so, and whoever uses that is a program.
+func TestAGuardChallengesClientsThatMayUseAHeader(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Header: &core.Header{}})
+	guarded := behind(core.RequireUser(core.SignInPage{Path: "/login"}))
+	for _, tt := range []struct {
+		name, authorization, accept string
+		status                      int
+		challenge                   string
+	}{
+		{"a program", "", "application/json", 401, "Bearer"},
+		{"a program whose token is worth nothing", "Bearer " + core.Sign("a secret of somebody else, 32 bytes or more", "an-id-of-theirs-0123456789"), "text/html", 401, `Bearer error="invalid_token"`},
+		{"a browser", "", acceptPage, 303, ""},
+	} {
+		a := st.request("", guarded, header("Accept", tt.accept), func(r *http.Request) {
+			if tt.authorization != "" {
+				r.Header.Set("Authorization", tt.authorization)
+			}
+		})
+		if got := a.header.Get("WWW-Authenticate"); a.status != tt.status || got != tt.challenge {
+			t.Errorf("%s: %d, WWW-Authenticate %q; want %d, %q", tt.name, a.status, got, tt.status, tt.challenge)
+		}
+	}
+}

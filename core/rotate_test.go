@@ -298,3 +298,40 @@ func TestAnOutageWhileARotationIsFollowedIsNoLogout(t *testing.T) {
 		t.Errorf("status %d, want 503", a.status)
 	}
 }
+
+func TestARotatedTokenGetsNoOther(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Header: &core.Header{}})
+	var token string
+	st.asBearer("", func(_ http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		err := errors.Join(s.SignIn(r.Context(), "ada"), s.Save(r.Context()))
+		var none error
+		if token, none = s.Token(); err != nil || none != nil {
+			t.Errorf("SignIn: %v, %v", err, none)
+		}
+	})
+	rotated := st.asBearer(token, func(_ http.ResponseWriter, r *http.Request) { _ = core.FromContext(r.Context()).Rotate() })
+	if next := rotated.Header.Get("Session-Token"); next == "" || next == token {
+		t.Errorf("Rotate: the response has another token: %v", next != "")
+	}
+	late := st.asBearer(token, func(_ http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		if _, err := s.Token(); s.User() != "ada" || !errors.Is(err, core.ErrNotStored) {
+			t.Errorf("a request with the old token is of %q; Token: %v", s.User(), err)
+		}
+	})
+	if _, told := late.Header["Session-Token"]; told {
+		t.Error("a request with the old token is told another")
+	}
+}
+
+// Nobody can be led from one sealed cookie to another.
+func TestARotationOfASealedSessionIsARenewal(t *testing.T) {
+	f := newSealedFleet(t, true)
+	st := f.process(core.Config{})
+	before := st.signIn()
+	after := st.rotates(before)
+	st.reads(after, true)
+	st.reads(before, false)
+}
