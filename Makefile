@@ -15,7 +15,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse findings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,16 +90,19 @@ faults-back: ## put faults that were there back into the code, one at a time, an
 	@go run ./tests/faultsback $(if $(ONLY),-only "$(ONLY)")
 
 soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m of histories on each store
-	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb" scripts/servers.sh run scripts/soak.sh $(SOAK)
+	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb mariadb-new mariadb-server mysql" scripts/servers.sh run scripts/soak.sh $(SOAK)
 
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'
 
+findings: ## run the scripts in findings/, which show surprises of other software: ten to twenty minutes, and the network
+	@failed=''; for f in findings/*.sh; do echo "=== $$f"; bash $$f || failed+=" $$f"; done; [[ -z $$failed ]] || { echo "changed:$$failed"; exit 1; }
+
 bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
-	@TESTSERVERS='valkey mongo' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
+	@TESTSERVERS='valkey mongo postgresql' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
 
 bench-gate: ## fail if a request allocates more, or waits for more round trips, than bench/gate.csv allows; GATE=-update rewrites it
-	@TESTSERVERS='valkey mongo' scripts/servers.sh run go test -count=1 -run Gate ./bench $(GATE)
+	@TESTSERVERS='valkey mongo postgresql' scripts/servers.sh run go test -count=1 -run Gate ./bench $(GATE)
 
 check: test bench-gate vet lint tidy-check api-check cover ## all of the above that check
 

@@ -164,7 +164,7 @@ func (m *Manager) deleteSessions(ctx context.Context, batch []roster.Entry) (end
 			err = errs[i]
 			continue
 		}
-		m.givenUp.Put(e.Key, m.cfg.Now(), record.Lifespan{})
+		m.giveUp(e.Key)
 		ended = append(ended, e)
 	}
 	return ended, err

@@ -17,6 +17,7 @@ const (
 	expressName         = "connect.sid"
 	defaultIdleTimeout  = 24 * time.Hour
 	defaultStoreTimeout = 5 * time.Second
+	defaultPollInterval = time.Second
 	defaultMaxBytes     = 1 << 20
 	defaultMaxKeys      = 1000
 	maxTouchInterval    = time.Minute
@@ -115,6 +116,13 @@ type Config struct {
 	// The default is one minute or 1/20 of the life of the session, whichever is
 	// less. [EveryRequest] extends it each time.
 	TouchInterval time.Duration
+
+	// PollInterval is how often the store is asked whether the sessions live whose end
+	// somebody waits for ([Session.Ended]), all of them in one call, where it is no
+	// [store.Watcher] and cannot tell by itself: at least 10 milliseconds. So much later
+	// than it happened may an end by another process be told; ends by this process are
+	// told at once. The default is a second.
+	PollInterval time.Duration
 
 	// Rolling sends the cookie with every response to a request that has a
 	// session, which restarts Cookie.MaxAge in the browser, as express-session
@@ -319,6 +327,9 @@ func (c Config) withDefaults() Config {
 		if p.Addr().Is4In6() { // which would match nothing: the address of a peer is taken for IPv4
 			c.TrustedProxies[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
 		}
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = defaultPollInterval
 	}
 	if c.StoreTimeout == 0 {
 		c.StoreTimeout = defaultStoreTimeout

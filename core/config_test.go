@@ -51,6 +51,9 @@ func TestNewRefusesWhatCannotWorkAndNamesTheField(t *testing.T) {
 		{"a touch interval in seconds", "TouchInterval", func(c *core.Config) { c.TouchInterval = 60 }},
 		{"a max age in seconds", "Cookie.MaxAge", func(c *core.Config) { c.Cookie.MaxAge = 3600 }},
 		{"a max age of less than a second", "Cookie.MaxAge", func(c *core.Config) { c.Cookie.MaxAge = time.Second - 1 }},
+		{"negative poll interval", "PollInterval", func(c *core.Config) { c.PollInterval = -time.Second }},
+		{"a poll interval in seconds", "PollInterval", func(c *core.Config) { c.PollInterval = 5 }},
+		{"a poll without a pause", "PollInterval", func(c *core.Config) { c.PollInterval = time.Millisecond }},
 		{"negative touch interval", "TouchInterval", func(c *core.Config) { c.TouchInterval = -time.Second }},
 		{"touch interval as long as the default idle timeout", "TouchInterval", func(c *core.Config) { c.TouchInterval = 24 * time.Hour }},
 		{"touch interval as long as the idle timeout", "TouchInterval", func(c *core.Config) { c.IdleTimeout, c.TouchInterval = time.Hour, time.Hour }},
@@ -244,7 +247,7 @@ func TestConfigTellsTheDefaultsInForce(t *testing.T) {
 	defaults := core.Config{
 		Cookie:  core.Cookie{Name: "sid", Path: "/", SameSite: http.SameSiteLaxMode},
 		Secrets: []string{"REDACTED"}, SealKeys: []string{}, RetiredSealKeys: []string{},
-		IdleTimeout: 24 * time.Hour, TouchInterval: time.Minute, StoreTimeout: 5 * time.Second,
+		IdleTimeout: 24 * time.Hour, TouchInterval: time.Minute, PollInterval: time.Second, StoreTimeout: 5 * time.Second,
 		MaxBytes: 1 << 20, MaxKeys: 1000,
 	}
 	tests := []struct {
@@ -325,14 +328,14 @@ func TestConfigTellsTheDefaultsInForce(t *testing.T) {
 			c.Secrets = []string{stageSecret, stageSecret + "2"}
 			c.HashIDs, c.SealKeys, c.Rolling, c.Resave, c.SaveUninitialized, c.Lazy = true, []string{strings.Repeat("k", 32)}, true, true, true, true
 			c.TrustedProxies, c.TrustUnixSocket = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, true
-			c.StoreTimeout, c.MaxBytes, c.MaxKeys = time.Second, 10, 2
+			c.StoreTimeout, c.MaxBytes, c.MaxKeys, c.PollInterval = time.Second, 10, 2, time.Minute
 			c.Cookie.Domain = ".example.com"
 			c.Store, c.MaxSessionsPerUser, c.AtUserLimit, c.UserKey = newUserStore(), 5, core.RefuseNew, "passport.user"
 		}, func(s *core.Config) {
 			s.Secrets, s.SealKeys = []string{"REDACTED", "REDACTED"}, []string{"REDACTED"}
 			s.HashIDs, s.Rolling, s.Resave, s.SaveUninitialized, s.Lazy = true, true, true, true, true
 			s.TrustedProxies, s.TrustUnixSocket = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, true
-			s.StoreTimeout, s.MaxBytes, s.MaxKeys = time.Second, 10, 2
+			s.StoreTimeout, s.MaxBytes, s.MaxKeys, s.PollInterval = time.Second, 10, 2, time.Minute
 			s.Cookie.Domain = "example.com"
 			s.MaxSessionsPerUser, s.AtUserLimit, s.UserKey = 5, core.RefuseNew, "passport.user"
 		}},

@@ -88,11 +88,9 @@ func (s *Session) startAnew(as state.Standing) {
 
 // end ends the session, and the others that came with the request.
 func (s *Session) end(op *operation) error {
-	if err := s.forgetPredecessor(op); err != nil {
-		return s.endLater(op, err)
-	}
+	forgotten := s.forgetPredecessor(op)
 	if s.standing == state.Ended {
-		return nil
+		return forgotten
 	}
 	var (
 		m     = s.x.m
@@ -122,6 +120,9 @@ func (s *Session) end(op *operation) error {
 		if err != nil && !errors.Is(err, ErrSessionGone) {
 			return s.endLater(op, err)
 		}
+	}
+	if forgotten != nil { // the session here has ended, and the logout is not done
+		return s.endLater(op, forgotten)
 	}
 	switch {
 	case errs[0] != nil:
@@ -200,7 +201,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 			case !ok || !known || hops == maxHops:
 				return false, ErrSessionGone
 			}
-			m.givenUp.Put(key, m.cfg.Now(), record.Lifespan{})
+			m.giveUp(key)
 			key, doc = next, nil
 			hops++
 			continue
@@ -209,7 +210,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 		newer, err := m.sessions.Remove(ctx, doc, by.tombstone(doc), by.x.cookie.MaxAge)
 		switch {
 		case err == nil:
-			m.givenUp.Put(key, m.cfg.Now(), record.Lifespan{})
+			m.giveUp(key)
 			return true, nil
 		case errors.Is(err, store.ErrNotFound):
 			return false, nil

@@ -291,7 +291,7 @@ func (x *Exchange) revokedFor(user string) {
 	}
 	defer x.unlock()
 	if s.standing == state.Live && !s.modified() && x.m.userOf(s.base) == user {
-		x.m.givenUp.Put(s.key, x.m.cfg.Now(), record.Lifespan{})
+		x.m.giveUp(s.key)
 		s.startAnew(state.SignedOut)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // hints are what is said once in the log.
 type hints struct {
-	untrustedProxy, insecure, foreignDomain, withheld, shortSecret, userBound, retiredKey sync.Once
+	untrustedProxy, insecure, foreignDomain, withheld, shortSecret, userBound, retiredKey, watch sync.Once
 }
 
 // hint says something in the log, once for each Manager. The caller holds the lock.

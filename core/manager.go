@@ -26,8 +26,9 @@ const (
 )
 
 // A Manager finds, stores and ends sessions by its [Config]. Make one with
-// [New] at start-up and use it from as many goroutines as there are; it starts
-// none of its own, dials nothing and needs no closing.
+// [New] at start-up and use it from as many goroutines as there are. It dials
+// nothing and needs no closing. It has one goroutine of its own, and only while
+// somebody waits for the end of a session ([Session.Ended]).
 type Manager struct {
 	// Ids and keys are behind pointers, so that no verb of package fmt shows them.
 	cfg        Config
@@ -49,6 +50,7 @@ type Manager struct {
 
 	deadlines deadlines
 	flights   flights
+	endings   endings
 	hints     hints
 	outage    outage
 	strangers strangers

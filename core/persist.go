@@ -205,7 +205,7 @@ func (s *Session) prepare(base *record.Document) (*record.Document, error) {
 // issued notes that the session is stored under its next id.
 func (s *Session) issued(op *operation, next *record.Document, kind EventKind) {
 	if s.standing == state.Live {
-		s.x.m.givenUp.Put(s.key, s.x.m.cfg.Now(), record.Lifespan{})
+		s.x.m.giveUp(s.key)
 	}
 	s.id = s.nextID
 	if s.rare != nil {

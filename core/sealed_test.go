@@ -442,6 +442,15 @@ func TestASealedCookieIsWorthNothingElsewhere(t *testing.T) {
 	home.reads(cookie, false)
 }
 
+// Whoever outlives the request is told when the life of its cookie is over.
+func TestTheEndOfASealedSessionIsToldByItsCookie(t *testing.T) {
+	st := newSealedFleet(t, true).process(core.Config{IdleTimeout: time.Second})
+	cookie := st.signIn()
+	var ended <-chan struct{}
+	st.visit(cookie, func(s *core.Session) { ended = s.Ended(t.Context()) })
+	<-ended
+}
+
 // Standards: ASVS-11.2.2
 func TestTheSecretsOfSealedCookiesAreRotated(t *testing.T) {
 	const second = "the next secret, of thirty-two bytes or more"

@@ -49,6 +49,7 @@ func (c Config) validateTimes() error {
 		{"AbsoluteTimeout", c.AbsoluteTimeout, time.Second},
 		{"StoreTimeout", c.StoreTimeout, time.Millisecond},
 		{"TouchInterval", max(c.TouchInterval, 0), time.Millisecond},
+		{"PollInterval", c.PollInterval, 10 * time.Millisecond},
 	} {
 		if d.value < 0 {
 			return &ConfigError{d.field, fmt.Sprintf("is negative (%v): leave it 0 for the default", d.value)}

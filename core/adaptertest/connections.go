@@ -339,6 +339,31 @@ func connections() []scenario {
 				s.Fatalf("the event is %q, want that the session has ended", text)
 			}
 		}},
+		// Standards: ASVS-4.4.3, ASVS-7.4.1
+		{"an event stream ends when its session does, in each process", func(s *scene) {
+			untilTheEnd(s, func(b *browser) (ended <-chan struct{}) {
+				res, err := b.open(s.Context(), "GET", "/events")
+				if err != nil {
+					s.Fatalf("the headers do not come: %v", err)
+				}
+				return ends(s, res.Body)
+			})
+		}},
+		// Standards: ASVS-4.4.3, ASVS-7.4.1
+		{"a WebSocket ends when its session does, in each process", func(s *scene) {
+			untilTheEnd(s, func(b *browser) (ended <-chan struct{}) {
+				at := s.url
+				s.url = b.base
+				res, conn, r := s.upgrade("/socket", b.cookies())
+				s.url = at
+				s.upgraded(res, conn, r)
+				s.say(conn, r, "hello", "hello")
+				return ends(s, struct {
+					io.Reader
+					io.Closer
+				}{r, conn})
+			})
+		}},
 		{"a client that hangs up during logout is logged out", func(s *scene) {
 			served := s.afterwards()
 			s.serve(at("/leave", func(c *Context) error {

@@ -216,6 +216,44 @@ type (
 		Inspect(ctx context.Context, ids []string) ([]Record, error)
 	}
 
+	// A Watcher tells when something happened to sessions, whichever process did it, so
+	// that an open stream learns of the end of its session at once
+	// (Session.Ended). A storage that cannot tell is asked again and again instead.
+	Watcher interface {
+		// Watch returns a way to be told. It makes no call to the storage.
+		//
+		// changed is called with the ids to which something may have happened, and
+		// with none where that may be any of them: after a connection was lost, for
+		// one. It may be called for ids that nobody asked about and for changes that
+		// never came about: it is a hint, and whoever gets it looks. It may be called
+		// by several goroutines, with locks of the store held: it returns at once and
+		// does not call the store.
+		Watch(changed func(ids ...string)) Watch
+	}
+
+	// A Watch is what [Watcher.Watch] returns. Its Inspect is called by one goroutine at
+	// a time.
+	Watch interface {
+		// Inspect returns what [UserIndexer.Inspect] does: the live records of those
+		// ids, each once, with the life that is left as TTL, past any cache and as no use
+		// of the sessions.
+		//
+		// The next thing that happens to a record which it returned is told: a
+		// write, a Touch, that it was deleted, renewed, evicted or cleared. It is told
+		// also where that happens while Inspect is under way, and what it returned is
+		// older. What happens after that need not be told until the id is inspected
+		// again. That a record has expired need not be told.
+		//
+		// It returns [errors.ErrUnsupported] where the storage as it is set up cannot
+		// tell, or where a store wraps one without this ability. After any other error
+		// core asks again.
+		Inspect(ctx context.Context, ids []string) ([]Record, error)
+
+		// Close ends the watch, and whatever connections and goroutines it has. Once it
+		// has returned, changed is not called any more. Nothing is called after it.
+		Close()
+	}
+
 	// A Pinger reports whether the storage answers.
 	Pinger interface {
 		// Ping returns nil where the storage answers.

@@ -21,6 +21,9 @@ type full struct {
 	ids   map[string]bool // all ids that were ever in use
 	inner *mapstore.Store
 	lists *full
+
+	watchMu sync.Mutex
+	watches []*fullWatch
 }
 
 // lock locks the store and returns the five verbs.
@@ -67,25 +70,25 @@ func (f *full) Create(ctx context.Context, rec store.Record) error {
 func (f *full) Update(ctx context.Context, old, next store.Record) error {
 	s := f.lock()
 	defer f.mu.Unlock()
-	return s.Update(ctx, old, next)
+	return f.tell(written(next), old.ID, s.Update(ctx, old, next))
 }
 
 func (f *full) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	s := f.lock()
 	defer f.mu.Unlock()
-	return s.Touch(ctx, id, ttl)
+	return f.tell("touch", id, s.Touch(ctx, id, ttl))
 }
 
 func (f *full) Delete(ctx context.Context, id string) error {
 	s := f.lock()
 	defer f.mu.Unlock()
-	return s.Delete(ctx, id)
+	return f.tell("delete", id, s.Delete(ctx, id))
 }
 
 func (f *full) Remove(ctx context.Context, old store.Record) error {
 	s := f.lock()
 	defer f.mu.Unlock()
-	return s.Remove(ctx, old)
+	return f.tell("remove", old.ID, s.Remove(ctx, old))
 }
 
 func (f *full) Replace(ctx context.Context, old, retired, next store.Record) error {
@@ -95,7 +98,7 @@ func (f *full) Replace(ctx context.Context, old, retired, next store.Record) err
 	if _, err := s.Load(ctx, next.ID); err == nil {
 		return store.ErrExists
 	}
-	if err := s.Update(ctx, old, retired); err != nil {
+	if err := f.tell("replace", old.ID, s.Update(ctx, old, retired)); err != nil {
 		return err
 	}
 	return s.Create(context.WithoutCancel(ctx), next)
@@ -104,7 +107,7 @@ func (f *full) Replace(ctx context.Context, old, retired, next store.Record) err
 func (f *full) UpdateOrLoad(ctx context.Context, old, next store.Record) (store.Record, error) {
 	s := f.lock()
 	defer f.mu.Unlock()
-	err := s.Update(ctx, old, next)
+	err := f.tell(written(next), old.ID, s.Update(ctx, old, next))
 	if errors.Is(err, store.ErrConflict) {
 		newest, _ := s.Load(context.WithoutCancel(ctx), old.ID)
 		return newest, err
@@ -144,11 +147,14 @@ func (f *full) Count(ctx context.Context) (int, error) {
 
 func (f *full) Clear(ctx context.Context) error {
 	for _, rec := range f.records() {
-		if err := f.Delete(ctx, rec.ID); err != nil {
+		s := f.lock()
+		err := s.Delete(ctx, rec.ID)
+		f.mu.Unlock()
+		if err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return f.tell("clear", "", ctx.Err())
 }
 
 func (f *full) Ping(ctx context.Context) error { return ctx.Err() }
@@ -206,6 +212,7 @@ type broken struct {
 	ping         func(context.Context) error
 	inspect      func(context.Context, []string) ([]store.Record, error)
 	userIndex    func() store.Store
+	watch        func(changed func(ids ...string)) store.Watch
 }
 
 func (b *broken) Load(ctx context.Context, id string) (store.Record, error) {

@@ -108,6 +108,7 @@ var groups = []group{
 	{"Counter", is[store.Counter], counterCases},
 	{"Clearer", is[store.Clearer], clearerCases},
 	{"UserIndexer", is[store.UserIndexer], userIndexerCases},
+	{"Watcher", is[store.Watcher], watcherCases},
 	{"Pinger", is[store.Pinger], pingerCases},
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"errors"
@@ -40,6 +41,9 @@ type app struct {
 	evicted   *evictions
 	fresh     time.Duration
 	now       func() time.Time
+
+	closing    context.Context // done when the server is shut down
+	endStreams context.CancelFunc
 }
 
 // mostDevices is on how many devices a user is logged in at most.
@@ -58,6 +62,7 @@ func newApp(st store.Store, s settings) (*app, error) {
 		mail: &postbox{w: s.mail}, url: s.url, inviteKey: inviteKey[:],
 		stats: newStats(s.bar), evicted: newEvictions(s.now), fresh: s.fresh, now: s.now,
 	}
+	a.closing, a.endStreams = context.WithCancel(context.Background()) // for streams, which a shutdown waits for
 	cfg := core.Config{
 		Store:              st,
 		Secrets:            []string{s.secret},
@@ -69,9 +74,9 @@ func newApp(st store.Store, s settings) (*app, error) {
 		Header: &core.Header{Only: isAPI},
 
 		// The stylesheet needs no session, and a page that asks how long the session
-		// has left must not make it longer.
+		// has left, or waits for its end, must not make it longer.
 		Skip:    func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/static/") },
-		Passive: func(r *http.Request) bool { return r.URL.Path == "/session/left" },
+		Passive: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/session/") },
 
 		ErrorHandler: a.showProblem,
 		Observer:     core.Observers(a.stats, a.evicted, core.LogObserver(slog.Default())),
@@ -123,6 +128,7 @@ func (a *app) routes() []route {
 		{"POST", "/devices/end", members, a.endDevice},
 		{"POST", "/devices/end-others", members, a.endOtherDevices},
 		{"GET", "/session/left", members, a.timeLeft},
+		{"GET", "/session/events", members, a.sessionEvents},
 
 		{"GET", "/admin", admins, a.admin},
 		{"POST", "/admin/end-user", admins, a.endUser},

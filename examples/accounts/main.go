@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -74,7 +75,11 @@ func run(ctx context.Context) error {
 			return err
 		}
 		*storeURL = cmp.Or(*storeURL, "sqlite:"+filepath.Join(*data, keptSessions))
-		log.Printf("accounts and sessions are kept in %s", *data)
+		kept := "accounts"
+		if strings.HasPrefix(*storeURL, "sqlite:"+*data) {
+			kept += " and sessions"
+		}
+		log.Printf("%s are kept in %s", kept, *data)
 	}
 	*storeURL = cmp.Or(*storeURL, "memory")
 	store, closeStore, err := openStore(ctx, *storeURL)
@@ -112,7 +117,9 @@ func run(ctx context.Context) error {
 
 	log.Printf("%s, sessions in %s; Ctrl-C ends it", *framework, nameOf(*storeURL))
 	fmt.Println(here)
-	return serve(ctx, newServer(a.protect(mount(a))), listener, *cert, *key)
+	server := newServer(a.protect(mount(a)))
+	server.RegisterOnShutdown(a.endStreams)
+	return serve(ctx, server, listener, *cert, *key)
 }
 
 // serve serves until ctx is done.

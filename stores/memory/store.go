@@ -36,6 +36,7 @@ type Store struct {
 	owner   *Store        // in that, the store of the sessions
 	closed  atomic.Bool
 	sweeper sweeper
+	watches watches // who is told what happens
 }
 
 var _ interface {
@@ -47,6 +48,7 @@ var _ interface {
 	store.Counter
 	store.Clearer
 	store.UserIndexer
+	store.Watcher
 	store.Pinger
 } = (*Store)(nil)
 
@@ -161,6 +163,7 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next store.Record) (newes
 		if next.TTL != store.KeepTTL {
 			sh.setExpiry(e, end(now, next.TTL))
 		}
+		s.watches.tell(e.id)
 		written = e
 		s.hold(written, next, before, now)
 		return nil
@@ -197,6 +200,7 @@ func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) er
 		}
 		e.data = retiredData
 		from.setExpiry(e, end(now, retired.TTL))
+		s.watches.tell(e.id)
 		s.use(to, to.add(next.ID, nextData, end(now, next.TTL)))
 		return nil
 	})
@@ -220,6 +224,7 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 		return store.ErrNotFound
 	}
 	sh.setExpiry(e, end(now, ttl))
+	s.watches.tell(e.id)
 	s.use(sh, e)
 	return nil
 }
@@ -331,6 +336,7 @@ func (s *Store) clear() {
 		sh.init()
 		sh.mu.Unlock()
 	}
+	s.watches.tell()
 }
 
 // refuse returns an error when the call is not to be done at all.
@@ -408,6 +414,7 @@ func (s *Store) live(sh *shard, id string, now int64) *entry {
 
 func (s *Store) drop(sh *shard, e *entry) {
 	sh.remove(e)
+	s.watches.tell(e.id)
 	s.forget(e)
 }
 

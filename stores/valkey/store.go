@@ -37,6 +37,7 @@ var _ interface {
 	store.Counter
 	store.Clearer
 	store.UserIndexer
+	store.Watcher
 	store.Pinger
 } = (*Store)(nil)
 

@@ -38,27 +38,39 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]store.Record, erro
 	if len(commands) == 0 {
 		return nil, nil
 	}
-	const longest = math.MaxInt64 / int64(time.Millisecond)
 	found := make([]store.Record, 0, len(asked))
 	results := s.client.DoMulti(ctx, commands...)
 	for i, id := range asked {
-		data, err := results[2*i].AsBytes()
-		if valkey.IsValkeyNil(err) || isWrongType(err) {
-			continue
-		}
+		rec, err := recordOf(id, results[2*i], results[2*i+1])
 		if err != nil {
 			return nil, failure(ctx, "inspect", err)
 		}
-		left, err := results[2*i+1].AsInt64()
-		switch {
-		case err != nil:
-			return nil, failure(ctx, "inspect", err)
-		case left == -2, left == 0: // gone, or as good as
-			continue
-		case left < 0, left > longest: // somebody else's, without an end
-			left = longest
+		if rec.TTL > 0 {
+			found = append(found, rec)
 		}
-		found = append(found, store.Record{ID: id, Data: data, TTL: time.Duration(left) * time.Millisecond})
 	}
 	return found, nil
+}
+
+// recordOf makes a record of what a GET and a PTTL returned; one without a life where
+// there is none.
+func recordOf(id string, get, pttl valkey.ValkeyResult) (rec store.Record, err error) {
+	const longest = math.MaxInt64 / int64(time.Millisecond)
+	data, err := get.AsBytes()
+	if valkey.IsValkeyNil(err) || isWrongType(err) {
+		return rec, nil
+	}
+	if err != nil {
+		return rec, err
+	}
+	left, err := pttl.AsInt64()
+	switch {
+	case err != nil:
+		return rec, err
+	case left == -2, left == 0: // gone, or as good as
+		return rec, nil
+	case left < 0, left > longest: // somebody else's, without an end
+		left = longest
+	}
+	return store.Record{ID: id, Data: data, TTL: time.Duration(left) * time.Millisecond}, nil
 }

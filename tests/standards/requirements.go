@@ -101,7 +101,7 @@ var standards = []standard{
 			{"ASVS-1.5.2", "what is decoded cannot be of any type or size", byDefault, "Records are JSON, decoded into the types that the handler asks for. Size and number of keys are limited; the fuzz tests bound the memory."},
 			{"ASVS-4.4.1", "WebSockets go over TLS", byApp, "Serve nothing over HTTP but a redirect."},
 			{"ASVS-4.4.2", "the handshake of a WebSocket checks the origin", byApp, "The library that upgrades the connection does, where it is told to."},
-			{"ASVS-4.4.3", "WebSockets have a session behind them", byCall, "The session of the handshake is the handler's. `s.Check(ctx)` tells a long connection whether it still lives."},
+			{"ASVS-4.4.3", "WebSockets have a session behind them", byCall, "The session of the handshake is the handler's. `s.Ended(ctx)` tells a long connection when it has ended, and `s.Check(ctx)` whether it still lives."},
 			{"ASVS-4.4.4", "tokens of WebSockets come from the session over HTTPS", byDefault, "There are none: the handshake is a request with a session like any other. A page that has its session in a header gets a key for one handshake from it: [api-clients.md](api-clients.md)."},
 			{"ASVS-6.3.1", "guessing is noticed", byOption, "`Config.Observer` is told of forged cookies and unknown ids, for you to count."},
 			{"ASVS-8.1.3", "what of a device or place decides is documented", byApp, "Cloakroom decides by nothing of the kind."},

@@ -35,9 +35,12 @@ var (
 	// tell when they change.
 	forTracking = []string{"+client|caching"}
 
+	// Without this, the end of a session is found by asking for it.
+	forStreams = "+client|tracking"
+
 	// The client goes without these, but tries, and the server then logs that it
 	// refused them.
-	quiet         = []string{"+client|setinfo", "+role"}
+	quiet         = []string{"+client|setinfo", "+role", forStreams}
 	quietWithWait = []string{"+discard", "+unsubscribe", "+punsubscribe", "+sunsubscribe"}
 )
 

@@ -36,15 +36,29 @@ function over() {
   dialog.showModal()
 }
 
+// The server says so when the session ends, wherever that was done. Only the page that is
+// looked at listens: a browser opens few connections to one host.
+let events
+function listen() {
+  if (document.hidden) return void (events = events?.close())
+  if (events && events.readyState !== EventSource.CLOSED) return
+  events = new EventSource("/session/events")
+  events.addEventListener("ended", ask) // or it goes on under another id, with the cookie that this browser has by now
+}
+
 let ticking
 if (countdown) {
   ask()
+  listen()
   ticking = setInterval(() => {
     // Another tab may have been active meanwhile, so that only the server knows.
     if (end !== undefined && Date.now() >= end) ask()
     else show()
   }, 1000)
-  document.addEventListener("visibilitychange", () => document.hidden || ask())
+  document.addEventListener("visibilitychange", () => {
+    listen()
+    if (!document.hidden) ask()
+  })
 }
 
 // A page that the browser kept and shows again may be of a session that has ended.
