@@ -66,6 +66,10 @@ var unkept = map[string][]string{
 		"renewed in another process under a request that writes: 409, no cookie",
 		"renewed in another process under a request that writes and answers nothing: 409, no cookie",
 	},
+	"an open stream is told of the end of a sealed session by its time, and of no logout": {
+		"an event stream ends when its session does, in each process",
+		"a WebSocket ends when its session does, in each process",
+	},
 	"what comes after the first byte does not get into a sealed cookie": {
 		"a change after the first byte: an existing session is stored when the handler returns",
 		"a change after the first byte that cannot be stored is logged",
