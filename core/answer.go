@@ -213,7 +213,7 @@ func (s *Session) verdictInputs() state.VerdictInputs {
 		in.Expired = m.isExpired(s.base)
 		in.Users = !m.cfg.LeaveCacheControl && m.isOfUser(s.base)
 		in.Proven = s.proven
-		in.Superseded = s.maySendAgain() && m.givenUp.Within(s.key, m.cfg.Now(), m.cfg.IdleTimeout)
+		in.Superseded = s.maySendAgain() && (s.rarities().followed || m.givenUp.Within(s.key, m.cfg.Now(), m.cfg.IdleTimeout))
 	}
 	in.Insecure = (s.deed == state.Created || s.maySendAgain()) && x.needsHTTPS()
 	state.Assert(in, "inputs of a verdict")

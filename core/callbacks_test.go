@@ -188,6 +188,66 @@ func TestACallbackMayUseTheSession(t *testing.T) {
 	}
 }
 
+// An asker is a callback that asks for the session of a request by its context.
+type asker struct {
+	of  atomic.Pointer[context.Context]
+	ask func(context.Context)
+}
+
+func (a *asker) Observe(context.Context, core.Event) { a.call() }
+
+func (a *asker) Start(ctx context.Context, _ core.Operation) (context.Context, func(error)) {
+	a.call()
+	return ctx, func(error) { a.call() }
+}
+
+func (a *asker) call() {
+	if ctx := a.of.Load(); ctx != nil {
+		a.ask(*ctx)
+	}
+}
+
+// With Lazy a load is told of while it is under way. Who is told, and asks for the
+// session, learns that there is none yet, and does not wait for itself.
+func TestACallbackOfALazyLoadHasNoSessionYet(t *testing.T) {
+	t.Parallel()
+	inTime(t, func() {
+		found, none := 0, 0
+		a := &asker{ask: func(ctx context.Context) {
+			_, ok := core.Lookup(ctx)
+			_, err := core.Load(ctx)
+			if ok != (err == nil) || err != nil && !errors.Is(err, core.ErrNoSession) {
+				t.Errorf("Lookup says %v, Load %v", ok, err)
+			}
+			if ok {
+				found++
+			} else {
+				none++
+			}
+		}}
+		kept := new(mapstore.Store)
+		cookie := visitor(t, process(t, kept), func(s *core.Session) { counter.Set(s, 1) })
+		m := process(t, kept, func(c *core.Config) { c.Lazy, c.Observer = true, a })
+		w := serve(m, requestWith(context.Background(), cookie), func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			a.of.Store(&ctx)
+			if n := counter.Get(core.FromContext(ctx)); n != 1 {
+				t.Errorf("the session has %d", n)
+			}
+			if found != 0 || none == 0 {
+				t.Errorf("while it was loaded it was found %d times, and %d times not", found, none)
+			}
+			counter.Set(core.FromContext(ctx), 2)
+		})
+		if w.Code != http.StatusOK || found == 0 {
+			t.Errorf("status %d; it was found %d times afterwards", w.Code, found)
+		}
+		if n := counter.Get(load(t, m, cookie)); n != 2 {
+			t.Errorf("what the handler set is lost: %d", n)
+		}
+	})
+}
+
 // What a callback changes while the commit is under way is stored, or said to be
 // dropped.
 func TestWhatGenerateIDChangesIsNotLost(t *testing.T) {

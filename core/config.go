@@ -236,7 +236,7 @@ type Config struct {
 	ServeAnonymously func(*http.Request, error) bool
 
 	// ErrorHandler, if not nil, writes the response where the session could
-	// not be loaded or saved. [HTTPStatus] gives the status that suits an error.
+	// not be loaded or saved, and where a [Guard] refuses a request. [HTTPStatus] gives the status that suits an error.
 	// The default is the framework's own way, or a short text with net/http.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 

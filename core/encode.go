@@ -114,7 +114,7 @@ func (s *Session) cookieWriter(base *record.Document, key string, now time.Time)
 // has the old cookie, or shares the store, learns nothing from it.
 func (s *Session) retire(next *record.Document) (d *record.Document) {
 	s.x.m.keys.Load().withSuccessor(s.key, next.Record.ID, func(member []byte) {
-		d = s.withoutData(s.base, member)
+		d = s.withoutData(s.base, member, s.renewal == state.RotateID)
 		d.Meta.Retired.Next = nil // it is in the text
 	})
 	return d
@@ -138,17 +138,19 @@ func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []by
 }
 
 // tombstone returns what takes the place of a record that is about to be deleted.
-func (s *Session) tombstone(of *record.Document) *record.Document { return s.withoutData(of, nil) }
+func (s *Session) tombstone(of *record.Document) *record.Document {
+	return s.withoutData(of, nil, false)
+}
 
 // withoutData returns a record that is the proof that there was a session, and
 // nothing of it.
-func (s *Session) withoutData(of *record.Document, next []byte) *record.Document {
+func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) *record.Document {
 	m, now, key := s.x.m, s.x.m.cfg.Now(), of.Record.ID
 	made := new(struct {
 		record.Document
 		record.Retirement
 	})
-	made.Retirement = record.Retirement{At: record.Millis(now), Next: next}
+	made.Retirement = record.Retirement{At: record.Millis(now), Next: next, Rotated: rotated}
 	d := &made.Document
 	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken(), Retired: &made.Retirement}
 	d.Text = record.RetiredText(d.Meta, record.CookieWriter{

@@ -16,8 +16,8 @@ import (
 
 // Ended returns a channel that is closed when the session has ended, by whomever and in
 // whatever process: by a logout, a revocation, a limit, a timeout, or because it goes on
-// under another id, since Renew and SignIn are made for the case that the old one is
-// known to others. It is for what outlives the request that opened it, such as an event
+// under another id (SignIn, Renew, Rotate), since the old one may be known to others. It
+// is for what outlives the request that opened it, such as an event
 // stream or a WebSocket:
 //
 //	select {

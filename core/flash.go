@@ -17,19 +17,114 @@ const (
 	flashPart  = 4   // flashes take at most this part of Config.MaxBytes
 )
 
-// Flash leaves a message for the next request: of a kind such as "info" or
-// "error". It is stored as connect-flash does, under the key "flash".
+// Flashes names a kind of messages for the next page that are values of type T. Declare
+// each once, as a constant:
+//
+//	const notices core.Flashes[Notice] = "notice"
+//
+// They are stored as connect-flash does, under the key "flash": an object that has an array
+// of messages for each kind. [Session.Flash] and [Session.Flashes] are those of strings.
+type Flashes[T any] string
+
+// Add leaves a message for the next request that asks for this kind. Where it cannot be
+// encoded, the commit fails with a [*KeyError].
 //
 // A session keeps 100 messages at most, and no more than a quarter of Config.MaxBytes
 // of them: the oldest one goes, of the kind that has most. A single message that is
 // larger than that stays, for as long as the session may be as large.
-func (s *Session) Flash(kind, message string) {
-	most := s.x.m.cfg.MaxBytes / flashPart
-	flashes.Update(s, func(all map[string][]string) map[string][]string {
-		if all == nil {
-			all = make(map[string][]string, 1)
+func (f Flashes[T]) Add(s *Session, v T) {
+	if raw := s.encodeFlash(v); raw != nil {
+		s.addFlashes(string(f), false, raw)
+	}
+}
+
+// Now adds a message for the page of this request: Pop returns it after those that were
+// left by others, and it is never stored.
+func (f Flashes[T]) Now(s *Session, v T) {
+	raw := s.encodeFlash(v)
+	if raw == nil || !s.lock() {
+		return
+	}
+	defer s.x.unlock()
+	rare := s.needRarities()
+	if rare.flashesNow == nil {
+		rare.flashesNow = make(flashesByKind, 1)
+	}
+	rare.flashesNow[string(f)] = append(rare.flashesNow[string(f)], raw)
+}
+
+// Pop returns the messages of this kind and removes them at the commit. Two requests at
+// the same time may both get them; one that is added meanwhile is not lost. What is of
+// another shape than T is removed, too, and not returned.
+//
+// A page that the browser only fetches ahead (Sec-Purpose: prefetch) gets none that were
+// left for it, and takes none from the page that is really opened.
+func (f Flashes[T]) Pop(s *Session) (all []T) {
+	for _, raw := range s.popFlashes(string(f)) {
+		var v T
+		if jsontext.DecodePlain(raw, &v) {
+			all = append(all, v)
+			continue
 		}
-		all[kind] = append(all[kind], message)
+		decoded := new(T) // else each v would escape
+		if json.Unmarshal(raw, decoded) == nil {
+			all = append(all, *decoded)
+		}
+	}
+	return all
+}
+
+// Keep leaves those messages of this kind for the next request as well that Pop has
+// removed in this one: for a handler which leads on to another page after all. They come
+// before those that were left since.
+func (f Flashes[T]) Keep(s *Session) {
+	if !s.lock() {
+		return
+	}
+	popped := s.rarities().flashesPopped[string(f)]
+	delete(s.rarities().flashesPopped, string(f))
+	s.x.unlock()
+	if len(popped) > 0 {
+		s.addFlashes(string(f), true, popped...)
+	}
+}
+
+// Flash leaves a message for the next request: of a kind such as "info" or
+// "error". It is [Flashes.Add] for strings.
+func (s *Session) Flash(kind, message string) { Flashes[string](kind).Add(s, message) }
+
+// Flashes returns the messages of a kind and removes them at the commit. It is
+// [Flashes.Pop] for strings.
+func (s *Session) Flashes(kind string) []string { return Flashes[string](kind).Pop(s) }
+
+// flashesByKind are the messages as they are stored.
+type flashesByKind map[string][]json.RawMessage
+
+const flashes Key[flashesByKind] = "flash"
+
+// encodeFlash returns the JSON of a message, or nil where there is none, of which the
+// commit will tell.
+func (s *Session) encodeFlash(v any) json.RawMessage {
+	raw, err := jsontext.Encode(v)
+	if err != nil {
+		s.failKey(string(flashes), "set", jsontext.EncodingError(v, err))
+		return nil
+	}
+	return raw
+}
+
+// addFlashes adds messages of a kind, in front of those that are there or behind.
+func (s *Session) addFlashes(kind string, inFront bool, added ...json.RawMessage) {
+	most := s.x.m.cfg.MaxBytes / flashPart
+	flashes.Update(s, func(all flashesByKind) flashesByKind {
+		if all == nil {
+			all = make(flashesByKind, 1)
+		}
+		if inFront {
+			all[kind] = slices.Concat(added, all[kind])
+		} else {
+			all[kind] = append(all[kind], added...)
+		}
 		boundFlashes(all, kind, most)
 		return all
 	})
@@ -39,7 +134,7 @@ func (s *Session) Flash(kind, message string) {
 // bytes of them and their kinds: each time the oldest of the kind that has most and, of
 // several kinds with as many, of the first one by name. What was added last, to kind,
 // stays.
-func boundFlashes(all map[string][]string, kind string, most int) {
+func boundFlashes(all flashesByKind, kind string, most int) {
 	names := slices.Sorted(maps.Keys(all))
 	count, size := 0, 0
 	for _, name := range names { // another program may have stored any number
@@ -71,31 +166,47 @@ func boundFlashes(all map[string][]string, kind string, most int) {
 	}
 }
 
-// Flashes returns the messages of a kind and removes them at the commit. Two
-// requests at the same time may both get them; one that is added meanwhile is
-// not lost.
-//
-// A page that the browser only fetches ahead (Sec-Purpose: prefetch) gets none, and
-// takes none from the page that is really opened.
-func (s *Session) Flashes(kind string) []string {
-	if s.x.isFetchedAhead() {
-		return nil
+// popFlashes returns the messages of a kind, and removes them.
+func (s *Session) popFlashes(kind string) []json.RawMessage {
+	var stored []json.RawMessage
+	if !s.x.isFetchedAhead() {
+		stored = flashes.Get(s)[kind]
 	}
-	seen := flashes.Get(s)[kind]
-	if len(seen) == 0 {
-		return nil
+	if len(stored) > 0 {
+		s.removeFlashes(kind, stored)
 	}
+	if !s.lock() {
+		return stored
+	}
+	defer s.x.unlock()
+	now := s.rarities().flashesNow[kind]
+	delete(s.rarities().flashesNow, kind)
+	if len(stored) > 0 {
+		rare := s.needRarities()
+		if rare.flashesPopped == nil {
+			rare.flashesPopped = make(flashesByKind, 1)
+		}
+		rare.flashesPopped[kind] = append(rare.flashesPopped[kind], stored...)
+	}
+	return slices.Concat(stored, now)
+}
+
+// removeFlashes removes messages of a kind that were seen, each once. Those that another
+// request leaves meanwhile stay.
+func (s *Session) removeFlashes(kind string, seen []json.RawMessage) {
 	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
-		all, _ := decodeKey[map[string][]string](string(flashes), "update", stored)
+		all, _ := decodeKey[flashesByKind](string(flashes), "update", stored)
 		if len(all[kind]) == 0 { // another request removed them
 			return stored, nil
 		}
-		left := all[kind]
+		times := make(map[string]int, len(seen))
 		for _, message := range seen {
-			if i := slices.Index(left, message); i >= 0 {
-				left = slices.Delete(left, i, i+1)
-			}
+			times[string(message)]++
 		}
+		left := slices.DeleteFunc(all[kind], func(message json.RawMessage) bool {
+			times[string(message)]--
+			return times[string(message)] >= 0
+		})
 		if all[kind] = left; len(left) == 0 {
 			delete(all, kind)
 		}
@@ -104,7 +215,4 @@ func (s *Session) Flashes(kind string) []string {
 		}
 		return jsontext.Encode(all)
 	}, func() {})
-	return seen
 }
-
-const flashes Key[map[string][]string] = "flash"

@@ -82,7 +82,7 @@ func (k Key[T]) Pop(s *Session) T {
 // or another request took it; a [*KeyError] where the value cannot be decoded as a
 // T; and [ErrSessionGone] when the session has ended.
 func (k Key[T]) Take(ctx context.Context, s *Session) (T, error) {
-	raw, err := s.take(ctx, string(k))
+	raw, err := s.take(ctx, string(k), nil)
 	if err != nil {
 		var zero T
 		return zero, err

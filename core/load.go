@@ -95,6 +95,10 @@ func (x *Exchange) ensureLoaded() error {
 	}
 	lazy := x.lazy
 	lazy.mu.Lock()
+	if lazy.at() == underWay && calledBy(findName) { // it would wait for itself
+		lazy.mu.Unlock()
+		return fmt.Errorf("%w yet: it is being loaded, which is what the app is told of here", ErrNoSession)
+	}
 	lazy.wait()
 	if lazy.at() != unloaded {
 		defer lazy.mu.Unlock()
@@ -257,6 +261,12 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		case doc.Meta.IsRetired():
 			if ahead != nil && i == 0 {
 				ahead <- record.Lifespan{Idle: retiredLife}
+			}
+			if next, err := m.rotated(op, key, doc, s.x.cookie.MaxAge); err != nil {
+				return err
+			} else if next != nil {
+				s.foundRotated(c.id, key, next, now)
+				return nil
 			}
 			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
 		case m.isExpired(doc):

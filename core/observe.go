@@ -69,10 +69,11 @@ type Event struct {
 //
 // Observe is called after what the event tells of, once for each, and by whichever
 // goroutine did it: most often the one that serves the request, sometimes one that
-// works beside the handler, and by many at once. The request waits for it, and the
-// session may be locked meanwhile. So it must return soon, and must not use the
-// session or call the Manager: whoever has more to do hands the event to a goroutine
-// of their own. A panic in it is the request's.
+// works beside the handler, and by many at once. The request waits for it, so it
+// must return soon: whoever has more to do hands the event to a goroutine of their
+// own. No lock is held: it may use the session and the Manager, which tell it of what
+// it does there in turn. While a session is being loaded there is none yet
+// ([ErrNoSession]). A panic in it is the request's.
 type Observer interface {
 	// Observe is told of e. ctx is that of the request, or the one that a method of
 	// the Manager was called with; it may be done already.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -79,6 +80,9 @@ func (s *Session) replay(op *operation, newer *record.Document) error {
 		}
 	}
 	if newer.Meta.IsRetired() {
+		if err := s.followRotation(op, newer); err != nil {
+			return err
+		}
 		return s.lost(op, retiredStanding(newer))
 	}
 	s.rebase(newer)
@@ -201,6 +205,9 @@ func (s *Session) issued(op *operation, next *record.Document, kind EventKind) {
 		s.x.m.giveUp(s.key)
 	}
 	s.id = s.nextID
+	if s.rare != nil {
+		s.rare.followed = false
+	}
 	// Should the id be one that this process ended before, by a generator that
 	// repeats itself, it lives again.
 	s.x.m.givenUp.Forget(next.Record.ID)
@@ -289,19 +296,34 @@ func (s *Session) write(op *operation, explicit bool) error {
 	})
 }
 
-// take removes a key in the store and returns the value that it had, or nil.
-func (s *Session) take(ctx context.Context, key string) (value []byte, err error) {
+// A cut takes something out of the value of a key: it returns what that is and what is
+// left, nil for nothing. nil takes the whole value.
+type cut func(value json.RawMessage) (taken, left json.RawMessage)
+
+func (c cut) of(value json.RawMessage) (taken, left json.RawMessage) {
+	if c == nil {
+		return value, nil
+	}
+	return c(value)
+}
+
+// take takes something out of a key in the store and returns it, or nil.
+func (s *Session) take(ctx context.Context, key string, c cut) (value json.RawMessage, err error) {
 	err = s.operate(ctx, OpTake, func(op *operation) (err error) {
 		if err := s.takeable(); err != nil {
 			return err
 		}
 		mine := s.changes.Get(key)
 		if s.base == nil || s.changes.Cleared || mine != nil && mine.Absolute { // made by this request: nobody else has it
-			value = s.changes.Value(s.base, key)
-			s.changes.Set(key, nil)
+			var left json.RawMessage
+			value, left = c.of(s.changes.Value(s.base, key))
+			s.changes.Set(key, left)
 			return nil
 		}
-		value, err = s.takeStored(op, key)
+		value, err = s.takeStored(op, key, c)
+		for hops := 0; errors.Is(err, errRestanding) && s.standing == state.Live && hops < maxHops; hops++ { // it was rotated
+			value, err = s.takeStored(op, key, c)
+		}
 		if errors.Is(err, ErrUnknownOutcome) {
 			s.needRarities().failure = err
 		}
@@ -310,6 +332,9 @@ func (s *Session) take(ctx context.Context, key string) (value []byte, err error
 		}
 		return err
 	})
+	if err == nil {
+		value, _ = s.living(value)
+	}
 	return value, err
 }
 
@@ -324,15 +349,19 @@ func (s *Session) takeable() error {
 	return s.rarities().failure
 }
 
-// takeStored is take for a key that others may take as well.
-func (s *Session) takeStored(op *operation, key string) (value []byte, err error) {
+// takeStored is take for a key that others may take from as well.
+func (s *Session) takeStored(op *operation, key string, c cut) (value json.RawMessage, err error) {
 	m, seen := s.x.m, s.base
+	has := func(d *record.Document) bool {
+		taken, _ := c.of(d.Get(key))
+		return taken != nil
+	}
 	turn, err := s.takeTurn(op)
 	if err != nil {
 		return nil, err
 	}
 	defer m.sessions.Leave(s.key, turn)
-	if s.base != seen && s.base.Get(key) == nil && seen.Get(key) != nil {
+	if s.base != seen && !has(s.base) && has(seen) {
 		// Somebody has taken it, or what this process wrote last is older than
 		// what another one put there.
 		if err := s.replay(op, nil); err != nil {
@@ -340,15 +369,16 @@ func (s *Session) takeStored(op *operation, key string) (value []byte, err error
 		}
 	}
 	err = s.insist(op, func() (*record.Document, error) {
-		value = s.changes.Value(s.base, key)
-		if s.base.Get(key) == nil { // nobody else can have it
-			s.changes.Set(key, nil)
+		value, _ = c.of(s.changes.Value(s.base, key))
+		taken, left := c.of(s.base.Get(key))
+		if taken == nil { // nobody else can have it
+			s.takeChanged(key, c)
 			return nil, nil
 		}
 		if err := s.keepListed(op); err != nil {
 			return nil, final{err} // what is written says for how long the list has it
 		}
-		next, err := s.encodeOnly(key)
+		next, err := s.encodeOnly(key, left)
 		if err != nil {
 			return nil, err
 		}
@@ -357,7 +387,7 @@ func (s *Session) takeStored(op *operation, key string) (value []byte, err error
 			return newer, err
 		}
 		turn.Wrote(next)
-		s.changes.Set(key, nil)
+		s.takeChanged(key, c)
 		s.rebase(next)
 		s.deed, s.proven = max(s.deed, state.Changed), true
 		s.noteLife(next)
@@ -369,11 +399,25 @@ func (s *Session) takeStored(op *operation, key string) (value []byte, err error
 	return value, nil
 }
 
-// encodeOnly returns the record without a key, and with no other change.
-func (s *Session) encodeOnly(key string) (*record.Document, error) {
+// takeChanged takes something out of what this request has made of a key.
+func (s *Session) takeChanged(key string, c cut) {
+	switch {
+	case c == nil:
+		s.changes.Set(key, nil)
+	case s.changes.Decides(key): // what others make of the rest of the value still counts
+		s.changes.Update(s.base, key, func(value json.RawMessage) (json.RawMessage, error) {
+			_, left := c(value)
+			return left, nil
+		}, s.callFunc)
+	}
+}
+
+// encodeOnly returns the record with that value of a key, nil for none, and with no other
+// change.
+func (s *Session) encodeOnly(key string, value json.RawMessage) (*record.Document, error) {
 	others := s.changes
 	defer func() { s.changes = others }()
 	s.changes = record.Changes{}
-	s.changes.Set(key, nil)
+	s.changes.Set(key, value)
 	return s.encode(s.base, s.key)
 }

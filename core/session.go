@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
-	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // A Status tells where a session came from.
@@ -71,7 +71,7 @@ func (s *Session) lock() bool {
 	if s.x.mu.TryLock() {
 		return true
 	}
-	if s.inFunc.Load() && calledByUpdate() {
+	if s.inFunc.Load() && calledBy(callFuncName) {
 		s.reentered.Store(true)
 		return false
 	}
@@ -85,15 +85,31 @@ func (s *Session) lock() bool {
 func (s *Session) callFunc(fn record.UpdateFunc, stored json.RawMessage) (json.RawMessage, error) {
 	s.inFunc.Store(true)
 	defer s.inFunc.Store(false)
+	stored, until := s.living(stored)
 	value, err := fn(stored)
 	if s.reentered.Load() { // what it made of nothing must not be stored, also not where it was called at the commit
 		return nil, ErrReentered
 	}
+	if until != 0 && value != nil {
+		value = withLife(value, until)
+	}
 	return value, err
 }
 
-// calledByUpdate reports whether callFunc is among the callers of this goroutine.
-func calledByUpdate() bool {
+// Names of functions as the runtime has them, whatever they and the package are called:
+// under a name that was written down, a renaming would make a deadlock of an error.
+var (
+	callFuncName = nameOf((*Session).callFunc)
+	findName     = nameOf((*Exchange).find)
+)
+
+func nameOf(function any) string {
+	return runtime.FuncForPC(reflect.ValueOf(function).Pointer()).Name()
+}
+
+// calledBy reports whether the function with that name is among the callers of this
+// goroutine.
+func calledBy(name string) bool {
 	pcs := make([]uintptr, 64)
 	for {
 		n := runtime.Callers(2, pcs)
@@ -106,7 +122,7 @@ func calledByUpdate() bool {
 	frames := runtime.CallersFrames(pcs)
 	for {
 		frame, more := frames.Next()
-		if frame.Function == callFuncName {
+		if frame.Function == name {
 			return true
 		}
 		if !more {
@@ -114,19 +130,6 @@ func calledByUpdate() bool {
 		}
 	}
 }
-
-// callFuncName is the name of callFunc as the runtime has it, whatever the function
-// and the package are called: under a name that was written down, a renaming would
-// make a deadlock of the error.
-var callFuncName = func() (name string) {
-	probe := &Session{new(sessionState)}
-	_, _ = probe.callFunc(func(json.RawMessage) (json.RawMessage, error) {
-		pc, _, _, _ := runtime.Caller(1)
-		name = runtime.FuncForPC(pc).Name()
-		return nil, nil
-	}, nil)
-	return name
-}()
 
 // mutable reports whether changes can still be stored. Where they cannot, it says
 // so once in the log: they have no other way to tell.
@@ -254,6 +257,19 @@ func (s *Session) Renew() error { return s.renew(state.RenewID) }
 // [ErrSessionGone] after Destroy.
 func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 
+// Rotate gives the session a new id at the commit and keeps its data, as Renew does, for
+// apps that renew ids by the clock. Other than after Renew, requests that were under way
+// with the old id, or come with it within 10 seconds because the browser had nothing newer
+// when it sent them, still read the session, and what they change lands. They get no
+// cookie, and cannot renew the id or sign in; where they rotate it too, it is rotated once.
+// After that, and after any Renew, SignIn, Regenerate or Destroy, the old id is no session
+// any more.
+//
+// So it is not for a change of rights: that is what Renew is for, and what counts where a
+// request calls both. It returns [ErrHeadersSent] when the headers are out and
+// [ErrSessionGone] after Destroy.
+func (s *Session) Rotate() error { return s.renew(state.RotateID) }
+
 func (s *Session) renew(how state.Renewal) error {
 	if !s.lock() {
 		return ErrReentered
@@ -261,6 +277,9 @@ func (s *Session) renew(how state.Renewal) error {
 	defer s.x.unlock()
 	if err := s.cookieMutable(); err != nil {
 		return err
+	}
+	if s.isRotated(how) {
+		return nil
 	}
 	if how == state.RegenerateID {
 		s.changes = record.Changes{Cleared: true}
@@ -326,13 +345,13 @@ func (s *Session) Reload(ctx context.Context) error {
 	}
 	limit := s.x.m.limit(ctx)
 	defer limit.stop()
-	doc, err := s.x.m.loadLive(limit, s.key, s.x.cookie.MaxAge)
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrSessionGone
-	} else if err != nil {
+	doc, err := s.x.m.loadRotated(limit, s.key, s.x.cookie.MaxAge)
+	if err != nil {
 		return err
 	}
-	s.base = doc
+	if s.base = doc; doc.Record.ID != s.key {
+		s.key, s.needRarities().followed = doc.Record.ID, true
+	}
 	s.changes = record.Changes{Cleared: s.renewal == state.RegenerateID}
 	s.touched = false
 	s.nameUser()
@@ -353,10 +372,7 @@ func (s *Session) Check(ctx context.Context) error {
 	}
 	limit := s.x.m.limit(ctx)
 	defer limit.stop()
-	_, err := s.x.m.loadLive(limit, key, s.x.cookie.MaxAge)
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrSessionGone
-	}
+	_, err := s.x.m.loadRotated(limit, key, s.x.cookie.MaxAge)
 	return err
 }
 

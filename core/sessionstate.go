@@ -64,6 +64,11 @@ type rarities struct {
 	deletions []*http.Cookie // by which the browser deletes those of the predecessor
 
 	index *record.Index // of base, or of what base was
+
+	followed      bool          // it was rotated by another request: the browser may have a newer id, which this one was not shown
+	lives         bool          // SetFor was called
+	flashesNow    flashesByKind // for the page of this request
+	flashesPopped flashesByKind // what was removed, in case that it is to be kept
 }
 
 // ordinary are the rarities of a session that has none.

@@ -96,6 +96,7 @@ func (s *Session) signIn(ctx context.Context, user string, methods []string, att
 	if err := s.cookieMutable(); err != nil {
 		return err
 	}
+	s.isRotated(state.RenewID)
 	m := s.x.m
 	before := s.user()
 	if before != "" && before != user {
@@ -191,13 +192,23 @@ func (s *Session) authenticated() (at time.Time, by []string) {
 	return s.base.Meta.Created.Time(), in.By
 }
 
+// RequireUser returns [ErrNotSignedIn] where nobody is signed in, and nil otherwise.
+// [RequireUser] is the middleware.
+func (s *Session) RequireUser() error {
+	if s.User() == "" {
+		return ErrNotSignedIn
+	}
+	return nil
+}
+
 // RequireRecentSignIn reports whether the user signed in less than maxAge ago, and whether
 // the session lives at this moment: for a page that changes a password or spends
 // money. It returns [ErrSignInTooOld] where the user has to sign in (again), and
 // [ErrSessionGone] where the session was ended meanwhile. It asks the store, past
 // any cache, which costs a round trip. A maxAge of 0 asks for a new login each time; one
 // of less than a second is most likely a number of seconds that became one of
-// nanoseconds, and is refused with [ErrMaxAgeTooShort].
+// nanoseconds, and is refused with [ErrMaxAgeTooShort]. [RequireRecentSignIn] is the
+// middleware.
 func (s *Session) RequireRecentSignIn(ctx context.Context, maxAge time.Duration) error {
 	if tooShort(maxAge, time.Second) != "" {
 		return ErrMaxAgeTooShort
@@ -260,6 +271,9 @@ var (
 	// ErrRevoked says that the sessions of the user were ended while SignIn, or
 	// Renew, was under way. It is an [ErrSessionGone].
 	ErrRevoked = fmt.Errorf("%w: it was revoked meanwhile", ErrSessionGone)
+
+	// ErrNotSignedIn says that nobody is signed in.
+	ErrNotSignedIn = errors.New("cloakroom: nobody is signed in")
 
 	// ErrSignInTooOld says that nobody signed in, or too long ago.
 	ErrSignInTooOld = errors.New("cloakroom: user has not signed in recently enough")

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/json"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -37,10 +38,14 @@ func (s *Session) raw(key string) json.RawMessage {
 		return nil
 	}
 	defer s.x.unlock()
+	var stored json.RawMessage
 	if index := s.index(); index != nil && !s.changes.Decides(key) {
-		return index.Get(key)
+		stored = index.Get(key)
+	} else {
+		stored = s.changes.Value(s.base, key)
 	}
-	return s.changes.Value(s.base, key)
+	value, _ := s.living(stored)
+	return value
 }
 
 // A record with manyMembers gets an index when it was asked for manyKeys: who asks for a
@@ -73,7 +78,7 @@ func (s *Session) Keys() iter.Seq[string] {
 		return func(func(string) bool) {}
 	}
 	defer s.x.unlock()
-	return slices.Values(s.changes.Keys(s.base))
+	return slices.Values(s.dropOver(s.changes.Keys(s.base)))
 }
 
 // Set sets key to v, which is encoded at once. Where that is not possible, or
@@ -83,11 +88,18 @@ func (s *Session) Keys() iter.Seq[string] {
 // Keep to maps whose keys are strings, integers, or marshal themselves as text. Others,
 // such as map[any]int, are saved by apps built with Go 1.27 alone; and a field with a tag
 // "format:" is saved by those built with older versions alone, and not as the tag says.
-func (s *Session) Set(key string, v any) {
+func (s *Session) Set(key string, v any) { s.set(key, v, 0) }
+
+// set sets key to v, until then in Unix milliseconds, or for as long as the session lives
+// where that is 0.
+func (s *Session) set(key string, v any, until int64) {
 	raw, err := jsontext.Encode(v)
-	if err != nil {
+	switch {
+	case err != nil:
 		err = &KeyError{Key: key, Op: "set", Err: jsontext.EncodingError(v, err)}
-	} else {
+	case hasLife(raw): // it would be taken for one with a life
+		err = &KeyError{Key: key, Op: "set", Err: fmt.Errorf("%w: %s, as the first member of a value", ErrReservedKey, lifeMember)}
+	default:
 		err = s.x.m.checkKey(key)
 	}
 	if !s.lock() {
@@ -100,6 +112,9 @@ func (s *Session) Set(key string, v any) {
 	if err != nil {
 		s.changes.Fail(key, err)
 		return
+	}
+	if until != 0 {
+		raw, s.needRarities().lives = withLife(raw, until), true
 	}
 	s.changes.Set(key, raw)
 }

@@ -24,7 +24,7 @@ import (
 )
 
 func TestAdapter(t *testing.T) {
-	adaptertest.Run(t, adaptertest.Framework{Serve: serve, Gzip: true}, nil)
+	adaptertest.Run(t, adaptertest.Framework{Serve: serve, Gzip: true, Guards: true}, nil)
 }
 
 func serve(_ testing.TB, app adaptertest.App) http.Handler {
@@ -49,6 +49,10 @@ func mount(use []adaptertest.Middleware) (all []echo.MiddlewareFunc) {
 		switch {
 		case mw.Session != nil:
 			all = append(all, echosession.Use(mw.Session))
+		case mw.Guard != nil && mw.Guard.MaxAge != 0:
+			all = append(all, echosession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
+		case mw.Guard != nil:
+			all = append(all, echosession.RequireUser(mw.Guard.Page))
 		case mw.Recover:
 			all = append(all, middleware.Recover())
 		case mw.Gzip:
@@ -64,6 +68,9 @@ func neutral(c *echo.Context) *adaptertest.Context {
 		Get:    func() *core.Session { return echosession.Get(c) },
 		Lookup: func() (*core.Session, bool) { return echosession.Lookup(c) },
 		Load:   func() (*core.Session, error) { return echosession.Load(c) },
+
+		TellExpiry: func() error { return echosession.TellExpiry(c) },
+		ReturnPath: func(otherwise string) string { return echosession.ReturnPath(c, otherwise) },
 
 		String: c.String, JSON: c.JSON, NoContent: c.NoContent, Redirect: c.Redirect,
 		File: func(name string) error { return c.FileFS(filepath.Base(name), os.DirFS(filepath.Dir(name))) },

@@ -182,8 +182,15 @@ func TestTheQuickstarts(t *testing.T) {
 			if len(set) != 0 {
 				t.Errorf("the second visit set %v, want none", set)
 			}
-			got, _ = v.do("GET", "/me", nil)
-			expect(got, "401 Log in first.")
+			refused := func(v *visitor) {
+				t.Helper()
+				for _, path := range []string{"/me", "/password"} {
+					if got, _ := v.do("GET", path, nil); !strings.HasPrefix(got, "401") {
+						t.Errorf("GET %s: %q, want 401", path, got)
+					}
+				}
+			}
+			refused(v)
 
 			anonymous := v.cookie()
 			got, _ = v.do("POST", "/login", url.Values{"user": {"bob"}})
@@ -194,10 +201,11 @@ func TestTheQuickstarts(t *testing.T) {
 			}
 			got, _ = v.do("GET", "/me", nil)
 			expect(got, "200 You are bob.")
+			got, _ = v.do("GET", "/password", nil)
+			expect(got, "200 Choose a new one, bob.")
 			got, _ = v.do("GET", "/", nil)
 			expect(got, "200 Number of views: 3")
-			got, _ = v.withCookie(anonymous).do("GET", "/me", nil)
-			expect(got, "401 Log in first.")
+			refused(v.withCookie(anonymous))
 			got, _ = v.withCookie(tampered(loggedIn)).do("GET", "/", nil)
 			expect(got, "200 Number of views: 1")
 
@@ -206,8 +214,7 @@ func TestTheQuickstarts(t *testing.T) {
 			if v.cookie() != "" {
 				t.Error("the logout left the cookie in the browser")
 			}
-			got, _ = v.withCookie(loggedIn).do("GET", "/me", nil)
-			expect(got, "401 Log in first.")
+			refused(v.withCookie(loggedIn))
 			got, _ = v.do("GET", "/", nil)
 			expect(got, "200 Number of views: 1")
 		})

@@ -55,3 +55,32 @@ func TestTheTestsThatTheREADMENamesExist(t *testing.T) {
 		}
 	}
 }
+
+// What docs/recipes.md shows below the name of an Example is what runs in that one, line by
+// line.
+func TestTheRecipesShowWhatIsRun(t *testing.T) {
+	recipes, err := os.ReadFile("../docs/recipes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../core/example_around_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)<!-- (Example\\w+) -->\n\n```go\n(.*?)```\n").FindAllStringSubmatch(string(recipes), -1)
+	if len(shown) == 0 {
+		t.Error("docs/recipes.md shows no Example")
+	}
+	for _, block := range shown {
+		_, body, ok := strings.Cut(string(source), "func "+block[1]+"() {\n")
+		body, _, _ = strings.Cut(body, "\n}\n")
+		if !ok || !strings.Contains(flat(body), flat(block[2])) {
+			t.Errorf("docs/recipes.md shows what is not in %s of core/example_around_test.go:\n%s", block[1], block[2])
+		}
+	}
+}
+
+// flat returns code without what is in front of its lines.
+func flat(code string) string {
+	return regexp.MustCompile("(?m)^\t+").ReplaceAllString(code, "")
+}

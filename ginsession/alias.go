@@ -24,6 +24,8 @@ type (
 	Session = core.Session
 	// SignInAttempt is [core.SignInAttempt]: what BeginSignIn of a session returns.
 	SignInAttempt = core.SignInAttempt
+	// SignInPage is [core.SignInPage]: where RequireUser leads a browser.
+	SignInPage = core.SignInPage
 	// Status is [core.Status]: where a session came from.
 	Status = core.Status
 	// Info is [core.Info]: a session of a user, described.
@@ -32,6 +34,12 @@ type (
 	AtUserLimit = core.AtUserLimit
 	// Key is [core.Key]: the name and type of a value.
 	Key[T any] = core.Key[T]
+	// OneTime is [core.OneTime]: values each of which may be used once.
+	OneTime[T any] = core.OneTime[T]
+	// Flashes is [core.Flashes]: a kind of messages for the next page.
+	Flashes[T any] = core.Flashes[T]
+	// Expiry is [core.Expiry]: when a session ends.
+	Expiry = core.Expiry
 	// ConfigError is [core.ConfigError].
 	ConfigError = core.ConfigError
 	// KeyError is [core.KeyError].
@@ -77,6 +85,7 @@ var (
 
 	ErrInvalidUser     = core.ErrInvalidUser
 	ErrNotFound        = store.ErrNotFound
+	ErrNotSignedIn     = core.ErrNotSignedIn
 	ErrSignInTooOld    = core.ErrSignInTooOld
 	ErrRevoked         = core.ErrRevoked
 	ErrTooManySessions = core.ErrTooManySessions

@@ -22,7 +22,7 @@ import (
 func init() { gin.SetMode(gin.TestMode) }
 
 func TestAdapter(t *testing.T) {
-	adaptertest.Run(t, adaptertest.Framework{Serve: serve}, nil)
+	adaptertest.Run(t, adaptertest.Framework{Guards: true, Serve: serve}, nil)
 }
 
 func serve(_ testing.TB, app adaptertest.App) http.Handler {
@@ -52,6 +52,10 @@ func middleware(use []adaptertest.Middleware) (all []gin.HandlerFunc) {
 		switch {
 		case mw.Session != nil:
 			all = append(all, ginsession.Use(mw.Session))
+		case mw.Guard != nil && mw.Guard.MaxAge != 0:
+			all = append(all, ginsession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
+		case mw.Guard != nil:
+			all = append(all, ginsession.RequireUser(mw.Guard.Page))
 		case mw.Recover:
 			all = append(all, gin.RecoveryWithWriter(io.Discard))
 		}
@@ -65,6 +69,9 @@ func neutral(c *gin.Context) *adaptertest.Context {
 		Get:    func() *core.Session { return ginsession.Get(c) },
 		Lookup: func() (*core.Session, bool) { return ginsession.Lookup(c) },
 		Load:   func() (*core.Session, error) { return ginsession.Load(c) },
+
+		TellExpiry: func() error { ginsession.TellExpiry(c); return nil },
+		ReturnPath: func(otherwise string) string { return ginsession.ReturnPath(c, otherwise) },
 
 		String:    func(status int, text string) error { c.String(status, "%s", text); return nil },
 		JSON:      func(status int, v any) error { c.JSON(status, v); return nil },

@@ -80,6 +80,10 @@ type Framework struct {
 	// it are skipped otherwise; others use a compressor of the suite's own.
 	Gzip bool
 
+	// Guards says that Serve knows [Middleware.Guard] and Context has what
+	// goes with it. The scenarios that ask for these are skipped otherwise.
+	Guards bool
+
 	// Except names scenarios that the framework cannot pass, each with the
 	// reason. They are skipped.
 	Except map[string]string
@@ -116,6 +120,14 @@ type Middleware struct {
 	Session *core.Manager // the adapter's, for this Manager
 	Recover bool          // the framework's own that answers a panic with 500, quietly
 	Gzip    bool          // the framework's own that compresses, see Framework.Gzip
+	Guard   *Guard        // the adapter's, see Framework.Guards
+}
+
+// A Guard is the middleware RequireUser of the adapter or, where MaxAge is set, its
+// RequireRecentSignIn.
+type Guard struct {
+	Page   core.SignInPage
+	MaxAge time.Duration
 }
 
 // A Context is what a handler works with: the framework's own things. Request,
@@ -126,10 +138,14 @@ type Context struct {
 	Request *http.Request       // with the session in its context
 	Writer  http.ResponseWriter // as handlers of the framework see it
 
-	// The functions of the adapter.
+	// The functions of the adapter. TellExpiry and ReturnPath are needed where
+	// Framework.Guards is set.
 	Get    func() *core.Session          // panics where there is none
 	Lookup func() (*core.Session, bool)  // reports whether there is one
 	Load   func() (*core.Session, error) // says why there is none
+
+	TellExpiry func() error                  // answers how long the session has left
+	ReturnPath func(otherwise string) string // says where a sign-in leads
 
 	String    func(status int, text string) error     // plain text
 	JSON      func(status int, v any) error           // v encoded
@@ -189,7 +205,7 @@ func (c *Context) withDefaults() *Context {
 // NetHTTP is the Framework of net/http itself, with [core.Manager.Handler] as
 // the adapter.
 func NetHTTP() Framework {
-	return Framework{Gzip: true, Serve: func(_ testing.TB, app App) http.Handler {
+	return Framework{Gzip: true, Guards: true, Serve: func(_ testing.TB, app App) http.Handler {
 		return ServeNetHTTP(app, (*core.Manager).Handler)
 	}}
 }
@@ -206,6 +222,8 @@ func ServeNetHTTP(app App, sessions func(m *core.Manager, next http.Handler) htt
 				h = recovering(h)
 			case mw.Gzip:
 				h = compressing(h)
+			case mw.Guard != nil:
+				h = mw.Guard.netHTTP().Handler(h)
 			}
 		}
 		return h
@@ -220,6 +238,9 @@ func ServeNetHTTP(app App, sessions func(m *core.Manager, next http.Handler) htt
 					Get:    func() *core.Session { return core.FromContext(ctx) },
 					Lookup: func() (*core.Session, bool) { return core.Lookup(ctx) },
 					Load:   func() (*core.Session, error) { return core.Load(ctx) },
+
+					TellExpiry: func() error { core.TellExpiry(w, r2); return nil },
+					ReturnPath: func(otherwise string) string { return core.ReturnPath(r2, otherwise) },
 				})
 				if err != nil {
 					w.WriteHeader(http.StatusInternalServerError)
@@ -229,6 +250,14 @@ func ServeNetHTTP(app App, sessions func(m *core.Manager, next http.Handler) htt
 		}
 	}
 	return wrap(app.Use, mux)
+}
+
+// netHTTP returns that of net/http.
+func (g *Guard) netHTTP() *core.Guard {
+	if g.MaxAge != 0 {
+		return core.RequireRecentSignIn(g.MaxAge, g.Page)
+	}
+	return core.RequireUser(g.Page)
 }
 
 // patience is how long a scenario waits for something that has to happen. Only
@@ -245,7 +274,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
-		failures, connections(), meanwhile(), repeated, activity, guarantees,
+		failures, connections(), meanwhile(), repeated, activity, guarantees, guards,
 	} {
 		all = append(all, group...)
 	}

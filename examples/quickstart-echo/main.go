@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -35,12 +36,11 @@ func main() {
 		return c.String(http.StatusOK, fmt.Sprintf("Hello, %s!\n", s.User()))
 	})
 	e.GET("/me", func(c *echo.Context) error {
-		name := echosession.Get(c).User()
-		if name == "" {
-			return c.String(http.StatusUnauthorized, "Log in first.\n")
-		}
-		return c.String(http.StatusOK, fmt.Sprintf("You are %s.\n", name))
-	})
+		return c.String(http.StatusOK, fmt.Sprintf("You are %s.\n", echosession.Get(c).User()))
+	}, echosession.RequireUser(echosession.SignInPage{})) // 401; Path leads browsers to a page
+	e.GET("/password", func(c *echo.Context) error {
+		return c.String(http.StatusOK, fmt.Sprintf("Choose a new one, %s.\n", echosession.Get(c).User()))
+	}, echosession.RequireRecentSignIn(10*time.Minute, echosession.SignInPage{}))
 	e.POST("/logout", func(c *echo.Context) error {
 		if err := echosession.Get(c).SignOut(c.Request().Context()); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -34,13 +35,11 @@ func main() {
 		}
 		c.String(http.StatusOK, "Hello, %s!\n", s.User())
 	})
-	r.GET("/me", func(c *gin.Context) {
-		name := ginsession.Get(c).User()
-		if name == "" {
-			c.String(http.StatusUnauthorized, "Log in first.\n")
-			return
-		}
-		c.String(http.StatusOK, "You are %s.\n", name)
+	r.GET("/me", ginsession.RequireUser(ginsession.SignInPage{}), func(c *gin.Context) { // 401; Path leads browsers to a page
+		c.String(http.StatusOK, "You are %s.\n", ginsession.Get(c).User())
+	})
+	r.GET("/password", ginsession.RequireRecentSignIn(10*time.Minute, ginsession.SignInPage{}), func(c *gin.Context) {
+		c.String(http.StatusOK, "Choose a new one, %s.\n", ginsession.Get(c).User())
 	})
 	r.POST("/logout", func(c *gin.Context) {
 		if err := ginsession.Get(c).SignOut(c.Request.Context()); err != nil {

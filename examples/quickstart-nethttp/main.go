@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
@@ -36,14 +37,12 @@ func main() {
 		}
 		fmt.Fprintf(w, "Hello, %s!\n", s.User())
 	})
-	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
-		name := core.FromContext(r.Context()).User()
-		if name == "" {
-			http.Error(w, "Log in first.", http.StatusUnauthorized)
-			return
-		}
-		fmt.Fprintf(w, "You are %s.\n", name)
-	})
+	mux.Handle("GET /me", core.RequireUser(core.SignInPage{}).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // 401; Path leads browsers to a page
+		fmt.Fprintf(w, "You are %s.\n", core.FromContext(r.Context()).User())
+	}))
+	mux.Handle("GET /password", core.RequireRecentSignIn(10*time.Minute, core.SignInPage{}).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "Choose a new one, %s.\n", core.FromContext(r.Context()).User())
+	}))
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
 		if err := core.FromContext(r.Context()).SignOut(r.Context()); err != nil {
 			http.Error(w, "Logout failed. Try again.", http.StatusServiceUnavailable)

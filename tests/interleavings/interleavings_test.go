@@ -261,11 +261,11 @@ func TestEveryOrderOfTwoRequests(t *testing.T) {
 	var few, newer, lasting []op // newer: what makes a newer cookie, and what sends one again
 	for _, o := range ops {
 		switch o.name {
-		case "read", "update", "renew", "destroy", "expire":
+		case "read", "update", "renew", "rotate", "destroy", "expire":
 			few = append(few, o)
 		}
 		switch o.name {
-		case "read", "update", "renew", "destroy", "sign in", "anonymous write, late":
+		case "read", "update", "renew", "rotate", "destroy", "sign in", "anonymous write, late":
 			newer = append(newer, o)
 		}
 		if !o.expires { // no session expires while a request works with it

@@ -125,6 +125,14 @@ var ops = []op{
 		spec:   []step{start, look, renews(true), arrive},
 	},
 	{
+		name: "rotate",
+		handle: func(_ context.Context, s *core.Session, who int) (any, error) {
+			user.Set(s, name(who))
+			return "ok", s.Rotate()
+		},
+		spec: []step{start, look, rotates, arrive},
+	},
+	{
 		name:   "sign in",
 		handle: signInAs,
 		spec:   []step{start, look, signsIn, arrive},

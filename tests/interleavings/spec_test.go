@@ -19,7 +19,8 @@ import (
 //   - and its answer arrives: the browser keeps the cookie that it brings.
 //
 // A session that was given another id goes on under that one, and whoever destroys
-// it destroys it there. What the store refuses leaves everything as it was.
+// it destroys it there. Where that was by the clock alone, other requests with the old id
+// read and change it there, too, and get no cookie. What the store refuses leaves everything as it was.
 //
 // Where an extension of the session's life is due, that happens at any time
 // between. Each of these steps is a single one, and the steps of two requests
@@ -53,6 +54,8 @@ type record struct {
 	life  life
 	data  data
 	fresh bool // its life was extended
+
+	rotated bool // it is retired, by the clock alone
 }
 
 type life int
@@ -70,6 +73,7 @@ type request struct {
 	found   bool // a session, with
 	seen    data // this in it
 	retired bool // or an id that was given up
+	led     bool // the session has another id, because it was rotated
 	done    int  // how many of its steps
 	extends bool // an extension is due and not done
 	lost    bool // it was done, and found that the session has ended
@@ -127,6 +131,9 @@ type outcome struct {
 }
 
 func (w world) outcome() outcome {
+	for i := range w.stored {
+		w.stored[i].rotated = false // which nobody sees
+	}
 	return outcome{stored: w.stored, browser: w.browser, answers: [2]answer{w.requests[0].answer, w.requests[1].answer}, order: w.order}
 }
 
@@ -189,12 +196,22 @@ var startWithout = only(func(_ *world, r *request, _ int) { r.cookie = none })
 var startOutside = only(func(*world, *request, int) {})
 
 var look = only(func(w *world, r *request, _ int) {
-	rec := w.stored[r.cookie]
-	r.found, r.retired = rec.life == live, rec.life == retired
+	at := w.follow(r.cookie)
+	rec := w.stored[at]
+	r.found = rec.life == live
+	r.retired = !r.found && w.stored[r.cookie].life == retired
 	if r.found {
-		r.seen = rec.data
+		r.seen, r.led = rec.data, at != r.cookie
 	}
 })
+
+// follow returns the id under which a request with another one finds its session.
+func (w *world) follow(at id) id {
+	for w.stored[at].rotated {
+		at = w.next[at]
+	}
+	return at
+}
 
 // extend is beside the other steps, where it is due.
 func extend(w world, who int) world {
@@ -260,7 +277,7 @@ func (w *world) sendAgain(r *request) {
 // there is none. The body is from what the request has seen.
 func changes(change func(d *data, r *request, who int), body func(seen data) any) step {
 	return only(func(w *world, r *request, who int) {
-		rec := &w.stored[r.cookie]
+		rec := &w.stored[w.follow(r.cookie)]
 		switch {
 		case r.found && rec.life == live:
 			change(&rec.data, r, who)
@@ -279,7 +296,7 @@ func changes(change func(d *data, r *request, who int), body func(seen data) any
 // make stores a new session and sets its cookie.
 func (w *world) make(r *request, who int, d data, change func(d *data)) {
 	change(&d)
-	w.stored[own(who)] = record{live, d, true}
+	w.stored[own(who)] = record{life: live, data: d, fresh: true}
 	r.answer.cookie = sets + setCookie(own(who))
 }
 
@@ -298,6 +315,24 @@ func renews(keep bool) step {
 		}
 	})
 }
+
+// rotates is the commit of a request that gives its session a new id by the clock. Where
+// another one did so in the meantime, there is nothing left to do but its changes.
+var rotates = only(func(w *world, r *request, who int) {
+	rec := &w.stored[w.follow(r.cookie)]
+	switch {
+	case r.found && w.stored[r.cookie].life == live:
+		w.moveOn(r, who, true)
+		w.stored[r.cookie].rotated = true
+	case r.found && rec.life == live:
+		rec.data.user = name(who)
+		r.ok("ok")
+	case r.found, r.retired:
+		r.refuse()
+	default:
+		w.signIn(r, who, data{})
+	}
+})
 
 // signsIn is the commit of a request that signs somebody in. Where its session has
 // moved on, it begins one of its own, which has nothing of the other. Only where
@@ -337,7 +372,7 @@ var fails = only(func(_ *world, r *request, _ int) { r.fail() })
 // failsToRetire is the commit of a request that signs somebody in, where the store
 // refuses to have the old id retired. Without an old id there is nothing to refuse.
 var failsToRetire = only(func(w *world, r *request, who int) {
-	if r.found {
+	if r.found && !r.led {
 		r.fail()
 		return
 	}
@@ -386,7 +421,7 @@ func (w *world) end(at id) (lived bool) {
 
 // takes is done at once.
 var takes = only(func(w *world, r *request, _ int) {
-	rec := &w.stored[r.cookie]
+	rec := &w.stored[w.follow(r.cookie)]
 	switch {
 	case r.retired:
 		r.gone = true
@@ -471,7 +506,7 @@ func answered(r request, steps []step) bool {
 // begins is the world before the two requests.
 func begins(due bool) world {
 	w := world{browser: original}
-	w.stored[original] = record{live, data{n: 1, same: "0", user: "ann", ticket: "T", flash: "hello", old: "yes"}, !due}
+	w.stored[original] = record{life: live, data: data{n: 1, same: "0", user: "ann", ticket: "T", flash: "hello", old: "yes"}, fresh: !due}
 	return w
 }
 

@@ -42,7 +42,7 @@ var vulnerabilities = []vulnerability{
 	{"T-23", "a cache serves a session that has ended", "better-auth", []string{"TestCaching", "TestTheCacheSparesReadsAndBypassCacheReadsPastIt", "TestRequireRecentSignInAsksTheStorageItself"}, ""},
 	{"T-24", "one user ends the sessions of another by their number", "CVE-2017-18878 (Mattermost)", []string{"TestRevokeChecksTheOwner"}, ""},
 	{"T-25", "what is listed can be used as a token", "CVE-2016-11072 (Mattermost), CVE-2024-39683 (Zitadel)", []string{"TestHashIDsKeepsTheIDsOutOfTheStore", "TestNoVerbPrintsASecret", "TestTheHandleIsPublicAndStays", "TestSessionsDescribesTheDevicesOfAUser"}, ""},
-	{"T-26", "what is good for one use is used twice at the same time", "CVE-2020-15222 (fosite), CVE-2026-45720 (Omni)", []string{"TestTakeGivesAValueToExactlyOne", "adaptertest: Take gives a value to exactly one of many requests"}, ""},
+	{"T-26", "what is good for one use is used twice at the same time", "CVE-2020-15222 (fosite), CVE-2026-45720 (Omni)", []string{"TestTakeGivesAValueToExactlyOne", "adaptertest: Take gives a value to exactly one of many requests", "TestOfManyWhoTakeAOneTimeValueOneGetsIt"}, ""},
 
 	{"T-30", "the id is the key in the store, for who can measure or read it", "CVE-2019-16782 (rack), CVE-2019-25025 (activerecord-session_store), CVE-2026-53603 (nebula-mesh)", []string{"TestHashIDsKeepsTheIDsOutOfTheStore"}, ""},
 	{"T-31", "signatures are compared until the first difference", "CVE-2013-0263 (rack), CVE-2016-1000236 (cookie-signature)", []string{"TestVerifyingTakesTheSamePathWhereverASignatureIsWrong"}, ""},
@@ -58,7 +58,7 @@ var vulnerabilities = []vulnerability{
 	{"T-41", "an option of the cookie has no effect", "CVE-2018-25060 (go-macaron/csrf), CVE-2026-48058 (nebula-mesh)", []string{"TestTheSetCookieLine", "TestSecureFollowsTheRequest"}, ""},
 	{"T-42", "names that are escaped, or missing, pass for a prefixed cookie", "CVE-2020-7070 (PHP), CVE-2020-8184 (rack), CVE-2021-41819 (Ruby), CVE-2023-23934 (Werkzeug)", []string{"adaptertest: names that browsers or parsers may take for a __Host- cookie's are others", "TestCookieHeadersAreParsedAsNodeDoes"}, ""},
 	{"T-43", "CSRF tokens do not belong to a session, or survive its login", "CVE-2020-8166 (Rails), CVE-2023-45128 and CVE-2023-45141 (Fiber), CVE-2022-24895 (Symfony), CVE-2023-29020 (fastify-passport), CVE-2023-27495 (fastify-csrf-protection)", nil, "Cloakroom has no tokens of that kind: use `http.CrossOriginProtection`. One that an app keeps in a session should be deleted where it calls `Renew`."},
-	{"T-44", "a timeout redirects to wherever the request says", "CVE-2026-40295 (devise)", nil, "Cloakroom redirects nowhere."},
+	{"T-44", "a timeout redirects to wherever the request says", "CVE-2026-40295 (devise)", []string{"TestAReturnPathNeverLeadsToAnotherSite", "adaptertest: a sign-in never leads to another site"}, ""},
 
 	{"T-50", "unknown ids make records", "CVE-2015-5143 (Django)", []string{"TestAnonymousRequestsLeaveNothing", "adaptertest: G9: anonymous traffic writes nothing"}, ""},
 	{"T-51", "logout of visitors without a session makes records", "CVE-2015-5963 and CVE-2015-5964 (Django)", []string{"TestAnonymousRequestsLeaveNothing"}, ""},

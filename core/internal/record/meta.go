@@ -58,6 +58,10 @@ type Retirement struct {
 	// Next is the JSON string of where the session moved on to, which only this
 	// deployment can read. It is nil where the record was about to be deleted.
 	Next []byte
+
+	// Rotated says that the id was given up by the clock alone, so that a request which
+	// comes with it a moment later may be led to Next.
+	Rotated bool
 }
 
 // A UnixMilli is a time as records have it: in milliseconds since 1970, and zero for
@@ -126,6 +130,9 @@ func (m Meta) Append(dst []byte) []byte {
 		if m.Retired.Next != nil {
 			dst = append(append(dst, `,"next":`...), m.Retired.Next...)
 		}
+		if m.Retired.Rotated {
+			dst = append(dst, `,"rotated":true`...)
+		}
 	}
 	if m.User != nil {
 		dst = append(append(dst, `,"user":`...), m.User...)
@@ -166,7 +173,7 @@ func parseMeta(raw []byte) Meta {
 		}
 	}
 	if retired.At != 0 {
-		m.Retired = &Retirement{retired.At, retired.Next}
+		m.Retired = &Retirement{retired.At, retired.Next, retired.Rotated}
 	}
 	return m
 }
@@ -197,6 +204,8 @@ func (m *Meta) setMember(name, value []byte, retired *Retirement) (known bool) {
 		if len(value) > 2 && value[0] == '"' {
 			retired.Next = value
 		}
+	case "rotated":
+		retired.Rotated = string(value) == "true"
 	case "user":
 		m.User, m.Until = nil, 0
 		if value[0] == '{' {

@@ -7,6 +7,10 @@ const (
 	// KeepID leaves the id as it is.
 	KeepID Renewal = iota
 
+	// RotateID gives the session a new id and keeps its data, and requests with the old
+	// one are let through for a moment: Rotate.
+	RotateID
+
 	// RenewID gives the session a new id and keeps its data: Renew, or SignIn.
 	RenewID
 
@@ -16,10 +20,10 @@ const (
 )
 
 // Renewals are all of them, in the order of their values.
-var Renewals = [...]Renewal{KeepID, RenewID, RegenerateID}
+var Renewals = [...]Renewal{KeepID, RotateID, RenewID, RegenerateID}
 
 // String returns the name that docs/design.md uses.
-func (r Renewal) String() string { return [...]string{"keep", "renew", "regenerate"}[r] }
+func (r Renewal) String() string { return [...]string{"keep", "rotate", "renew", "regenerate"}[r] }
 
 // StepInputs are what the next step of a commit depends on, and nothing else
 // does.

@@ -24,6 +24,10 @@ func EchoWith(app adaptertest.App, sessions func(*core.Manager) echo.MiddlewareF
 			switch {
 			case mw.Session != nil:
 				all = append(all, sessions(mw.Session))
+			case mw.Guard != nil && mw.Guard.MaxAge != 0:
+				all = append(all, echosession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
+			case mw.Guard != nil:
+				all = append(all, echosession.RequireUser(mw.Guard.Page))
 			case mw.Recover:
 				all = append(all, middleware.Recover())
 			case mw.Gzip:
@@ -54,6 +58,9 @@ func fromEcho(c echo.Context) *adaptertest.Context {
 		Get:    func() *core.Session { return echosession.Get(c) },
 		Lookup: func() (*core.Session, bool) { return echosession.Lookup(c) },
 		Load:   func() (*core.Session, error) { return echosession.Load(c) },
+
+		TellExpiry: func() error { return echosession.TellExpiry(c) },
+		ReturnPath: func(otherwise string) string { return echosession.ReturnPath(c, otherwise) },
 
 		String: c.String, JSON: c.JSON, NoContent: c.NoContent, Redirect: c.Redirect, File: c.File,
 		Fail: func(status int) error { return echo.NewHTTPError(status) },

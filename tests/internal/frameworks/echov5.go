@@ -26,6 +26,10 @@ func EchoV5With(app adaptertest.App, sessions func(*core.Manager) echo.Middlewar
 			switch {
 			case mw.Session != nil:
 				all = append(all, sessions(mw.Session))
+			case mw.Guard != nil && mw.Guard.MaxAge != 0:
+				all = append(all, echov5session.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
+			case mw.Guard != nil:
+				all = append(all, echov5session.RequireUser(mw.Guard.Page))
 			case mw.Recover:
 				all = append(all, middleware.Recover())
 			case mw.Gzip:
@@ -56,6 +60,9 @@ func fromEchoV5(c *echo.Context) *adaptertest.Context {
 		Get:    func() *core.Session { return echov5session.Get(c) },
 		Lookup: func() (*core.Session, bool) { return echov5session.Lookup(c) },
 		Load:   func() (*core.Session, error) { return echov5session.Load(c) },
+
+		TellExpiry: func() error { return echov5session.TellExpiry(c) },
+		ReturnPath: func(otherwise string) string { return echov5session.ReturnPath(c, otherwise) },
 
 		String: c.String, JSON: c.JSON, NoContent: c.NoContent, Redirect: c.Redirect,
 		File: func(name string) error { return c.FileFS(filepath.Base(name), os.DirFS(filepath.Dir(name))) },

@@ -14,8 +14,8 @@ type Named struct {
 func All() []Named {
 	return []Named{
 		{"net/http", adaptertest.NetHTTP()},
-		{"Gin", adaptertest.Framework{Serve: serveGin, Gzip: true}},
-		{"Echo v4", adaptertest.Framework{Serve: serveEcho, Gzip: true}},
-		{"Echo v5", adaptertest.Framework{Serve: serveEchoV5, Gzip: true}},
+		{"Gin", adaptertest.Framework{Serve: serveGin, Gzip: true, Guards: true}},
+		{"Echo v4", adaptertest.Framework{Serve: serveEcho, Gzip: true, Guards: true}},
+		{"Echo v5", adaptertest.Framework{Serve: serveEchoV5, Gzip: true, Guards: true}},
 	}
 }
