@@ -90,16 +90,16 @@ faults-back: ## put faults that were there back into the code, one at a time, an
 	@go run ./tests/faultsback $(if $(ONLY),-only "$(ONLY)")
 
 soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m of histories on each store
-	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb" scripts/servers.sh run scripts/soak.sh $(SOAK)
+	@TESTSERVERS="valkey cluster programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb mariadb-new mariadb-server mysql" scripts/servers.sh run scripts/soak.sh $(SOAK)
 
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'
 
 bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
-	@TESTSERVERS='valkey mongo' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
+	@TESTSERVERS='valkey mongo postgresql' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
 
 bench-gate: ## fail if a request allocates more, or waits for more round trips, than bench/gate.csv allows; GATE=-update rewrites it
-	@TESTSERVERS='valkey mongo' scripts/servers.sh run go test -count=1 -run Gate ./bench $(GATE)
+	@TESTSERVERS='valkey mongo postgresql' scripts/servers.sh run go test -count=1 -run Gate ./bench $(GATE)
 
 check: test bench-gate vet lint tidy-check api-check cover ## all of the above that check
 

@@ -43,11 +43,12 @@ func cloakroomSubjects() (all []subject) {
 	add(lazyName, onEcho5, memory, cloakroomEcho5, core.Config{Lazy: true})
 	add(libraryName, onHTTP, memory, cloakroomHTTP, core.Config{})
 	add(lazyName, onHTTP, memory, cloakroomHTTP, core.Config{Lazy: true})
-	for _, st := range []string{valkeyS, cached, mongoS} {
+	for _, st := range []string{valkeyS, cached, mongoS, postgresS} {
 		add(libraryName, onGin, st, cloakroomGin, core.Config{})
 		add(libraryName, onEcho5, st, cloakroomEcho5, core.Config{})
 		add(libraryName, onHTTP, st, cloakroomHTTP, core.Config{})
 	}
+	add(libraryName, onGin, sqliteS, cloakroomGin, core.Config{})
 	add(lazyName, onGin, valkeyS, cloakroomGin, core.Config{Lazy: true})
 	return all
 }
@@ -107,6 +108,17 @@ func openCloakroom(ctx context.Context, s *servers, st string, mount func(*core.
 			return nil, err
 		}
 		m, err := manager(ms)
+		if err != nil {
+			return nil, err
+		}
+		a.handler = mount(m)
+	case postgresS, sqliteS:
+		kept, closed, err := openSQLStore(ctx, s, st)
+		if err != nil {
+			return nil, err
+		}
+		a.close = closed
+		m, err := manager(kept)
 		if err != nil {
 			return nil, err
 		}

@@ -46,6 +46,8 @@ func floorSubjects() []subject {
 		{library, onGin, valkeyS, onValkey(0)},
 		{library, onGin, cached, onValkey(time.Minute)},
 		{library, onGin, mongoS, openMongoFloor},
+		{library, onGin, postgresS, openSQLFloor(postgresS)},
+		{library, onGin, sqliteS, openSQLFloor(sqliteS)},
 	}
 }
 

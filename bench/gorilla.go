@@ -196,6 +196,7 @@ func renew(s *gorilla.Session, r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	s.ID, s.Values, s.Options.MaxAge = "", values, maxAge
+	s.IsNew = true // else pgstore updates a row that is not there
 	s.Values[userKey] = userName
 	return s.Save(r, w)
 }

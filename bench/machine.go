@@ -38,6 +38,13 @@ func describe(ctx context.Context, s *servers) (facts []fact, err error) {
 		}
 		facts = append(facts, f)
 	}
+	if s.postgresql != "" {
+		f, err := postgreSQLVersion(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, f)
+	}
 	if out, err := exec.CommandContext(ctx, "node", "--version").Output(); err == nil {
 		facts = append(facts, fact{"Node", strings.TrimPrefix(strings.TrimSpace(string(out)), "v")})
 	}
@@ -59,6 +66,7 @@ func libraries() (facts []fact) {
 		"github.com/gin-contrib/sessions", "github.com/labstack/echo-contrib", "github.com/boj/redistore", "github.com/gorilla/sessions",
 		"github.com/alexedwards/scs/v2", "github.com/valkey-io/valkey-go", "github.com/redis/go-redis/v9", "github.com/gomodule/redigo",
 		"go.mongodb.org/mongo-driver/v2", "go.mongodb.org/mongo-driver",
+		"github.com/jackc/pgx/v5", "modernc.org/sqlite",
 	} {
 		if v := versions[path]; v != "" {
 			facts = append(facts, fact{strings.TrimPrefix(path, "github.com/"), v})

@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.out, "out", "", "where to write RESULTS.md and the charts; the default is here, for the short form a temporary folder")
 	flag.StringVar(&o.readme, "readme", "", "the README whose summary is brought up to date, but not by the short form")
 	flag.Parse()
-	s := &servers{valkey: os.Getenv("VALKEY_ADDR"), mongo: os.Getenv("MONGODB_URI")}
+	s := &servers{valkey: os.Getenv("VALKEY_ADDR"), mongo: os.Getenv("MONGODB_URI"), postgresql: os.Getenv("POSTGRESQL_URL")}
 	if flag.Arg(0) != millionCommand {
 		app := make([]byte, appHeap)
 		defer runtime.KeepAlive(app)
@@ -154,6 +154,19 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 		if r.mongoCosts, err = costs(ctx, s, o, mongoS); err != nil {
 			return nil, err
 		}
+	}
+	if s.postgresql == "" {
+		leaveOut("all that needs PostgreSQL, as POSTGRESQL_URL is not set")
+	} else {
+		if r.postgresql, err = inProcess(ctx, s, o, clients, postgresS); err != nil {
+			return nil, err
+		}
+		if r.sqlCosts, err = costs(ctx, s, o, postgresS); err != nil {
+			return nil, err
+		}
+	}
+	if r.sqlite, err = inProcess(ctx, s, o, clients, sqliteS); err != nil {
+		return nil, err
 	}
 	if r.sessions, r.stores, err = million(ctx, o); errors.Is(err, errBusy) {
 		leaveOut("a million sessions, as " + err.Error())

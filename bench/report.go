@@ -20,8 +20,11 @@ type results struct {
 	serial, parallel *table // in memory
 	valkey, alone    *table // with Valkey, for many clients and for one
 	mongo            *table
+	postgresql       *table
+	sqlite           *table
 	costs            map[string]map[string]cost // of subjects with Valkey
 	mongoCosts       map[string]map[string]cost
+	sqlCosts         map[string]map[string]cost // of subjects with PostgreSQL
 	servers          []*server
 	sessions, stores []kept // a million of them
 }
@@ -159,6 +162,20 @@ func (r *results) page() string {
 		p.say("### Round trips to MongoDB\n")
 		p.say("Counted in the same way; in brackets, the commands that the driver sends.\n")
 		sayCosts(p, r.mongoCosts)
+	}
+	if r.postgresql != nil {
+		p.say("## PostgreSQL, %d clients at a time\n", clients)
+		p.say("As with Valkey; everybody has %d connections. The floor is pgx under database/sql with the statements that a session needs.\n", poolSize)
+		r.postgresql.say(p, false)
+		p.say("### Round trips to PostgreSQL\n")
+		p.say("Counted in the same way; in brackets, the statements that are sent.\n")
+		sayCosts(p, r.sqlCosts)
+	}
+	if r.sqlite != nil {
+		p.say("## A file of SQLite, %d clients at a time\n", clients)
+		p.say("By modernc.org/sqlite, with a log that waits for the disk at each commit (`synchronous=FULL`). The floor and scs have one")
+		p.say("connection, as theirs would wait for each other.\n")
+		r.sqlite.say(p, false)
 	}
 	r.sayServers(p)
 	r.sayMillion(p)

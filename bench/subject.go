@@ -26,6 +26,9 @@ const (
 	valkeyS = "Valkey"
 	cached  = "Valkey, client-side cache"
 	mongoS  = "MongoDB"
+
+	postgresS = "PostgreSQL"
+	sqliteS   = "SQLite"
 )
 
 func (s subject) name() string {
@@ -54,6 +57,8 @@ type servers struct {
 	valkey string // an address
 	mongo  string // a URI
 
+	postgresql string // a URL
+
 	// pipelines makes valkey-go treat a single request as it treats many at a
 	// time, so that what it costs can be counted exactly.
 	pipelines bool
@@ -70,6 +75,8 @@ func (s *servers) has(store string) bool {
 		return s.valkey != ""
 	case mongoS:
 		return s.mongo != ""
+	case postgresS:
+		return s.postgresql != ""
 	}
 	return true
 }
@@ -77,7 +84,7 @@ func (s *servers) has(store string) bool {
 // parallel is how many ask at the same time where that is measured.
 func parallel(store string) int {
 	switch store {
-	case valkeyS, cached, mongoS:
+	case valkeyS, cached, mongoS, postgresS, sqliteS:
 		return clients
 	}
 	return 1
@@ -86,7 +93,7 @@ func parallel(store string) int {
 // subjects lists all of them, in the order of the tables.
 func subjects() []subject {
 	return slices.Concat(bareSubjects(), floorSubjects(), cloakroomSubjects(),
-		ginContribSubjects(), echoContribSubjects(), scsSubjects(), fiberSubjects())
+		ginContribSubjects(), echoContribSubjects(), scsSubjects(), fiberSubjects(), sqlSubjects())
 }
 
 // secret signs the cookies of those subjects that sign them.

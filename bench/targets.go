@@ -73,6 +73,8 @@ func (r *results) targets() (list []target) {
 		{r.valkey, cached, "W3", 3},
 		{r.mongo, mongoS, "W3", 1.15},
 		{r.mongo, mongoS, "W4", 1.15},
+		{r.postgresql, postgresS, "W3", 1.15},
+		{r.postgresql, postgresS, "W4", 1.15},
 	} {
 		b, floor := c.table.find(libraryName, onGin, c.store, c.workload), c.table.find(floorLibrary, onGin, c.store, c.workload)
 		if b == nil || floor == nil {

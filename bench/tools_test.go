@@ -108,7 +108,7 @@ func TestLostIncrementsAreNoticed(t *testing.T) {
 func TestRoundTripsOfTheFloor(t *testing.T) {
 	s := testServers(t)
 	for _, sub := range floorSubjects() {
-		if sub.store != valkeyS && sub.store != mongoS {
+		if sub.store != valkeyS && sub.store != mongoS && sub.store != postgresS {
 			continue
 		}
 		t.Run(sub.store, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestRoundTripsOfTheFloor(t *testing.T) {
 				t.Skip("NO SERVER, so this was not tested")
 			}
 			want := map[string]int{"W1": 0, "W2": 0, "W3": 1, "W4": 2, "W5 4 KB": 1, "W5 64 KB": 1, "W6": 2}
-			if sub.store == mongoS {
+			if sub.store != valkeyS { // makes the next and removes the old one, one after the other
 				want["W6"] = 3
 			}
 			got, err := countTrips(t.Context(), s, sub, workloads, want)
@@ -127,7 +127,7 @@ func TestRoundTripsOfTheFloor(t *testing.T) {
 				if got[name].trips != n {
 					t.Errorf("%s: %d round trips, want %d", name, got[name].trips, n)
 				}
-				if sub.store == mongoS && got[name].commands != n {
+				if sub.store != valkeyS && got[name].commands != n {
 					t.Errorf("%s: %d commands, want %d", name, got[name].commands, n)
 				}
 			}

@@ -103,7 +103,7 @@ func costs(ctx context.Context, s *servers, o options, stores ...string) (map[st
 		return nil, err
 	}
 	for _, sub := range subjects() {
-		if all[sub.id()] == nil || sub.store == mongoS {
+		if all[sub.id()] == nil || sub.store == mongoS || sub.store == postgresS {
 			continue
 		}
 		a, err := sub.open(ctx, s)
@@ -126,7 +126,7 @@ func costs(ctx context.Context, s *servers, o options, stores ...string) (map[st
 // A network lies between clients and servers. Answers take tripDelay on it.
 type network struct {
 	servers  servers      // as they are reached through it
-	commands atomic.Int64 // of MongoDB's clients, but for those about connections
+	commands atomic.Int64 // of the clients of MongoDB and PostgreSQL, but for those about connections
 	close    func()
 }
 
@@ -188,6 +188,18 @@ func newNetwork(ctx context.Context, s *servers) (*network, error) {
 		uri.RawQuery = query.Encode()
 		n.servers.mongo = uri.String()
 	}
+	if s.postgresql != "" {
+		at, err := url.Parse(s.postgresql)
+		if err != nil {
+			n.close()
+			return nil, errors.New("POSTGRESQL_URL cannot be parsed")
+		}
+		if at.Host, err = through(at.Host, n.countPostgreSQL); err != nil {
+			n.close()
+			return nil, err
+		}
+		n.servers.postgresql = at.String()
+	}
 	return n, nil
 }
 
@@ -237,6 +249,32 @@ func (n *network) countMongo(r io.Reader) {
 		switch string(name) {
 		case "hello", "isMaster", "ismaster", "ping", "endSessions":
 		default:
+			n.commands.Add(1)
+		}
+	}
+}
+
+// countPostgreSQL counts the statements of a client. A message is a letter, a length and
+// the rest, but for the first, which has no letter.
+func (n *network) countPostgreSQL(r io.Reader) {
+	for first := true; ; first = false {
+		var header [5]byte
+		from := 0
+		if first {
+			from = 1
+		}
+		if _, err := io.ReadFull(r, header[from:]); err != nil {
+			return
+		}
+		rest := int64(binary.BigEndian.Uint32(header[1:])) - 4
+		if rest < 0 || rest > 64<<20 {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, r, rest); err != nil {
+			return
+		}
+		const execute, query = 'E', 'Q'
+		if header[0] == execute || header[0] == query {
 			n.commands.Add(1)
 		}
 	}

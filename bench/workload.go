@@ -79,7 +79,7 @@ func (w workload) suits(s subject) bool {
 		return w.name == "W1"
 	case s.store == cookie: // holds 4 KB, and cannot end a session
 		return w.filler == 0 && w.path != pathLogin
-	case s.store == mongoS && s.library == ginLibrary: // holds 4 KB, too
+	case (s.store == mongoS || s.store == postgresS) && s.library == ginLibrary: // holds 4 KB, too
 		return w.filler == 0
 	}
 	return true

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -140,16 +139,14 @@ func (x *Exchange) endAnswer(h http.Header) {
 }
 
 // resetHeaders puts the headers of the response back to what they were before
-// the handler ran, for an error page. Cookies stay where the browser needs them:
-// for what was done at once (Save, Destroy), and those of another Manager that
+// the handler ran, for an error page. Cookies, and tokens in a header, stay where the
+// client needs them: for what was done at once (Save, Destroy), and those of another Manager that
 // committed already.
 func (x *Exchange) resetHeaders(h http.Header) {
 	clear(h)
 	maps.Copy(h, x.answerOf(h).before.Clone())
 	for in := x.nested().inner.Load(); in != nil; in = in.nested().inner.Load() {
-		if cookie := in.sentCookie(); cookie != "" {
-			h.Add("Set-Cookie", cookie)
-		}
+		in.sentTicket().add(h)
 	}
 	if s := x.session.Load(); s != nil && x.isLoaded() {
 		if s.lock() { // else this goroutine has the lock: the handler writes in a function given to Update
@@ -161,34 +158,6 @@ func (x *Exchange) resetHeaders(h http.Header) {
 		}
 	}
 	h.Set("Cache-Control", "no-store")
-}
-
-// A sentCookie is the Set-Cookie that was set so far. It has a lock of its own: an
-// error page of another Manager asks for it, and does not wait for whoever is at the
-// session.
-type sentCookie struct {
-	mu    sync.Mutex
-	value string
-}
-
-func (c *sentCookie) load() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.value
-}
-
-func (c *sentCookie) store(value string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.value = value
-}
-
-// sentCookie returns the Set-Cookie that was set so far.
-func (x *Exchange) sentCookie() string {
-	if s := x.session.Load(); s != nil {
-		return s.sent.load()
-	}
-	return ""
 }
 
 // hasActed reports whether something was done at once which the browser has to
@@ -204,6 +173,7 @@ func (s *Session) verdictInputs() state.VerdictInputs {
 		Standing:  s.standing,
 		Deed:      s.deed,
 		Ticket:    s.ticket,
+		ByHeader:  x.carrier == CarrierHeader,
 		Accessed:  x.accessed.Load(),
 		Rolling:   m.cfg.Rolling && !x.passive,
 		Discarded: s.discarded,
@@ -225,24 +195,22 @@ func (s *Session) verdictInputs() state.VerdictInputs {
 func (s *Session) isPersistent() bool { return s.lifeGiven && s.currentAge().Max > 0 }
 
 // maySendAgain reports whether the cookie may be sent again for a session that is
-// stored, as far as can be told without looking anything up.
+// stored, as far as can be told without looking anything up. A token in a header has no
+// life of its own that would have to be begun anew.
 func (s *Session) maySendAgain() bool {
-	return s.x.m.cfg.Rolling || s.ticket == state.Outdated || s.deed == state.Changed && s.isPersistent()
+	return s.ticket == state.Outdated ||
+		s.x.carrier == CarrierCookie && (s.x.m.cfg.Rolling || s.deed == state.Changed && s.isPersistent())
 }
 
 // setHeaders sets what the browser and the caches have to be told.
 func (s *Session) setHeaders(h http.Header) {
 	headers := state.Verdict(s.verdictInputs())
-	cookie := s.setCookie(headers.Cookie)
-	if before := s.sent.value; before != cookie { // who changes it has the session's lock as well
-		if before != "" { // of an earlier commit of this request
-			h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(v string) bool { return v == before })
-		}
-		s.sent.store(cookie)
+	line := s.ticketLine(headers.Cookie)
+	if before := s.sent.line; before != line { // who changes it has the session's lock as well
+		before.remove(h) // of an earlier commit of this request
+		s.sent.store(line)
 	}
-	if cookie != "" && !slices.Contains(h["Set-Cookie"], cookie) {
-		h["Set-Cookie"] = append(h["Set-Cookie"], cookie)
-	}
+	line.add(h)
 	for _, c := range s.rarities().deletions {
 		if line := c.String(); !slices.Contains(h["Set-Cookie"], line) {
 			h["Set-Cookie"] = append(h["Set-Cookie"], line)
@@ -255,22 +223,19 @@ func (s *Session) setHeaders(h http.Header) {
 	case headers.Private:
 		h["Cache-Control"] = []string{ticket.PrivateCache(h["Cache-Control"])}
 	}
-	if s.turned {
+	if s.turned && s.x.carrier == CarrierCookie { // what is fetched ahead comes with cookies alone
 		ticket.AddClearAhead(h, new([1]string))
 	}
 	if headers.Vary {
-		ticket.AddVary(h, &s.vary)
+		s.x.addVary(h, &s.vary)
 	}
 }
 
-// setCookie returns the value of the Set-Cookie header, or an empty string.
+// setCookie returns the value of the Set-Cookie header.
 func (s *Session) setCookie(how state.Cookie) string {
 	x, m := s.x, s.x.m
 	name := m.cfg.Cookie.Name
-	switch how {
-	case state.NoCookie:
-		return ""
-	case state.DeleteCookie:
+	if how == state.DeleteCookie {
 		return x.attributes().SetCookie(name, "", -1, time.Time{})
 	}
 	x.checkDomain()
@@ -339,7 +304,7 @@ func (x *Exchange) needsHTTPS() bool {
 	if x.r != nil {
 		why, attrs = whyInsecure(x.r), []slog.Attr{slog.String("peer", peerAddress(x.r.RemoteAddr))}
 	}
-	x.hint(&x.m.hints.insecure, "cloakroom: a Secure cookie was not set because the request came over plain HTTP, as far as this server can tell; "+why, attrs...)
+	x.hint(&x.m.hints.insecure, "cloakroom: a Secure cookie was not set, or its token not sent, because the request came over plain HTTP, as far as this server can tell; "+why, attrs...)
 	return true
 }
 

@@ -87,7 +87,7 @@ func (x *Exchange) commitLocked(op *operation, h http.Header, s *Session, loaded
 	}
 	if !loaded || s == nil { // nobody asked for it, or whoever did was told
 		if x.accessed.Load() {
-			ticket.AddVary(h, new([1]string))
+			x.addVary(h, new([1]string))
 		}
 		return nil
 	}
@@ -383,11 +383,11 @@ func (s *Session) takeTurn(op *operation) (*vault.Turn, error) {
 }
 
 // isCookieDue reports whether the browser has used up a tenth of the life that its
-// cookie was given. What is no activity does not count, and neither does what comes
-// when no cookie can be set any more, or when this request has begun it anew.
+// cookie was given, which a token in a header is not. What is no activity does not count,
+// and neither does what comes when no cookie can be set any more, or when this request has begun it anew.
 func (s *Session) isCookieDue() bool {
 	x, maxAge := s.x, s.currentAge().Max
-	if maxAge <= 0 || x.passive || s.lifeGiven || x.headersOut() {
+	if x.carrier != CarrierCookie || maxAge <= 0 || x.passive || s.lifeGiven || x.headersOut() {
 		return false
 	}
 	expires, deadline, now := record.CookieExpires(s.base.Cookie()), x.m.deadline(s.base.Meta.Created), x.m.cfg.Now()

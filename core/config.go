@@ -52,6 +52,10 @@ type Config struct {
 	// Cookie.Name for every request; a Name that CookieFor returns is ignored.
 	CookieFor func(*http.Request) Cookie
 
+	// Header, if not nil, lets clients that keep no cookies carry the session in a header:
+	// &core.Header{} is a bearer token. Then both are served, the cookie to browsers.
+	Header *Header
+
 	// TrustedProxies are the addresses of the proxies in front of this server. A network
 	// that is too wide lets visitors decide on what follows, and on the address that is
 	// shown for their device.
@@ -295,6 +299,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	c.Cookie = c.Cookie.withDefaults()
+	c.Header = c.Header.withDefaults()
 	level := c.level()
 	if c.AbsoluteTimeout == 0 {
 		c.AbsoluteTimeout = level.absolute

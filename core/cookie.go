@@ -20,7 +20,8 @@ const (
 	// SecureAuto sets Secure when the request came over HTTPS: its connection
 	// is TLS, or a proxy in Config.TrustedProxies says so.
 	SecureAuto Secure = iota
-	// SecureAlways sets Secure and sends the cookie over HTTPS only. Where a
+	// SecureAlways sets Secure and sends the cookie, and the token of [Header], over HTTPS
+	// only. Where a
 	// proxy ends the TLS, name it in Config.TrustedProxies, or see Config.IsHTTPS.
 	SecureAlways
 	// SecureNever leaves Secure out, also over HTTPS.

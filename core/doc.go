@@ -44,6 +44,13 @@
 // is told what happens: [LogObserver] writes an audit log, and package otelsession
 // metrics and spans. A [Predecessor] takes over the sessions that the app had before.
 //
+// # Clients without cookies
+//
+// With a [Header] in the Config a client carries its session as a bearer token: apps on
+// phones, command lines, other services. [Session.CarriedBy] tells how a request did,
+// because only cookies need protection against cross-site request forgery, and
+// docs/api-clients.md is the guide.
+//
 // # What it is made of
 //
 //   - [Manager] finds, stores and ends sessions by its Config.

@@ -88,11 +88,9 @@ func (s *Session) startAnew(as state.Standing) {
 
 // end ends the session, and the others that came with the request.
 func (s *Session) end(op *operation) error {
-	if err := s.forgetPredecessor(op); err != nil {
-		return s.endLater(op, err)
-	}
+	forgotten := s.forgetPredecessor(op)
 	if s.standing == state.Ended {
-		return nil
+		return forgotten
 	}
 	var (
 		m     = s.x.m
@@ -122,6 +120,9 @@ func (s *Session) end(op *operation) error {
 		if err != nil && !errors.Is(err, ErrSessionGone) {
 			return s.endLater(op, err)
 		}
+	}
+	if forgotten != nil { // the session here has ended, and the logout is not done
+		return s.endLater(op, forgotten)
 	}
 	switch {
 	case errs[0] != nil:

@@ -19,7 +19,7 @@ var (
 	ErrSessionGone = errors.New("cloakroom: session has ended")
 
 	// ErrHeadersSent says that the headers are out, so that what was asked for,
-	// which needs a cookie, is no longer possible. Nothing was changed.
+	// which needs a cookie or a token, is no longer possible. Nothing was changed.
 	ErrHeadersSent = errors.New("cloakroom: response headers are already sent; do this before writing the body")
 
 	// ErrMaxAgeTooShort says that a max age for one session, or for a login, is less
@@ -39,7 +39,8 @@ var (
 	// which cannot be stored.
 	ErrDegraded = errors.New("cloakroom: session store was unavailable; changes cannot be stored")
 
-	// ErrInsecure says that a new session needs a Secure cookie but the request
+	// ErrInsecure says that a new session needs a Secure cookie, or its token is to be as
+	// secure as that (Cookie.Secure is SecureAlways), but the request
 	// did not come over HTTPS as far as Config tells, so nothing was stored.
 	ErrInsecure = errors.New("cloakroom: Secure cookie cannot be set over plain HTTP; behind a TLS proxy set Config.TrustedProxies or Config.IsHTTPS, in development use SecureAuto")
 

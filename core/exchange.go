@@ -34,6 +34,7 @@ type Exchange struct {
 	handled atomic.Pointer[http.Request] // what the handler got; nil: nothing yet
 
 	skipped  skipReason
+	carrier  Carrier
 	channel  atomic.Uint32 // a channel; whoever asks first finds out, and several may at once
 	passive  bool          // what the request does is no activity of the visitor
 	hijacked bool          // guarded by mu
@@ -71,7 +72,7 @@ func (r *sessionRoom) of(x *Exchange) *sessionRoom {
 
 // A rawRequest is what an app says of a request that is not one of net/http's.
 type rawRequest struct {
-	cookie string // its value
+	ticket string // the value of the cookie, or the token
 	secure *bool  // whether it came over HTTPS; nil: Manager.Commit will tell
 }
 
@@ -142,7 +143,7 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 		})
 		x = &made.Exchange
 		x.lazy = &made.lazy
-	case r != nil && r.Header["Cookie"] != nil:
+	case r != nil && (r.Header["Cookie"] != nil || m.cfg.Header != nil && r.Header[m.cfg.Header.Request] != nil):
 		made := new(struct {
 			Exchange
 			room sessionRoom
@@ -212,6 +213,7 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 		x.skipped = skippedByPath
 		return x, nil
 	}
+	x.chooseCarrier()
 	x.passive = m.cfg.Passive != nil && m.cfg.Passive(r)
 	if m.cfg.Lazy {
 		return x, nil
@@ -302,8 +304,8 @@ func (x *Exchange) hijack() {
 }
 
 // Commit stores the changes made so far and sets the headers that follow from
-// them: Set-Cookie, Vary and Cache-Control. Once it failed it keeps failing with
-// the same error, the headers are as they were before the handler ran, and the
+// them: Set-Cookie or Header.Response, Vary and Cache-Control. Once it failed it keeps
+// failing with the same error, the headers are as they were before the handler ran, and the
 // response must be an error page.
 func (x *Exchange) Commit(h http.Header) error { return x.respond(h, false) }
 
@@ -425,7 +427,7 @@ func (x *Exchange) abandon(h http.Header) {
 	case s != nil:
 		s.setHeaders(h)
 	case x.accessed.Load():
-		ticket.AddVary(h, new([1]string))
+		x.addVary(h, new([1]string))
 	}
 }
 

@@ -20,7 +20,7 @@ func (x *Exchange) isFetchedAhead() bool {
 // out whoever is logged in: a customer, when the payment provider leads back with a
 // POST. What SameSite forbids says when that can be (RFC 6265bis, section 5.8.3).
 func (x *Exchange) mayBeWithheld() bool {
-	if x.r == nil || x.r.Header.Get("Sec-Fetch-Site") != "cross-site" || x.r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+	if x.r == nil || x.carrier != CarrierCookie || x.r.Header.Get("Sec-Fetch-Site") != "cross-site" || x.r.Header.Get("Sec-Fetch-Mode") != "navigate" {
 		return false
 	}
 	if s := x.session.Load(); s != nil && s.ticket != state.NoTicket {

@@ -25,7 +25,8 @@ type SignInPage struct {
 	// IsAPI, if not nil, tells which requests are those of a program, which is answered
 	// 401, and not those of a browser that opens a page. By default a page is what a
 	// request asks for that accepts text/html by name, unless it says that a script made
-	// it (Sec-Fetch-Mode other than navigate, X-Requested-With: XMLHttpRequest).
+	// it (Sec-Fetch-Mode other than navigate, X-Requested-With: XMLHttpRequest). A session
+	// that comes by header ([Header]) is a program's in any case.
 	IsAPI func(*http.Request) bool
 }
 
@@ -98,7 +99,7 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 	x, status := exchangeOf(r.Context()), HTTPStatus(err)
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
-	case status == http.StatusUnauthorized && g.page.leads(r, x.m.cfg.StrippedPrefix):
+	case status == http.StatusUnauthorized && x.carrier == CarrierCookie && g.page.leads(r, x.m.cfg.StrippedPrefix):
 		w.Header().Set("Location", g.page.location(returnPathOf(r, x.m.cfg.StrippedPrefix)))
 		w.WriteHeader(http.StatusSeeOther)
 		return 0, err
@@ -111,10 +112,6 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 	}
 	return status, err
 }
-
-// challenge returns the value of WWW-Authenticate for a 401. For a session that comes in a
-// cookie there is no scheme that has a name (RFC 9110, section 11.6.1).
-func (x *Exchange) challenge() string { return "" }
 
 // leads reports whether a request is led to the page.
 func (p SignInPage) leads(r *http.Request, prefix string) bool {

@@ -79,6 +79,26 @@ func TestAGuardLetsUsersThroughAndLeadsBrowsersToTheSignInPage(t *testing.T) {
 	}
 }
 
+// A client that has its session by a header is a program, and told how to get in.
+func TestAGuardTellsAClientWithAHeaderToSendAToken(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{Header: &core.Header{}})
+	for _, tt := range []struct {
+		name, credentials, challenge, to string
+		status                           int
+	}{
+		{"no token", "Bearer", "Bearer", "", 401},
+		{"a token that leads nowhere", "Bearer s:unknown-unknown-unknown.c2lnbmF0dXJl", `Bearer error="invalid_token"`, "", 401},
+		{"a token of somebody else's", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "", "/login?return_to=%2F", 303},
+		{"no header", "", "", "/login?return_to=%2F", 303},
+	} {
+		a := st.request("", behind(core.RequireUser(core.SignInPage{Path: "/login"})), header("Accept", acceptPage, "Authorization", tt.credentials))
+		if a.status != tt.status || a.header.Get("WWW-Authenticate") != tt.challenge || a.header.Get("Location") != tt.to {
+			t.Errorf("%s: status %d, challenge %q, Location %q", tt.name, a.status, a.header.Get("WWW-Authenticate"), a.header.Get("Location"))
+		}
+	}
+}
+
 func TestTheSignInPageIsToldWhereToReturn(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -61,6 +61,9 @@ func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", retryAfter)
 	}
+	if challenge := exchangeOf(r.Context()).of(m).challenge(); challenge != "" && status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", challenge)
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
@@ -99,6 +102,11 @@ func (m *Manager) FromContext(ctx context.Context) *Session { return get(exchang
 func (m *Manager) Lookup(ctx context.Context) (*Session, bool) {
 	return lookup(exchangeOf(ctx).of(m))
 }
+
+// Context returns the context that the session was loaded with, in which [FromContext]
+// finds it: for what [Manager.Load] returned. Behind the middleware it is that of the
+// request.
+func (s *Session) Context() context.Context { return (*exchangeContext)(s.x) }
 
 func exchangeOf(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*Exchange)

@@ -129,14 +129,15 @@ func (x *Exchange) find() error {
 	return err
 }
 
-// A candidate is a verified cookie.
+// A candidate is a verified cookie, or token of a header.
 type candidate struct {
 	id       string
 	outdated bool // signed by a secret that is not the first
 }
 
-// candidates collects the cookies of the request that verify, without repeats, as
-// many as there is room for, and tells what the browser brought.
+// candidates collects the cookies of the request that verify, or the tokens in its
+// header, without repeats, as many as there is room for, and tells what the client
+// brought.
 func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	signer, signatures := x.m.keys.Load().signer, 0
 	strange := false
@@ -155,11 +156,7 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 		}
 		return signatures < ticket.MaxSignatures && n < len(found)
 	}
-	if x.r != nil {
-		ticket.CookieValues(x.r.Header, x.m.cfg.Cookie.Name, consider)
-	} else if x.raw != nil && x.raw.cookie != "" {
-		consider(x.raw.cookie)
-	}
+	x.tickets(consider)
 	switch {
 	case n > 0:
 		x.m.strangers.sawGenuine()
@@ -169,7 +166,7 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	return n, brought
 }
 
-// look finds the session of the request: that of the first cookie that is genuine
+// look finds the session of the request: that of the first ticket that is genuine
 // and known to the store, because a stale duplicate must not hide a good one. An id
 // that the store does not know is never used again.
 func (x *Exchange) look() error {

@@ -152,13 +152,17 @@ func (m *Manager) useSecrets(secrets []string) error {
 	return nil
 }
 
-// Load returns the session of a cookie, for servers that are not net/http's.
-// cookieValue is what stands behind "name=" in the Cookie header, or empty.
-// There is always a session unless the store fails, as with an [Exchange].
-// [Manager.Commit] stores it.
-func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error) {
+// Load returns the session of a ticket, for what is no request of net/http: another
+// server, gRPC, a queue. The ticket is what stands behind "name=" in the Cookie header, or
+// a token ([Session.Token]), or empty.
+// There is always a session unless the store fails, as with an [Exchange]. Functions that
+// are given [Session.Context] find it by [FromContext]. [Manager.Commit] stores it.
+func (m *Manager) Load(ctx context.Context, ticket string) (*Session, error) {
 	x := m.newExchange(ctx, nil)
-	x.raw = &rawRequest{cookie: cookieValue}
+	x.raw = &rawRequest{ticket: ticket}
+	if outer := exchangeOf(ctx); outer != nil { // the session of another Manager is found in its context, too
+		x.nest().outer = outer
+	}
 	if err := x.chooseCookie(); err != nil {
 		return nil, err
 	}
@@ -170,7 +174,8 @@ func (m *Manager) Load(ctx context.Context, cookieValue string) (*Session, error
 
 // Commit stores what was done to a session that Load returned, and returns the
 // value of the Set-Cookie header that the response must carry, or an empty
-// string. secure reports whether the request came over HTTPS. Call it before the
+// string. A client without cookies is told [Session.Token] in its place, where that is
+// another than the one that it sent. secure reports whether the request came over HTTPS. Call it before the
 // first byte of the response; where it fails, send an error page instead. The
 // session takes no changes any more: those that come later are dropped, which is
 // logged.
@@ -285,6 +290,7 @@ func (m *Manager) Config() Config {
 	c.SealKeys = redacted(len(m.sealKeys))
 	c.RetiredSealKeys = redacted(len(m.retired))
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	c.Header = c.Header.withDefaults()
 	return c
 }
 

@@ -131,7 +131,7 @@ func (s *Session) userMember(base, next *record.Document, key string) (member []
 		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
 	)
 	if taking := s.rarities().taking; base == nil && taking != nil && taking.User != "" {
-		return taking.userMember(key), 0
+		return taking.userMember(m, next, key)
 	}
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
 		return nil, 0

@@ -19,14 +19,14 @@ import (
 type Status int
 
 const (
-	// StatusNew is a session of a visitor who brought no cookie.
+	// StatusNew is a session of a visitor who brought no cookie, and no token of ours.
 	StatusNew Status = iota
 	// StatusLoaded is a session that was found in the store.
 	StatusLoaded
-	// StatusUnknown is a new session of a visitor whose cookie is genuine but
+	// StatusUnknown is a new session of a visitor whose cookie, or token, is genuine but
 	// whose session has expired, was ended, or cannot be read.
 	StatusUnknown
-	// StatusInvalid is a new session of a visitor whose cookie no secret
+	// StatusInvalid is a new session of a visitor whose cookie, or token, no secret
 	// verifies.
 	StatusInvalid
 	// StatusTakenOver is a session of Config.Predecessor that this request has brought
@@ -379,8 +379,8 @@ func (s *Session) Check(ctx context.Context) error {
 // UpgradeHeader commits the session and returns the headers that a response
 // must carry which net/http does not write: that of a WebSocket library that
 // takes over the connection and takes the headers as an argument (the
-// responseHeader of gorilla's Upgrade). It is empty where no cookie has to be
-// set.
+// responseHeader of gorilla's Upgrade). It is empty where the client has to be told of no
+// other cookie or token.
 func (s *Session) UpgradeHeader(ctx context.Context) (http.Header, error) {
 	h := make(http.Header)
 	if err := s.x.commit(ctx, h, false); err != nil {

@@ -19,7 +19,7 @@ type sessionState struct {
 
 	standing state.Standing
 	deed     state.Deed   // what this request has stored
-	ticket   state.Ticket // what the browser brought
+	ticket   state.Ticket // what the client brought
 	renewal  state.Renewal
 
 	touched   bool // Touch was called
@@ -47,7 +47,7 @@ type sessionState struct {
 	loadOp        operation  // of the load
 	extending     *extension // runs beside the handler
 	listing       *extension // keeps the session in the list of its user, likewise; a load sets it without the lock
-	sent          sentCookie // the Set-Cookie that was set so far
+	sent          sentTicket // the Set-Cookie, or the token, that was set so far
 	vary, noStore [1]string  // the headers, where they are not there yet
 
 	rare *rarities // nil for most

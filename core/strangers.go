@@ -59,7 +59,7 @@ func (s *strangers) sawStranger(now time.Time) (tell bool) {
 // warnOfStrangers tells that instances may have different secrets.
 func (x *Exchange) warnOfStrangers() {
 	if x.m.strangers.sawStranger(x.m.cfg.Now()) {
-		x.log(slog.LevelWarn, "cloakroom: many cookies look like ours, but no secret in Config.Secrets verifies them: "+
+		x.log(slog.LevelWarn, "cloakroom: many cookies or tokens look like ours, but no secret in Config.Secrets verifies them: "+
 			"does every instance have the same secrets, and did a restart not make new ones? Visitors who have such a cookie are logged out")
 	}
 }

@@ -33,7 +33,10 @@ func (c Config) validate() error {
 	if !ticket.ValidName(c.Cookie.Name) {
 		return &ConfigError{"Cookie.Name", fmt.Sprintf("%q is no token (RFC 6265): use letters, digits, - and _", c.Cookie.Name)}
 	}
-	return c.Cookie.validate(c.Cookie.Name)
+	if err := c.Cookie.validate(c.Cookie.Name); err != nil {
+		return err
+	}
+	return c.Header.validate()
 }
 
 // validateTimes tells which time cannot be.

@@ -339,11 +339,16 @@ func TestNothingThatAClientSendsIsLogged(t *testing.T) {
 	t.Parallel()
 	const forged = "msg=forged-by-a-client"
 	audit := new(stageLog)
-	st := newStage(t, core.Config{Observer: core.LogObserver(slog.New(slog.NewTextHandler(audit, &slog.HandlerOptions{Level: slog.LevelDebug})))})
+	st := newStage(t, core.Config{Header: &core.Header{}, Observer: core.LogObserver(slog.New(slog.NewTextHandler(audit, &slog.HandlerOptions{Level: slog.LevelDebug})))})
 	cookie := st.signIn()
 	for name, edit := range map[string]func(r *http.Request){
-		"a cookie":          func(r *http.Request) { r.Header["Cookie"] = []string{"sid=" + forged, forged + "=x"} },
-		"an id":             func(r *http.Request) { r.Header.Set("Cookie", "sid="+core.Sign(stageSecret, "x\n"+forged)) },
+		"a cookie":        func(r *http.Request) { r.Header["Cookie"] = []string{"sid=" + forged, forged + "=x"} },
+		"an id":           func(r *http.Request) { r.Header.Set("Cookie", "sid="+core.Sign(stageSecret, "x\n"+forged)) },
+		"a foreign token": func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+forged) },
+		"a token": func(r *http.Request) {
+			r.Header["Authorization"] = []string{"Bearer s:" + forged, "Bearer s%3A" + forged}
+		},
+		"an id in a token":  func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+core.Sign(stageSecret, "x\n"+forged)) },
 		"User-Agent":        func(r *http.Request) { r.Header.Set("User-Agent", forged) },
 		"X-Forwarded-Proto": func(r *http.Request) { r.Header["X-Forwarded-Proto"] = []string{forged, forged + ",https"} },
 		"X-Forwarded-For":   func(r *http.Request) { r.Header.Set("X-Forwarded-For", forged) },

@@ -27,6 +27,21 @@ func TestTheREADMEShowsTheQuickstarts(t *testing.T) {
 	}
 }
 
+// The guide for clients without cookies does so too.
+func TestTheGuideShowsTheQuickstart(t *testing.T) {
+	guide, err := os.ReadFile("../docs/api-clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("quickstart-api/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(guide), "```go\n"+string(program)+"```\n") {
+		t.Error("docs/api-clients.md does not show examples/quickstart-api/main.go as it is: copy it there")
+	}
+}
+
 // A promise in the README that names a test names one that exists.
 func TestTheTestsThatTheREADMENamesExist(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")

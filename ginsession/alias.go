@@ -12,6 +12,10 @@ type (
 	Config = core.Config
 	// Cookie is [core.Cookie]: the attributes of the session cookie.
 	Cookie = core.Cookie
+	// Header is [core.Header]: a token in the place of the cookie.
+	Header = core.Header
+	// Carrier is [core.Carrier]: what brings a session, a cookie or a header.
+	Carrier = core.Carrier
 	// Predecessor is [core.Predecessor]: where the sessions were before.
 	Predecessor = core.Predecessor
 	// Priority is [core.Priority], an attribute of the cookie.
@@ -75,11 +79,18 @@ const (
 	StatusTakenOver = core.StatusTakenOver
 )
 
+// Values of [Session.CarriedBy].
+const (
+	CarrierCookie = core.CarrierCookie
+	CarrierHeader = core.CarrierHeader
+)
+
 // Errors that a handler can meet.
 var (
 	ErrAbsent      = core.ErrAbsent
 	ErrHeadersSent = core.ErrHeadersSent
 	ErrConflict    = store.ErrConflict
+	ErrNotStored   = core.ErrNotStored
 	ErrNoSession   = core.ErrNoSession
 	ErrSessionGone = core.ErrSessionGone
 

@@ -24,7 +24,10 @@
 #   postgresql-old  POSTGRESQL_OLD_URL   PostgreSQL 15
 #   postgresql-server  POSTGRESQL_SERVER   its program, for tests that start servers of their own: --port PORT --dir DIR
 #   pgbouncer PGBOUNCER              PgBouncer's program, for tests that start one: pgbouncer FILE.ini
-#   mariadb   MARIADB_DSN            MariaDB, as a user who may do everything
+#   mariadb   MARIADB_DSN            MariaDB 10.11, as a user who may do everything
+#   mariadb-new   MARIADB_NEW_DSN    MariaDB 11.8
+#   mariadb-server  MARIADB_SERVER   the program of the older one, for tests that start servers of their own: --port PORT --dir DIR
+#   mysql     MYSQL_DSN              MySQL: 8.4, or from packages what Debian's sid has
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -33,15 +36,15 @@
 # tests then skip what they cannot do, and fail where CI is set.
 #
 # Other settings: TESTSERVERS_VALKEY_PORT, _TLS_PORT, _OLD_PORT, _MONGO_PORT, _POSTGRESQL_PORT,
-# _POSTGRESQL_OLD_PORT, _MARIADB_PORT and _CLUSTER_PORT (the first of six, which must have their neighbours 10000 above
-# them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started; TESTSERVERS_MIRROR, _KEYRING, _SUITE and _OLD_SUITE say
-# where packages come from.
+# _POSTGRESQL_OLD_PORT, _MARIADB_PORT, _MARIADB_NEW_PORT, _MYSQL_PORT and _CLUSTER_PORT (the first of six, which must have their
+# neighbours 10000 above them free as well); TESTSERVERS_KEEP=1 leaves running what `run` started; TESTSERVERS_MIRROR, _KEYRING, _SUITE, _OLD_SUITE and
+# _MYSQL_SUITE say where packages come from.
 set -euo pipefail
 umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb}
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb mariadb-new mariadb-server mysql}
 SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
@@ -57,6 +60,8 @@ export TESTSERVERS_MONGO_PORT=${TESTSERVERS_MONGO_PORT:-27117}
 export TESTSERVERS_POSTGRESQL_PORT=${TESTSERVERS_POSTGRESQL_PORT:-5532}
 export TESTSERVERS_POSTGRESQL_OLD_PORT=${TESTSERVERS_POSTGRESQL_OLD_PORT:-5533}
 export TESTSERVERS_MARIADB_PORT=${TESTSERVERS_MARIADB_PORT:-3406}
+export TESTSERVERS_MARIADB_NEW_PORT=${TESTSERVERS_MARIADB_NEW_PORT:-3407}
+export TESTSERVERS_MYSQL_PORT=${TESTSERVERS_MYSQL_PORT:-3408}
 
 mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd -P)
 [[ $DIR =~ ^[A-Za-z0-9_./+@-]+$ ]] || { echo "servers.sh: unusable characters in $DIR: set TESTSERVERS_DIR" >&2; exit 1; }
@@ -68,7 +73,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN MARIADB_NEW_DSN MARIADB_SERVER MYSQL_DSN'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -85,6 +90,9 @@ variable_of() {
 	postgresql-server) echo POSTGRESQL_SERVER ;;
 	pgbouncer) echo PGBOUNCER ;;
 	mariadb) echo MARIADB_DSN ;;
+	mariadb-new) echo MARIADB_NEW_DSN ;;
+	mariadb-server) echo MARIADB_SERVER ;;
+	mysql) echo MYSQL_DSN ;;
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -107,6 +115,8 @@ port_of() {
 	postgresql) echo "$TESTSERVERS_POSTGRESQL_PORT" ;;
 	postgresql-old) echo "$TESTSERVERS_POSTGRESQL_OLD_PORT" ;;
 	mariadb) echo "$TESTSERVERS_MARIADB_PORT" ;;
+	mariadb-new) echo "$TESTSERVERS_MARIADB_NEW_PORT" ;;
+	mysql) echo "$TESTSERVERS_MYSQL_PORT" ;;
 	cluster) seq "$TESTSERVERS_CLUSTER_PORT" "$TESTSERVERS_CLUSTER_LAST" ;;
 	esac
 }
@@ -332,6 +342,8 @@ up_packages() {
 	ours postgresql && start_sql postgresql "$TESTSERVERS_POSTGRESQL_PORT" "$DIR/postgresql/bin/postgresql-server"
 	ours postgresql-old && start_sql postgresql-old "$TESTSERVERS_POSTGRESQL_OLD_PORT" "$DIR/postgresqlold/bin/postgresql-server"
 	ours mariadb && start_sql mariadb "$TESTSERVERS_MARIADB_PORT" "$DIR/mariadb/bin/mariadb-server"
+	ours mariadb-new && start_sql mariadb-new "$TESTSERVERS_MARIADB_NEW_PORT" "$DIR/mariadbnew/bin/mariadb-server"
+	have_mysql && start_sql mysql "$TESTSERVERS_MYSQL_PORT" "$DIR/mysql/bin/mysql-server"
 	ours cluster && { cluster_runs || start_cluster; }
 	ours valkey && await 10 valkey pong "$TESTSERVERS_VALKEY_PORT"
 	ours tls && await 10 tls tls_pong "$TESTSERVERS_TLS_PORT"
@@ -340,6 +352,8 @@ up_packages() {
 	ours postgresql && await 30 postgresql postgresql_ready postgresql
 	ours postgresql-old && await 30 postgresql-old postgresql_ready postgresql-old
 	ours mariadb && await 30 mariadb port_open "$TESTSERVERS_MARIADB_PORT"
+	ours mariadb-new && await 30 mariadb-new port_open "$TESTSERVERS_MARIADB_NEW_PORT"
+	have_mysql && await 60 mysql port_open "$TESTSERVERS_MYSQL_PORT"
 	return 0
 }
 pong_old() { [[ $("$DIR/old/bin/valkey-cli" -h $H -p "$1" ping) == PONG ]]; }
@@ -429,6 +443,8 @@ versions() {
 		mongo) version=$(version_of_mongo) ;;
 		postgresql*) version=$([[ $(from) == compose ]] || "$(postgresql_root "$part")/bin/postgres" --version) ;;
 		mariadb) version=$([[ $(from) == compose ]] || "$DIR/mariadb/bin/mariadbd" --version) ;;
+		mariadb-new) version=$([[ $(from) == compose ]] || "$DIR/mariadbnew/bin/mariadbd" --version) ;;
+		mysql) version=$([[ $(from) == compose ]] || ! have_mysql || "$DIR/mysql/bin/mysqld" --version) ;;
 		tls) version=$([[ $(from) == compose ]] || new "$port" --tls --cacert "$DIR/tls/cert.pem" --user $TLS_USER --pass $TLS_PASSWORD --no-auth-warning hello 2>/dev/null | grep -A1 '^version' | tail -n 1) ;;
 		*) version=$(info_of "$port") ;;
 		esac
@@ -486,6 +502,9 @@ env_() {
 		echo "PGBOUNCER=$(command -v pgbouncer)" # there is no image whose program would run here
 	fi
 	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
+	if ours mariadb-new && answers mariadb-new; then printf 'MARIADB_NEW_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_NEW_PORT")"; fi
+	if ours mariadb-server && [[ -e $DIR/mariadb/bin/mariadb-server ]]; then echo "MARIADB_SERVER=$DIR/mariadb/bin/mariadb-server"; fi
+	if ours mysql && answers mysql; then printf 'MYSQL_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MYSQL_PORT")"; fi
 	if ours mongod && [[ -e $(mongod) ]]; then echo "MONGO_SERVER=$(mongod)"; fi
 	if ours programs && [[ -e $bin/valkey-server ]]; then
 		echo "VALKEY_SERVER=$bin/valkey-server"

@@ -20,7 +20,7 @@ failed=()
 for what in "tests/interleavings" "tests/histories" "tests/crashes" "tests/memory" "stores/valkey ^TestStore$" \
 	"tests/valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|Adapters)$" \
 	"tests/mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|StepDown|Adapters)$" \
-	"tests/sql" "stores/sqlite ^Test(Store|KilledProcesses|NobodyStarves)$" \
+	"tests/sql" "stores/sqlite ^Test(Store|KilledProcesses|KilledBetweenStatements|NobodyStarves|ManyWritersAreTenTimesAsFastAsWithAWaitForTheDiskEach|OneWriterLosesLittle|AReadCostsLittleMoreThanTheDrivers)$" \
 	"tests/valkeytopology ^Test(Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
 	read -r package tests <<<"$what"
 	echo "=== $package"

@@ -16,6 +16,10 @@
 // has them all, and each is run with a store that fails too: nothing of the
 // handler's answer may leave then.
 //
+// Clients that keep no cookies, and have a token in a header in their place
+// ([core.Header]), get the same: the scenarios about what a session goes through are run
+// a second time, with each cookie put into a header on the way.
+//
 // Beside what a scenario is about, all of them check that every Set-Cookie obeys
 // RFC 6265bis to the letter, that no response carries a cookie of ours twice,
 // that no log line and no body contains a session's id, and that the server has
@@ -42,13 +46,16 @@ import (
 )
 
 // Run tests the adapter of a framework. Each scenario gets an empty store from
-// newStore; with nil it is one that keeps records in a map.
+// newStore; with nil it is one that keeps records in a map, and the scenarios for clients
+// without cookies are run as well: what carries a session is nothing to a store.
 func Run(t *testing.T, fw Framework, newStore func(t *testing.T) store.Store) {
 	t.Helper()
-	if newStore == nil {
+	all := scenarios()
+	if newStore != nil {
+		all = slices.DeleteFunc(all, func(sc scenario) bool { return strings.HasPrefix(sc.name, byHeader) })
+	} else {
 		newStore = func(*testing.T) store.Store { return NewStore() }
 	}
-	all := scenarios()
 	for name := range fw.Except {
 		if !slices.ContainsFunc(all, func(sc scenario) bool { return sc.name == name }) {
 			t.Errorf("adaptertest: there is no scenario %q to be excepted", name)
@@ -56,7 +63,7 @@ func Run(t *testing.T, fw Framework, newStore func(t *testing.T) store.Store) {
 	}
 	for _, sc := range all {
 		t.Run(sc.name, func(t *testing.T) {
-			if why, ok := fw.Except[sc.name]; ok {
+			if why, ok := fw.Except[strings.TrimPrefix(sc.name, byHeader)]; ok {
 				t.Skip(why)
 			}
 			t.Parallel()
@@ -85,7 +92,7 @@ type Framework struct {
 	Guards bool
 
 	// Except names scenarios that the framework cannot pass, each with the
-	// reason. They are skipped.
+	// reason. They are skipped, by header too.
 	Except map[string]string
 }
 
@@ -274,9 +281,9 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
-		failures, connections(), meanwhile(), repeated, activity, guarantees, guards,
+		failures, connections(), meanwhile(), repeated, activity, guarantees, carriers, guards,
 	} {
 		all = append(all, group...)
 	}
-	return all
+	return append(all, carriedByHeader(lifecycle, responses(), panics, lazy, failures, connections(), meanwhile(), repeated, activity, guarantees)...)
 }

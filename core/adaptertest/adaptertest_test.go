@@ -73,6 +73,14 @@ func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestWhatIsAboutCookiesAloneIsAScenario(t *testing.T) {
+	for _, name := range adaptertest.OnlyCookies {
+		if !slices.Contains(adaptertest.Scenarios(), name) || slices.Contains(adaptertest.Scenarios(), "by header: "+name) {
+			t.Errorf("%q is no scenario, or one that is run by header", name)
+		}
+	}
+}
+
 // Standards: WSTG-SESS-02
 func TestEverySetCookieIsChecked(t *testing.T) {
 	long := strings.Repeat("a", 4096)

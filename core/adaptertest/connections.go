@@ -22,7 +22,10 @@ import (
 func (s *scene) upgrade(path, cookies string) (*http.Response, net.Conn, *bufio.Reader) {
 	s.Helper()
 	conn := s.dial()
-	if cookies != "" {
+	switch token, _ := strings.CutPrefix(cookies, "sid="); {
+	case s.header:
+		cookies = "Authorization: Bearer " + token + "\r\n"
+	case cookies != "":
 		cookies = "Cookie: " + cookies + "\r\n"
 	}
 	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%s\r\n", path, conn.RemoteAddr(), cookies)
@@ -33,6 +36,9 @@ func (s *scene) upgrade(path, cookies string) (*http.Response, net.Conn, *bufio.
 	res, err := http.ReadResponse(r, nil)
 	if err != nil {
 		s.Fatalf("%s: %v", path, err)
+	}
+	if s.header {
+		s.asCookie(res.Header)
 	}
 	s.inspect(res.Header, false)
 	if res.StatusCode == http.StatusSwitchingProtocols {

@@ -3,6 +3,7 @@ package adaptertest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -24,6 +25,9 @@ func Scenarios() []string {
 	}
 	return names
 }
+
+// OnlyCookies are the names of the scenarios that are not run by header.
+var OnlyCookies = slices.Collect(maps.Keys(onlyCookies))
 
 // Failures plays the named scenarios and returns the messages of those that
 // fail. It does not fail t.

@@ -45,6 +45,7 @@ type scene struct {
 
 	around func(http.Handler) http.Handler // around the framework
 	tls    bool
+	header bool // the client has tokens in a header, see carrier.go
 	noise  bool // the framework is known to have the server complain
 
 	empty func() store.Store // returns one more store
@@ -302,9 +303,15 @@ func (b *browser) start(path string) <-chan *reply {
 type watch struct{ s *scene }
 
 func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
+	if w.s.header {
+		req = asBearer(req)
+	}
 	res, err := w.s.transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
+	}
+	if w.s.header {
+		w.s.asCookie(res.Header)
 	}
 	w.s.inspect(res.Header, req.URL.Scheme == "https" || req.Header.Get("X-Forwarded-Proto") != "")
 	res.Body = &tee{res.Body, &w.s.bodies}

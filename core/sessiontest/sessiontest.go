@@ -7,12 +7,17 @@
 //	w := httptest.NewRecorder()
 //	handler.ServeHTTP(w, r)
 //
+// The value of that cookie is a token as well, for a client without cookies:
+//
+//	r.Header.Set("Authorization", "Bearer "+cookie.Value)
+//
 // m is the app's Manager, or one made by core.New from the same Config: the same
 // store, secrets and name.
 package sessiontest
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/cloakroom-go/cloakroom/core"
@@ -42,7 +47,7 @@ func Cookie(t testing.TB, m *core.Manager, fill func(*core.Session)) *http.Cooki
 	return &http.Cookie{Name: cookie.Name, Value: cookie.Value} //nolint:gosec // for a Cookie header, which has no attributes
 }
 
-// Session returns the session that the browser has after the response to r: as
+// Session returns the session that the browser, or a client without cookies, has after the response to r: as
 // it is in the store now, to be read. Its status is StatusLoaded, or another
 // where the visitor has no session (any more).
 func Session(t testing.TB, m *core.Manager, r *http.Request, response *http.Response) *core.Session {
@@ -57,6 +62,14 @@ func Session(t testing.TB, m *core.Manager, r *http.Request, response *http.Resp
 			if c.MaxAge < 0 {
 				value = ""
 			}
+		}
+	}
+	if h := m.Config().Header; h != nil {
+		if token := strings.TrimPrefix(r.Header.Get(h.Request), "Bearer "); strings.HasPrefix(token, "s%3A") {
+			value = token
+		}
+		if tokens, told := response.Header[h.Response]; told {
+			value = tokens[0]
 		}
 	}
 	s, err := m.Load(t.Context(), value)

@@ -152,3 +152,34 @@ func (exampleT) Context() context.Context { return context.Background() }
 func (exampleT) Fatalf(format string, args ...any) {
 	panic(fmt.Sprintf(format, args...))
 }
+
+func TestTheSessionOfAClientWithoutCookies(t *testing.T) {
+	m := newManager(t, core.Config{Header: &core.Header{}})
+	r := httptest.NewRequest("POST", "https://example.com/login", nil)
+	r.Header.Set("Authorization", "Bearer "+sessiontest.Cookie(t, m, func(s *core.Session) { views.Set(s, 7) }).Value)
+	w := httptest.NewRecorder()
+	app(m).ServeHTTP(w, r)
+	s := sessiontest.Session(t, m, r, w.Result())
+	if user.Get(s) != "alice" || views.Get(s) != 7 {
+		t.Errorf("after the login %q has %d views", user.Get(s), views.Get(s))
+	}
+
+	r = httptest.NewRequest("GET", "https://example.com/me", nil)
+	token, err := s.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	w = httptest.NewRecorder()
+	app(m).ServeHTTP(w, r)
+	if got := views.Get(sessiontest.Session(t, m, r, w.Result())); got != 8 {
+		t.Errorf("the handler left %d views, want 8", got)
+	}
+
+	r.Method, r.URL.Path = "POST", "/logout"
+	w = httptest.NewRecorder()
+	app(m).ServeHTTP(w, r)
+	if s := sessiontest.Session(t, m, r, w.Result()); s.Status() != core.StatusNew {
+		t.Errorf("after the logout the session is %v", s.Status())
+	}
+}

@@ -70,6 +70,9 @@ func newApp(st store.Store, s settings) (*app, error) {
 		AbsoluteTimeout:    90 * 24 * time.Hour,
 		MaxSessionsPerUser: mostDevices, // one more login ends the session that was not used for longest; evicted tells the user
 
+		// Programs have no cookies: those that ask below /api/ have a bearer token.
+		Header: &core.Header{Only: isAPI},
+
 		// The stylesheet needs no session, and a page that asks how long the session
 		// has left, or waits for its end, must not make it longer.
 		Skip:    func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/static/") },
@@ -104,7 +107,7 @@ const (
 )
 
 func (a *app) routes() []route {
-	return []route{
+	return append(a.apiRoutes(), []route{
 		{"GET", "/", anyone, a.shop},
 		{"GET", "/cart", anyone, a.cart},
 		{"POST", "/cart", anyone, a.addToCart},
@@ -129,7 +132,7 @@ func (a *app) routes() []route {
 
 		{"GET", "/admin", admins, a.admin},
 		{"POST", "/admin/end-user", admins, a.endUser},
-	}
+	}...)
 }
 
 // A request is what a handler gets.
@@ -175,6 +178,7 @@ func (a *app) request(r *http.Request) (*request, error) {
 // that are too long, and tells browsers to be strict.
 func (a *app) protect(next http.Handler) http.Handler {
 	csrf := http.NewCrossOriginProtection()
+	csrf.AddInsecureBypassPattern(apiPrefix) // which goes by no cookie
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errCrossOrigin) }))
 	next = http.MaxBytesHandler(csrf.Handler(next), 64<<10)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -244,6 +248,10 @@ func (a *app) showProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	if p.Status >= 500 || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5")
+	}
+	if isAPI(r) {
+		writeProblem(w, r, p)
+		return
 	}
 	again, next := "/", "/"
 	if r.Method == http.MethodGet {

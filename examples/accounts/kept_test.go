@@ -2,10 +2,57 @@ package main
 
 import (
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 )
+
+// TestWhoIsLoggedInIsSoAfterARestart has two processes, as far as they have something in
+// common: the folder.
+func TestWhoIsLoggedInIsSoAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	start := func(s *site) (stop func()) {
+		kept, err := secretIn(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		users, err := openUsers(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, closeStore, err := openStore(t.Context(), "sqlite:"+filepath.Join(dir, keptSessions))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.app, err = newApp(store, settings{idle: time.Hour, fresh: time.Minute, bar: time.Minute, secret: kept, users: users, mail: s}); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(s.app.protect(newGin(s.app)))
+		s.url, s.app.url = server.URL, server.URL
+		stop = sync.OnceFunc(func() {
+			server.Close()
+			if err := closeStore(); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Cleanup(stop)
+		return stop
+	}
+	var s site
+	stop := start(&s)
+	ann := s.browser(t).signUp("ann")
+	ann.post("/cart", "item", "coat").at(200, "/")
+	stop()
+
+	start(&s)
+	ann.get("/profile").at(200, "/profile").says("ann@example.com")
+	ann.get("/cart").at(200, "/cart").says("Wool coat")
+	ann.post("/logout").at(200, "/")
+	s.browser(t).logIn("ann", secret)
+}
 
 func TestAccountsAndSecretAreKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made")

@@ -5,7 +5,8 @@
 //	go run ./accounts -framework echo -store valkey://127.0.0.1:6379
 //
 // Read it in this order: app.go sets the sessions up, gin.go and echo.go mount
-// them, pages.go uses them. The mails that it would send, with the link that ends a
+// them, pages.go uses them. api.go is for programs, which have a bearer token in place of a
+// cookie; cli is one. The mails that it would send, with the link that ends a
 // sign-up, are printed.
 package main
 
@@ -23,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -73,7 +75,11 @@ func run(ctx context.Context) error {
 			return err
 		}
 		*storeURL = cmp.Or(*storeURL, "sqlite:"+filepath.Join(*data, keptSessions))
-		log.Printf("accounts and sessions are kept in %s", *data)
+		kept := "accounts"
+		if strings.HasPrefix(*storeURL, "sqlite:"+*data) {
+			kept += " and sessions"
+		}
+		log.Printf("%s are kept in %s", kept, *data)
 	}
 	*storeURL = cmp.Or(*storeURL, "memory")
 	store, closeStore, err := openStore(ctx, *storeURL)

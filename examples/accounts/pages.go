@@ -112,51 +112,57 @@ func (a *app) loginForm(w http.ResponseWriter, r *request) error {
 	return a.render(w, r, http.StatusOK, "login", "Log in", f)
 }
 
-// login takes its time, in which the password may be changed and the user logged out
-// everywhere. So it takes note of that user before it reads what the password is, and
-// reads it again when it has asked for the sign-in: whatever changes later makes the
-// sign-in fail when it is stored.
 func (a *app) login(w http.ResponseWriter, r *request) error {
 	f := form{Email: normalEmail(r.PostFormValue("email")), Next: nextPage(r), Again: r.user != nil}
-	refuse := func() error {
+	u, right, err := a.signIn(r, f.Email, r.PostFormValue("password"))
+	if err != nil {
+		return err
+	}
+	if !right {
 		r.notes = append(r.notes, notice{"error", "That email and password do not go together."})
 		return a.render(w, r, http.StatusUnauthorized, "login", "Log in", f)
-	}
-	known, err := a.users.ByEmail(r.Context(), f.Email)
-	if err != nil && !errors.Is(err, errNoUser) {
-		return err
-	}
-	// Also where there is no such account: the time that it takes must not tell.
-	attempt, err := r.session.BeginSignIn(r.Context(), cmp.Or(known.ID, "nobody"))
-	if err != nil {
-		return err
-	}
-	u, err := a.users.ByID(r.Context(), known.ID)
-	if err != nil && !errors.Is(err, errNoUser) {
-		return err
-	}
-	right, err := a.hashes.check(r.Request, r.PostFormValue("password"), cmp.Or(u.Password, nobodysPassword()))
-	if err != nil {
-		return err
-	}
-	if !right || u.ID == "" {
-		return refuse()
-	}
-	if err := attempt.SignIn(r.Context(), "password"); err != nil {
-		return err
-	}
-	if now, err := a.users.ByID(r.Context(), u.ID); err != nil || now.Password != u.Password {
-		r.session.Discard() // the sign-in: the page that follows is a stranger's
-		if err != nil && !errors.Is(err, errNoUser) {
-			return err
-		}
-		return refuse()
 	}
 	greeting := "Hello, " + u.Name + "."
 	if e, ok := a.evicted.of(u.ID); ok && e.isRecent(a.now()) {
 		greeting += " You were logged out on a device, to make room for another: look at your devices."
 	}
 	return a.welcome(w, r, u, r.PostFormValue("remember") != "", f.Next, greeting)
+}
+
+// signIn signs in whose email and password these are, and reports whether they are right.
+// It takes its time, in which the password may be changed and the user logged out
+// everywhere. So it takes note of that user before it reads what the password is, and
+// reads it again when it has asked for the sign-in: whatever changes later makes the
+// sign-in fail when it is stored.
+func (a *app) signIn(r *request, email, password string) (u user, right bool, err error) {
+	known, err := a.users.ByEmail(r.Context(), email)
+	if err != nil && !errors.Is(err, errNoUser) {
+		return user{}, false, err
+	}
+	// Also where there is no such account: the time that it takes must not tell.
+	attempt, err := r.session.BeginSignIn(r.Context(), cmp.Or(known.ID, "nobody"))
+	if err != nil {
+		return user{}, false, err
+	}
+	u, err = a.users.ByID(r.Context(), known.ID)
+	if err != nil && !errors.Is(err, errNoUser) {
+		return user{}, false, err
+	}
+	right, err = a.hashes.check(r.Request, password, cmp.Or(u.Password, nobodysPassword()))
+	if err != nil || !right || u.ID == "" {
+		return user{}, false, err
+	}
+	if err := attempt.SignIn(r.Context(), "password"); err != nil {
+		return user{}, false, err
+	}
+	if now, err := a.users.ByID(r.Context(), u.ID); err != nil || now.Password != u.Password {
+		r.session.Discard() // the sign-in: the page that follows is a stranger's
+		if errors.Is(err, errNoUser) {
+			err = nil
+		}
+		return user{}, false, err
+	}
+	return u, true, nil
 }
 
 // welcome goes on with somebody who has signed in: under a new id, with the cart that
@@ -426,7 +432,7 @@ func device(agent string) string {
 		}
 		return ""
 	}
-	browser := find("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS", "Firefox", "Chrom", "Chrome", "CriOS", "Chrome", "Safari/", "Safari", "curl/", "curl")
+	browser := find("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS", "Firefox", "Chrom", "Chrome", "CriOS", "Chrome", "Safari/", "Safari", "curl/", "curl", "accounts-cli/", "Command line")
 	system := find("iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "Windows", "Windows", "CrOS", "ChromeOS", "Mac OS X", "macOS", "Linux", "Linux")
 	switch {
 	case browser == "":

@@ -5,6 +5,9 @@
 POSTGRESQL_NEW=18
 POSTGRESQL_OLD=15
 
+# The one release of Debian with MySQL. It moves.
+MYSQL_SUITE=${TESTSERVERS_MYSQL_SUITE:-sid}
+
 postgresql_root() { # postgresql_root PART: where the programs are
 	[[ $1 == postgresql-old ]] && echo "$DIR/postgresqlold" || echo "$DIR/postgresql"
 }
@@ -19,9 +22,20 @@ sql_from_packages() {
 		init_sql_server postgresql-server "$DIR/postgresqlold"
 	fi
 	if ours pgbouncer; then unpack pgbouncer "$OLD_SUITE" pgbouncer; fi
-	if ours mariadb; then
+	if ours mariadb || ours mariadb-server; then
 		unpack mariadb "$OLD_SUITE" mariadb-server-core
 		init_sql_server mariadb-server "$DIR/mariadb"
+	fi
+	if ours mariadb-new; then
+		unpack mariadbnew "$SUITE" mariadb-server-core
+		init_sql_server mariadb-server "$DIR/mariadbnew"
+	fi
+	if ours mysql; then # that its release of Debian is in pieces today is no reason to do without all others
+		if unpack mysql "$MYSQL_SUITE" mysql-server-core; then
+			init_sql_server mysql-server "$DIR/mysql"
+		else
+			say "mysql: cannot be had, so MySQL is NOT TESTED"
+		fi
 	fi
 }
 
@@ -35,6 +49,8 @@ init_sql_server() { # init_sql_server NAME ROOT: not by writing into a file that
 finish_pgbouncer() { wrap "$1" pgbouncer=/usr/sbin/pgbouncer; }
 image_postgresql() { finish_postgresql "$1"; }
 finish_mariadb() { wrap "$1" mariadbd=/usr/sbin/mariadbd; }
+finish_mariadbnew() { finish_mariadb "$1"; }
+finish_mysql() { wrap "$1" mysqld=/usr/sbin/mysqld; }
 finish_postgresql() { finish_postgres "$1" $POSTGRESQL_NEW; }
 finish_postgresqlold() { finish_postgres "$1" $POSTGRESQL_OLD; }
 
@@ -47,6 +63,8 @@ finish_postgres() { # finish_postgres ROOT VERSION
 		chmod 755 "$bin/postgres"
 	) && wrap "$1" "postgres=/$bin/postgres.elf" "initdb=/$bin/initdb"
 }
+
+have_mysql() { ours mysql && [[ -e $DIR/mysql/bin/mysql-server ]]; }
 
 start_sql() { # start_sql PART PORT PROGRAM
 	! pid_of "$1" >/dev/null || return 0

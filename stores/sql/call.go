@@ -10,12 +10,12 @@ import (
 )
 
 // attempts is how often a call is made that gave way to others, or met connections that
-// had been closed.
+// had been closed or were lost under it.
 const attempts = 30
 
 // call does something with a connection of the pool, once more where it was not done for
-// the sake of another call. What fn returns as an error is a sentinel of package store,
-// or the driver's.
+// the sake of another call, or where it may be done twice and lost its connection. What
+// fn returns as an error is a sentinel of package store, or the driver's.
 //
 // The connection comes first, as nothing else tells a call that waited for one in vain
 // from a call that was sent.
@@ -71,6 +71,9 @@ func once[T any](ctx context.Context, s *Store, verb string, fn func(context.Con
 		return result, false, err
 	}
 	f, again := s.failure(ctx, verb, sent, err)
+	if f.Class == unexplained && twice[verb] && ctx.Err() == nil {
+		again = c.PingContext(ctx) != nil // it is the connection
+	}
 	return result, again, f
 }
 

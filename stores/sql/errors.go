@@ -37,6 +37,7 @@ func contextClass(err error) string {
 type refusal struct {
 	class   string
 	unknown bool // it may have been applied all the same
+	lost    bool // and the connection with it
 	again   bool // it was not, for the sake of another call: the same call may succeed now
 	err     error
 }
@@ -54,7 +55,7 @@ var sqlStates = map[string]refusal{
 	"54000": {class: "id or data is too long"},
 	"57014": {class: "canceled by the server"},
 	"57P03": {class: "server is not ready"},
-	"57P05": {class: "connection was idle for too long", unknown: true},
+	"57P05": {class: "connection was idle for too long", unknown: true, lost: true},
 	"55P03": {class: "lock timeout"},
 	"53100": {class: "disk is full", err: store.ErrFull},
 	"53200": {class: "server is out of memory"},
@@ -70,9 +71,9 @@ var sqlStates = map[string]refusal{
 	"42P05": {class: "prepared statement of another client: behind a pooler, set default_query_exec_mode=exec in the URL of pgx"},
 	"26000": {class: "prepared statement is unknown: behind a pooler, set default_query_exec_mode=exec in the URL of pgx"},
 
-	"08": {class: "connection failed", unknown: true},
+	"08": {class: "connection failed", unknown: true, lost: true},
 	"28": {class: "authentication failed"},
-	"57": {class: "server is shutting down", unknown: true},
+	"57": {class: "server is shutting down", unknown: true, lost: true},
 	"58": {class: "system error of the server", unknown: true},
 	"XX": {class: "internal error of the server", unknown: true},
 }
@@ -98,11 +99,11 @@ var mySQLCodes = map[uint64]refusal{
 	1049: {class: "database is missing"},
 	1153: {class: "id or data is too long"},
 	1406: {class: "id or data is too long"},
-	1053: {class: "server is shutting down", unknown: true},
-	1079: {class: "server is shutting down", unknown: true},
+	1053: {class: "server is shutting down", unknown: true, lost: true},
+	1079: {class: "server is shutting down", unknown: true, lost: true},
 	1180: {class: "commit failed", unknown: true},
 	1317: {class: "canceled by the server", unknown: true},
-	1927: {class: "connection was closed", unknown: true},
+	1927: {class: "connection was closed", unknown: true, lost: true},
 	1969: {class: "canceled by the server"},
 	3024: {class: "canceled by the server"},
 }
@@ -229,8 +230,9 @@ func (s *Store) failure(ctx context.Context, verb string, reached phase, err err
 		if ctx.Err() != nil {
 			f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
 		}
-		return f, r.again && ctx.Err() == nil
+		return f, ctx.Err() == nil && (r.again || r.lost && reached == sent && twice[verb])
 	}
+	lost := false
 	switch {
 	case ctx.Err() != nil:
 		f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
@@ -249,15 +251,23 @@ func (s *Store) failure(ctx context.Context, verb string, reached phase, err err
 	case errors.As(err, &op) && op.Timeout(): // of ctx, a moment before that itself is done, or of the pool's driver
 		f.Class, f.Err = "timeout", context.DeadlineExceeded
 	case errors.As(err, &op):
-		f.Class, f.Err = "connection failed", op
+		f.Class, f.Err, lost = "connection failed", op, true
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		f.Class, f.Err = "connection was closed", io.ErrUnexpectedEOF
+		f.Class, f.Err, lost = "connection was closed", io.ErrUnexpectedEOF, true
 	case strings.HasSuffix(err.Error(), "invalid connection"): // of MySQL's driver, which has no more than the text
-		f.Class = "connection was closed"
+		f.Class, lost = "connection was closed", true
 	case strings.Contains(err.Error(), "packet for query is too large"): // likewise
 		f.Class, f.Outcome = "id or data is too long", store.OutcomeNotApplied
 	default:
-		f.Class = "driver failed"
+		f.Class = unexplained
 	}
-	return f, false
+	return f, lost && reached == sent && twice[verb]
 }
+
+// unexplained is the class of an error that says nothing to this package.
+const unexplained = "driver failed"
+
+// twice are the verbs that come to the same when they are done twice: where a connection
+// is lost under one, it is done again over another. What else is lost is core's to find
+// out about.
+var twice = map[string]bool{"load": true, "inspect": true, "list": true, "count": true, "touch": true, "delete": true}

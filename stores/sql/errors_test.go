@@ -129,6 +129,32 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 	}
 }
 
+// What comes to the same when it is done twice is done again when its connection is lost.
+func TestALostConnectionIsNoReasonToFailWhatMayBeDoneTwice(t *testing.T) {
+	s := &Store{opts: Options{Dialect: PostgreSQL}, honest: true}
+	lost := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for verb, want := range map[string]bool{"load": true, "inspect": true, "touch": true, "delete": true, "create": false, "update": false, "remove": false, "replace": false} {
+		for _, err := range []error{lost, io.ErrUnexpectedEOF, postgresError("57P01"), postgresError("08006")} {
+			if f, again := s.failure(t.Context(), verb, sent, err); again != want || f.Outcome != store.OutcomeUnknown {
+				t.Errorf("%s, %T: again %v, %+v, want %v, and an unknown outcome", verb, err, again, f, want)
+			}
+			if _, again := s.failure(t.Context(), verb, connecting, err); again {
+				t.Errorf("%s, %T: is done again where nobody can be reached", verb, err)
+			}
+			if _, again := s.failure(cancelled, verb, sent, err); again {
+				t.Errorf("%s, %T: is done again when its time is over", verb, err)
+			}
+		}
+		for _, err := range []error{postgresError("42501"), postgresError("XX000"), errors.New(secretText)} {
+			if _, again := s.failure(t.Context(), verb, sent, err); again {
+				t.Errorf("%s: is done again after %T", verb, err)
+			}
+		}
+	}
+}
+
 // A driver that says "bad connection" of what it has sent is not believed.
 func TestADriverThatIsNotHonestLeavesItOpen(t *testing.T) {
 	s := &Store{opts: Options{Dialect: PostgreSQL}}

@@ -11,5 +11,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CLOAKROOM_FILE") != "" {
 		writeUntilKilled()
 	}
+	if os.Getenv(envFile) != "" {
+		stopAtAStatement()
+	}
+	if os.Getenv(envWriting) != "" {
+		writeForAWhile()
+	}
 	suite.MainWaiting(m)
 }

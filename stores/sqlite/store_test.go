@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -269,51 +268,6 @@ func TestAFailureIsNotShared(t *testing.T) {
 		if (err != nil) != (i%2 == 1) {
 			t.Errorf("Create %d: %v", i, err)
 		}
-	}
-}
-
-// TestNobodyStarves has three stores write to one file as fast as they can.
-func TestNobodyStarves(t *testing.T) {
-	if os.Getenv("SOAK") == "" {
-		t.Skip("takes seconds of the whole machine: make soak")
-	}
-	const writers = 32
-	file := filepath.Join(t.TempDir(), "sessions.db")
-	var all []*sqlitestore.Store
-	for range 3 {
-		all = append(all, open(t, file, sqlitestore.Options{}))
-	}
-	for w := range writers {
-		if err := all[0].Create(t.Context(), record(fmt.Sprint(w), "x")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var (
-		mu      sync.Mutex
-		writes  [3]int
-		longest time.Duration
-		wg      sync.WaitGroup
-		end     = time.Now().Add(10 * time.Second)
-	)
-	for i, s := range all {
-		for w := range writers {
-			wg.Go(func() {
-				for began := time.Now(); began.Before(end); began = time.Now() {
-					if err := s.Touch(t.Context(), fmt.Sprint(w), time.Hour); err != nil {
-						t.Errorf("Touch: %v", err)
-					}
-					mu.Lock()
-					writes[i]++
-					longest = max(longest, time.Since(began))
-					mu.Unlock()
-				}
-			})
-		}
-	}
-	wg.Wait()
-	t.Logf("%v writes, the longest took %v", writes, longest.Round(time.Millisecond))
-	if slices.Min(writes[:]) < slices.Max(writes[:])/5 {
-		t.Errorf("%v writes: one of them starves", writes)
 	}
 }
 

@@ -6,11 +6,13 @@ package crashes
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,9 +29,12 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
+	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
+	sqlitestore "github.com/cloakroom-go/cloakroom/stores/sqlite"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/mongoenv"
 	"github.com/cloakroom-go/cloakroom/tests/internal/process"
+	"github.com/cloakroom-go/cloakroom/tests/internal/sqlenv"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -52,6 +57,10 @@ type settings struct {
 	Mongo      string   // a URI
 	Prefix     string
 	Collection string
+	Driver     string // of a database, with its DSN
+	DSN        string
+	Table      string
+	File       string // of SQLite
 
 	point
 }
@@ -69,6 +78,16 @@ type point struct {
 }
 
 func (s settings) open() (store.Store, error) {
+	if s.File != "" {
+		return sqlitestore.Open(context.Background(), s.File, sqlitestore.Options{SweepInterval: sqlstore.NeverSweep})
+	}
+	if s.DSN != "" {
+		db, err := sql.Open(s.Driver, s.DSN)
+		if err != nil {
+			return nil, err
+		}
+		return sqlstore.New(db, sqlstore.Options{Table: s.Table, SweepInterval: sqlstore.NeverSweep})
+	}
 	if s.Mongo != "" {
 		client, err := mongo.Connect(options.Client().ApplyURI(s.Mongo))
 		if err != nil {
@@ -363,6 +382,63 @@ func TestMongo(t *testing.T) {
 		return all
 	}
 	crash(t, p)
+}
+
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	crash(t, tablePlace(t, sqlenv.PostgreSQL))
+}
+
+// In MariaDB a renewal is a transaction, and one call of the store.
+func TestMariaDB(t *testing.T) {
+	t.Parallel()
+	crash(t, tablePlace(t, sqlenv.MariaDB))
+}
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	p := &place{settings: settings{File: filepath.Join(t.TempDir(), "sessions.db")}}
+	st, err := sqlitestore.Open(t.Context(), p.File, sqlitestore.Options{SweepInterval: sqlstore.NeverSweep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	p.store, p.lives = st, inspected(st)
+	crash(t, p)
+}
+
+func tablePlace(t *testing.T, d sqlenv.Database) *place {
+	db := d.Open(t)
+	p := &place{settings: settings{Driver: d.Driver, DSN: d.DSN(t), Table: sqlenv.Table(t, db)}}
+	st := sqlenv.Store(t, db, sqlstore.Options{Table: p.Table})
+	p.store, p.lives = st, inspected(st)
+	return p
+}
+
+// inspected returns a function that asks the store itself for the lives of all its
+// records.
+func inspected(st interface {
+	store.Lister
+	store.UserIndexer
+},
+) func(t *testing.T) []time.Duration {
+	return func(t *testing.T) (all []time.Duration) {
+		var ids []string
+		for rec, err := range st.All(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, rec.ID)
+		}
+		recs, err := st.Inspect(t.Context(), ids)
+		if err != nil || len(recs) != len(ids) {
+			t.Fatalf("Inspect of %d records: %d, %v", len(ids), len(recs), err)
+		}
+		for _, rec := range recs {
+			all = append(all, rec.TTL)
+		}
+		return all
+	}
 }
 
 // stored counts the records.

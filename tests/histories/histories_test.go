@@ -23,6 +23,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
 	"github.com/cloakroom-go/cloakroom/tests/internal/sqlenv"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
+	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 func TestMain(m *testing.M) {
@@ -134,19 +135,35 @@ func TestMongo(t *testing.T) {
 }
 
 // TestPostgreSQL has the server end all connections of the app, beside the kills of
-// processes.
+// processes and the faults of the network.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	db := sqlenv.PostgreSQL.Open(t)
-	s := settings{Table: sqlenv.Table(t, db)}
-	s.PostgreSQL = sqlenv.PostgreSQL.DSN(t) + "&application_name=" + s.Table
+	s, proxy := settings{Table: sqlenv.Table(t, db)}, faultproxy.NewPostgreSQL(t, sqlenv.Verb)
+	s.PostgreSQL = sqlenv.Through(t, sqlenv.PostgreSQL.DSN(t), proxy.Addr) + "&application_name=" + s.Table
 	sqlenv.Store(t, db, sqlstore.Options{Table: s.Table})
-	f := startProcesses(t, s)
+	f := newProcessFleet(t, s, proxy, nil, map[string]bool{"load": true, "create": true, "update": true, "touch": true, "remove": true, "replace": true}, 60)
 	run(t, f, 24, func() {
 		f.kill()
 		if _, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", s.Table); err != nil {
 			t.Errorf("ending the connections: %v", err)
 		}
+		f.faults.Add(1)
+	})
+	t.Log(f)
+}
+
+// TestPostgreSQLIsKilled kills the server, beside processes, and starts it again.
+func TestPostgreSQLIsKilled(t *testing.T) {
+	t.Parallel()
+	server := servers.StartPostgreSQL(t)
+	s := settings{PostgreSQL: server.URL(), Table: "sessions"}
+	sqlenv.Store(t, sqlenv.Open(t, "pgx", s.PostgreSQL), sqlstore.Options{Table: s.Table})
+	f := startProcesses(t, s)
+	run(t, f, 12, func() {
+		f.kill()
+		server.Kill()
+		server.Start()
 		f.faults.Add(1)
 	})
 	t.Log(f)

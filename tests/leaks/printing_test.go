@@ -171,6 +171,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 	t.Cleanup(func() { _ = memory.Close() })
 	cfg := core.Config{
 		Store: memory, Secrets: []string{secret}, SealKeys: []string{sealKey}, RetiredSealKeys: []string{"former " + sealKey}, Logger: slog.New(slog.DiscardHandler),
+		Header:         &core.Header{},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 	}
 	m := must(core.New(cfg))
@@ -228,6 +229,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Expiry":              {core.Expiry{Idle: time.Now()}},
 		"core.Flashes":             {core.Flashes[string]("info")},
 		"core.Guard":               {core.RequireUser(core.SignInPage{Path: "/login"})},
+		"core.Header":              {m.Config().Header},
 		"core.Info":                {info},
 		"core.Key":                 {core.Key[string]("key")},
 		"core.KeyError":            {keyErr},

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
@@ -73,11 +74,55 @@ func TestUsersOfThreeProcesses(t *testing.T) {
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := servers.StartPostgreSQL(t)
-	db := sqlenv.Open(t, "pgx", server.URL())
+	migrated(t, "pgx", server.URL())
+	promises.Outage(t, server, promises.Setup{Store: settings{Driver: "pgx", DSN: server.URL()}})
+}
+
+func TestOutageOfMariaDB(t *testing.T) {
+	t.Parallel()
+	server := servers.StartMariaDB(t)
+	migrated(t, "mysql", server.DSN())
+	promises.Outage(t, server, promises.Setup{Store: settings{Driver: "mysql", DSN: server.DSN()}})
+}
+
+func migrated(t *testing.T, driver, dsn string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := sqlstore.Migrate(ctx, db, sqlstore.Options{}); err != nil {
+	if err := sqlstore.Migrate(ctx, sqlenv.Open(t, driver, dsn), sqlstore.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	promises.Outage(t, server, promises.Setup{Store: settings{Driver: "pgx", DSN: server.URL()}})
+}
+
+// TestOutageOfAFile has a process that does not let go of the file: nothing can be
+// changed then, and what is there can be read.
+func TestOutageOfAFile(t *testing.T) {
+	if soak.For(t) == 0 {
+		t.Skip("takes long, and the stores of servers have outages as well: make soak")
+	}
+	s, _ := file(t)
+	promises.Outage(t, &holder{t: t, db: sqlenv.Open(t, "sqlite", "file:"+s.File)}, promises.Setup{Store: s})
+}
+
+// A holder has the lock of a file from Kill to Start.
+type holder struct {
+	t    *testing.T
+	db   *sql.DB
+	conn *sql.Conn
+}
+
+func (h *holder) Kill() {
+	var err error
+	if h.conn, err = h.db.Conn(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	servers.Await(h.t, "the lock of the file", func() error {
+		_, err := h.conn.ExecContext(h.t.Context(), "BEGIN IMMEDIATE")
+		return err
+	})
+}
+
+func (h *holder) Start() {
+	exec(h.t, h.conn, "ROLLBACK")
+	_ = h.conn.Close()
 }

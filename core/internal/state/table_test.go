@@ -241,11 +241,12 @@ var answerAtoms = map[string]func(answers) bool{
 	"proven":     func(in answers) bool { return in.Proven },
 	"insecure":   func(in answers) bool { return in.Insecure },
 	"a user's":   func(in answers) bool { return in.Users },
+	"by header":  func(in answers) bool { return in.ByHeader },
 }
 
 // everyAnswer calls f with every combination of inputs, possible or not.
 func everyAnswer(f func(answers)) {
-	const bools = 9
+	const bools = 10
 	for _, standing := range state.Standings {
 		for _, deed := range state.Deeds {
 			for _, ticket := range state.Tickets {
@@ -253,7 +254,7 @@ func everyAnswer(f func(answers)) {
 					is := func(i int) bool { return bits>>i&1 == 1 }
 					f(answers{
 						Standing: standing, Deed: deed, Ticket: ticket,
-						Accessed: is(0), Persistent: is(1), Rolling: is(2), Discarded: is(3), Expired: is(4), Superseded: is(5), Proven: is(6), Insecure: is(7), Users: is(8),
+						Accessed: is(0), Persistent: is(1), Rolling: is(2), Discarded: is(3), Expired: is(4), Superseded: is(5), Proven: is(6), Insecure: is(7), Users: is(8), ByHeader: is(9),
 					})
 				}
 			}
@@ -272,7 +273,7 @@ func TestEveryCookieIsTheOneOfTheTable(t *testing.T) {
 			t.Fatalf("%+v: the cookie is %q, docs/design.md has %q", in, got.Cookie, want)
 		}
 		sent := got.Cookie != state.NoCookie
-		if got.Private != sent || got.Vary != (sent || in.Accessed) || got.NoStore != (in.Users && in.Accessed) {
+		if got.Private != sent || got.Vary != (sent || in.Accessed) || got.NoStore != (in.Users && in.Accessed || in.ByHeader && sent) {
 			t.Fatalf("%+v: headers %+v", in, got)
 		}
 	})

@@ -16,9 +16,11 @@ type VerdictInputs struct {
 	Proven     bool // the commit found the session under this id, by a write or a read
 	Users      bool // the session is that of a user, and Config leaves it to us what caches are told
 	Insecure   bool // the cookie is for HTTPS alone, and this request is plain HTTP
+	ByHeader   bool // a header carries the session, and not a cookie
 }
 
-// A Cookie is what Set-Cookie does.
+// A Cookie is what Set-Cookie does, or the header that takes its place where a header
+// carries the session: it sets the token, or says by an empty one that there is none.
 type Cookie uint8
 
 const (
@@ -43,13 +45,14 @@ func (c Cookie) String() string { return [...]string{"none", "set", "re-sign", "
 func (c Cookie) Sets() bool { return c == SetCookie || c == ResignCookie }
 
 // Headers are what a response says about the session. A response with a cookie
-// is private to this visitor (RFC 9111, section 5.2.2.7), one that depends on the
-// session says Vary: Cookie, and one that depends on the session of a user is kept
+// is private to this visitor (RFC 9111, section 5.2.2.7), one with a token is kept nowhere,
+// because caches of clients keep all headers but Set-Cookie, one that depends on the
+// session says so by Vary, and one that depends on the session of a user is kept
 // nowhere (section 5.2.2.5), unless the handler says otherwise: the browser would show
 // it when the user has logged out and somebody else goes back.
 type Headers struct {
 	Cookie  Cookie
-	Vary    bool // Vary: Cookie
+	Vary    bool // Vary: Cookie, or the header that carries the session
 	Private bool // Cache-Control: private
 	NoStore bool // Cache-Control: no-store, where the handler says nothing
 }
@@ -61,7 +64,7 @@ func Verdict(in VerdictInputs) Headers {
 		Cookie:  cookie,
 		Vary:    cookie != NoCookie || in.Accessed,
 		Private: cookie != NoCookie,
-		NoStore: in.Users && in.Accessed,
+		NoStore: in.Users && in.Accessed || in.ByHeader && cookie != NoCookie,
 	}
 }
 
@@ -95,7 +98,7 @@ func cookieForLive(in VerdictInputs) Cookie {
 		return SetCookie
 	case in.Superseded, !in.Proven, in.Discarded && in.Deed == NotWritten:
 		return NoCookie
-	case in.Rolling, in.Deed == Changed && in.Persistent:
+	case !in.ByHeader && (in.Rolling || in.Deed == Changed && in.Persistent):
 		return SetCookie
 	case in.Ticket == Outdated:
 		return ResignCookie

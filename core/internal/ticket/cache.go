@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// AddVary adds Vary: Cookie to the headers of a response (RFC 9110, section 12.5.5),
-// unless that is said already. room is used for the header, where there is none
-// yet, so that it costs no allocation; the caller keeps it as long as h, and gives
-// the same one each time or a new one.
-func AddVary(h http.Header, room *[1]string) {
+// AddVary adds the name of a request's header to Vary in the headers of a response (RFC
+// 9110, section 12.5.5), unless that is said already. room is used for the header, where
+// there is none yet, so that it costs no allocation; the caller keeps it as long as h, and
+// gives the same one for the same name, or a new one.
+func AddVary(h http.Header, name string, room *[1]string) {
 	lines := h["Vary"]
 	if len(lines) == 0 {
 		if room[0] == "" { // Else another header has it, which may be on its way to the client.
-			room[0] = "Cookie"
+			room[0] = name
 		}
 		h["Vary"] = room[:1:1]
 		return
@@ -21,12 +21,12 @@ func AddVary(h http.Header, room *[1]string) {
 	// A star says that the response depends on more than headers can tell.
 	for _, line := range lines {
 		for field := range strings.SplitSeq(line, ",") {
-			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, name) {
 				return
 			}
 		}
 	}
-	h["Vary"] = append(lines, "Cookie")
+	h["Vary"] = append(lines, name)
 }
 
 // clearAhead is what makes a browser drop pages that it fetched or rendered ahead. It

@@ -48,8 +48,8 @@ func (s *Signer) Len() int { return len(s.macs) }
 // Sign returns the value of the cookie for id, ready for the header.
 func (s *Signer) Sign(id string) string {
 	mac := s.macs[0].get()
-	var buf [256]byte                   // Enough for the ids that NewID makes.
-	value := append(buf[:0], "s%3A"...) // The escaped signedPrefix.
+	var buf [256]byte // Enough for the ids that NewID makes.
+	value := append(buf[:0], escapedPrefix...)
 	value = append(appendURIComponent(value, id), '.')
 	value = appendURIComponent(value, mac.signature([]byte(id)))
 	s.macs[0].put(mac)

@@ -5,7 +5,6 @@ package faultproxy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"maps"
@@ -41,8 +40,8 @@ func (f Fault) String() string { return names[f] }
 // A Command is what a client sends.
 type Command []string
 
-// Name returns the name of the command: in upper case for Valkey, and as it is
-// sent to MongoDB.
+// Name returns the name of the command: in upper case for Valkey, as it is sent to
+// MongoDB, and for PostgreSQL as NewPostgreSQL says.
 func (c Command) Name() string { return c[0] }
 
 // A protocol tells what is on the wire.
@@ -57,6 +56,8 @@ type protocol interface {
 	more(reply []byte) bool
 	// refusal returns the reply of a server that refuses a command.
 	refusal(frame []byte) []byte
+	// garbage returns what no server says.
+	garbage() []byte
 }
 
 // A Proxy is what stands between.
@@ -85,6 +86,13 @@ func New(tb testing.TB) *Proxy { return newProxy(tb, resp{}) }
 // NewMongo returns a proxy for servers that speak MongoDB's protocol, which is
 // closed when the test is over.
 func NewMongo(tb testing.TB) *Proxy { return newProxy(tb, msg{}) }
+
+// NewPostgreSQL returns a proxy for servers that speak PostgreSQL's protocol, which is
+// closed when the test is over. The name of a command is what verb makes of its
+// statement, which is the command's second part.
+func NewPostgreSQL(tb testing.TB, verb func(statement string) string) *Proxy {
+	return newProxy(tb, &wire{verb: verb, named: make(map[string]string)})
+}
 
 func newProxy(tb testing.TB, protocol protocol) *Proxy {
 	p := &Proxy{tb: tb, protocol: protocol, listeners: make(map[string]net.Listener), conns: make(map[*conn]struct{}), counts: make(map[string]int)}
@@ -473,7 +481,7 @@ func (c *conn) reply(frame []byte) bool {
 		_, _ = c.client.Write(frame[:len(frame)/2]) // it will be closed
 		c.end(false)
 	case Garbage:
-		_, _ = c.client.Write(bytes.Repeat([]byte{0xff, '\r', '\n', 0xff}, 8))
+		_, _ = c.client.Write(c.p.protocol.garbage())
 		c.end(false)
 	case StallAfter:
 		c.stall()

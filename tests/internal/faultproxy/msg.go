@@ -58,6 +58,8 @@ func (msg) command(message []byte) Command {
 	return Command{string(name), string(collection)}
 }
 
+func (msg) garbage() []byte { return bytes.Repeat([]byte{0xff}, 2*header) }
+
 func (msg) unasked([]byte) bool { return false }
 
 func (msg) more(reply []byte) bool {

@@ -2,6 +2,7 @@ package faultproxy
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
@@ -16,6 +17,8 @@ func (resp) more([]byte) bool          { return false }
 func (resp) refusal([]byte) []byte {
 	return []byte("-OOM command not allowed when used memory > 'maxmemory'.\r\n")
 }
+
+func (resp) garbage() []byte { return bytes.Repeat([]byte{0xff, '\r', '\n', 0xff}, 8) }
 
 func (resp) read(r *bufio.Reader) ([]byte, error) { return appendFrame(nil, r) }
 

@@ -151,6 +151,7 @@ type Trouble struct {
 	// What becomes of it when the connection was lost before or after the
 	// server saw the command.
 	Status        int    // of the answer; 200 means that it is as if nothing had happened
+	Unreached     int    // the same where nobody can be reached for a while; 0: Status
 	Me            string // what /me says then, with the cookie that the visitor has
 	Count         string
 	Live, Retired int // how many sessions are stored

@@ -212,6 +212,9 @@ type fate struct {
 // be. The matrix checks these, and docs/reliability.md shows them.
 func fates(tr Trouble, f fault) []fate {
 	done := fate{tr.Status, State{tr.Count, tr.Live, tr.Retired}, 0, soon}
+	if tr.Unreached != 0 && f.kind == healing {
+		done.status = tr.Unreached
+	}
 	if f.kind == late && tr.Creates {
 		done.stored.Live++ // nobody has its id
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,16 +28,19 @@ type Database struct {
 	Dialect sqlstore.Dialect
 }
 
-// PostgreSQL is the newest one, and OldPostgreSQL the oldest that is tested.
+// PostgreSQL is the newest one, and OldPostgreSQL the oldest that is tested; MariaDB is the
+// oldest.
 var (
 	PostgreSQL    = Database{"PostgreSQL", "pgx", "POSTGRESQL_URL", sqlstore.PostgreSQL}
 	OldPostgreSQL = Database{"old PostgreSQL", "pgx", "POSTGRESQL_OLD_URL", sqlstore.PostgreSQL}
 	MariaDB       = Database{"MariaDB", "mysql", "MARIADB_DSN", sqlstore.MySQL}
+	NewMariaDB    = Database{"new MariaDB", "mysql", "MARIADB_NEW_DSN", sqlstore.MySQL}
+	MySQL         = Database{"MySQL", "mysql", "MYSQL_DSN", sqlstore.MySQL}
 	SQLite        = Database{"SQLite", "sqlite", "", sqlstore.SQLite}
 )
 
 // Databases are all of them.
-var Databases = []Database{PostgreSQL, OldPostgreSQL, MariaDB, SQLite}
+var Databases = []Database{PostgreSQL, OldPostgreSQL, MariaDB, NewMariaDB, MySQL, SQLite}
 
 // DSN returns how the database is reached, or skips the test where there is none.
 func (d Database) DSN(tb testing.TB) string {
@@ -135,4 +139,42 @@ func Stores(tb testing.TB, db *sql.DB, o sqlstore.Options) func(t *testing.T) st
 		})
 		return s
 	}
+}
+
+// Verb returns the verb of package store that a statement of a store on PostgreSQL is
+// for, or "other".
+func Verb(statement string) string {
+	begins := func(with string) bool { return strings.HasPrefix(statement, with) }
+	has := func(part string) bool { return strings.Contains(statement, part) }
+	switch {
+	case begins("SELECT data FROM"):
+		return "load"
+	case begins("SELECT id, data, CAST("):
+		return "inspect"
+	case begins("INSERT INTO"):
+		return "create"
+	case begins("DELETE FROM") && has("WHERE id = $1"):
+		return "delete"
+	case has("DELETE FROM") && has("USING j"):
+		return "remove"
+	case has("INSERT INTO"):
+		return "replace"
+	case has(" SET data = "):
+		return "update"
+	case has(" SET expires = "):
+		return "touch"
+	}
+	return "other"
+}
+
+// Through returns how PostgreSQL is reached by way of another address, such as that of a
+// proxy.
+func Through(tb testing.TB, dsn string, addr func(server string) string) string {
+	tb.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		tb.Fatal("the URL of PostgreSQL cannot be parsed")
+	}
+	u.Host = addr(u.Host)
+	return u.String()
 }
