@@ -180,6 +180,12 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)
 			switch {
+			case known && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
+				err := m.ends.endUnseen(ctx, key)
+				if errors.Is(err, store.ErrConflict) {
+					continue // it has moved on, or has ended
+				}
+				return err == nil, err
 			case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUndecodable):
 				return false, nil
 			case err != nil:

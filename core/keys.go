@@ -10,12 +10,14 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/seal"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
 
 // A keyRing is what Config.Secrets are good for.
 type keyRing struct {
-	signer *ticket.Signer
+	signer  *ticket.Signer
+	cookies []*seal.Key // seal the cookies of Config.Sealed
 
 	// successors seal where a session went when its id was given up: AES-256-GCM
 	// under keys derived from the secrets. A record that says so lives for a minute,
@@ -26,7 +28,11 @@ type keyRing struct {
 
 // newKeyRing returns the ring of those secrets.
 func newKeyRing(secrets []string) (*keyRing, error) {
-	k := &keyRing{signer: ticket.NewSigner(secrets)}
+	cookies, err := seal.NewCookieKeys(secrets)
+	if err != nil {
+		return nil, err
+	}
+	k := &keyRing{signer: ticket.NewSigner(secrets), cookies: cookies}
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom successor", 32)
 		if err != nil {

@@ -139,11 +139,11 @@ type candidate struct {
 // header, without repeats, as many as there is room for, and tells what the client
 // brought.
 func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
-	signer, signatures := x.m.keys.Load().signer, 0
+	keys, signatures := x.m.keys.Load(), 0
 	strange := false
 	consider := func(value string) bool {
 		brought = max(brought, state.Forged)
-		id, verdict := signer.Verify(value)
+		id, verdict := x.verify(keys, value)
 		if verdict != ticket.Malformed {
 			signatures++
 		}

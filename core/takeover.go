@@ -58,7 +58,7 @@ func (b before) linked() bool { return b.Version != "" }
 // comes. All else has no owner: two visitors may have the same cookie, and each gets a
 // session of their own.
 func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
-	unique := old.Stored || old.User != ""
+	unique := (old.Stored || old.User != "") && s.x.jar == nil // there, no request sees what another one made
 	marker := markerKey(s.x.m.former, old)
 	if unique {
 		if spent, err := s.goOnAs(op, marker, old); spent || err != nil || s.standing != state.Fresh {
@@ -194,8 +194,8 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	case err == nil:
 		s.status = int8(StatusTakenOver)
 		return true, nil
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys):
-		why = "it is larger than Config.MaxBytes or Config.MaxKeys allow"
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys), errors.Is(err, ErrCookieTooLarge):
+		why = "it is larger than Config.MaxBytes or Config.MaxKeys, or a cookie, allow"
 	case errors.As(err, &keyErr):
 		why = "it has a value under Config.UserKey, and is not that user's"
 	case errors.Is(err, ErrInsecure), errors.Is(err, ErrHeadersSent):

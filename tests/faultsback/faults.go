@@ -63,8 +63,8 @@ var faults = []fault{
 		what: "a request that is longer than the idle timeout loses its session",
 		file: "core/flight.go",
 		edits: []edit{{
-			"if x.r == nil || x.passive {\n\t\treturn\n\t}\n\tat, shard :=",
-			"if x.r == nil || x.passive || !now.IsZero() {\n\t\treturn\n\t}\n\tat, shard :=",
+			"if x.r == nil || x.passive || x.jar != nil { //",
+			"if x.r == nil || x.passive || x.jar != nil || !now.IsZero() { //",
 		}},
 		in: "./core", test: "TestALongRequestKeepsItsSession",
 	},
