@@ -39,6 +39,10 @@ import (
 // under way: a session whose stream is open does not end by the idle timeout, unless
 // Config.Passive says that the stream is no activity.
 //
+// A session in a sealed cookie (Config.Sealed) ends when the cookie of this request does,
+// and by what is known of its end: in all processes where SealedCookie.Ends is set, and in
+// this one where it is not.
+//
 // It speaks of the session as it is stored when Ended is called. Where none is, the
 // channel is closed at once, as Check would say that it is gone: for a visitor without a
 // session, and for a new session before its first [Session.Save] or the first byte of
@@ -54,7 +58,7 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 		close(over)
 		return over
 	}
-	return s.x.m.await(ctx, key)
+	return s.x.m.await(ctx, key, s.x)
 }
 
 // endings are the sessions whose end somebody waits for.
@@ -68,11 +72,12 @@ type endings struct {
 type ending struct {
 	done    chan struct{} // closed when the session has ended
 	waiting int
+	x       *Exchange   // of a session in a sealed cookie: the one that has it; else nil
 	timer   *time.Timer // looks again when its life is over; nil until that is known
 }
 
 // await returns the channel of the session under key, for as long as ctx lasts.
-func (m *Manager) await(ctx context.Context, key string) <-chan struct{} {
+func (m *Manager) await(ctx context.Context, key string, x *Exchange) <-chan struct{} {
 	if ctx.Err() != nil {
 		return make(chan struct{})
 	}
@@ -85,6 +90,9 @@ func (m *Manager) await(ctx context.Context, key string) <-chan struct{} {
 			e.byKey = make(map[string]*ending)
 		}
 		end = &ending{done: make(chan struct{})}
+		if x.jar != nil {
+			end.x = x
+		}
 		e.byKey[key] = end
 		if e.watcher == nil {
 			e.watcher = m.startWatcher()
@@ -145,6 +153,16 @@ func (e *endings) keys() []string {
 		keys = append(keys, key)
 	}
 	return keys
+}
+
+// exchangeOf returns the Exchange that has the sealed cookie of a session, or nil.
+func (e *endings) exchangeOf(key string) *Exchange {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if end := e.byKey[key]; end != nil {
+		return end.x
+	}
+	return nil
 }
 
 // settle tells those who wait that a session has ended.

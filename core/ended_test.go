@@ -544,6 +544,50 @@ func TestAStoreThatCannotTellIsLoggedOnce(t *testing.T) {
 	})
 }
 
+// A session in a sealed cookie ends for a stream when its cookie does, and by a logout: of
+// this process, or of any where that is kept.
+func TestTheEndOfASealedSessionIsTold(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shared ends %v", shared), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sealed := new(core.SealedCookie)
+				if shared {
+					sealed.Ends = new(mapstore.Store)
+				}
+				seal := func(c *core.Config) { c.Sealed = sealed }
+				m, elsewhere := instance(t, nil, seal), instance(t, nil, seal)
+				open, hangUp := context.WithCancel(t.Context())
+				defer hangUp()
+				cookie, brief := begin(t, m), begin(t, m)
+				ended, idle := resume(t, m, cookie).Ended(open), resume(t, m, brief).Ended(open)
+				time.Sleep(10 * time.Minute)
+				if isOver(ended) {
+					t.Fatal("told before it ended")
+				}
+				by := m
+				if shared {
+					by = elsewhere
+				}
+				if err := resume(t, by, cookie).Destroy(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				<-ended
+				if took := time.Since(start); took > time.Second {
+					t.Errorf("a logout was told after %v", took)
+				}
+				if isOver(idle) {
+					t.Fatal("the other session was told to have ended")
+				}
+				<-idle
+				if took := time.Since(start); took < 49*time.Minute || took > 51*time.Minute {
+					t.Errorf("the idle timeout was told %v after ten minutes, want 50 minutes", took)
+				}
+			})
+		})
+	}
+}
+
 // A stream is activity of its visitor, unless Config.Passive says that it is none: then the
 // idle timeout ends the session, and the stream is told. To wait for that extends nothing.
 //

@@ -192,6 +192,9 @@ func (w *watcher) inspect(ctx context.Context, keys []string) ([]store.Record, e
 			w.m.logFailure(ctx, slog.LevelWarn, "cloakroom: the store cannot tell that a session has ended, and is asked every Config.PollInterval", err)
 		})
 	}
+	if w.m.cfg.Sealed != nil {
+		return w.loadSealed(ctx, keys)
+	}
 	if indexer, ok := w.m.cfg.Store.(store.UserIndexer); ok {
 		records, err := indexer.Inspect(ctx, keys)
 		if !errors.Is(err, errors.ErrUnsupported) {
@@ -221,6 +224,30 @@ func (w *watcher) load(ctx context.Context, keys []string) (records []store.Reco
 			case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrUndecodable):
 				return nil, err
 			}
+		}
+	}
+	return records, nil
+}
+
+// loadSealed is inspect for sessions that are in their cookies.
+func (w *watcher) loadSealed(ctx context.Context, keys []string) (records []store.Record, _ error) {
+	for _, key := range keys {
+		x := w.m.endings.exchangeOf(key)
+		if x == nil {
+			continue // nobody waits any more
+		}
+		limit := x.limit(ctx)
+		doc, err := w.m.sessions.Load(limit, key, x.cookie.MaxAge)
+		limit.stop()
+		switch {
+		case err == nil:
+			rec := doc.Record
+			if kept, ok := x.jar.get(key); ok {
+				rec.TTL = kept.expires.Sub(w.m.cfg.Now())
+			}
+			records = append(records, rec)
+		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, ErrUndecodable):
+			return nil, err
 		}
 	}
 	return records, nil
