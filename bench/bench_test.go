@@ -23,11 +23,7 @@ func BenchmarkRequest(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer a.close()
-			all := workloads
-			if sub.ours() && sub.store == memory {
-				all = slices.Concat(workloads, ofUsers)
-			}
-			for _, w := range all {
+			for _, w := range slices.Concat(workloads, ofUsers) {
 				if w.suits(sub) {
 					b.Run(benchName(w.name), func(b *testing.B) { benchmark(b, sub, a, w) })
 				}

@@ -240,10 +240,11 @@ func (r *regular) counts() error {
 
 // A table is what a part of the benchmark measured, by subject and workload.
 type table struct {
-	stores   []string // whose subjects are in it
-	parallel int
-	subjects []subject
-	benches  map[string]map[string]*bench // by subject and workload
+	stores    []string // whose subjects are in it
+	parallel  int
+	workloads []workload
+	subjects  []subject
+	benches   map[string]map[string]*bench // by subject and workload
 }
 
 // inProcess measures the subjects with these stores. The subjects take turns,
@@ -251,7 +252,10 @@ type table struct {
 // time: who comes after one that allocates nothing pays for memory that was put
 // away meanwhile.
 func inProcess(ctx context.Context, s *servers, o options, parallel int, stores ...string) (*table, error) {
-	t := &table{stores: stores, parallel: parallel, benches: make(map[string]map[string]*bench)}
+	t := &table{stores: stores, parallel: parallel, workloads: workloads, benches: make(map[string]map[string]*bench)}
+	if slices.Contains(stores, memory) && parallel == 1 {
+		t.workloads = slices.Concat(workloads, ofUsers)
+	}
 	for _, sub := range subjects() {
 		if !slices.Contains(stores, sub.store) {
 			continue
@@ -263,7 +267,7 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 	}
 	for round := range o.rounds {
 		o.progress("%s, %d at a time: round %d of %d", strings.Join(stores, ", "), parallel, round+1, o.rounds)
-		for _, w := range workloads {
+		for _, w := range t.workloads {
 			for _, sub := range shuffled(t.subjects) {
 				if err := ctx.Err(); err != nil {
 					return nil, err
@@ -277,7 +281,7 @@ func inProcess(ctx context.Context, s *servers, o options, parallel int, stores 
 		}
 	}
 	for _, sub := range t.subjects {
-		for _, w := range workloads {
+		for _, w := range t.workloads {
 			if b := t.of(sub, w.name); b != nil {
 				if err := b.finish(); err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", sub.where(), w.name, err)
@@ -304,7 +308,7 @@ func (t *table) add(ctx context.Context, s *servers, o options, sub subject) err
 		return err
 	}
 	benches := make(map[string]*bench)
-	for _, w := range workloads {
+	for _, w := range t.workloads {
 		if !w.suits(sub) {
 			continue
 		}

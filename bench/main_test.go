@@ -51,7 +51,7 @@ func TestSubjectsAnswerRightly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.close()
-			for _, w := range workloads {
+			for _, w := range slices.Concat(workloads, ofUsers) {
 				if !w.suits(sub) {
 					continue
 				}

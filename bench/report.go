@@ -128,7 +128,7 @@ func (r *results) page() string {
 		p.row(f.what, f.value)
 	}
 	p.say("\n| request | |\n|---|---|")
-	for _, w := range workloads {
+	for _, w := range slices.Concat(workloads, ofUsers) {
 		p.row(w.name, w.what)
 	}
 	p.say("\nA session has three keys, among them the string that is read; the 4 and 64 KB are further keys with short strings.\n")
@@ -221,7 +221,7 @@ func (t *table) say(p *page, cpu bool) {
 	}
 	head := func(title string) {
 		cells := []string{title}
-		for _, w := range workloads {
+		for _, w := range t.workloads {
 			cells = append(cells, w.name)
 		}
 		p.head(cells...)
@@ -232,7 +232,7 @@ func (t *table) say(p *page, cpu bool) {
 				continue
 			}
 			cells := []string{s.row()}
-			for _, w := range workloads {
+			for _, w := range t.workloads {
 				if b := t.of(s, w.name); b != nil {
 					cells = append(cells, cell(s, b))
 				} else {
@@ -253,6 +253,9 @@ func (t *table) say(p *page, cpu bool) {
 	})
 	head("times the floor")
 	rows(func(s subject) bool { return s.store == noStore || s.library == floorLibrary }, func(s subject, b *bench) string {
+		if floor(s, b) == nil { // it signs nobody in
+			return ""
+		}
 		return times(ratio(b.times(cpu), floor(s, b).times(cpu)))
 	})
 	head("times as fast as the best of the others")

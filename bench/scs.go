@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/alexedwards/scs/goredisstore"
@@ -58,6 +59,14 @@ func scsApp(m *scs.SessionManager, closed func()) *app {
 			return
 		}
 		m.Put(r.Context(), userKey, userName)
+		_ = answer(w, true)
+	})
+	mux.HandleFunc("GET "+pathSignIn, func(w http.ResponseWriter, r *http.Request) {
+		if err := m.RenewToken(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		m.Put(r.Context(), userKey, strconv.FormatInt(users.Add(1), 10))
 		_ = answer(w, true)
 	})
 	mux.HandleFunc("GET "+pathMake, func(w http.ResponseWriter, r *http.Request) {

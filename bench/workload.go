@@ -14,7 +14,7 @@ import (
 //	/login            okBody, after the session got a new id, the old one was ended and user set
 //	/make?filler=N    okBody, after a session was made, with N bytes in further keys
 //	/make?as=USER     the same, after USER signed in with it
-//	/signin           okBody, after somebody signed in who had no session
+//	/signin           okBody, after somebody signed in who had no session, each time another user
 //	/show             the user and n, with a space between
 //
 // The first four are measured. They compare inside the handler, so that what
@@ -64,8 +64,8 @@ var workloads = []workload{
 	{name: "W6", what: "login: new id, old session ended, user set", path: pathLogin},
 }
 
-// ofUsers are workloads that only Cloakroom knows: what signs a user in, and puts the
-// session into a list of theirs.
+// ofUsers are about sessions whose users signed in. Cloakroom puts these into a list of the
+// user's sessions; scs, which has no such thing, gives the session a new id and a key.
 var ofUsers = []workload{
 	{name: "W3 of a user", what: "W3 with the session of a user who signed in", path: pathRead, signedIn: true},
 	{name: "W4 of a user", what: "W4 with the session of a user who signed in", path: pathCount, signedIn: true},
@@ -75,6 +75,8 @@ var ofUsers = []workload{
 // suits reports whether a subject can be asked for that at all.
 func (w workload) suits(s subject) bool {
 	switch {
+	case w.signedIn, w.path == pathSignIn:
+		return s.store == memory && (s.ours() || s.library == scsName || s.library == scsIdleName)
 	case s.store == noStore:
 		return w.name == "W1"
 	case s.store == cookie: // holds 4 KB, and cannot end a session
@@ -139,6 +141,14 @@ func check(s subject, a *app, w workload) error {
 	session, err := a.newSession(w)
 	if err != nil {
 		return err
+	}
+	if w.path == pathSignIn {
+		if err := expect(pathSignIn, "", 200, ok); err != nil {
+			return err
+		}
+		if len(v.setCookie(nil)) == 0 {
+			return fmt.Errorf("%s sets no cookie", pathSignIn)
+		}
 	}
 	err = first(
 		expect(pathNothing, "", 200, ok),

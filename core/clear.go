@@ -30,6 +30,7 @@ func (m *Manager) Clear(ctx context.Context) error {
 	if err := m.sessions.Check(ctx, "clear", clearer.Clear(ctx)); err != nil {
 		return err
 	}
+	m.sessions.Forget()
 	return m.lists.removeUnchanged(ctx, before)
 }
 

@@ -58,17 +58,16 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	}
 	next.Meta.User, next.Meta.Until = s.userMember(base, next, key)
 	next.Meta.Before = s.beforeMember(next.Meta.Before, key)
-	text, keys := record.Encode(base, &s.changes, next.Meta, cookie)
+	keys := record.Encode(next, base, &s.changes, cookie)
 	if x.jar != nil {
-		if err := x.checkCookie(key, text); err != nil {
+		if err := x.checkCookie(key, next.Text); err != nil {
 			return nil, err
 		}
 	}
-	if err := x.m.checkSize(base, len(text), keys); err != nil {
+	if err := x.m.checkSize(base, len(next.Text), keys); err != nil {
 		return nil, err
 	}
-	next.Text = text
-	next.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, text), TTL: life}
+	next.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, next.Text), TTL: life, Shared: true}
 	if base != nil && !s.isActivity(key) {
 		next.Record.TTL = store.KeepTTL
 	}
@@ -138,7 +137,7 @@ func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []by
 	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
 		Attributes: x.attributes(), OmitSecure: x.cookie.Secure == SecureNever, Now: at,
 	})
-	d.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, d.Text), TTL: life}
+	d.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, d.Text), TTL: life, Shared: true}
 	return d
 }
 
@@ -161,6 +160,6 @@ func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) *r
 	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
 		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever, Now: now,
 	})
-	d.Record = store.Record{ID: key, Data: m.sessions.Seal(key, d.Text), TTL: retiredLife}
+	d.Record = store.Record{ID: key, Data: m.sessions.Seal(key, d.Text), TTL: retiredLife, Shared: true}
 	return d
 }

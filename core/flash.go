@@ -116,7 +116,18 @@ func (s *Session) encodeFlash(v any) json.RawMessage {
 // addFlashes adds messages of a kind, in front of those that are there or behind.
 func (s *Session) addFlashes(kind string, inFront bool, added ...json.RawMessage) {
 	most := s.x.m.cfg.MaxBytes / flashPart
-	flashes.Update(s, func(all flashesByKind) flashesByKind {
+	s.update(string(flashes), func(stored json.RawMessage) (json.RawMessage, error) {
+		rare := s.needRarities()
+		if rare.flashBook == nil {
+			rare.flashBook = new(flashBook)
+		}
+		if len(added) == 1 && !inFront && rare.flashBook.add(stored, kind, added[0], most) {
+			return rare.flashBook.of, nil
+		}
+		all, err := decodeKey[flashesByKind](string(flashes), "update", stored)
+		if err != nil && stored != nil {
+			return nil, err
+		}
 		if all == nil {
 			all = make(flashesByKind, 1)
 		}
@@ -126,8 +137,9 @@ func (s *Session) addFlashes(kind string, inFront bool, added ...json.RawMessage
 			all[kind] = append(all[kind], added...)
 		}
 		boundFlashes(all, kind, most)
-		return all
-	})
+		rare.flashBook.begin(all)
+		return rare.flashBook.of, nil
+	}, func() {})
 }
 
 // boundFlashes drops messages while there are more than maxFlashes, or more than most

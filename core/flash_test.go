@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 )
 
 // numbered returns a message for each number.
@@ -115,5 +117,63 @@ func TestFlashesOfAnotherProgramAreBoundedToo(t *testing.T) {
 		if n := len(st.stored("odd")); n > 4<<10 {
 			t.Errorf("%s: %d bytes are stored", name, n)
 		}
+	}
+}
+
+// Messages of one request are put behind each other without decoding those before, and
+// read back as they were left.
+func TestEachMessageIsReadAsItWasLeft(t *testing.T) {
+	t.Parallel()
+	kinds := []string{"info", "error", "a \"kind\"", "", "ünïcode\u2028"}
+	texts := []string{"plain", "", `with "quotes" and \\`, "<b>&</b>", "zeilen\n\t", "😀\u2029"}
+	st := newStage(t, core.Config{})
+	cookie := st.visit("", func(s *core.Session) { s.Flash("info", "of an earlier page") }).cookie
+	want := map[string][]string{"info": {"of an earlier page"}}
+	a := st.visit(cookie, func(s *core.Session) {
+		for i := range 60 {
+			kind, text := kinds[i%len(kinds)], texts[i%len(texts)]
+			s.Flash(kind, text)
+			want[kind] = append(want[kind], text)
+		}
+		if got := s.Flashes("error"); !slices.Equal(got, want["error"]) {
+			t.Errorf("in the same request: %q, want %q", got, want["error"])
+		}
+		s.Flash("error", "after they were shown")
+		want["error"] = []string{"after they were shown"}
+	})
+	st.visit(cmp.Or(a.cookie, cookie), func(s *core.Session) {
+		for kind, want := range want {
+			if got := s.Flashes(kind); !slices.Equal(got, want) {
+				t.Errorf("%q: %q, want %q", kind, got, want)
+			}
+		}
+		if s.Has("flash") {
+			t.Error("messages are left")
+		}
+	})
+}
+
+// What another request left meanwhile stays, in front of the messages of this one.
+func TestMessagesOfTwoRequestsBothStay(t *testing.T) {
+	t.Parallel()
+	st := new(mapstore.Store)
+	m := process(t, st)
+	cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
+	s1, s2 := load(t, m, cookie), load(t, process(t, st), cookie)
+	for _, message := range numbered(1, 5) {
+		s1.Flash("info", message)
+	}
+	for _, message := range numbered(6, 10) {
+		s2.Flash("info", message)
+	}
+	s2.Flash("error", "lost")
+	commit(t, m, s1, cookie)
+	commit(t, m, s2, cookie)
+	s := load(t, m, cookie)
+	if got := s.Flashes("info"); !slices.Equal(got, numbered(1, 10)) {
+		t.Errorf("the next page gets %q", got)
+	}
+	if got := s.Flashes("error"); !slices.Equal(got, []string{"lost"}) {
+		t.Errorf("the next page gets %q", got)
 	}
 }

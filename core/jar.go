@@ -151,22 +151,22 @@ func (x *Exchange) host() string {
 
 // verify returns the id in the value of a cookie, and what the value is. A session that
 // came in its cookie is put into the jar.
-func (x *Exchange) verify(keys *keyRing, value string) (id string, verdict ticket.Verdict) {
+func (x *Exchange) verify(keys *keyRing, value string) (candidate, ticket.Verdict) {
 	if x.jar == nil {
-		return keys.signer.Verify(value)
+		return keys.verify(value)
 	}
 	if len(value) > ticket.MaxCookie || !seal.IsCookie(value) {
-		return "", ticket.Malformed
+		return candidate{}, ticket.Malformed
 	}
 	c, key, err := seal.OpenCookie(keys.cookies, x.bound(), value)
 	if host := x.host(); err != nil || c.ID == "" || c.Host != "" && host != "" && !isHost(c.Host, host) {
-		return "", ticket.Forged
+		return candidate{}, ticket.Forged
 	}
 	x.jar.put(keptSession{id: c.ID, data: c.Record, expires: c.Expires}) // of two with one id the first counts
 	if key > 0 {
-		return c.ID, ticket.Outdated
+		return candidate{id: c.ID, outdated: true}, ticket.Outdated
 	}
-	return c.ID, ticket.Genuine
+	return candidate{id: c.ID}, ticket.Genuine
 }
 
 // isHost reports whether what a cookie says of its host is that host, of which it may

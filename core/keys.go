@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/hot"
 	"github.com/cloakroom-go/cloakroom/core/internal/seal"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
@@ -17,7 +18,8 @@ import (
 // A keyRing is what Config.Secrets are good for.
 type keyRing struct {
 	signer  *ticket.Signer
-	cookies []*seal.Key // seal the cookies of Config.Sealed
+	tickets *hot.Table[knownTicket, *knownTicket] // that it has verified
+	cookies []*seal.Key                           // seal the cookies of Config.Sealed
 
 	// successors seal where a session went when its id was given up: AES-256-GCM
 	// under keys derived from the secrets. A record that says so lives for a minute,
@@ -32,7 +34,7 @@ func newKeyRing(secrets []string) (*keyRing, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keyRing{signer: ticket.NewSigner(secrets), cookies: cookies}
+	k := &keyRing{signer: ticket.NewSigner(secrets), tickets: hot.NewTable[knownTicket](maxTickets), cookies: cookies}
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom successor", 32)
 		if err != nil {

@@ -147,7 +147,7 @@ func (u *userLists) put(ctx context.Context, key string, list *userList, next *r
 	text := next.Encode(meta.Append(nil))
 	doc := &record.Document{
 		Meta: meta, Text: text,
-		Record: store.Record{ID: key, Data: u.vault.Seal(key, text), TTL: next.Life(now), Sessions: next.Keys(), Linger: next.Linger(now)},
+		Record: store.Record{ID: key, Data: u.vault.Seal(key, text), TTL: next.Life(now), Shared: true, Sessions: next.Keys(), Linger: next.Linger(now)},
 	}
 	if list.doc == nil {
 		err = u.vault.Create(ctx, doc, true)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/hot"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
@@ -132,7 +133,13 @@ func (x *Exchange) find() error {
 // A candidate is a verified cookie, or token of a header.
 type candidate struct {
 	id       string
-	outdated bool // signed by a secret that is not the first
+	outdated bool   // signed by a secret that is not the first
+	key      string // what the store calls its session, where that is known already
+
+	// For one that is not known yet, so that it may be remembered.
+	value string // as it stands in the header
+	place hot.Place
+	keys  *keyRing // that verified it
 }
 
 // candidates collects the cookies of the request that verify, or the tokens in its
@@ -143,15 +150,15 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	strange := false
 	consider := func(value string) bool {
 		brought = max(brought, state.Forged)
-		id, verdict := x.verify(keys, value)
-		if verdict != ticket.Malformed {
+		c, verdict := x.verify(keys, value)
+		if c.key == "" && verdict != ticket.Malformed {
 			signatures++
 		}
 		strange = strange || verdict == ticket.Forged
-		known := slices.ContainsFunc(found[:n], func(c candidate) bool { return c.id == id })
+		known := slices.ContainsFunc(found[:n], func(k candidate) bool { return k.id == c.id })
 		if verdict >= ticket.Outdated && !known {
 			brought = state.Genuine
-			found[n] = candidate{id, verdict == ticket.Outdated}
+			found[n] = c
 			n++
 		}
 		return signatures < ticket.MaxSignatures && n < len(found)
@@ -216,8 +223,8 @@ func (s *Session) lookUp(found []candidate) error {
 // would cost more than the rest of the load.
 func (s *Session) limitLoad(now time.Time) *operation {
 	x, op := s.x, &s.loadOp
-	op.m, op.exchange = x.m, x
-	op.parent, op.until = op.trace(x.ctx, OpLoad), now.Add(x.m.cfg.StoreTimeout)
+	op.exchange = x
+	op.parent, op.until = op.trace(x.ctx, x.m, OpLoad), now.Add(x.m.cfg.StoreTimeout)
 	if _, ok := op.parent.Deadline(); !ok && x.r != nil {
 		op.detached = &x.m.deadlines
 	}
@@ -230,7 +237,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		m       = s.x.m
 		event   = Event{Kind: EventUnknown} // unless one is found
 		retired = false
-		first   = m.storeKey(found[0].id)
+		first   = m.keyOf(&found[0])
 		last    = m.extended.Last(first)
 		ahead   = s.extendAhead(first, last, now)
 	)
@@ -242,10 +249,10 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			}
 		}()
 	}
-	for i, c := range found {
-		key := first
+	for i := range found {
+		c, key := &found[i], first
 		if i > 0 {
-			key = m.storeKey(c.id)
+			key = m.keyOf(c)
 			last = m.extended.Last(key)
 		}
 		doc, err := m.sessions.Load(op, key, s.x.cookie.MaxAge)
@@ -269,12 +276,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		case m.isExpired(doc):
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		default:
-			s.found(c.id, key, doc)
-			if c.outdated {
-				s.ticket = state.Outdated
-				m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
-			}
-			s.keepListedBeside(now)
+			s.foundBy(op, c, key, doc, now)
 			if ahead != nil && i == 0 {
 				ahead <- m.lifespan(doc)
 			} else {
@@ -311,6 +313,26 @@ func retiredStanding(d *record.Document) state.Standing {
 		return state.MovedOn
 	}
 	return state.Gone
+}
+
+// keyOf returns what the store calls the session of a candidate.
+func (m *Manager) keyOf(c *candidate) string {
+	if c.key != "" {
+		return c.key
+	}
+	return m.storeKey(c.id)
+}
+
+// foundBy makes s the session of a record that a candidate led to.
+func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.Document, now time.Time) {
+	m := s.x.m
+	s.found(c.id, key, doc)
+	c.remember(doc)
+	if c.outdated {
+		s.ticket = state.Outdated
+		m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
+	}
+	s.keepListedBeside(now)
 }
 
 // found makes s the session of a record.

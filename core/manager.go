@@ -89,7 +89,9 @@ func New(cfg Config) (*Manager, error) {
 	if m.cfg.Sealed != nil {
 		m.useCookies()
 	} else {
-		m.sessions = vault.New(m.vaultOptions(m.cfg.Store, "a stored session cannot be decoded; it counts as gone and was left in the store"))
+		sessions := m.vaultOptions(m.cfg.Store, "a stored session cannot be decoded; it counts as gone and was left in the store")
+		sessions.Hot = maxRecords
+		m.sessions = vault.New(sessions)
 	}
 	if indexer, ok := m.cfg.Store.(store.UserIndexer); ok {
 		m.lists = newUserLists(m, indexer)

@@ -12,7 +12,6 @@ import (
 // context that the store is called with.
 type operation struct {
 	timeLimit
-	m        *Manager
 	exchange *Exchange // whose session it is about, if that is one
 	mu       sync.Mutex
 	told     atomic.Pointer[telling] // nil until there is something to tell
@@ -32,8 +31,8 @@ type operationKey struct{}
 // becomes of ctx. The Tracer is told, if there is one, so the caller holds no lock.
 // The caller ends the operation when it has released its locks.
 func (m *Manager) operate(ctx context.Context, kind Operation) *operation {
-	op := &operation{m: m}
-	op.parent, op.detached, op.until = op.trace(ctx, kind), &m.deadlines, time.Now().Add(m.cfg.StoreTimeout)
+	op := new(operation)
+	op.parent, op.detached, op.until = op.trace(ctx, m, kind), &m.deadlines, time.Now().Add(m.cfg.StoreTimeout)
 	return op
 }
 
@@ -47,20 +46,20 @@ func (x *Exchange) operate(ctx context.Context, kind Operation) *operation {
 // limit returns a context for calls about the session of an Exchange, which ends after
 // Config.StoreTimeout, and with ctx.
 func (x *Exchange) limit(ctx context.Context) *operation {
-	op := &operation{m: x.m, exchange: x}
+	op := &operation{exchange: x}
 	op.parent, op.until = ctx, time.Now().Add(x.m.cfg.StoreTimeout)
 	return op
 }
 
-// trace tells the Tracer that the operation begins, and returns the context that
+// trace tells the Tracer of m that the operation begins, and returns the context that
 // its calls of the store descend from.
-func (o *operation) trace(ctx context.Context, kind Operation) context.Context {
-	if o.m.tracer == nil {
+func (o *operation) trace(ctx context.Context, m *Manager, kind Operation) context.Context {
+	if m.tracer == nil {
 		return ctx
 	}
 	t := &telling{ctx: ctx}
 	o.told.Store(t)
-	ctx, t.span = o.m.tracer.Start(ctx, kind)
+	ctx, t.span = m.tracer.Start(ctx, kind)
 	return ctx
 }
 

@@ -69,6 +69,7 @@ type rarities struct {
 	lives         bool          // SetFor was called
 	flashesNow    flashesByKind // for the page of this request
 	flashesPopped flashesByKind // what was removed, in case that it is to be kept
+	flashBook     *flashBook    // once this request has left a message
 }
 
 // ordinary are the rarities of a session that has none.

@@ -81,8 +81,8 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 		return err
 	}
 	current := m.current(ctx)
-	op := &operation{m: m}
-	traced := op.trace(ctx, OpList)
+	op := new(operation)
+	traced := op.trace(ctx, m, OpList)
 	err = errPanicked // unless the rest returns
 	defer func() { op.end(err) }()
 	list, err := m.lists.loadLimited(traced, m.listKey(user))

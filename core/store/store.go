@@ -31,9 +31,18 @@ type Record struct {
 	// Data is the encoded session: UTF-8 JSON, opaque to most stores.
 	//
 	// Nobody writes to these bytes: neither core to what Load returned, nor
-	// the store to what it was given. A store that wants to keep them after it
-	// returned makes a copy.
+	// the store to what it was given or has returned. A store that wants to keep
+	// them after it returned makes a copy, but for where Shared is set.
 	Data []byte
+
+	// Shared says that nobody will ever write to the bytes of Data again, and so that
+	// both sides may keep them. Core sets it in all that it writes, and a store in memory
+	// keeps such Data without a copy. A store sets it in what Load returns where it
+	// keeps these very bytes and will hand them out again for as long as the record has
+	// them: core then remembers what it read in them, and does not read them anew. All
+	// others leave it alone. A store around another one that passes on other bytes
+	// than it was given clears it, unless it keeps the same promise for those.
+	Shared bool
 
 	// TTL is the life asked for, counted from the moment when the store applies
 	// the write, by the store's own clock. It is an input only, but for

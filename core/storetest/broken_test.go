@@ -45,6 +45,13 @@ var brokenStores = []brokenStore{
 			return rec, err
 		}}
 	}, []string{"LoadUnknown", "DeleteRemoves", "ExpiredLoad"}},
+	{"Load shares what it does not keep", func(f *full) store.Store {
+		return &broken{full: f, load: func(ctx context.Context, id string) (store.Record, error) {
+			rec, err := f.Load(ctx, id)
+			rec.Data, rec.Shared = bytes.Clone(rec.Data), true
+			return rec, err
+		}}
+	}, []string{"SharedBytesAreHandedOutAgain"}},
 	{"Load returns no id", func(f *full) store.Store {
 		return &broken{full: f, load: func(ctx context.Context, id string) (store.Record, error) {
 			rec, err := f.Load(ctx, id)

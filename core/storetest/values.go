@@ -125,6 +125,7 @@ var sliceCases = []testCase{
 	{"LoadedBytesSurviveDelete", loadedBytesSurviveDelete},
 	{"LoadedBytesSurviveExpiry", loadedBytesSurviveExpiry},
 	{"LoadedBytesSurviveOtherRecords", loadedBytesSurviveOtherRecords},
+	{"SharedBytesAreHandedOutAgain", sharedBytesAreHandedOutAgain},
 }
 
 // scrawl overwrites data as a caller does who uses a buffer again.
@@ -210,4 +211,36 @@ func loadedBytesSurviveOtherRecords(c *check) {
 		c.answers("Delete", c.store.Delete(c.Context(), other.ID), nil)
 		c.same("Load, earlier,", loaded, rec)
 	}
+}
+
+// Core looks whether it has read these very bytes before: others would not be found
+// again, and the same ones with another content would be taken for the former.
+func sharedBytesAreHandedOutAgain(c *check) {
+	rec := c.record("a")
+	rec.Shared = true
+	c.create(rec)
+	for _, text := range []string{"FIRST", "other", "a longer one"} {
+		loaded := c.load(rec)
+		if !loaded.Shared || len(loaded.Data) == 0 {
+			return // it says nothing
+		}
+		if again := c.load(rec); begin(again) != begin(loaded) {
+			c.Fatalf("Load says that its bytes are shared, and returns others the second time")
+		}
+		next := with(rec, c.data(text))
+		next.Shared = true
+		c.update(loaded, next)
+		if newest := c.load(next); begin(newest) == begin(loaded) {
+			c.Fatalf("after an Update, Load returns the bytes that it returned before")
+		}
+		rec = next
+	}
+}
+
+// begin returns where the bytes of a record begin in memory, or nil.
+func begin(rec store.Record) *byte {
+	if len(rec.Data) == 0 {
+		return nil
+	}
+	return &rec.Data[0]
 }

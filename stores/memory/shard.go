@@ -36,7 +36,7 @@ func size(id string, data []byte) int64 {
 	return int64(len(id)) + int64(len(data)) + overhead
 }
 
-func (e *entry) record() store.Record { return store.Record{ID: e.id, Data: e.data} }
+func (e *entry) record() store.Record { return store.Record{ID: e.id, Data: e.data, Shared: true} }
 
 func (e *entry) liveAt(now int64) bool { return now < e.expires }
 

@@ -104,7 +104,7 @@ func (s *Store) Create(ctx context.Context, rec store.Record) error {
 	if err := s.refuse(ctx, "create"); err != nil {
 		return err
 	}
-	data, sh := own(rec.Data), s.shard(rec.ID)
+	data, sh := own(rec), s.shard(rec.ID)
 	var written *entry
 	err := s.inRoom("create", "", size(rec.ID, data), func() error {
 		sh.mu.Lock()
@@ -140,7 +140,7 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next store.Record) (newes
 	if err := s.refuse(ctx, "update"); err != nil {
 		return store.Record{}, err
 	}
-	data, sh := own(next.Data), s.shard(old.ID)
+	data, sh := own(next), s.shard(old.ID)
 	var written *entry
 	err = s.inRoom("update", old.ID, size(old.ID, data), func() error {
 		sh.mu.Lock()
@@ -180,7 +180,7 @@ func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) er
 	if err := s.refuse(ctx, "replace"); err != nil {
 		return err
 	}
-	retiredData, nextData := own(retired.Data), own(next.Data)
+	retiredData, nextData := own(retired), own(next)
 	from, to := s.shard(old.ID), s.shard(next.ID)
 	err := s.inRoom("replace", old.ID, size(old.ID, retiredData)+size(next.ID, nextData), func() error {
 		defer s.lockBoth(old.ID, next.ID)()
@@ -397,9 +397,16 @@ func end(now int64, ttl time.Duration) int64 {
 	return math.MaxInt64
 }
 
-// own returns a copy with no room behind it, which an append of whoever loads it
-// would write to.
-func own(data []byte) []byte { return slices.Clip(bytes.Clone(data)) }
+// own returns the data of a record to keep: a copy, or the data itself where nobody will
+// write to it and there is not much memory behind it that would be kept with it. It has
+// no room behind it, which an append of whoever loads it would write to.
+func own(rec store.Record) []byte {
+	const most = 8 // an eighth of its length
+	if data := rec.Data; rec.Shared && cap(data)-len(data) <= len(data)/most {
+		return slices.Clip(data)
+	}
+	return slices.Clip(bytes.Clone(rec.Data))
+}
 
 // live returns the entry of id, or nil. It removes an expired one, so that the
 // id is free.

@@ -824,3 +824,34 @@ func TestCloseEndsTheListsToo(t *testing.T) {
 		t.Errorf("Inspect after Close: %v", err)
 	}
 }
+
+// What nobody will write to is kept without a copy, unless that would keep much memory
+// with it that nobody uses.
+func TestSharedDataIsKeptAsItIs(t *testing.T) {
+	data := []byte(`{"a":"0123456789"}`)
+	for _, tt := range []struct {
+		name   string
+		data   []byte
+		shared bool
+		want   bool
+	}{
+		{"shared", data, true, true},
+		{"not shared", data, false, false},
+		{"with as much memory behind it", append(make([]byte, 0, 2*len(data)), data...), true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := memorystore.New(memorystore.Options{})
+			defer s.Close()
+			if err := s.Create(t.Context(), store.Record{ID: "id", Data: tt.data, TTL: time.Hour, Shared: tt.shared}); err != nil {
+				t.Fatal(err)
+			}
+			rec, err := s.Load(t.Context(), "id")
+			if err != nil || !bytes.Equal(rec.Data, data) || !rec.Shared || cap(rec.Data) != len(rec.Data) {
+				t.Fatalf("Load returned %q (shared: %v, room for %d), %v", rec.Data, rec.Shared, cap(rec.Data), err)
+			}
+			if got := &rec.Data[0] == &tt.data[0]; got != tt.want {
+				t.Errorf("kept as it is: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

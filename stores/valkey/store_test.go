@@ -400,6 +400,30 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Requests that come at once are written at once, because they share a connection.
+func TestAStoreThatIsOpenedHasOneConnection(t *testing.T) {
+	other := dial(t, "VALKEY_ADDR") // or skip
+	ctx, name := t.Context(), rand.Text()
+	s, err := valkeystore.Open(ctx, "valkey://"+os.Getenv("VALKEY_ADDR")+"?client_name="+name, valkeystore.Options{Prefix: name + ":"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			if _, err := s.Load(ctx, fmt.Sprint(i)); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("Load returned %v", err)
+			}
+		})
+	}
+	all.Wait()
+	clients, err := other.Do(ctx, other.B().ClientList().Build()).ToString()
+	if n := strings.Count(clients, "name="+name); err != nil || n != 1 {
+		t.Errorf("it has %d connections (%v), want 1", n, err)
+	}
+}
+
 // A server that takes connections and says nothing does not hold Open longer
 // than its context allows, be it a server or a Sentinel.
 func TestOpenEndsWithItsContext(t *testing.T) {

@@ -91,6 +91,7 @@ var standards = []standard{
 			{"ASVS-11.4.1", "approved hash functions", byDefault, "SHA-256. The Valkey store compares large records by SHA-1, where nobody can choose what is compared, and not in FIPS mode."},
 			{"ASVS-11.5.1", "what must not be guessed has 128 bits from a secure generator", byDefault, "crypto/rand alone; the linter refuses math/rand."},
 			{"ASVS-11.5.2", "the generator works under load, and fails safely", byDefault, "crypto/rand ends the program rather than return bad bytes, and nothing else is ever asked."},
+			{"ASVS-11.7.2", "as little as possible of what is processed is exposed in memory, and no longer than needed", byDefault, "A cookie and what is in its record go with the request, but for what `stores/memory` keeps anyway: with a store in the memory of the process, up to 4096 cookies are remembered whose sessions come again and again, with their ids, and 8 MB of records as they were read. The end of a session and `Manager.Clear` forget its record, `SetSecrets` all cookies. What is sealed is never remembered open. With any other store nothing is."},
 			{"ASVS-13.1.4", "it is documented which secrets are critical, and when they are rotated", byApp, "[keys.md](keys.md): `Secrets` and `SealKeys` are. How often is yours to say."},
 			{"ASVS-13.3.4", "secrets expire and are rotated", byCall, "As for 11.1.1: `Manager.SetSecrets` with the new one first, and again without the old one when its cookies have been issued anew."},
 		},

@@ -2,6 +2,28 @@ package jsontext
 
 import "encoding/json"
 
+// NewMember returns the member of the text in data whose name stands, between its quotes,
+// at [name:nameEnd] and whose value at [value:valueEnd]. The text is at most MaxText long.
+func NewMember(data []byte, name, nameEnd, value, valueEnd int) Member {
+	m := Member{Name: int32(name), nameEnd: int32(nameEnd), Value: int32(value), ValueEnd: int32(valueEnd)} //nolint:gosec // The text is at most MaxText long.
+	if !IsPlain(data[name:nameEnd]) {
+		m.nameEnd = -m.nameEnd
+	}
+	return m
+}
+
+// Moved returns m in a text where it stands that many bytes further behind.
+func (m Member) Moved(by int) Member {
+	d := int32(by) //nolint:gosec // Texts are at most MaxText long.
+	if m.isPlain() {
+		m.nameEnd += d
+	} else {
+		m.nameEnd -= d
+	}
+	m.Name, m.Value, m.ValueEnd = m.Name+d, m.Value+d, m.ValueEnd+d
+	return m
+}
+
 // Name returns the name of m, unescaped, where data is the text that m was found
 // in. A name that encoding/json refuses is returned as it stands.
 func Name(data []byte, m Member) string {

@@ -7,6 +7,7 @@ package mapstore
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	if !ok {
 		return store.Record{}, store.ErrNotFound
 	}
-	return store.Record{ID: id, Data: r.data}, nil
+	return store.Record{ID: id, Data: r.data, Shared: true}, nil
 }
 
 // Create implements [store.Store].
@@ -149,7 +150,11 @@ func (s *Store) put(rec store.Record) {
 	if s.records == nil {
 		s.records = make(map[string]record)
 	}
-	s.records[rec.ID] = record{bytes.Clone(rec.Data), s.now().Add(rec.TTL)}
+	data := slices.Clip(rec.Data)
+	if !rec.Shared {
+		data = bytes.Clone(rec.Data)
+	}
+	s.records[rec.ID] = record{data, s.now().Add(rec.TTL)}
 }
 
 // failed is asked with the lock held, so that a caller who gave up while it

@@ -33,8 +33,8 @@ func IsReserved(name string) bool {
 	return name == cookieMember || name == metaMember
 }
 
-// A Document is a record that was read or written. It belongs to one request: even
-// its methods that only read may note what they found.
+// A Document is a record that was read or written. It belongs to one request, unless it
+// [Document.IsWhole]: even its methods that only read may note what they found.
 type Document struct {
 	// Record is what the store has: with a hashed id, and sealed, where that is on.
 	Record store.Record
@@ -58,6 +58,10 @@ type Document struct {
 	// Bare says that the member cookie is an object without a max age and an
 	// expiry. It is then written back as it is, without a look into it.
 	Bare bool
+
+	// whole says that all of the document is there which Parse would make of its text.
+	// Such a document may belong to several requests, because nothing is noted any more.
+	whole bool
 }
 
 // An Age is the max age of a session's cookie.
@@ -77,6 +81,25 @@ func (d *Document) Members() []jsontext.Member {
 		d.members, _ = jsontext.Scan(d.Text, d.few[:0])
 	}
 	return d.members
+}
+
+// IsWhole reports whether nothing is left to be found out about the document, so that
+// several requests may have it.
+func (d *Document) IsWhole() bool { return d.whole && d.Meta.Present }
+
+// IsReadWith reports whether Parse, with the max age that the configuration gives, would
+// make the same of the text. The document is a whole one.
+func (d *Document) IsReadWith(configured time.Duration) bool {
+	return d.Age.Own || d.Age.Max == configured
+}
+
+// Hot implements the interface of a value of package hot.
+func (d *Document) Hot() (key string, size int) {
+	const (
+		room       = 512 // what a document takes beside its texts
+		memberSize = 16
+	)
+	return d.Record.ID, len(d.Record.ID) + cap(d.Text) + len(d.Meta.Rest) + memberSize*cap(d.members) + room
 }
 
 // Get returns the value of a key of the app as it is stored, or nil where there is

@@ -2,12 +2,13 @@ package record
 
 import "github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 
-// Encode returns the text of the record that results from base, which is nil for a
-// new session, and the changes on top of it, and the number of the app's keys in
-// that. next is the member __cloakroom. Nothing of base is written to: others may
-// have the same bytes.
-func Encode(base *Document, changes *Changes, next Meta, cookie CookieWriter) (text []byte, keys int) {
-	e := encoder{out: make([]byte, 0, roomFor(base, changes)), base: base, changes: changes, next: next, cookie: cookie}
+// Encode writes the text of next, which results from base, nil for a new session, and
+// the changes on top of it, and returns the number of the app's keys in it. The member
+// __cloakroom is next.Meta. Nothing of base is written to: others may have the same
+// bytes.
+func Encode(next, base *Document, changes *Changes, cookie CookieWriter) (keys int) {
+	e := encoder{out: make([]byte, 0, roomFor(base, changes)), next: next, base: base, changes: changes, cookie: cookie}
+	e.prepareNotes()
 	e.out = append(e.out, '{')
 	if base == nil || jsontext.Last(base.Text, base.Members(), cookieMember) < 0 {
 		// A new session, or one that Express could not load. It comes first, as
@@ -23,10 +24,12 @@ func Encode(base *Document, changes *Changes, next Meta, cookie CookieWriter) (t
 	// In a record that has none, the member comes last: what Express wrote stays
 	// together.
 	if !e.hasMeta {
-		e.out = append(next.Append(append(e.out, `"__cloakroom":`...)), ',')
+		e.meta([]byte(`"__cloakroom"`))
 	}
 	e.out[len(e.out)-1] = '}'
-	return e.out, e.keys
+	next.Text = e.out
+	e.finishNotes()
+	return e.keys
 }
 
 // roomFor returns how many bytes the text of a record takes at most, as a rule. It is
@@ -55,11 +58,53 @@ type encoder struct {
 	// hasMeta says that out has the member __cloakroom.
 	hasMeta bool
 
+	// notes says that where the members are is noted in next, so that nobody has to
+	// read the text again. user and before are where these are in out.
+	notes        bool
+	user, before int
+
 	// What the text is made of: see Encode.
+	next    *Document
 	base    *Document
 	changes *Changes
-	next    Meta
 	cookie  CookieWriter
+}
+
+// prepareNotes decides whether next is to be a whole document. That is worth something
+// where the store hands out the very bytes that are written here, and it is simple where the
+// member cookie stays as it is and says nothing.
+func (e *encoder) prepareNotes() {
+	base := e.base
+	e.notes = base != nil && base.IsWhole() && base.Record.Shared && base.Bare && !e.cookie.Set
+	if !e.notes {
+		return
+	}
+	e.next.members = e.next.few[:0]
+	if n := len(base.members) + len(e.changes.list); n > len(e.next.few) {
+		e.next.members = make([]jsontext.Member, 0, n)
+	}
+}
+
+// note notes a member that was written.
+func (e *encoder) note(m jsontext.Member) {
+	if e.notes {
+		e.next.members = append(e.next.members, m)
+	}
+}
+
+// finishNotes makes next a whole document.
+func (e *encoder) finishNotes() {
+	if !e.notes || len(e.out) > jsontext.MaxText {
+		return
+	}
+	d := e.next
+	if d.Meta.User != nil { // It was a piece of an older text, which is not to be kept for it.
+		d.Meta.User = e.out[e.user:][:len(d.Meta.User)]
+	}
+	if d.Meta.Before != nil {
+		d.Meta.Before = e.out[e.before:][:len(d.Meta.Before)]
+	}
+	d.Bare, d.whole = true, true
 }
 
 // member writes what becomes of a member of base: with its name as it was written,
@@ -70,28 +115,55 @@ func (e *encoder) member(m jsontext.Member) {
 	switch {
 	case jsontext.Is(text, m, cookieMember):
 		if e.base.Bare && !e.cookie.Set {
-			e.out = append(append(e.out, whole...), ',')
+			e.copied(m, whole)
 			return
 		}
 		e.out = append(e.cookie.append(append(append(e.out, name...), ':'), text[m.Value:m.ValueEnd]), ',')
 	case jsontext.Is(text, m, metaMember):
 		if !e.hasMeta { // Of several the first is replaced, and the others are dropped.
-			e.hasMeta = true
-			e.out = append(e.next.Append(append(append(e.out, name...), ':')), ',')
+			e.meta(name)
 		}
 	default:
 		c := e.changes.find(text, m)
 		switch {
 		case c == nil && !e.changes.Cleared:
 			e.keys++
-			e.out = append(append(e.out, whole...), ',')
+			e.copied(m, whole)
 		case c != nil && c.Value != nil && !c.written:
 			// Of several members of one name the first is kept, with the new value.
 			c.written = true
 			e.keys++
-			e.out = append(append(append(append(e.out, name...), ':'), c.Value...), ',')
+			e.written(append(e.out, name...), c.Value)
 		}
 	}
+}
+
+// copied writes a member of base as it is.
+func (e *encoder) copied(m jsontext.Member, whole []byte) {
+	e.note(m.Moved(len(e.out) - int(m.Name-1)))
+	e.out = append(append(e.out, whole...), ',')
+}
+
+// written writes the value of a member whose name, in quotes, is the end of out.
+func (e *encoder) written(out, value []byte) {
+	name := len(e.out)
+	e.out = append(append(append(out, ':'), value...), ',')
+	if e.notes {
+		e.note(jsontext.NewMember(e.out, name+1, len(out)-1, len(out)+1, len(e.out)-1))
+	}
+}
+
+// meta writes the member __cloakroom, whose name it is given in quotes.
+func (e *encoder) meta(name []byte) {
+	e.hasMeta = true
+	at := len(e.out)
+	e.out = append(append(e.out, name...), ':')
+	value := len(e.out)
+	e.out, e.user, e.before = e.next.Meta.append(e.out)
+	if e.notes {
+		e.note(jsontext.NewMember(e.out, at+1, value-2, value, len(e.out)))
+	}
+	e.out = append(e.out, ',')
 }
 
 // added writes the keys that base does not have, in the order in which they were
@@ -101,7 +173,7 @@ func (e *encoder) added() {
 		c := &e.changes.list[i]
 		if c.Value != nil && !c.written {
 			e.keys++
-			e.out = append(append(append(jsontext.AppendString(e.out, c.key), ':'), c.Value...), ',')
+			e.written(jsontext.AppendString(e.out, c.key), c.Value)
 		}
 		c.written = false
 	}

@@ -107,6 +107,12 @@ func (m Meta) IsRetired() bool { return m.Retired != nil }
 // Append appends the JSON of m. The member created comes first and the token second;
 // what most sessions do not have is left out.
 func (m Meta) Append(dst []byte) []byte {
+	dst, _, _ = m.append(dst)
+	return dst
+}
+
+// append does what Append does, and returns where User and Before begin in dst.
+func (m Meta) append(dst []byte) (out []byte, user, before int) {
 	dst = append(dst, '{')
 	if m.Created != 0 {
 		dst = append(dst, `"created":`...)
@@ -135,13 +141,17 @@ func (m Meta) Append(dst []byte) []byte {
 		}
 	}
 	if m.User != nil {
-		dst = append(append(dst, `,"user":`...), m.User...)
+		dst = append(dst, `,"user":`...)
+		user = len(dst)
+		dst = append(dst, m.User...)
 	}
 	if m.Before != nil {
-		dst = append(append(dst, `,"before":`...), m.Before...)
+		dst = append(dst, `,"before":`...)
+		before = len(dst)
+		dst = append(dst, m.Before...)
 	}
 	dst = append(dst, m.Rest...)
-	return append(dst, '}')
+	return append(dst, '}'), user, before
 }
 
 // parseMeta reads the member. Values of the wrong type count as missing, so that

@@ -75,6 +75,7 @@ func (p *Parser) Parse(rec store.Record, text []byte, configured time.Duration) 
 		}
 	}
 	d.Age = ageOf(d.Meta, found, configured)
+	d.whole = true
 	return d, nil
 }
 

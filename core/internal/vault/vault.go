@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/hot"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/seal"
 	"github.com/cloakroom-go/cloakroom/core/store"
@@ -38,6 +39,10 @@ type Options struct {
 
 	Former  []*seal.Key // open as well, and seal nothing
 	Retired []*seal.Key // open nothing: what is sealed under one of them counts as gone
+
+	// Hot is how many bytes of records are remembered with what was read in them; 0:
+	// none.
+	Hot int
 
 	// Failed is told of each failure of the storage.
 	Failed func(ctx context.Context, err error)
@@ -68,6 +73,7 @@ type Vault struct {
 	parser  record.Parser
 	turns   turns
 	damaged *Recent
+	hot     *hot.Table[record.Document, *record.Document] // nil: none
 }
 
 // New returns a Vault over a store.
@@ -76,6 +82,9 @@ func New(o Options) *Vault {
 	v.replacer, _ = o.Store.(store.Replacer)
 	v.updateLoader, _ = o.Store.(store.UpdateLoader)
 	v.remover, _ = o.Store.(store.Remover)
+	if o.Hot > 0 {
+		v.hot = hot.NewTable[record.Document](o.Hot)
+	}
 	return v
 }
 
@@ -125,7 +134,7 @@ func (v *Vault) Load(ctx context.Context, key string, configured time.Duration) 
 	var doc *record.Document
 	if err == nil {
 		rec.ID = key
-		doc, err = v.Read(rec, configured)
+		doc, err = v.readLoaded(rec, configured)
 	} else {
 		err = v.Check(ctx, "load", err)
 	}
@@ -162,6 +171,7 @@ func (v *Vault) Touch(ctx context.Context, key string, ttl time.Duration) error 
 // that nobody else knows, or that nobody else may change: [Vault.Remove] is for all
 // others.
 func (v *Vault) Delete(ctx context.Context, key string) error {
+	defer v.forget(key)
 	return v.Check(ctx, "delete", v.Store.Delete(ctx, key))
 }
 

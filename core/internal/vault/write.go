@@ -64,7 +64,10 @@ func (v *Vault) Update(ctx context.Context, old, next *record.Document, configur
 		})
 	}
 	if errors.Is(err, store.ErrConflict) && newer != nil && newer.Meta.Token == next.Meta.Token {
-		return nil, nil // what is in the way is next: the driver sent it twice
+		newer, err = nil, nil // what is in the way is next: the driver sent it twice
+	}
+	if err == nil {
+		v.wrote(next)
 	}
 	return newer, err
 }
@@ -87,6 +90,7 @@ func (v *Vault) sendUpdate(ctx context.Context, old, next *record.Document, conf
 func (v *Vault) Replace(ctx context.Context, old, retired, next *record.Document, shown bool, configured time.Duration) (newer *record.Document, err error) {
 	if v.replacer != nil {
 		if err := v.replaceAtOnce(ctx, old, retired, next); !errors.Is(err, errors.ErrUnsupported) {
+			v.forget(old.Record.ID)
 			return nil, err
 		}
 	}
@@ -136,6 +140,7 @@ func (v *Vault) Withdraw(ctx context.Context, doc *record.Document) {
 func (v *Vault) Remove(ctx context.Context, doc, tombstone *record.Document, configured time.Duration) (newer *record.Document, err error) {
 	if v.remover != nil {
 		err := v.Check(ctx, "remove", v.remover.Remove(ctx, doc.Record))
+		v.forget(doc.Record.ID)
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ func document(value string) *record.Document {
 	d := &record.Document{Meta: record.Meta{Present: true, Created: 1, Token: record.NewToken()}}
 	changes := record.Changes{}
 	changes.Set("key", []byte(`"`+value+`"`))
-	d.Text, _ = record.Encode(nil, &changes, d.Meta, record.CookieWriter{})
+	record.Encode(d, nil, &changes, record.CookieWriter{})
 	d.Record = store.Record{ID: "id", Data: d.Text, TTL: time.Hour}
 	return d
 }

@@ -1,0 +1,58 @@
+package core
+
+import (
+	"strings"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+)
+
+// What is remembered of cookies whose sessions come again and again, so that a
+// signature is not verified anew for each picture of a page. A cookie is remembered
+// only once its signature was verified and its session was found, in a store in the
+// memory of this process, where that counts. It is recognized by all of its value. What
+// is remembered belongs to the secrets that verified it, and goes with them.
+
+const (
+	maxTicket  = 512     // the longest value that is remembered, in bytes
+	maxTickets = 1 << 20 // bytes of all of them
+	maxRecords = 8 << 20 // bytes of records that are remembered together with what was read in them
+)
+
+// A knownTicket is a cookie that led to a session.
+type knownTicket struct {
+	value   string // of the cookie, as it stands in the header
+	id      string
+	key     string // what the store calls the session
+	verdict ticket.Verdict
+}
+
+// Hot implements the interface of a value of package hot.
+func (t *knownTicket) Hot() (key string, size int) {
+	const room = 128 // what it takes beside its texts
+	return t.value, len(t.value) + len(t.id) + len(t.key) + room
+}
+
+// verify returns the id in the value of a cookie, and what the value is, as a Signer
+// does. Where that is known already, it returns what the store calls the session, too.
+func (k *keyRing) verify(value string) (c candidate, verdict ticket.Verdict) {
+	known, at := k.tickets.Get(value)
+	if known != nil {
+		return candidate{id: known.id, key: known.key, outdated: known.verdict == ticket.Outdated}, known.verdict
+	}
+	id, verdict := k.signer.Verify(value)
+	return candidate{id: id, outdated: verdict == ticket.Outdated, value: value, place: at, keys: k}, verdict
+}
+
+// remember notes that a candidate has led to the session with that record.
+func (c *candidate) remember(doc *record.Document) {
+	if !doc.Record.Shared || c.keys == nil || len(c.value) > maxTicket || !c.keys.tickets.Wants(c.place) {
+		return
+	}
+	verdict := ticket.Genuine
+	if c.outdated {
+		verdict = ticket.Outdated
+	}
+	// The value is a piece of the header, whose memory a server may use again.
+	c.keys.tickets.Put(c.place, &knownTicket{strings.Clone(c.value), c.id, doc.Record.ID, verdict})
+}
