@@ -16,9 +16,9 @@ import (
 
 // Ended returns a channel that is closed when the session has ended, by whomever and in
 // whatever process: by a logout, a revocation, a limit, a timeout, or because it goes on
-// under another id (Renew and SignIn are made for the case that the old one is known to
-// others, and after Rotate it is not good for long). It is for what outlives the request
-// that opened it, such as an event stream or a WebSocket:
+// under another id (SignIn, Renew, Rotate), since the old one may be known to others. It
+// is for what outlives the request that opened it, such as an event stream or a
+// WebSocket:
 //
 //	select {
 //	case <-s.Ended(ctx):

@@ -197,6 +197,12 @@ func TestAnEndIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"a rotation", func(t *testing.T, m *core.Manager, cookie string) {
+			s := resume(t, m, cookie)
+			if err := errors.Join(s.Rotate(), s.Save(ctx)); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"a sign-in", func(t *testing.T, m *core.Manager, cookie string) {
 			s := resume(t, m, cookie)
 			if err := errors.Join(s.SignIn(ctx, "ada"), s.Save(ctx)); err != nil {

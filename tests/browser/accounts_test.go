@@ -143,7 +143,7 @@ func TestTwoBrowsersAndOneUser(t *testing.T) {
 			t.Errorf("three devices have %d handles", len(handles))
 		}
 
-		// One ends another, which is out at its next click.
+		// One ends another, which is out at its next page.
 		phone.open(a.URL)
 		handle := handleOf(t, a, phone)
 		laptop.open(a.URL + "/devices")
@@ -151,7 +151,7 @@ func TestTwoBrowsersAndOneUser(t *testing.T) {
 		if !laptop.shows("#flash") || laptop.count("#devices li") != 2 {
 			laptop.fatalf("the phone is still there")
 		}
-		phone.click("a[href='/devices']")
+		phone.open(a.URL + "/devices") // no click: what is open may have been told, and shows that alone
 		phone.mustBeOut()
 		tablet.reload()
 		tablet.mustBe(ann)
@@ -164,7 +164,7 @@ func TestTwoBrowsersAndOneUser(t *testing.T) {
 			laptop.fatalf("others are still there")
 		}
 		for _, b := range []*browser{phone, tablet} {
-			b.click("a[href='/devices']")
+			b.open(a.URL + "/devices")
 			b.mustBeOut()
 		}
 		laptop.reload()
@@ -203,7 +203,8 @@ func TestChangeOfPasswordLogsOthersOut(t *testing.T) {
 		if b.cookie(a.URL).Value == before {
 			t.Error("the session has its old id")
 		}
-		other.click("a[href='/devices']")
+		other.untilShown("#ended") // the page is told at once
+		other.open(a.URL + "/devices")
 		other.mustBeOut()
 		ann.password = "another good password"
 		a.logIn(other.tab, ann)
@@ -603,7 +604,7 @@ func TestOperatorsPage(t *testing.T) {
 		// Logs a user out everywhere.
 		b.click("form[action='/admin/end-user'] button[value='" + ann.email + "']")
 		b.mustBe(boss)
-		other.click("a[href='/devices']")
+		other.open(a.URL + "/devices")
 		other.mustBeOut()
 		if got := b.text("#stat-sessions"); !strings.Contains(got, "1") {
 			t.Errorf("%q sessions are left, want 1", got)

@@ -460,7 +460,7 @@ func TestWSTGSess11ConcurrentSessions(t *testing.T) {
 		cookies = append(cookies, a.enter(t, "/login", ann))
 	}
 	// The first one, which was used least recently, had to go.
-	b.click("a[href='/devices']")
+	b.open(a.URL + "/devices")
 	b.mustBeOut()
 	a.logIn(b.tab, ann)
 	b.open(a.URL + "/devices")

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // a seed that can be given again
 	"net/http"
 	"slices"
 	"sync"
