@@ -15,7 +15,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse findings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m o
 
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'
+
+findings: ## run the scripts in findings/, which show surprises of other software: ten to twenty minutes, and the network
+	@failed=''; for f in findings/*.sh; do echo "=== $$f"; bash $$f || failed+=" $$f"; done; [[ -z $$failed ]] || { echo "changed:$$failed"; exit 1; }
 
 bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute
 	@TESTSERVERS='valkey mongo postgresql' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'

@@ -163,7 +163,7 @@ func (x *Exchange) resetHeaders(h http.Header) {
 // hasActed reports whether something was done at once which the browser has to
 // know.
 func (s *Session) hasActed() bool {
-	return s.deed == state.Created || s.standing == state.Ended || s.standing == state.SignedOut
+	return s.deed == state.Created || s.standing == state.Ended || s.standing == state.SignedOut || s.carries()
 }
 
 // verdictInputs are what the headers depend on.
@@ -183,9 +183,10 @@ func (s *Session) verdictInputs() state.VerdictInputs {
 		in.Expired = m.isExpired(s.base)
 		in.Users = !m.cfg.LeaveCacheControl && m.isOfUser(s.base)
 		in.Proven = s.proven
-		in.Superseded = s.maySendAgain() && (s.rarities().followed || m.givenUp.Within(s.key, m.cfg.Now(), m.cfg.IdleTimeout))
+		in.Carried = s.carries()
+		in.Superseded = (in.Carried || s.maySendAgain()) && (s.rarities().followed || m.givenUp.Within(s.key, m.cfg.Now(), m.cfg.IdleTimeout))
 	}
-	in.Insecure = (s.deed == state.Created || s.maySendAgain()) && x.needsHTTPS()
+	in.Insecure = (s.deed == state.Created || in.Carried || s.maySendAgain()) && x.needsHTTPS()
 	state.Assert(in, "inputs of a verdict")
 	return in
 }
@@ -246,7 +247,7 @@ func (s *Session) setCookie(how state.Cookie) string {
 			maxAge = min(maxAge, expires.Sub(now))
 		}
 	}
-	return x.attributes().SetCookie(name, m.keys.Load().signer.Sign(s.id), maxAge, now.Add(maxAge))
+	return x.attributes().SetCookie(name, s.cookieValue(), maxAge, now.Add(maxAge))
 }
 
 // attributes returns the cookie's attributes for this request.

@@ -18,6 +18,7 @@ type attempt struct {
 	user  string
 	began time.Time
 	list  *userList // the user's, as it was then
+	epoch string    // the same with Config.Sealed
 }
 
 // BeginSignIn is for whoever checks a password, or anything else that can change. Call it
@@ -42,10 +43,13 @@ type attempt struct {
 //
 // It returns [ErrInvalidUser] for a name that SignIn refuses, a [store.Error] where the
 // list cannot be loaded, and an error that matches [errors.ErrUnsupported] where the store
-// is no [store.UserIndexer]: there the sessions of a user cannot be ended either, and
+// is no [store.UserIndexer], or Config.Sealed has no Ends: there the sessions of a user cannot be ended either, and
 // SignIn will do.
 func (s *Session) BeginSignIn(ctx context.Context, user string) (*SignInAttempt, error) {
 	m := s.x.m
+	if m.ends != nil {
+		return s.beginSealedSignIn(ctx, user)
+	}
 	if err := m.canList(user); err != nil {
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func (s *Session) BeginSignIn(ctx context.Context, user string) (*SignInAttempt,
 	if err != nil {
 		return nil, err
 	}
-	return &SignInAttempt{&attempt{s, user, began, list}}, nil
+	return &SignInAttempt{&attempt{s: s, user: user, began: began, list: list}}, nil
 }
 
 // SignIn is [Session.SignIn] for the user that the attempt was begun for.
@@ -69,3 +73,19 @@ func (a SignInAttempt) String() string { return "SignInAttempt" }
 
 // Format implements [fmt.Formatter]: no verb prints more than String.
 func (a SignInAttempt) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(a.String())) }
+
+// beginSealedSignIn is BeginSignIn with Config.Sealed.
+func (s *Session) beginSealedSignIn(ctx context.Context, user string) (*SignInAttempt, error) {
+	m := s.x.m
+	if err := m.ends.canEnd(user); err != nil {
+		return nil, err
+	}
+	began := m.cfg.Now()
+	limit := m.limit(ctx)
+	defer limit.stop()
+	epoch, err := m.ends.epoch(limit, user)
+	if err != nil {
+		return nil, err
+	}
+	return &SignInAttempt{&attempt{s: s, user: user, began: began, epoch: epoch}}, nil
+}

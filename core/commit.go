@@ -310,9 +310,15 @@ func (s *Session) awaitExtension(op *operation, explicit bool) error {
 func (s *Session) extendNow(op *operation) error {
 	m := s.x.m
 	s.touched = false
+	if s.x.jar != nil && !s.x.canReissue(s.id) {
+		return nil // nothing is lost but some of the session's life
+	}
 	err := m.extend(op, s.key, m.lifespan(s.base), record.Lifespan{}, m.cfg.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return s.lost(op, state.Gone)
+	}
+	if err == nil && s.x.jar != nil {
+		s.proven, s.lifeGiven = true, true // the cookie begins its life anew
 	}
 	return err
 }
@@ -369,7 +375,7 @@ func (s *Session) takeTurn(op *operation) (*vault.Turn, error) {
 	if err != nil {
 		return nil, conflict(err)
 	}
-	if latest := turn.Latest(); latest != nil && latest.Meta.Token != s.base.Meta.Token {
+	if latest := turn.Latest(); latest != nil && s.x.jar == nil && latest.Meta.Token != s.base.Meta.Token {
 		panicked := true
 		defer func() {
 			if panicked { // a function given to Update: the next in line must not wait for ever

@@ -29,15 +29,20 @@ const (
 // request.
 const EveryRequest time.Duration = -1
 
-// A Config tells a [Manager] what to do. Store and Secrets are required; the
+// A Config tells a [Manager] what to do. Store, or Sealed, and Secrets are required; the
 // zero value of everything else is the recommended setting. Names follow
 // express-session where it has the option.
 //
 // Callbacks may be called by many goroutines at once. Those with a request get
 // nil where there is none ([Manager.Load]).
 type Config struct {
-	// Store keeps the sessions.
+	// Store keeps the sessions. It is nil with Sealed, and only then.
 	Store store.Store
+
+	// Sealed, if not nil, keeps each session in its cookie, in place of in a Store, which
+	// is nil then: for apps without a server to keep them. What that cannot keep is said
+	// there.
+	Sealed *SealedCookie
 
 	// Secrets sign the cookie (HMAC-SHA256): the first signs, all verify. To
 	// rotate, first add the new one second on every instance, then move it to
@@ -304,6 +309,7 @@ func (c Config) withDefaults() Config {
 	if c.AbsoluteTimeout == 0 {
 		c.AbsoluteTimeout = level.absolute
 	}
+	c = c.withSealedDefaults()
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = defaultIdleTimeout
 		if c.Cookie.MaxAge > 0 {

@@ -59,6 +59,11 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	next.Meta.User, next.Meta.Until = s.userMember(base, next, key)
 	next.Meta.Before = s.beforeMember(next.Meta.Before, key)
 	keys := record.Encode(next, base, &s.changes, cookie)
+	if x.jar != nil {
+		if err := x.checkCookie(key, next.Text); err != nil {
+			return nil, err
+		}
+	}
 	if err := x.m.checkSize(base, len(next.Text), keys); err != nil {
 		return nil, err
 	}

@@ -88,11 +88,9 @@ func (s *Session) startAnew(as state.Standing) {
 
 // end ends the session, and the others that came with the request.
 func (s *Session) end(op *operation) error {
-	if err := s.forgetPredecessor(op); err != nil {
-		return s.endLater(op, err)
-	}
+	forgotten := s.forgetPredecessor(op)
 	if s.standing == state.Ended {
-		return nil
+		return forgotten
 	}
 	var (
 		m     = s.x.m
@@ -122,6 +120,9 @@ func (s *Session) end(op *operation) error {
 		if err != nil && !errors.Is(err, ErrSessionGone) {
 			return s.endLater(op, err)
 		}
+	}
+	if forgotten != nil { // the session here has ended, and the logout is not done
+		return s.endLater(op, forgotten)
 	}
 	switch {
 	case errs[0] != nil:
@@ -179,6 +180,12 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)
 			switch {
+			case known && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
+				err := m.ends.endUnseen(ctx, key)
+				if errors.Is(err, store.ErrConflict) {
+					continue // it has moved on, or has ended
+				}
+				return err == nil, err
 			case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUndecodable):
 				return false, nil
 			case err != nil:

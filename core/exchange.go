@@ -46,6 +46,7 @@ type Exchange struct {
 	// http.TimeoutHandler does it.
 	mounts atomic.Int32
 
+	jar     *jar                    // nil without Config.Sealed
 	lazy    *lazyLoading            // nil where the session is looked for before anybody can ask
 	room    *sessionRoom            // for the session of a request with a cookie
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it
@@ -154,6 +155,9 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 		x = new(Exchange)
 	}
 	x.m, x.r, x.ctx, x.cookie = m, r, ctx, &m.cfg.Cookie
+	if m.ends != nil {
+		x.jar = new(jar)
+	}
 	return x
 }
 

@@ -26,7 +26,7 @@ type Expiry struct {
 // the life of the session as far as that is under way, and changes nothing itself. To ask
 // without extending the session the request has to be one that Config.Passive names.
 //
-// It costs a round trip. The error is [ErrSessionGone] where the session has ended or is
+// It costs a round trip, and none with Config.Sealed. The error is [ErrSessionGone] where the session has ended or is
 // not stored, and matches [errors.ErrUnsupported] where the store is no
 // [store.UserIndexer] and so cannot tell.
 func (s *Session) ExpiresAt(ctx context.Context) (Expiry, error) {
@@ -35,10 +35,13 @@ func (s *Session) ExpiresAt(ctx context.Context) (Expiry, error) {
 	}
 	m, key, base := s.x.m, s.key, s.base
 	lives, extending := s.standing == state.Live, s.extending != nil
+	ends := s.cookieEnds()
 	s.x.unlock()
 	switch {
 	case !lives:
 		return Expiry{}, ErrSessionGone
+	case !ends.IsZero():
+		return Expiry{Idle: ends, Absolute: m.deadline(base.Meta.Created)}, nil
 	case m.lists == nil:
 		return Expiry{}, errNoExpiry
 	}

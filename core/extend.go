@@ -31,7 +31,7 @@ func (x *Exchange) claimExtension(key string, last vault.Note, life record.Lifes
 // has; nothing, when there is none. It returns nil where no extension is due.
 func (s *Session) extendAhead(key string, last vault.Note, now time.Time) chan<- record.Lifespan {
 	x, m := s.x, s.x.m
-	if last.Life.Idle == 0 || !x.claimExtension(key, last, last.Life, now) {
+	if x.jar != nil || last.Life.Idle == 0 || !x.claimExtension(key, last, last.Life, now) {
 		return nil
 	}
 	loaded := make(chan record.Lifespan, 1)
@@ -54,6 +54,10 @@ func (s *Session) extendAhead(key string, last vault.Note, now time.Time) chan<-
 
 // extendBeside extends the life of the session that was loaded, where that is due.
 func (s *Session) extendBeside(last vault.Note, now time.Time) {
+	if s.x.jar != nil {
+		s.extendByCookie(last, now)
+		return
+	}
 	x, key, life := s.x, s.key, s.x.m.lifespan(s.base)
 	if s.extending = nil; !x.claimExtension(key, last, life, now) { // nil: what is there is of another session
 		return

@@ -56,7 +56,7 @@ func shardOf(x *Exchange) uint8 {
 // for requests of net/http, which end in any case: their contexts do.
 func (f *flights) enter(s *Session, life record.Lifespan, now time.Time) {
 	x := s.x
-	if x.r == nil || x.passive {
+	if x.r == nil || x.passive || x.jar != nil { // no cookie can go out while it is under way
 		return
 	}
 	at, shard := &s.flight, &f.shards[s.flight.shard]

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -30,13 +31,29 @@ func (s *Session) follow() (err error) {
 	case err != nil:
 	case old != nil && versionOf(old) == was.Version:
 	case old != nil && old.User == s.x.m.userOf(s.base):
-		err = s.followTo(op, old, was)
+		if err = s.markFollowed(op, old); err == nil {
+			err = s.followTo(op, old, was)
+		}
 	default:
 		if err = s.endFollowing(op, was); err == nil && old != nil {
 			err = s.bringOver(op, old)
 		}
 	}
 	err = s.failed(err)
+	return err
+}
+
+// markFollowed notes that a later cookie of the old session leads here, too: when this
+// session has ended, that one is spent as the first is. What is stored under an id has
+// the marker of the take-over.
+func (s *Session) markFollowed(op *operation, old *predecessor.Session) error {
+	if old.Stored || old.User == "" {
+		return nil
+	}
+	err := s.createMarker(op, markerKey(s.x.m.former, old), old)
+	if errors.Is(err, store.ErrExists) { // by a request at the same moment
+		return nil
+	}
 	return err
 }
 
@@ -121,25 +138,44 @@ func (s *Session) refuseEarlier(op *operation) error {
 }
 
 // forgetPredecessor ends the old session at a logout, as far as it can be ended, and
-// refuses earlier cookies of it. The lock is released while the source is asked.
-func (s *Session) forgetPredecessor(op *operation) (err error) {
+// refuses earlier cookies of it. An old cookie that came with the request is refused,
+// whatever session of ours ends, because a copy of it may be elsewhere.
+func (s *Session) forgetPredecessor(op *operation) error {
 	x, m := s.x, s.x.m
-	if m.cfg.Predecessor.Source == nil || !m.isTakingOver() {
+	if !m.isTakingOver() {
 		return nil
 	}
-	if err := s.refuseEarlier(op); err != nil {
-		return err
-	}
+	refused := s.refuseEarlier(op)
 	if !x.mayTakeOver() {
-		return nil
+		return refused
 	}
+	old, forgotten := s.forgetCarried(op)
+	if old != nil && !old.Stored && old.User != "" {
+		refused = cmp.Or(refused, m.refuseOld(op, old.User))
+	}
+	return cmp.Or(forgotten, refused)
+}
+
+// forgetCarried ends the old session that the request carries, and returns what it was,
+// if anything can be said of it. The lock is released while the source is asked, which
+// has half of the time that there is: the session here has to end in any case.
+func (s *Session) forgetCarried(op *operation) (old *predecessor.Session, err error) {
+	m := s.x.m
 	var cookies []*http.Cookie
-	s.unlocked(func() { cookies, err = m.cfg.Predecessor.Source.Forget(op, x.r) })
+	s.unlocked(func() {
+		ctx, cancel := context.WithTimeout(op, m.cfg.StoreTimeout/2)
+		defer cancel()
+		var unknown error
+		if old, unknown = s.findOld(ctx); errors.Is(unknown, predecessor.ErrUnreadable) {
+			unknown = nil
+		}
+		if cookies, err = m.cfg.Predecessor.Source.Forget(ctx, s.x.r); err != nil {
+			err = m.predecessorFailed(op, "forget", err)
+		}
+		err = cmp.Or(err, unknown)
+	})
 	s.deleteAt(cookies)
-	if err != nil {
-		return m.predecessorFailed(op, "forget", err)
-	}
-	return nil
+	return old, err
 }
 
 // deleteAt lets the browser delete cookies of the predecessor, with the response. One

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/hot"
+	"github.com/cloakroom-go/cloakroom/core/internal/seal"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
 
@@ -18,6 +19,7 @@ import (
 type keyRing struct {
 	signer  *ticket.Signer
 	tickets *hot.Table[knownTicket, *knownTicket] // that it has verified
+	cookies []*seal.Key                           // seal the cookies of Config.Sealed
 
 	// successors seal where a session went when its id was given up: AES-256-GCM
 	// under keys derived from the secrets. A record that says so lives for a minute,
@@ -28,7 +30,11 @@ type keyRing struct {
 
 // newKeyRing returns the ring of those secrets.
 func newKeyRing(secrets []string) (*keyRing, error) {
-	k := &keyRing{signer: ticket.NewSigner(secrets), tickets: hot.NewTable[knownTicket](maxTickets)}
+	cookies, err := seal.NewCookieKeys(secrets)
+	if err != nil {
+		return nil, err
+	}
+	k := &keyRing{signer: ticket.NewSigner(secrets), cookies: cookies, tickets: hot.NewTable[knownTicket](maxTickets)}
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom successor", 32)
 		if err != nil {

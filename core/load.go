@@ -150,7 +150,7 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	strange := false
 	consider := func(value string) bool {
 		brought = max(brought, state.Forged)
-		c, verdict := keys.verify(value)
+		c, verdict := x.verify(keys, value)
 		if c.key == "" && verdict != ticket.Malformed {
 			signatures++
 		}

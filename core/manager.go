@@ -42,6 +42,7 @@ type Manager struct {
 
 	sessions *vault.Vault
 	lists    *userLists // nil where the store has none
+	ends     *ends      // of sessions with Config.Sealed; nil without
 
 	extended *vault.Recent // when this process last extended a session
 	givenUp  *vault.Recent // ids that this process gave up or ended
@@ -85,9 +86,13 @@ func New(cfg Config) (*Manager, error) {
 	if err := m.useSecrets(m.cfg.Secrets); err != nil {
 		return nil, err
 	}
-	sessions := m.vaultOptions(m.cfg.Store, "a stored session cannot be decoded; it counts as gone and was left in the store")
-	sessions.Hot = maxRecords
-	m.sessions = vault.New(sessions)
+	if m.cfg.Sealed != nil {
+		m.useCookies()
+	} else {
+		sessions := m.vaultOptions(m.cfg.Store, "a stored session cannot be decoded; it counts as gone and was left in the store")
+		sessions.Hot = maxRecords
+		m.sessions = vault.New(sessions)
+	}
 	if indexer, ok := m.cfg.Store.(store.UserIndexer); ok {
 		m.lists = newUserLists(m, indexer)
 	}
@@ -134,6 +139,11 @@ func (m *Manager) vaultOptions(st store.Store, damaged string) vault.Options {
 func (m *Manager) SetSecrets(secrets []string) error {
 	if err := validateSecrets(secrets); err != nil {
 		return err
+	}
+	if m.cfg.Sealed != nil {
+		if err := validateSealingSecrets(secrets); err != nil {
+			return err
+		}
 	}
 	return m.useSecrets(secrets)
 }
@@ -200,8 +210,11 @@ func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCooki
 // the life that is left, unless fn calls Touch. It returns [store.ErrNotFound] when there is no such
 // session and [ErrSessionGone] when it ended meanwhile. The browser's cookie
 // cannot be changed from here, so Renew, Regenerate and SetMaxAge return
-// [ErrHeadersSent].
+// [ErrHeadersSent]. With Config.Sealed the error matches [errors.ErrUnsupported].
 func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) error {
+	if m.ends != nil {
+		return errSealedEdit
+	}
 	if id == "" {
 		return store.ErrNotFound
 	}
@@ -266,14 +279,21 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 	return n, m.sessions.Check(ctx, "count", err)
 }
 
-// Ping reports whether the store answers, within Config.StoreTimeout.
+// Ping reports whether the store answers, within Config.StoreTimeout: with Config.Sealed
+// that of the ends, if there is one.
 func (m *Manager) Ping(ctx context.Context) error {
 	limit := m.limit(ctx)
 	defer limit.stop()
-	if p, ok := m.cfg.Store.(store.Pinger); ok {
+	st := m.cfg.Store
+	if m.cfg.Sealed != nil {
+		if st = m.cfg.Sealed.Ends; st == nil {
+			return nil // there is nobody to ask
+		}
+	}
+	if p, ok := st.(store.Pinger); ok {
 		return m.sessions.Check(ctx, "ping", p.Ping(limit))
 	}
-	_, err := m.cfg.Store.Load(limit, ticket.NewID())
+	_, err := st.Load(limit, ticket.NewID())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -292,6 +312,10 @@ func (m *Manager) Config() Config {
 	c.SealKeys = redacted(len(m.sealKeys))
 	c.RetiredSealKeys = redacted(len(m.retired))
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	if c.Sealed != nil {
+		sealed := *c.Sealed
+		c.Sealed = &sealed
+	}
 	c.Header = c.Header.withDefaults()
 	return c
 }

@@ -43,6 +43,14 @@ func (x *Exchange) operate(ctx context.Context, kind Operation) *operation {
 	return op
 }
 
+// limit returns a context for calls about the session of an Exchange, which ends after
+// Config.StoreTimeout, and with ctx.
+func (x *Exchange) limit(ctx context.Context) *operation {
+	op := &operation{exchange: x}
+	op.parent, op.until = ctx, time.Now().Add(x.m.cfg.StoreTimeout)
+	return op
+}
+
 // trace tells the Tracer of m that the operation begins, and returns the context that
 // its calls of the store descend from.
 func (o *operation) trace(ctx context.Context, m *Manager, kind Operation) context.Context {

@@ -25,7 +25,8 @@ type signedIn struct {
 	By     []string `json:"by,omitempty"`
 	Device string   `json:"device,omitempty"`
 	Net    string   `json:"net,omitempty"`
-	Peer   bool     `json:"peer,omitempty"` // an Express app did it: the rest is not known, nor when
+	Epoch  string   `json:"epoch,omitempty"` // with Config.Sealed: see ends.go
+	Peer   bool     `json:"peer,omitempty"`  // an Express app did it: the rest is not known, nor when
 }
 
 // handleIn returns the handle of the session with that record.
@@ -110,6 +111,8 @@ func (in *signedIn) decode(raw []byte) bool {
 				ok = jsontext.DecodePlain(value, &in.Device)
 			case "net":
 				ok = jsontext.DecodePlain(value, &in.Net)
+			case "epoch":
+				ok = jsontext.DecodePlain(value, &in.Epoch)
 			case "peer":
 				ok = jsontext.DecodePlain(value, &in.Peer)
 			default:
@@ -131,7 +134,7 @@ func (s *Session) userMember(base, next *record.Document, key string) (member []
 		peers   = !signsIn && key != s.key && len(m.userPath) > 0 && m.userOf(base) != "" && m.userOf(base) != userName(base)
 	)
 	if taking := s.rarities().taking; base == nil && taking != nil && taking.User != "" {
-		return taking.userMember(key), 0
+		return taking.userMember(m, next, key)
 	}
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
 		return nil, 0
@@ -148,7 +151,7 @@ func (s *Session) userMember(base, next *record.Document, key string) (member []
 		}
 	case peers:
 		in = signedIn{Name: m.userOf(base), Handle: m.handleIn(base), Peer: true}
-	case !roster.IsDue(life, base.Meta.Until, now):
+	case m.ends != nil, !roster.IsDue(life, base.Meta.Until, now):
 		return base.Meta.User, base.Meta.Until
 	default:
 		var ok bool

@@ -137,7 +137,7 @@ func (x *Exchange) canIssue(id string, arrival bool) error {
 		return ErrHeadersSent
 	case x.needsHTTPS():
 		return ErrInsecure
-	case !x.m.keys.Load().signer.Fits(x.m.cfg.Cookie.Name, id):
+	case x.jar == nil && !x.m.keys.Load().signer.Fits(x.m.cfg.Cookie.Name, id):
 		return ErrCookieTooLarge
 	case arrival && x.r != nil && errors.Is(x.r.Context().Err(), context.DeadlineExceeded):
 		// A timeout handler around us has answered already; it throws the
@@ -151,6 +151,9 @@ func (x *Exchange) canIssue(id string, arrival bool) error {
 func (s *Session) create(op *operation) error {
 	if s.standing == state.MovedOn {
 		s.beginOwn()
+	}
+	if err := s.enterEpoch(op); err != nil {
+		return err
 	}
 	if s.login != nil && s.x.m.lists != nil {
 		return s.enter(op)
@@ -225,6 +228,9 @@ func (s *Session) replace(op *operation) error {
 	if s.x.m.lists != nil && s.user() != "" {
 		return s.enter(op)
 	}
+	if err := s.enterEpoch(op); err != nil {
+		return err
+	}
 	turn, err := s.takeTurn(op)
 	if err != nil {
 		return err
@@ -254,6 +260,11 @@ func (s *Session) replace(op *operation) error {
 // write stores the changes, on top of whatever other requests stored by now.
 func (s *Session) write(op *operation, explicit bool) error {
 	m, loaded := s.x.m, s.base
+	if s.x.jar != nil { // what is stored goes out with the answer, or is lost
+		if err := s.x.canIssue(s.id, true); err != nil {
+			return err
+		}
+	}
 	turn, err := s.takeTurn(op)
 	if err != nil {
 		return err
@@ -340,6 +351,9 @@ func (s *Session) take(ctx context.Context, key string, c cut) (value json.RawMe
 
 // takeable returns why nothing can be taken from the session, or nil.
 func (s *Session) takeable() error {
+	if s.x.jar != nil {
+		return errSealedTake
+	}
 	switch s.standing {
 	case state.Unavailable:
 		return ErrDegraded

@@ -40,9 +40,10 @@ type Predecessor struct {
 	// Linked is for as long as old instances still run and visitors may get to either. A
 	// session that was taken over then follows the old one: what changes there changes
 	// here, where it ends this one ends, and where another user signs in the session is
-	// theirs. That asks Source with each request of such a session. What changes here is
-	// not seen there, but a logout is; and a sign-in here ends the link. Without it,
-	// what old instances do after a session was taken over is not seen.
+	// theirs. That asks Source with each request of such a session, and takes one or two
+	// round trips more where the old one has changed. What changes here is not seen there,
+	// but a logout is; and a sign-in here ends the link. Without it, what old instances do
+	// after a session was taken over is not seen.
 	//
 	// Cookie.Name has to be another one than that of the old cookie, and the old cookie has
 	// to come with every request that ours comes with: to a path or a host where it does
@@ -140,24 +141,24 @@ func (s *Session) failed(err error) error {
 
 // findOld returns the old session that the request carries, or nil. With
 // [predecessor.ErrUnreadable] it carries one of which nothing can be said.
-func (s *Session) findOld(op *operation) (*predecessor.Session, error) {
+func (s *Session) findOld(ctx context.Context) (*predecessor.Session, error) {
 	x, m := s.x, s.x.m
 	if !x.carriesOld() {
 		return nil, nil
 	}
-	old, err := m.cfg.Predecessor.Source.Find(op, x.r)
+	old, err := m.cfg.Predecessor.Source.Find(ctx, x.r)
 	switch now := m.cfg.Now(); {
 	case errors.Is(err, predecessor.ErrNone):
 		return nil, nil
 	case errors.Is(err, predecessor.ErrUnreadable):
-		s.leaveBehind(op, "it cannot be read")
+		s.leaveBehind(ctx, "it cannot be read")
 		return nil, predecessor.ErrUnreadable
 	case err != nil:
-		return nil, m.predecessorFailed(op, "find", err)
+		return nil, m.predecessorFailed(ctx, "find", err)
 	case len(old.Key) == 0, len(old.Values) == 0, !old.Expires.IsZero() && !now.Before(old.Expires):
 		return nil, nil
 	case old.User != "" && !validUser(old.User):
-		s.leaveBehind(op, "the name of its user is too long or not UTF-8")
+		s.leaveBehind(ctx, "the name of its user is too long or not UTF-8")
 		return nil, predecessor.ErrUnreadable
 	}
 	return &old, nil

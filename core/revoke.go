@@ -61,8 +61,12 @@ func (m *Manager) Revoke(ctx context.Context, user, handle string) error {
 // It costs four round trips, and one more for every 16 sessions beyond the first
 // 16. With Config.Observer, which is told what has ended, it costs one more for
 // every 16. The error matches [errors.ErrUnsupported] where the store is no
-// [store.UserIndexer].
+// [store.UserIndexer]. With Config.Sealed it needs SealedCookie.Ends and two round trips,
+// however many sessions there are, and the Observer is told once.
 func (m *Manager) RevokeUser(ctx context.Context, user string) error {
+	if m.ends != nil {
+		return m.revokeSealed(ctx, user)
+	}
 	_, err := m.revoke(ctx, user, CauseRevokeUser, func(l *roster.List) (chosen, error) {
 		l.RevokeAll(m.cfg.Now())
 		return func(roster.Entry) bool { return true }, nil

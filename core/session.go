@@ -343,7 +343,7 @@ func (s *Session) Reload(ctx context.Context) error {
 	if s.standing != state.Live && s.standing != state.Ending {
 		return ErrSessionGone
 	}
-	limit := s.x.m.limit(ctx)
+	limit := s.x.limit(ctx)
 	defer limit.stop()
 	doc, err := s.x.m.loadRotated(limit, s.key, s.x.cookie.MaxAge)
 	if err != nil {
@@ -370,7 +370,7 @@ func (s *Session) Check(ctx context.Context) error {
 	if !known {
 		return ErrSessionGone
 	}
-	limit := s.x.m.limit(ctx)
+	limit := s.x.limit(ctx)
 	defer limit.stop()
 	_, err := s.x.m.loadRotated(limit, key, s.x.cookie.MaxAge)
 	return err

@@ -37,6 +37,8 @@ type login struct {
 	list  *async.Future[*userList] // the list of the user, on its way
 	since *userList                // and when it is there
 	read  roster.Reading           // when that was read
+
+	attempt *attempt // what it is based on, if it is
 }
 
 // SignIn makes this the session of a user, at the commit: it gets a new id, as by
@@ -105,11 +107,11 @@ func (s *Session) signIn(ctx context.Context, user string, methods []string, att
 		s.renewal = max(s.renewal, state.RenewID)
 	}
 	now := m.cfg.Now()
-	s.login = &login{was: m.userOf(s.base), at: now, began: now, signedIn: signedIn{Name: user, By: slices.Clone(methods)}}
+	s.login = &login{attempt: attempt, was: m.userOf(s.base), at: now, began: now, signedIn: signedIn{Name: user, By: slices.Clone(methods)}}
 	if was := s.login.was; s.base != nil && (was == "" || was == user) { // it is the same device
 		s.login.Handle = m.handleIn(s.base)
 	}
-	if r := s.x.r; r != nil {
+	if r := s.x.r; r != nil && s.x.jar == nil { // a cookie has no room for what nobody is shown
 		s.login.Device, s.login.Net = deviceOf(r), m.networkOf(r)
 	}
 	s.nameUser()

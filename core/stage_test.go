@@ -46,7 +46,7 @@ func newStage(t testing.TB, cfg core.Config) *stage {
 	t.Helper()
 	st := &stage{t: t, clock: newStageClock(), log: &stageLog{}, events: &stageEvents{}, name: "sid"}
 	st.store = &stageStore{Store: &mapstore.Store{Now: st.clock.Now}, ids: map[string]bool{}, data: map[string]bool{}, touching: make(chan struct{}, 100)}
-	if cfg.Store == nil {
+	if cfg.Store == nil && cfg.Sealed == nil {
 		cfg.Store = st.store
 	}
 	if cfg.Secrets == nil {

@@ -25,17 +25,16 @@ import (
 // The order of things is what makes one session of ours of each of theirs, whatever
 // comes at once and wherever a process dies:
 //
-//	find the old one; look for its marker; create the record; create the marker;
-//	list it; look whether the user's old ones are refused; answer
+//	find the old one; look for its marker; create the record; list it; look whether
+//	the user's old ones are refused; create the marker; answer
 //
 // The marker is a retired record under a hash of the old session's key. It says where
 // that went, sealed under Config.Secrets, for as long as the old one would be accepted.
 // Only one request creates it: the others withdraw what they made, and go on with what
 // the marker leads to. After a minute it leads nowhere, and the old session is spent. A
-// process that dies before the marker leaves a record that nobody knows; one that dies
-// after it leaves a session that the next request lists. Whoever revokes refuses old
-// sessions before it changes the list, and whoever takes over looks in the opposite
-// order, so that one of the two finds the other.
+// process that dies before the marker leaves a record that nobody knows. Whoever revokes
+// refuses old sessions before it changes the list, and whoever takes over looks in the
+// opposite order, so that one of the two finds the other.
 
 // A taking is a session that is being taken over, or followed.
 type taking struct {
@@ -59,7 +58,7 @@ func (b before) linked() bool { return b.Version != "" }
 // comes. All else has no owner: two visitors may have the same cookie, and each gets a
 // session of their own.
 func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
-	unique := old.Stored || old.User != ""
+	unique := (old.Stored || old.User != "") && s.x.jar == nil // there, no request sees what another one made
 	marker := markerKey(s.x.m.former, old)
 	if unique {
 		if spent, err := s.goOnAs(op, marker, old); spent || err != nil || s.standing != state.Fresh {
@@ -195,8 +194,8 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	case err == nil:
 		s.status = int8(StatusTakenOver)
 		return true, nil
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys):
-		why = "it is larger than Config.MaxBytes or Config.MaxKeys allow"
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyKeys), errors.Is(err, ErrCookieTooLarge):
+		why = "it is larger than Config.MaxBytes or Config.MaxKeys, or a cookie, allow"
 	case errors.As(err, &keyErr):
 		why = "it has a value under Config.UserKey, and is not that user's"
 	case errors.Is(err, ErrInsecure), errors.Is(err, ErrHeadersSent):
@@ -249,9 +248,9 @@ func (s *Session) tellDropped(ctx context.Context, n int) {
 	}
 }
 
-// mark notes where the old session went. Where another request was faster, what this
-// one made is withdrawn, and s is what the other made.
-func (s *Session) mark(op *operation, marker string, old *predecessor.Session) error {
+// createMarker notes that an old session is this one. The error matches [store.ErrExists]
+// where somebody has noted something of it.
+func (s *Session) createMarker(op *operation, marker string, old *predecessor.Session) error {
 	x, m, now := s.x, s.x.m, s.x.m.cfg.Now()
 	life := m.cfg.Predecessor.Until.Sub(now)
 	if left := old.Expires.Sub(now); !old.Expires.IsZero() && !old.Stored { // a store may give it more
@@ -262,7 +261,14 @@ func (s *Session) mark(op *operation, marker string, old *predecessor.Session) e
 		proof = x.lockedProof(marker, now, max(life, retiredLife), next)
 		proof.Meta.Retired.Next = nil // it is in the text
 	})
-	err := m.sessions.Create(op, proof, true)
+	return m.sessions.Create(op, proof, true)
+}
+
+// mark notes where the old session went. Where another request was faster, what this
+// one made is withdrawn, and s is what the other made.
+func (s *Session) mark(op *operation, marker string, old *predecessor.Session) error {
+	m := s.x.m
+	err := s.createMarker(op, marker, old)
 	if err == nil {
 		return nil
 	}
@@ -374,13 +380,18 @@ func (m *Manager) refuseOld(ctx context.Context, user string) error {
 }
 
 // userMember is Session.userMember for a session that is taken over. It does not say
-// that the list has it, and not when the user signed in, which nobody knows.
-func (t *taking) userMember(key string) []byte {
-	raw, err := jsontext.Encode(signedIn{Name: t.User, Handle: handleOf(key), Peer: true})
-	if err != nil {
-		panic("cloakroom: strings cannot be encoded: " + err.Error())
+// when the user signed in, which nobody knows. The list has the session before anybody
+// knows its id: see admitOld.
+func (t *taking) userMember(m *Manager, next *record.Document, key string) (member []byte, until int64) {
+	in := signedIn{Name: t.User, Handle: handleOf(key), Peer: true}
+	if m.lists != nil {
+		in.Until = roster.ListedUntil(m.lifespan(next), m.cfg.Now())
 	}
-	return raw
+	raw, err := jsontext.Encode(in)
+	if err != nil {
+		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
+	}
+	return raw, in.Until
 }
 
 // beforeMember returns the member "before" for the record that takes the place of one

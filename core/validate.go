@@ -18,13 +18,13 @@ import (
 
 // validate tells what is wrong with c, before the defaults are filled in.
 func (c Config) validate() error {
-	if isNil(c.Store) {
-		return &ConfigError{"Store", "is nil: set a store, such as memorystore.New(memorystore.Options{})"}
+	if c.Sealed == nil && isNil(c.Store) {
+		return &ConfigError{"Store", "is nil: set a store, such as memorystore.New(memorystore.Options{}), or Sealed"}
 	}
 	if err := validateSecrets(c.Secrets); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.validateTimes, c.validateLimits, c.validateNames, c.validateSharing, c.validatePredecessor} {
+	for _, check := range []func() error{c.validateSealed, c.validateTimes, c.validateLimits, c.validateNames, c.validateSharing, c.validatePredecessor} {
 		if err := check(); err != nil {
 			return err
 		}

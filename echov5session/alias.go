@@ -12,6 +12,9 @@ type (
 	Config = core.Config
 	// Cookie is [core.Cookie]: the attributes of the session cookie.
 	Cookie = core.Cookie
+	// SealedCookie is [core.SealedCookie]: what Config.Sealed holds.
+	SealedCookie = core.SealedCookie
+
 	// Header is [core.Header]: a token in the place of the cookie.
 	Header = core.Header
 	// Carrier is [core.Carrier]: what brings a session, a cookie or a header.
@@ -46,6 +49,9 @@ type (
 	Expiry = core.Expiry
 	// ConfigError is [core.ConfigError].
 	ConfigError = core.ConfigError
+	// CookieSizeError is [core.CookieSizeError].
+	CookieSizeError = core.CookieSizeError
+
 	// KeyError is [core.KeyError].
 	KeyError = core.KeyError
 	// RevocationError is [core.RevocationError]: how far RevokeUser came.

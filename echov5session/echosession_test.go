@@ -27,6 +27,10 @@ func TestAdapter(t *testing.T) {
 	adaptertest.Run(t, adaptertest.Framework{Serve: serve, Gzip: true, Guards: true}, nil)
 }
 
+func TestAdapterWithSealedCookies(t *testing.T) {
+	adaptertest.RunSealed(t, adaptertest.Framework{Serve: serve, Gzip: true, Guards: true})
+}
+
 func serve(_ testing.TB, app adaptertest.App) http.Handler {
 	e := echo.New()
 	e.Logger = slog.New(slog.DiscardHandler)

@@ -231,10 +231,18 @@ func tampered(cookie string) string {
 	return cookie[:i] + string(c) + cookie[i+1:]
 }
 
-// The views are counted on when the program is killed and started again.
-func TestQuickstartFile(t *testing.T) {
+// The views are counted on when the program is killed and started again: they are in a
+// file, or in the browser.
+func TestQuickstartsThatSurviveARestart(t *testing.T) {
+	for _, name := range []string{"quickstart-file", "quickstart-cookie"} {
+		t.Run(name, func(t *testing.T) { survivesARestart(t, name) })
+	}
+}
+
+func survivesARestart(t *testing.T, name string) {
+	t.Helper()
 	t.Parallel()
-	binary, dir, secret := build(t, "quickstart-file"), t.TempDir(), rand.Text()+rand.Text()
+	binary, dir, secret := build(t, name), t.TempDir(), rand.Text()+rand.Text()
 	var v *visitor
 	for i := range 2 {
 		port := freePort(t)

@@ -39,14 +39,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/ginsession"
-	"github.com/cloakroom-go/cloakroom/takeover"
+	"github.com/cloakroom-go/cloakroom/internal/facade"
 )
 
 // DefaultKey is where a [gin.Context] has the session, or all of them by their names.
@@ -71,11 +70,17 @@ type Options struct {
 	SameSite         http.SameSite
 }
 
-// A Store is what [Sessions] is given; [NewStore] makes one.
+// A Store is what [Sessions] is given; [NewStore] makes one, and so do the packages
+// cookie and redis beside this one.
 type Store interface {
 	// Options sets the attributes of the cookies. Secure is set whenever the request came
 	// over HTTPS, and HttpOnly always, whatever they say here. Call it before Sessions.
 	Options(Options)
+
+	// Config sets the rest. Config.Store, if nil, is the one that the store was made with,
+	// and so is Predecessor.Source: a takeover.Gorilla with User alone, for instance, has
+	// the former store's keys, records and names of cookies. Call it before Sessions.
+	Config(Config)
 
 	manager(name string) *core.Manager
 }
@@ -86,63 +91,28 @@ type SessionStore struct {
 	Store Store
 }
 
-type store struct {
-	mu       sync.Mutex
-	cfg      Config
-	keyPairs [][]byte
-	options  Options
-	managers map[string]*core.Manager
-}
+type store struct{ *facade.Store }
 
 // NewStore returns a Store by a Config. keyPairs are the keys that the former store was
-// given: with Config.Predecessor.Until set, and no Source, its sessions that were kept in
-// cookies are taken over. Those that were in Redis, files or a database need a Source
-// with Records: a [takeover.Gorilla]. Cookie.Name is the name that [Sessions] is given, in
-// place of the former cookie, so that old instances have to be gone.
+// given: its sessions are taken over until Config.Predecessor.Until. Without a Source
+// those are that it kept in cookies. For those in Redis, files or a database Source is a
+// takeover.Gorilla with their Records; what it has no Name, KeyPairs, Path and Domain
+// for is as the store has it. Without keyPairs and a Source nothing is taken over.
+// Cookie.Name is the name that [Sessions] is given, in place of the former cookie, so
+// that old instances have to be gone.
 //
 // A Config that is wrong makes Sessions panic.
 func NewStore(cfg Config, keyPairs ...[]byte) Store {
-	return &store{cfg: cfg, keyPairs: keyPairs, managers: make(map[string]*core.Manager)}
+	return store{facade.NewStore(cfg, keyPairs)}
 }
-
-// Format keeps a Store from printing secrets and keys.
-func (s *store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Store")) }
 
 // Options implements [Store].
-func (s *store) Options(o Options) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.options = o
-}
+func (s store) Options(o Options) { s.SetCookie(facade.Cookie(o)) }
 
-// manager returns the Manager for the sessions of a name.
-func (s *store) manager(name string) *core.Manager {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.managers[name]; m != nil {
-		return m
-	}
-	cfg, o := s.cfg, s.options
-	cfg.Cookie.Name = name
-	if o != (Options{}) {
-		cfg.Cookie.Path, cfg.Cookie.Domain = o.Path, o.Domain
-		cfg.Cookie.MaxAge = max(0, time.Duration(o.MaxAge)*time.Second)
-		cfg.Cookie.SameSite = o.SameSite
-	}
-	p := &cfg.Predecessor
-	if p.Source == nil && len(s.keyPairs) > 0 && !p.Until.IsZero() {
-		p.Source = takeover.Gorilla{Name: name, KeyPairs: s.keyPairs, Path: o.Path, Domain: o.Domain}
-	}
-	if p.Source != nil {
-		p.Source = typed{p.Source}
-	}
-	m, err := core.New(cfg)
-	if err != nil {
-		panic(err)
-	}
-	s.managers[name] = m
-	return m
-}
+// Config implements [Store].
+func (s store) Config(cfg Config) { s.SetConfig(cfg) }
+
+func (s store) manager(name string) *core.Manager { return s.Manager(name) }
 
 // A Session is the session of a request.
 type Session interface {
@@ -235,7 +205,7 @@ func (s *session) Get(key any) any {
 	if err != nil {
 		return nil
 	}
-	v, err := decode(raw)
+	v, err := facade.Decode(raw)
 	if err != nil {
 		s.note(err)
 		return nil
@@ -245,7 +215,7 @@ func (s *session) Get(key any) any {
 
 func (s *session) Set(key, val any) {
 	s.written = true
-	raw, err := encode(val)
+	raw, err := facade.Encode(val)
 	if err != nil {
 		s.note(err)
 		return
@@ -268,13 +238,13 @@ func (s *session) end() {
 
 func (s *session) AddFlash(value any, vars ...string) {
 	s.written = true
-	raw, err := encode(value)
+	raw, err := facade.Encode(value)
 	if err != nil {
 		s.note(err)
 		return
 	}
 	core.Key[json.RawMessage](flashKey(vars)).Update(s.of(), func(stored json.RawMessage) json.RawMessage {
-		return appendTo(stored, raw)
+		return facade.AppendTo(stored, raw)
 	})
 }
 
@@ -318,4 +288,12 @@ func (s *session) note(err error) {
 	if s.err == nil {
 		s.err = err
 	}
+}
+
+// nameOf returns the name of a key.
+func nameOf(key any) string {
+	if name, ok := key.(string); ok {
+		return name
+	}
+	return fmt.Sprintf("%T:%v", key, key)
 }

@@ -25,6 +25,10 @@ func TestAdapter(t *testing.T) {
 	adaptertest.Run(t, adaptertest.Framework{Guards: true, Serve: serve}, nil)
 }
 
+func TestAdapterWithSealedCookies(t *testing.T) {
+	adaptertest.RunSealed(t, adaptertest.Framework{Guards: true, Serve: serve})
+}
+
 func serve(_ testing.TB, app adaptertest.App) http.Handler {
 	e := gin.New()
 	e.HandleMethodNotAllowed = true

@@ -17,8 +17,9 @@ import (
 	"github.com/gin-gonic/gin"
 
 	sessions "github.com/cloakroom-go/cloakroom/gincontrib"
+	"github.com/cloakroom-go/cloakroom/gincontrib/cookie"
+	"github.com/cloakroom-go/cloakroom/gincontrib/redis"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
-	"github.com/cloakroom-go/cloakroom/takeover"
 )
 
 // These are the handlers of the README of gin-contrib/sessions, but for a value that is
@@ -36,15 +37,17 @@ func TestTheAppOfGinContribsREADMEMovesWithItsHandlersAsTheyAre(t *testing.T) {
 	// before
 	cookieStore := gincookie.NewStore([]byte("secret"))
 	// now
-	newCookieStore := sessions.NewStore(sessions.Config{Store: memory(), Secrets: secrets, Logger: logger(t), Predecessor: sessions.Predecessor{Until: until}}, []byte("secret"))
+	newCookieStore := cookie.NewStore([]byte("secret"))
+	newCookieStore.Config(sessions.Config{Store: memory(), Secrets: secrets, Logger: logger(t), Predecessor: sessions.Predecessor{Until: until}})
 	// end
 
 	// before
 	redisStore, err := ginredis.NewStore(10, "tcp", valkeyAddr(t), "", "", []byte("secret"))
 	check(t, err)
 	// now
-	inRedis := takeover.Gorilla{Name: "mysession", KeyPairs: [][]byte{[]byte("secret")}, Records: inRedis{client(t), "session_"}, Unsigned: true}
-	newRedisStore := sessions.NewStore(sessions.Config{Store: memory(), Secrets: secrets, Logger: logger(t), Predecessor: sessions.Predecessor{Source: inRedis, Until: until}})
+	newRedisStore, err := redis.NewStore(10, "tcp", valkeyAddr(t), "", "", []byte("secret"))
+	check(t, err)
+	newRedisStore.Config(sessions.Config{Secrets: secrets, Logger: logger(t), Predecessor: sessions.Predecessor{Until: until}})
 	// end
 
 	for name, stores := range map[string]struct {
@@ -142,16 +145,8 @@ func TestGinContribsOwnTesterPasses(t *testing.T) {
 	// It puts line breaks into the header Cookie, which no request over a network can have.
 	source = bytes.ReplaceAll(source, []byte(`"; \n"`), []byte(`"; "`))
 
-	top, err := filepath.Abs("..")
-	check(t, err)
-	mod, err := os.ReadFile("go.mod")
-	check(t, err)
-	sum, err := os.ReadFile("go.sum")
-	check(t, err)
-	mod = bytes.ReplaceAll(mod, []byte("=> ../"), []byte("=> "+top+"/"))
-	mod = bytes.ReplaceAll(mod, []byte("=> ..\n"), []byte("=> "+top+"\n"))
-	folder := t.TempDir()
-	for name, data := range map[string][]byte{"go.mod": mod, "go.sum": sum, "tester.go": source, "tester_test.go": []byte(testerTest)} {
+	folder := ownModule(t)
+	for name, data := range map[string][]byte{"tester.go": source, "tester_test.go": []byte(testerTest)} {
 		check(t, os.WriteFile(filepath.Join(folder, name), data, 0o600))
 	}
 	out := command(t, folder, "go", "test", "-count=1", "-v", ".")
@@ -185,6 +180,22 @@ func TestTester(t *testing.T) {
 	}
 }
 `
+
+// ownModule returns a folder for a module that requires what this one does.
+func ownModule(t *testing.T) (folder string) {
+	top, err := filepath.Abs("..")
+	check(t, err)
+	mod, err := os.ReadFile("go.mod")
+	check(t, err)
+	sum, err := os.ReadFile("go.sum")
+	check(t, err)
+	mod = bytes.ReplaceAll(mod, []byte("=> ../"), []byte("=> "+top+"/"))
+	mod = bytes.ReplaceAll(mod, []byte("=> ..\n"), []byte("=> "+top+"\n"))
+	folder = t.TempDir()
+	check(t, os.WriteFile(filepath.Join(folder, "go.mod"), mod, 0o600))
+	check(t, os.WriteFile(filepath.Join(folder, "go.sum"), sum, 0o600))
+	return folder
+}
 
 // command runs a program outside of the workspace, and returns what it prints.
 func command(t *testing.T, dir, name string, args ...string) string {

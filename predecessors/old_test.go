@@ -3,15 +3,17 @@ package predecessors
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/gob"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	ginfiles "github.com/gin-contrib/sessions/filesystem"
 	gingorm "github.com/gin-contrib/sessions/gorm"
 	ginmongo "github.com/gin-contrib/sessions/mongo/mongodriver"
+	ginpostgres "github.com/gin-contrib/sessions/postgres"
 	ginredis "github.com/gin-contrib/sessions/redis"
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v3"
@@ -31,13 +34,18 @@ import (
 	echocontrib "github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
 	"github.com/redis/go-redis/v9"
-	"go.mongodb.org/mongo-driver/bson"
+	"github.com/valkey-io/valkey-go"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+	mongov2 "go.mongodb.org/mongo-driver/v2/mongo"
+	mongov2options "go.mongodb.org/mongo-driver/v2/mongo/options"
+	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
+	"github.com/cloakroom-go/cloakroom/stores/mongo/mongotakeover"
+	"github.com/cloakroom-go/cloakroom/stores/valkey/valkeytakeover"
 	"github.com/cloakroom-go/cloakroom/takeover"
 )
 
@@ -113,7 +121,7 @@ func formers() []former {
 			store, err := ginredis.NewStore(2, "tcp", valkeyAddr(t), "", "", hashKey, blockKey)
 			check(t, err)
 			source := gorilla("mysession")
-			source.Records, source.Unsigned = inRedis{client(t), "session_"}, true
+			source.Records, source.Unsigned = inRedis(t, "session_"), true
 			return ginApp(t, store), source
 		}},
 		{name: "gin-contrib filesystem", record: true, start: func(t *testing.T) (string, predecessor.Source) {
@@ -135,6 +143,26 @@ func formers() []former {
 			}
 			return ginApp(t, gingorm.NewStore(db, false, hashKey, blockKey)), source
 		}},
+		{name: "gin-contrib gorm on PostgreSQL", record: true, start: func(t *testing.T) (string, predecessor.Source) {
+			inner := postgresDB(t)
+			db, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: inner}), &gorm.Config{})
+			check(t, err)
+			source := gorilla("mysession")
+			source.Records = takeover.SQL{
+				DB: inner, Select: "SELECT data FROM sessions WHERE id = $1 AND expires_at > now()", Remove: "DELETE FROM sessions WHERE id = $1",
+			}
+			return ginApp(t, gingorm.NewStore(db, false, hashKey, blockKey)), source
+		}},
+		{name: "gin-contrib postgres", record: true, start: func(t *testing.T) (string, predecessor.Source) {
+			db := postgresDB(t)
+			store, err := ginpostgres.NewStore(db, hashKey, blockKey)
+			check(t, err)
+			source := gorilla("mysession")
+			source.Records = takeover.SQL{
+				DB: db, Select: "SELECT data FROM http_sessions WHERE key = $1 AND expires_on > now()", Remove: "DELETE FROM http_sessions WHERE key = $1",
+			}
+			return ginApp(t, store), source
+		}},
 		{name: "gin-contrib mongodriver", record: true, start: func(t *testing.T) (string, predecessor.Source) {
 			c, err := mongo.Connect(t.Context(), options.Client().ApplyURI(server(t, "MONGODB_URI")))
 			check(t, err)
@@ -142,7 +170,7 @@ func formers() []former {
 			coll := c.Database("predecessors").Collection(unique())
 			t.Cleanup(func() { _ = coll.Drop(context.WithoutCancel(t.Context())) })
 			source := gorilla("mysession")
-			source.Records = inMongo{coll}
+			source.Records = inMongo(t, coll.Name())
 			return ginApp(t, ginmongo.NewStore(coll, 3600, true, hashKey, blockKey)), source
 		}},
 		{name: "gorilla cookie", start: func(t *testing.T) (string, predecessor.Source) {
@@ -172,7 +200,7 @@ func formers() []former {
 			app := m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, route(r.URL.Path, r.URL.Query().Get, inSCS{m, r.Context()}))
 			}))
-			return serve(t, app), takeover.SCS{Records: inRedis{client(t), prefix}, User: userIn}
+			return serve(t, app), takeover.SCS{Records: inRedis(t, prefix), User: userIn}
 		}},
 		{name: "Fiber", record: true, start: startFiber},
 	}
@@ -219,7 +247,7 @@ func startFiber(t *testing.T) (string, predecessor.Source) {
 		_ = app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true})
 	}()
 	t.Cleanup(func() { _ = app.Shutdown(); <-done })
-	return "http://" + l.Addr().String(), takeover.Fiber{Records: inRedis{client(t), ""}, User: userIn}
+	return "http://" + l.Addr().String(), takeover.Fiber{Records: inRedis(t, ""), User: userIn}
 }
 
 type inGin struct{ s ginsessions.Session }
@@ -257,43 +285,40 @@ func (v inFiber) set(name string, val any) { v.m.Set(name, val) }
 func (v inFiber) clear()                   { _ = v.m.Destroy() }
 func (inFiber) save()                      {}
 
-// inRedis are records in Redis or Valkey.
-type inRedis struct {
-	client *redis.Client
-	prefix string
+// inRedis are records in Redis or Valkey, and inMongo those in a collection.
+func inRedis(t *testing.T, prefix string) takeover.Records {
+	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{valkeyAddr(t)}, DisableCache: true})
+	check(t, err)
+	t.Cleanup(c.Close)
+	return valkeytakeover.Records{Client: c, Prefix: prefix}
 }
 
-// Record implements [takeover.Records].
-func (r inRedis) Record(ctx context.Context, id string) (takeover.Record, error) {
-	data, err := r.client.Get(ctx, r.prefix+id).Bytes()
-	if errors.Is(err, redis.Nil) {
-		err = predecessor.ErrNone
-	}
-	return takeover.Record{Data: data}, err
+func inMongo(t *testing.T, name string) takeover.Records {
+	c, err := mongov2.Connect(mongov2options.Client().ApplyURI(server(t, "MONGODB_URI")))
+	check(t, err)
+	t.Cleanup(func() { _ = c.Disconnect(context.WithoutCancel(t.Context())) })
+	return mongotakeover.Records{Collection: c.Database("predecessors").Collection(name)}
 }
 
-// Delete implements [takeover.Records].
-func (r inRedis) Delete(ctx context.Context, id string) error {
-	return r.client.Del(ctx, r.prefix+id).Err()
-}
-
-// inMongo are records in a collection of MongoDB.
-type inMongo struct{ coll *mongo.Collection }
-
-// Record implements [takeover.Records].
-func (m inMongo) Record(ctx context.Context, id string) (takeover.Record, error) {
-	var doc struct{ Data string }
-	err := m.coll.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&doc)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		err = predecessor.ErrNone
-	}
-	return takeover.Record{Data: []byte(doc.Data)}, err
-}
-
-// Delete implements [takeover.Records].
-func (m inMongo) Delete(ctx context.Context, id string) error {
-	_, err := m.coll.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
-	return err
+// postgresDB returns a database of PostgreSQL in which a schema is the test's alone.
+func postgresDB(t *testing.T) *sql.DB {
+	at, err := url.Parse(server(t, "POSTGRESQL_URL"))
+	check(t, err)
+	schema := "predecessors_" + strings.ToLower(rand.Text())
+	admin, err := sql.Open("pgx", at.String())
+	check(t, err)
+	t.Cleanup(func() { _ = admin.Close() })
+	_, err = admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	check(t, err)
+	t.Cleanup(func() { _, _ = admin.ExecContext(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE") })
+	query := at.Query()
+	query.Set("search_path", schema)
+	at.RawQuery = query.Encode()
+	db, err := sql.Open("pgx", at.String())
+	check(t, err)
+	db.SetMaxOpenConns(4) // the server is for all tests
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // server returns what the environment says of a server. Without it the test is skipped,

@@ -51,9 +51,10 @@ import (
 func Run(t *testing.T, fw Framework, newStore func(t *testing.T) store.Store) {
 	t.Helper()
 	all := scenarios()
-	if newStore != nil {
+	if newStore != nil || fw.sealed {
 		all = slices.DeleteFunc(all, func(sc scenario) bool { return strings.HasPrefix(sc.name, byHeader) })
-	} else {
+	}
+	if newStore == nil {
 		newStore = func(*testing.T) store.Store { return NewStore() }
 	}
 	for name := range fw.Except {
@@ -94,6 +95,8 @@ type Framework struct {
 	// Except names scenarios that the framework cannot pass, each with the
 	// reason. They are skipped, by header too.
 	Except map[string]string
+
+	sealed bool // the sessions are in their cookies: see RunSealed
 }
 
 // An App is what a scenario wants to be served. An unknown path is answered 404

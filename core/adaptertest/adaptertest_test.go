@@ -15,6 +15,10 @@ func TestNetHTTP(t *testing.T) {
 	adaptertest.Run(t, adaptertest.NetHTTP(), nil)
 }
 
+func TestNetHTTPWithSealedCookies(t *testing.T) {
+	adaptertest.RunSealed(t, adaptertest.NetHTTP())
+}
+
 // TestOwnFramework runs what the Example shows.
 func TestOwnFramework(t *testing.T) {
 	adaptertest.Run(t, adaptertest.Framework{Serve: serveOwn}, nil)

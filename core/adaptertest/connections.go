@@ -243,7 +243,7 @@ func upgrades() []scenario {
 				s.say(conn, r, "check", core.ErrSessionGone.Error())
 				s.say(conn, r, "change", "change")
 				s.say(conn, r, "save", core.ErrSessionGone.Error())
-				if n := s.store.live(); n != 0 {
+				if n := s.live(0); n != 0 {
 					s.Fatalf("%d sessions are stored, want none", n)
 				}
 			}},
@@ -378,7 +378,7 @@ func connections() []scenario {
 			s.await(served, "the login")
 			hungUp(s, b, served, "/leave", "delete")
 			s.sending(b.cookies()).get("/me").is(http.StatusOK, "user=")
-			if n := s.store.live(); n != 0 {
+			if n := s.live(0); n != 0 {
 				s.Fatalf("%d sessions are stored, want none", n)
 			}
 		}},
@@ -401,7 +401,7 @@ func connections() []scenario {
 			b := s.browser()
 			b.get("/slow").is(http.StatusServiceUnavailable, "too late").silent()
 			s.await(served, "the handler to return")
-			if n := s.store.live(); n != 0 {
+			if n := s.live(0); n != 0 {
 				s.Fatalf("%d sessions are stored, want none", n)
 			}
 		}},
@@ -423,7 +423,7 @@ func connections() []scenario {
 			b.get("/renew").is(http.StatusServiceUnavailable, "too late").silent()
 			s.await(served, "the handler to return")
 			b.get("/count").is(http.StatusOK, "2").silent()
-			if n := s.store.live(); n != 1 {
+			if n := s.live(1); n != 1 {
 				s.Fatalf("%d sessions are stored, want 1", n)
 			}
 		}},

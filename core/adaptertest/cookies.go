@@ -75,7 +75,9 @@ var cookies = []scenario{
 			good[:len(good)-1], good + "x", strings.Replace(good, "s%3A", "", 1), strings.Replace(good, "s%3A", "j%3A", 1),
 			strings.ToLower(good), strings.ToUpper(good), "SID" + good[3:], "sid=" + strings.Repeat("a", 100<<10),
 		} {
-			s.sending(forged).get("/read").is(http.StatusOK, "0").silent()
+			if forged != good { // which has other parts where it is sealed
+				s.sending(forged).get("/read").is(http.StatusOK, "0").silent()
+			}
 		}
 		if n := s.store.count(); n != 0 {
 			s.Fatalf("the store was called %d times", n)
@@ -208,7 +210,7 @@ var cookies = []scenario{
 			b.get("/count").is(http.StatusOK, fmt.Sprint(2*i+1))
 			other.get("/count").is(http.StatusOK, fmt.Sprint(2*i+2))
 		}
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
@@ -298,7 +300,7 @@ var cookies = []scenario{
 		s.serve()
 		s.browser().get("/count").fails(http.StatusInternalServerError)
 		s.browser().get("/read").is(http.StatusOK, "0").silent()
-		if n := s.store.live(); n != 0 {
+		if n := s.live(0); n != 0 {
 			s.Fatalf("%d sessions are stored, want none", n)
 		}
 		s.logged("TrustedProxies")

@@ -104,7 +104,7 @@ var failures = []scenario{
 		}
 		s.store.heal()
 		b.get("/read").is(http.StatusOK, fmt.Sprint(want)).silent()
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
@@ -154,7 +154,7 @@ var failures = []scenario{
 		b.get("/count").is(http.StatusOK, "2").silent()
 		s.store.then(nil)
 		b.get("/count").is(http.StatusOK, "3")
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
@@ -277,7 +277,7 @@ var failures = []scenario{
 			one.store.heal()
 			b.get("/count").is(http.StatusOK, "2").silent()
 			b.get("/me").is(http.StatusOK, "user=")
-			if n := one.store.live(); n != 1 {
+			if n := one.live(1); n != 1 {
 				s.Fatalf("%d sessions are stored, want 1", n)
 			}
 			one.end()
@@ -354,7 +354,7 @@ var failures = []scenario{
 		b.get("/login?user=ann")
 		b.get("/late").is(http.StatusOK, "body").silent()
 		b.get("/me").is(http.StatusOK, "user=")
-		if n := s.store.live(); n != 0 {
+		if n := s.live(0); n != 0 {
 			s.Fatalf("%d sessions are stored, want none", n)
 		}
 	}},

@@ -104,7 +104,7 @@ var guarantees = []scenario{
 		for _, url := range urls {
 			s.sending(stolen).on(url).get("/me").is(http.StatusOK, "user=")
 		}
-		if n := s.store.live(); n != 0 {
+		if n := s.live(0); n != 0 {
 			s.Fatalf("%d sessions are stored, want none", n)
 		}
 	}},
@@ -131,7 +131,7 @@ var guarantees = []scenario{
 		for _, h := range held {
 			s.answer(h).fails(http.StatusConflict)
 		}
-		if n := s.store.live(); n != 0 {
+		if n := s.live(0); n != 0 {
 			s.Fatalf("%d sessions are stored, want none", n)
 		}
 	}},

@@ -58,7 +58,7 @@ var lifecycle = []scenario{
 		b.get("/me").is(http.StatusOK, "user=ann")
 		b.get("/count").is(http.StatusOK, "2")
 		s.sending(before).get("/me").is(http.StatusOK, "user=").silent()
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
@@ -67,7 +67,7 @@ var lifecycle = []scenario{
 		b := s.browser()
 		b.get("/login?user=ann").is(http.StatusOK, "hello").sets()
 		b.get("/me").is(http.StatusOK, "user=ann")
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},
@@ -84,7 +84,7 @@ var lifecycle = []scenario{
 		b.get("/me").is(http.StatusOK, "user=")
 		s.sending(stolen).get("/me").is(http.StatusOK, "user=")
 		s.sending(stolen).get("/count").is(http.StatusOK, "1").sets()
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want that of the new visitor", n)
 		}
 	}},
@@ -162,7 +162,7 @@ var lifecycle = []scenario{
 		b := s.browser()
 		b.get("/much").is(http.StatusOK, "done").sets()
 		b.get("/read").is(http.StatusOK, "3")
-		if n := s.store.live(); n != 1 {
+		if n := s.live(1); n != 1 {
 			s.Fatalf("%d sessions are stored, want 1", n)
 		}
 	}},

@@ -240,7 +240,7 @@ func meanwhile() []scenario {
 				s.answer(r).silent()
 			}
 			b.get("/me").is(http.StatusOK, "user=bob")
-			if n := s.store.live(); n != 1 {
+			if n := s.live(1); n != 1 {
 				s.Fatalf("%d sessions are stored, want 1", n)
 			}
 		}},
@@ -269,7 +269,7 @@ func meanwhile() []scenario {
 				s.serve()
 			}
 			b.get("/me").is(http.StatusOK, "user=bob")
-			if n := s.store.live(); n != 1 {
+			if n := s.live(1); n != 1 {
 				s.Fatalf("%d sessions are stored, want 1", n)
 			}
 		}},
@@ -315,7 +315,7 @@ func meanwhile() []scenario {
 				s.Fatalf("%d logins succeeded, want one", won)
 			}
 			first.get("/count").is(http.StatusOK, "2").silent()
-			if n := s.store.live(); n != 1 {
+			if n := s.live(1); n != 1 {
 				s.Fatalf("%d sessions are stored, want 1", n)
 			}
 		}},

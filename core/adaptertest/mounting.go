@@ -258,7 +258,7 @@ func mounting() []scenario {
 				s.Fatalf("want a cookie of each Manager, got %d", len(r.Cookies()))
 			}
 			v.get("/values").is(http.StatusOK, "in a=1, in b=2, innermost=2")
-			if n := s.store.live(); n != 2 {
+			if n := s.live(2); n != 2 {
 				s.Fatalf("%d sessions are stored, want 2", n)
 			}
 			r = v.get("/leave-a").is(http.StatusOK, "bye")
@@ -317,7 +317,7 @@ func mounting() []scenario {
 			v.get("/boom").status(http.StatusInternalServerError).lacks("Set-Cookie")
 			v.get("/values").is(http.StatusOK, "in a=1, in b=2, innermost=2")
 			s.browser().get("/boom").status(http.StatusInternalServerError).lacks("Set-Cookie")
-			if n := s.store.live(); n != 2 {
+			if n := s.live(2); n != 2 {
 				s.Fatalf("%d sessions are stored, want 2", n)
 			}
 		}},

@@ -272,7 +272,7 @@ func (k *kind) arrives(s *scene) {
 	b.get("/read").is(http.StatusOK, "7")
 	k.check(k.ask(b).silent())
 	b.get("/read").is(http.StatusOK, "14")
-	if n := s.store.live(); n != 1 {
+	if n := s.live(1); n != 1 {
 		s.Fatalf("%d sessions are stored, want 1", n)
 	}
 }
@@ -284,7 +284,7 @@ func (k *kind) givesWay(s *scene) {
 	b := s.browser()
 	s.store.fail(writes...)
 	k.ask(b).fails(http.StatusServiceUnavailable)
-	if n := s.store.live(); n != 0 {
+	if n := s.live(0); n != 0 {
 		s.Fatalf("%d sessions are stored, want none", n)
 	}
 	s.store.heal()

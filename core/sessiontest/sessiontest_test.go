@@ -153,6 +153,23 @@ func (exampleT) Fatalf(format string, args ...any) {
 	panic(fmt.Sprintf(format, args...))
 }
 
+func TestSealedCookies(t *testing.T) {
+	m, err := core.New(core.Config{Sealed: new(core.SealedCookie), Secrets: []string{"a secret of more than thirty-two bytes"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/me", http.NoBody)
+	r.AddCookie(sessiontest.Cookie(t, m, func(s *core.Session) { user.Set(s, "bob") }))
+	w := httptest.NewRecorder()
+	m.Handler(app(m)).ServeHTTP(w, r)
+	if body := w.Body.String(); body != "You are bob." {
+		t.Errorf("the handler says %q", body)
+	}
+	if s := sessiontest.Session(t, m, r, w.Result()); user.Get(s) != "bob" || views.Get(s) != 1 {
+		t.Errorf("it left %q and %d", user.Get(s), views.Get(s))
+	}
+}
+
 func TestTheSessionOfAClientWithoutCookies(t *testing.T) {
 	m := newManager(t, core.Config{Header: &core.Header{}})
 	r := httptest.NewRequest("POST", "https://example.com/login", nil)

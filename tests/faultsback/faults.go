@@ -63,8 +63,8 @@ var faults = []fault{
 		what: "a request that is longer than the idle timeout loses its session",
 		file: "core/flight.go",
 		edits: []edit{{
-			"if x.r == nil || x.passive {\n\t\treturn\n\t}\n\tat, shard :=",
-			"if x.r == nil || x.passive || !now.IsZero() {\n\t\treturn\n\t}\n\tat, shard :=",
+			"if x.r == nil || x.passive || x.jar != nil { //",
+			"if x.r == nil || x.passive || x.jar != nil || !now.IsZero() { //",
 		}},
 		in: "./core", test: "TestALongRequestKeepsItsSession",
 	},
@@ -175,5 +175,22 @@ var faults = []fault{
 			"i >= 0 && isPort(\"\") {",
 		}},
 		in: "./core", test: "TestTheNetworkIsThatOfTheClient",
+	}, {
+		what: "a session that ended by its timeout comes back from a later cookie of the former library",
+		file: "core/follow.go",
+		edits: []edit{{
+			"if err = s.markFollowed(op, old); err == nil {\n",
+			"if err == nil {\n",
+		}},
+		in: "./core", test: "TestASessionThatEndedHereDoesNotComeBackFromALaterCookie",
+	},
+	{
+		what: "whoever logs out while the former library's store is down stays signed in here",
+		file: "core/end.go",
+		edits: []edit{{
+			"\tforgotten := s.forgetPredecessor(op)\n",
+			"\tforgotten := s.forgetPredecessor(op)\n\tif forgotten != nil {\n\t\treturn s.endLater(op, forgotten)\n\t}\n",
+		}},
+		in: "./core", test: "TestALogoutEndsTheSessionHereThoughTheOldStoreFails",
 	},
 }

@@ -106,7 +106,7 @@ func discreet(t *testing.T, name string, v any, secrets map[string][]string) {
 func printed(v any) (lines []string) {
 	verbs := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	switch v.(type) {
-	case core.Config, core.Predecessor, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record:
+	case core.Config, core.Predecessor, core.SealedCookie, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record:
 		// %p is for pointers and %w for errors. For what is neither, package fmt
 		// calls no methods then; go vet, a part of go test, refuses it.
 		verbs = strings.NewReplacer("p", "", "w", "").Replace(verbs)
@@ -126,7 +126,7 @@ func printed(v any) (lines []string) {
 	// Package fmt calls no methods of what stands in an unexported field. So there
 	// all depends on what is a pointer.
 	switch v.(type) {
-	case core.Config, core.Predecessor, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record: // values
+	case core.Config, core.Predecessor, core.SealedCookie, store.Record, core.Session, predecessor.Session, takeover.Gorilla, takeover.CookieSession, takeover.Record: // values
 	case *core.Exchange: // for adapters, which keep it where it does not meet the other verbs
 		add("vdxXob", struct{ v any }{v})
 	default:
@@ -223,6 +223,9 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Config":              {cfg, m.Config()},
 		"core.ConfigError":         {configError(t)},
 		"core.Cookie":              {m.Config().Cookie},
+		"core.CookieSizeError":     {&core.CookieSizeError{Size: 2, Max: 1, Largest: []core.KeySize{{Key: "key", Bytes: 1}}}},
+		"core.KeySize":             {core.KeySize{Key: "key", Bytes: 1}},
+		"core.SealedCookie":        {core.SealedCookie{Ends: memory}},
 		"core.Event":               {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
 		"core.EventKind":           {core.EventSaved},
 		"core.Exchange":            {x, x.Request(r).Context()},

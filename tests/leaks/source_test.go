@@ -42,6 +42,7 @@ var harmless = map[string]map[string]string{
 		"loadPanic{x, err}": "prints its error", "err.Error()": "of crypto/hkdf about lengths",
 		"x":         "an Exchange, of which nothing is printed",
 		"c.UserKey": "a key's name", "path[0]": "a key's name", "p": "a panic of the store or the app, that goes on",
+		"k.Key": "a key's name", "largest": "keys' names and sizes", "c.Ends": "printed by %T",
 		"e.Kind": "a constant", "e.Cause": "a constant", "e.Handle": "public", "e.User": "a name, which is what an audit log is for", "e.By": "a name, likewise", "attrs": "of these",
 		"damaged": "constants", "reason": "of Config", "p.String()": "a network of Config", "c.Domain": "of Cookie", "x.cookie.Domain": "of Cookie",
 		"append(attrs, x.attrs()...)": "of these", "knownMethod(x.r.Method)": "of a fixed set", "r.Pattern": "of the app's routes", "strings.Join(keys, \", \")": "keys' names",

@@ -47,21 +47,25 @@ var (
 // A Key is one key of the ring. Both the key and its public name are derived from
 // one secret, with different labels, so that neither tells anything of the other.
 type Key struct {
-	id   string // The public name, in hex.
+	id   string         // The public name, in hex.
+	name [nameSize]byte // The beginning of that, which a cookie has.
 	aead xaes
 }
 
-// NewKeys returns the keys that are derived from secrets, in their order.
-func NewKeys(secrets []string) ([]*Key, error) {
+// NewKeys returns the keys for records that are derived from secrets, in their order.
+func NewKeys(secrets []string) ([]*Key, error) { return newKeys(secrets, "cloakroom seal key") }
+
+// newKeys returns the keys that are derived from secrets for a purpose, in their order.
+func newKeys(secrets []string, purpose string) ([]*Key, error) {
 	var keys []*Key
 	for _, secret := range secrets {
 		// HKDF without a salt (RFC 5869): the secret is random, and every process has
 		// to come to the same key without being told anything else.
-		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom seal key", 32)
+		key, err := hkdf.Key(sha256.New, []byte(secret), nil, purpose, 32)
 		if err != nil {
 			return nil, err
 		}
-		id, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom seal key id", keyIDSize)
+		id, err := hkdf.Key(sha256.New, []byte(secret), nil, purpose+" id", keyIDSize)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +73,7 @@ func NewKeys(secrets []string) ([]*Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, &Key{hex.EncodeToString(id), aead})
+		keys = append(keys, &Key{hex.EncodeToString(id), [nameSize]byte(id), aead})
 	}
 	return keys, nil
 }

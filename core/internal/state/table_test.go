@@ -237,6 +237,7 @@ var answerAtoms = map[string]func(answers) bool{
 	"rolling":    func(in answers) bool { return in.Rolling },
 	"discarded":  func(in answers) bool { return in.Discarded },
 	"expired":    func(in answers) bool { return in.Expired },
+	"carried":    func(in answers) bool { return in.Carried },
 	"superseded": func(in answers) bool { return in.Superseded },
 	"proven":     func(in answers) bool { return in.Proven },
 	"insecure":   func(in answers) bool { return in.Insecure },
@@ -246,7 +247,7 @@ var answerAtoms = map[string]func(answers) bool{
 
 // everyAnswer calls f with every combination of inputs, possible or not.
 func everyAnswer(f func(answers)) {
-	const bools = 10
+	const bools = 11
 	for _, standing := range state.Standings {
 		for _, deed := range state.Deeds {
 			for _, ticket := range state.Tickets {
@@ -254,7 +255,7 @@ func everyAnswer(f func(answers)) {
 					is := func(i int) bool { return bits>>i&1 == 1 }
 					f(answers{
 						Standing: standing, Deed: deed, Ticket: ticket,
-						Accessed: is(0), Persistent: is(1), Rolling: is(2), Discarded: is(3), Expired: is(4), Superseded: is(5), Proven: is(6), Insecure: is(7), Users: is(8), ByHeader: is(9),
+						Accessed: is(0), Persistent: is(1), Rolling: is(2), Discarded: is(3), Expired: is(4), Superseded: is(5), Proven: is(6), Insecure: is(7), Users: is(8), Carried: is(9), ByHeader: is(10),
 					})
 				}
 			}
@@ -297,11 +298,12 @@ func TestWhatNoAnswerCanBeIsWhatTheTableSays(t *testing.T) {
 	used(t, rows)
 }
 
-// No Set-Cookie of any kind goes out where the browser may hold a newer one.
+// No Set-Cookie of any kind goes out where the browser may hold a newer one. Where the
+// cookie holds the session, nobody else knows what the newest one is.
 func TestNoCookieGoesOutWhereTheBrowserMayHaveANewerOne(t *testing.T) {
 	everyAnswer(func(in answers) {
 		newer := in.Standing == state.MovedOn || in.Standing == state.Gone ||
-			in.Standing == state.Live && in.Deed != state.Created && (in.Superseded || !in.Proven)
+			in.Standing == state.Live && in.Deed != state.Created && (in.Superseded || !in.Proven && !in.Carried)
 		if got := state.Verdict(in).Cookie; newer && got != state.NoCookie {
 			t.Fatalf("%+v: %v", in, got)
 		}

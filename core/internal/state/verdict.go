@@ -12,6 +12,7 @@ type VerdictInputs struct {
 	Rolling    bool // Config.Rolling, and the request is activity
 	Discarded  bool // Discard was called
 	Expired    bool // the absolute timeout has passed
+	Carried    bool // the cookie holds the session, and the browser does not have it as it is now
 	Superseded bool // this process knows of a newer id
 	Proven     bool // the commit found the session under this id, by a write or a read
 	Users      bool // the session is that of a user, and Config leaves it to us what caches are told
@@ -30,8 +31,8 @@ const (
 	// SetCookie sends the cookie, with its whole max age.
 	SetCookie
 
-	// ResignCookie sends the cookie under the first secret, for no longer than the
-	// browser has it already.
+	// ResignCookie sends the cookie anew, under the first secret and with what it holds
+	// now, for no longer than the browser has it already.
 	ResignCookie
 
 	// DeleteCookie makes the browser drop the cookie.
@@ -96,7 +97,13 @@ func cookieForLive(in VerdictInputs) Cookie {
 		return NoCookie
 	case in.Deed == Created:
 		return SetCookie
-	case in.Superseded, !in.Proven, in.Discarded && in.Deed == NotWritten:
+	case in.Superseded:
+		return NoCookie
+	case in.Carried && in.Persistent:
+		return SetCookie
+	case in.Carried:
+		return ResignCookie
+	case !in.Proven, in.Discarded && in.Deed == NotWritten:
 		return NoCookie
 	case !in.ByHeader && (in.Rolling || in.Deed == Changed && in.Persistent):
 		return SetCookie
@@ -110,7 +117,7 @@ func cookieForLive(in VerdictInputs) Cookie {
 // it under test.
 func (in VerdictInputs) Possible() bool {
 	switch {
-	case in.Standing != Live && (in.Expired || in.Superseded || in.Proven || in.Persistent || in.Users),
+	case in.Standing != Live && (in.Expired || in.Carried || in.Superseded || in.Proven || in.Persistent || in.Users),
 		in.Deed != NotWritten && (in.Standing == Fresh || in.Standing == SignedOut || in.Standing == Unavailable),
 		in.Ticket == Outdated && in.Standing == Fresh:
 		return false

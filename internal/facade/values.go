@@ -1,4 +1,4 @@
-package sessions
+package facade
 
 import (
 	"bytes"
@@ -36,8 +36,8 @@ type box struct{ V any }
 // errUnregistered says that a value cannot be stored.
 var errUnregistered = errors.New("cloakroom: a value of the session cannot be stored: register its type with gob.Register")
 
-// errUnreadable says that a value cannot be read.
-var errUnreadable = errors.New("cloakroom: a value of the session cannot be read: its type is not registered with gob.Register, or has changed")
+// ErrUnreadable says that a value cannot be read.
+var ErrUnreadable = errors.New("cloakroom: a value of the session cannot be read: its type is not registered with gob.Register, or has changed")
 
 // registerTypes registers what gorilla/sessions and gin-contrib register, and what apps
 // keep most often.
@@ -55,8 +55,8 @@ func tag(name string, value any) (json.RawMessage, error) {
 	return json.Marshal(tagged{name, raw})
 }
 
-// encode returns the JSON of a value.
-func encode(v any) (json.RawMessage, error) {
+// Encode returns the JSON of a value.
+func Encode(v any) (json.RawMessage, error) {
 	switch v := v.(type) {
 	case nil, bool, int:
 		return json.Marshal(v)
@@ -66,7 +66,7 @@ func encode(v any) (json.RawMessage, error) {
 		}
 	case json.Number: // of a former store with records in JSON, where it was a float64
 		if f, err := v.Float64(); err == nil {
-			return encode(f)
+			return Encode(f)
 		}
 	case float64:
 		switch {
@@ -85,7 +85,7 @@ func encode(v any) (json.RawMessage, error) {
 	case []any:
 		all := make([]json.RawMessage, len(v))
 		for i, e := range v {
-			raw, err := encode(e)
+			raw, err := Encode(e)
 			if err != nil {
 				return nil, err
 			}
@@ -101,8 +101,8 @@ func encode(v any) (json.RawMessage, error) {
 	return tag("gob", b.Bytes())
 }
 
-// decode returns the value of what encode has written, or of plain JSON.
-func decode(raw json.RawMessage) (any, error) {
+// Decode returns the value of what Encode has written, or of plain JSON.
+func Decode(raw json.RawMessage) (any, error) {
 	var t tagged
 	if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &t) != nil || t.Go == "" {
 		return plain(raw)
@@ -114,11 +114,11 @@ func decode(raw json.RawMessage) (any, error) {
 	case t.Go == "list":
 		var all []json.RawMessage
 		if json.Unmarshal(t.Value, &all) != nil {
-			return nil, errUnreadable
+			return nil, ErrUnreadable
 		}
 		list := make([]any, len(all))
 		for i, e := range all {
-			v, err := decode(e)
+			v, err := Decode(e)
 			if err != nil {
 				return nil, err
 			}
@@ -132,11 +132,11 @@ func decode(raw json.RawMessage) (any, error) {
 			b    box
 		)
 		if json.Unmarshal(t.Value, &data) != nil || gob.NewDecoder(bytes.NewReader(data)).Decode(&b) != nil {
-			return nil, errUnreadable
+			return nil, ErrUnreadable
 		}
 		return b.V, nil
 	}
-	return nil, errUnreadable
+	return nil, ErrUnreadable
 }
 
 // basics decode numbers by the names of their types.
@@ -149,7 +149,7 @@ var basics = map[string]func(json.RawMessage) (any, error){
 func as[T any](raw json.RawMessage) (any, error) {
 	var v T
 	if json.Unmarshal(raw, &v) != nil {
-		return nil, errUnreadable
+		return nil, ErrUnreadable
 	}
 	return v, nil
 }
@@ -163,8 +163,8 @@ func plain(raw json.RawMessage) (any, error) {
 	return as[any](raw)
 }
 
-// appendTo adds a value to a list. What is none is the beginning of one.
-func appendTo(stored, value json.RawMessage) json.RawMessage {
+// AppendTo adds a value to a list. What is none is the beginning of one.
+func AppendTo(stored, value json.RawMessage) json.RawMessage {
 	var (
 		t   tagged
 		all []json.RawMessage
@@ -179,14 +179,6 @@ func appendTo(stored, value json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// nameOf returns the name of a key.
-func nameOf(key any) string {
-	if name, ok := key.(string); ok {
-		return name
-	}
-	return fmt.Sprintf("%T:%v", key, key)
-}
-
 // typed is a predecessor whose values keep their types.
 type typed struct{ predecessor.Source }
 
@@ -198,7 +190,7 @@ func (t typed) Find(ctx context.Context, r *http.Request) (predecessor.Session, 
 	}
 	values := make(map[string]any, len(s.Values))
 	for name, v := range s.Values {
-		raw, err := encode(v)
+		raw, err := Encode(v)
 		if err != nil { // an object of JSON, with numbers or null in it
 			raw, err = json.Marshal(v)
 		}

@@ -1,0 +1,372 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/record"
+	"github.com/cloakroom-go/cloakroom/core/internal/seal"
+	"github.com/cloakroom-go/cloakroom/core/internal/state"
+	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+	"github.com/cloakroom-go/cloakroom/core/internal/vault"
+	"github.com/cloakroom-go/cloakroom/core/store"
+)
+
+// Sessions that are kept in their cookies. The rest of core does not know it: it loads
+// and stores records as ever. What it asks is a cookieStore, which finds the records
+// that came with a request, and keeps those that go out with the answer, in the jar of
+// that request.
+
+// A jar holds the sessions of one exchange.
+type jar struct {
+	mu   sync.Mutex
+	kept []keptSession
+	few  [1]keptSession // room for that of most requests
+}
+
+// A keptSession is one that came in a cookie, or that goes out in one.
+type keptSession struct {
+	id      string
+	data    []byte
+	expires time.Time
+	unsent  bool   // the browser does not have it like this
+	value   string // of the cookie, once it is sealed
+}
+
+// find returns the session with an id, or nil. The caller holds the lock.
+func (j *jar) find(id string) *keptSession {
+	for i := range j.kept {
+		if j.kept[i].id == id {
+			return &j.kept[i]
+		}
+	}
+	return nil
+}
+
+// get returns a copy of the session with an id, and reports whether there is one. j may
+// be nil.
+func (j *jar) get(id string) (keptSession, bool) {
+	if j == nil {
+		return keptSession{}, false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if k := j.find(id); k != nil {
+		return *k, true
+	}
+	return keptSession{}, false
+}
+
+// put puts a session into the jar, unless there is one with its id.
+func (j *jar) put(k keptSession) (ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.find(k.id) != nil {
+		return false
+	}
+	if j.kept == nil {
+		j.kept = j.few[:0]
+	}
+	j.kept = append(j.kept, k)
+	return true
+}
+
+// change calls do with the session that has an id, and reports whether there is one.
+// Where do returns true, the cookie is another.
+func (j *jar) change(id string, do func(*keptSession) bool) bool {
+	if j == nil {
+		return false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	k := j.find(id)
+	if k == nil {
+		return false
+	}
+	if do(k) {
+		k.unsent, k.value = true, ""
+	}
+	return true
+}
+
+// drop takes a session out of the jar.
+func (j *jar) drop(id string) {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if k := j.find(id); k != nil {
+		last := len(j.kept) - 1
+		*k, j.kept = j.kept[last], j.kept[:last]
+	}
+}
+
+// carries reports whether the cookie of the session has to go out, because it holds
+// what this request stored, or its new expiry.
+func (s *Session) carries() bool {
+	if s.x.jar == nil || s.standing != state.Live {
+		return false
+	}
+	kept, _ := s.x.jar.get(s.key)
+	return kept.unsent
+}
+
+// cookieValue returns the value of the session's cookie.
+func (s *Session) cookieValue() string {
+	x, keys := s.x, s.x.m.keys.Load()
+	if x.jar == nil {
+		return keys.signer.Sign(s.id)
+	}
+	value := ""
+	x.jar.change(s.key, func(k *keptSession) bool {
+		if k.value == "" {
+			k.value = keys.cookies[0].SealCookie(seal.Cookie{Expires: k.expires, Host: x.host(), ID: k.id, Record: k.data}, x.bound())
+		}
+		value = k.value
+		return false
+	})
+	return value
+}
+
+// bound returns what a sealed cookie is bound to. Neither a name nor a path has a zero
+// byte.
+func (x *Exchange) bound() string { return x.m.cfg.Cookie.Name + "\x00" + x.cookie.Path }
+
+// host returns the host that a sealed cookie is good for, or an empty string where there
+// is no request that would tell.
+func (x *Exchange) host() string {
+	host := x.cookie.Domain
+	if host == "" && x.r != nil {
+		host = x.r.Host
+		if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+			host = host[:colon]
+		}
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// verify returns the candidate in the value of a cookie, and what the value is. A session
+// that came in its cookie is put into the jar.
+func (x *Exchange) verify(keys *keyRing, value string) (found candidate, verdict ticket.Verdict) {
+	if x.jar == nil {
+		return keys.verify(value)
+	}
+	if len(value) > ticket.MaxCookie || !seal.IsCookie(value) {
+		return candidate{}, ticket.Malformed
+	}
+	c, key, err := seal.OpenCookie(keys.cookies, x.bound(), value)
+	if host := x.host(); err != nil || c.ID == "" || c.Host != "" && host != "" && !isHost(c.Host, host) {
+		return candidate{}, ticket.Forged
+	}
+	x.jar.put(keptSession{id: c.ID, data: c.Record, expires: c.Expires}) // of two with one id the first counts
+	if key > 0 {
+		return candidate{id: c.ID, outdated: true}, ticket.Outdated
+	}
+	return candidate{id: c.ID}, ticket.Genuine
+}
+
+// isHost reports whether what a cookie says of its host is that host, of which it may
+// hold the beginning.
+func isHost(said, host string) bool {
+	return said == host || len(said) == seal.MaxHost && strings.HasPrefix(host, said)
+}
+
+// extendByCookie has the cookie sent again, which begins the life of the session anew,
+// where the browser has had it for long enough. One request of this process does it,
+// however many come at once: each answer that sets the cookie may undo what another one
+// says.
+func (s *Session) extendByCookie(last vault.Note, now time.Time) {
+	var (
+		m       = s.x.m
+		life    = m.lifespan(s.base)
+		left    = life.Left(now)
+		kept, _ = s.x.jar.get(s.key)
+		issued  = kept.expires.Add(-life.Idle)
+		due     = m.touchInterval(left)
+	)
+	switch {
+	case left <= 0, s.x.passive, s.x.headersOut(),
+		!life.Deadline.IsZero() && !kept.expires.Add(time.Millisecond).Before(life.Deadline), // it cannot live longer
+		now.Sub(issued) < due, last.Within(now, due):
+		return
+	}
+	s.touched = m.extended.PutAfter(s.key, last, now, life)
+}
+
+// cookieEnds returns when a session ends that is in its cookie, as this request leaves it;
+// the zero time for any other.
+func (s *Session) cookieEnds() time.Time {
+	kept, ok := s.x.jar.get(s.key)
+	if ok && s.touched && s.base != nil {
+		now := s.x.m.cfg.Now()
+		return now.Add(s.x.m.lifespan(s.base).Left(now))
+	}
+	return kept.expires
+}
+
+// canReissue reports whether the cookie can be sent again.
+func (x *Exchange) canReissue(id string) bool { return x.canIssue(id, true) == nil }
+
+// A cookieStore is a [store.Store] of what is in the jar of the request that it is asked
+// for. All else is in ends: what became of sessions that ended, and what is noted of
+// those of a Predecessor.
+type cookieStore struct {
+	m      *Manager
+	ends   *ends
+	parser record.Parser
+}
+
+// jar returns that of the request that ctx belongs to, or nil.
+func (c *cookieStore) jar(ctx context.Context) *jar {
+	if op, ok := ctx.Value(operationKey{}).(*operation); ok && op.exchange != nil && op.exchange.m == c.m {
+		return op.exchange.jar
+	}
+	return nil
+}
+
+// Load implements [store.Store].
+func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error) {
+	kept, ok := c.jar(ctx).get(id)
+	if ok && !c.m.cfg.Now().Before(kept.expires) {
+		return store.Record{}, store.ErrNotFound
+	}
+	rec := store.Record{ID: id, Data: kept.data}
+	end, err := c.ends.find(ctx, id, c.userOf(rec))
+	switch {
+	case err != nil:
+		return store.Record{}, err
+	case end != nil:
+		return store.Record{ID: id, Data: end.Text}, nil
+	case !ok, c.endedHere(id):
+		return store.Record{}, store.ErrNotFound
+	}
+	return rec, nil
+}
+
+// userOf returns whose session it is, where a revocation of that user's sessions may
+// have ended it.
+func (c *cookieStore) userOf(rec store.Record) (in signedIn) {
+	if !c.ends.shared || rec.Data == nil {
+		return in
+	}
+	if doc, err := c.parser.Parse(rec, rec.Data, 0); err == nil {
+		in, _ = signedInOf(doc)
+	}
+	return in
+}
+
+// endedHere reports whether this process has ended the session, or given up its id.
+func (c *cookieStore) endedHere(id string) bool {
+	return c.m.givenUp.Within(id, c.m.cfg.Now(), c.m.cfg.AbsoluteTimeout)
+}
+
+// Create implements [store.Store].
+func (c *cookieStore) Create(ctx context.Context, rec store.Record) error {
+	jar := c.jar(ctx)
+	doc, err := c.parser.Parse(rec, rec.Data, 0)
+	if err != nil || jar == nil || doc.Meta.IsRetired() {
+		return c.ends.create(ctx, rec)
+	}
+	if c.m.cfg.GenerateID != nil { // it may repeat itself
+		if end, err := c.ends.find(ctx, rec.ID, signedIn{}); err != nil {
+			return err
+		} else if end != nil {
+			return store.ErrExists
+		}
+	}
+	if !jar.put(keptSession{id: rec.ID, data: rec.Data, expires: c.m.cfg.Now().Add(rec.TTL), unsent: true}) {
+		return store.ErrExists
+	}
+	return nil
+}
+
+// Update implements [store.Store].
+func (c *cookieStore) Update(ctx context.Context, old, next store.Record) (err error) {
+	kept := c.jar(ctx).change(old.ID, func(k *keptSession) bool {
+		now := c.m.cfg.Now()
+		switch {
+		case !now.Before(k.expires):
+			err = store.ErrNotFound
+		case c.endedHere(old.ID), !bytes.Equal(k.data, old.Data):
+			err = store.ErrConflict // core looks what there is
+		default:
+			k.data = next.Data
+			if next.TTL != store.KeepTTL {
+				k.expires = now.Add(next.TTL)
+			}
+			return true
+		}
+		return false
+	})
+	if !kept {
+		return c.ends.update(ctx, old, next)
+	}
+	return err
+}
+
+// Touch implements [store.Store].
+func (c *cookieStore) Touch(ctx context.Context, id string, ttl time.Duration) (err error) {
+	kept := c.jar(ctx).change(id, func(k *keptSession) bool {
+		now := c.m.cfg.Now()
+		if !now.Before(k.expires) || c.endedHere(id) {
+			err = store.ErrNotFound
+			return false
+		}
+		k.expires = now.Add(ttl)
+		return true
+	})
+	if !kept {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// Delete implements [store.Store].
+func (c *cookieStore) Delete(ctx context.Context, id string) error {
+	jar := c.jar(ctx)
+	if _, kept := jar.get(id); kept {
+		jar.drop(id)
+		return nil
+	}
+	return c.ends.delete(ctx, id)
+}
+
+// Replace implements [store.Replacer].
+func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Record) error {
+	jar := c.jar(ctx)
+	switch kept, ok := jar.get(old.ID); {
+	case !ok, !c.m.cfg.Now().Before(kept.expires):
+		return store.ErrNotFound
+	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
+		return store.ErrConflict
+	}
+	if err := c.Create(ctx, next); err != nil {
+		return err
+	}
+	if err := c.ends.end(ctx, old.ID, retired.Data); err != nil {
+		jar.drop(next.ID)
+		return err
+	}
+	jar.drop(old.ID)
+	return nil
+}
+
+// Remove implements [store.Remover].
+func (c *cookieStore) Remove(ctx context.Context, old store.Record) error {
+	jar := c.jar(ctx)
+	switch kept, ok := jar.get(old.ID); {
+	case !ok, !c.m.cfg.Now().Before(kept.expires):
+		return store.ErrNotFound
+	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
+		return store.ErrConflict
+	}
+	if err := c.ends.endUnseen(ctx, old.ID); err != nil {
+		return err
+	}
+	jar.drop(old.ID)
+	return nil
+}
