@@ -149,9 +149,9 @@ func (x *Exchange) host() string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// verify returns the candidate in the value of a cookie, and what the value is. A session
-// that came in its cookie is put into the jar.
-func (x *Exchange) verify(keys *keyRing, value string) (found candidate, verdict ticket.Verdict) {
+// verify returns the id in the value of a cookie, and what the value is. A session that
+// came in its cookie is put into the jar.
+func (x *Exchange) verify(keys *keyRing, value string) (candidate, ticket.Verdict) {
 	if x.jar == nil {
 		return keys.verify(value)
 	}

@@ -34,7 +34,7 @@ func newKeyRing(secrets []string) (*keyRing, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keyRing{signer: ticket.NewSigner(secrets), cookies: cookies, tickets: hot.NewTable[knownTicket](maxTickets)}
+	k := &keyRing{signer: ticket.NewSigner(secrets), tickets: hot.NewTable[knownTicket](maxTickets), cookies: cookies}
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom successor", 32)
 		if err != nil {
