@@ -163,7 +163,7 @@ func (s *Store) UpdateOrLoad(ctx context.Context, old, next store.Record) (newes
 		if next.TTL != store.KeepTTL {
 			sh.setExpiry(e, end(now, next.TTL))
 		}
-		s.watches.tell(e.id)
+		s.watches.tellOf(e.id)
 		written = e
 		s.hold(written, next, before, now)
 		return nil
@@ -200,7 +200,7 @@ func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) er
 		}
 		e.data = retiredData
 		from.setExpiry(e, end(now, retired.TTL))
-		s.watches.tell(e.id)
+		s.watches.tellOf(e.id)
 		s.use(to, to.add(next.ID, nextData, end(now, next.TTL)))
 		return nil
 	})
@@ -224,7 +224,7 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 		return store.ErrNotFound
 	}
 	sh.setExpiry(e, end(now, ttl))
-	s.watches.tell(e.id)
+	s.watches.tellOf(e.id)
 	s.use(sh, e)
 	return nil
 }
@@ -421,7 +421,7 @@ func (s *Store) live(sh *shard, id string, now int64) *entry {
 
 func (s *Store) drop(sh *shard, e *entry) {
 	sh.remove(e)
-	s.watches.tell(e.id)
+	s.watches.tellOf(e.id)
 	s.forget(e)
 }
 

@@ -61,6 +61,13 @@ func (w *watches) edit(change func([]*watch) []*watch) {
 	w.list.Store(&list)
 }
 
+// tellOf is tell for one session. It takes no memory where nobody is told.
+func (w *watches) tellOf(id string) {
+	if w.list.Load() != nil {
+		w.tell(id)
+	}
+}
+
 // tell tells that something happened to sessions, to all of them where none is named. The
 // caller may hold the locks of shards.
 func (w *watches) tell(ids ...string) {
