@@ -175,7 +175,8 @@ var faults = []fault{
 			"i >= 0 && isPort(\"\") {",
 		}},
 		in: "./core", test: "TestTheNetworkIsThatOfTheClient",
-	}, {
+	},
+	{
 		what: "a session that ended by its timeout comes back from a later cookie of the former library",
 		file: "core/follow.go",
 		edits: []edit{{

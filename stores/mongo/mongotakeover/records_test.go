@@ -54,11 +54,13 @@ func TestARecordIsADocumentOfWhateverLibrary(t *testing.T) {
 		},
 		"scs": {
 			mongotakeover.Records{ID: "token", Data: "object", Expires: "expiration"},
-			bson.D{{Key: "token", Value: "id"}, {Key: "object", Value: []byte("data")}, {Key: "expiration", Value: end.UnixNano()}}, end,
+			bson.D{{Key: "token", Value: "id"}, {Key: "object", Value: []byte("data")}, {Key: "expiration", Value: end.UnixNano()}},
+			end,
 		},
 		"Fiber": {
 			mongotakeover.Records{ID: "key", Data: "value", Expires: "exp"},
-			bson.D{{Key: "key", Value: "id"}, {Key: "value", Value: []byte("data")}, {Key: "exp", Value: end}}, end,
+			bson.D{{Key: "key", Value: "id"}, {Key: "value", Value: []byte("data")}, {Key: "exp", Value: end}},
+			end,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
