@@ -33,7 +33,8 @@ import (
 //
 // How soon an end is told depends on the store: at once by one that is a
 // [store.Watcher], and within Config.PollInterval by any other. A store that fails ends
-// no session: what happened meanwhile is told when it answers again.
+// no session: what happened meanwhile is told when it answers again, and for the session
+// that stands in while it is down (Config.ServeAnonymously) the channel stays open.
 //
 // A sealed cookie ([Config.Sealed]) says itself until when its session lives. This process
 // ends the waiting then, unless it has sent the cookie again meanwhile, and when it learns
@@ -52,15 +53,27 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 	if !s.lock() {
 		return make(chan struct{}) // the commit fails
 	}
-	key, lives := s.key, s.standing == state.Live || s.standing == state.Ending
-	in := s.inCookie()
-	s.x.unlock()
-	if !lives {
-		over := make(chan struct{})
-		close(over)
-		return over
+	defer s.x.unlock()
+	switch s.standing {
+	case state.Live, state.Ending:
+		last := &s.needRarities().awaited
+		if last.ended == nil || last.key != s.key || last.ctx != ctx { // else a stream asks before each message
+			*last = awaited{ctx, s.key, s.x.m.await(ctx, s.key, s.inCookie())}
+		}
+		return last.ended
+	case state.Unavailable:
+		return make(chan struct{}) // nothing is known of it
 	}
-	return s.x.m.await(ctx, key, in)
+	over := make(chan struct{})
+	close(over)
+	return over
+}
+
+// An awaited is what Ended returned last.
+type awaited struct {
+	ctx   context.Context
+	key   string
+	ended <-chan struct{}
 }
 
 // endings are the sessions whose end somebody waits for.

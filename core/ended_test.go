@@ -544,6 +544,91 @@ func TestAStoreThatCannotTellIsLoggedOnce(t *testing.T) {
 	})
 }
 
+// A partStore cannot read one record: that is on a server of a cluster which is down.
+type partStore struct {
+	store.Store
+	unread atomic.Value // its id
+}
+
+func (s *partStore) Load(ctx context.Context, id string) (store.Record, error) {
+	if id == s.unread.Load() {
+		return store.Record{}, &store.Error{Store: "map", Verb: "load", Class: "connection failed"}
+	}
+	return s.Store.Load(ctx, id)
+}
+
+// Standards: ASVS-7.4.1
+func TestAnEndIsToldWhileAnotherSessionCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := &partStore{Store: new(mapstore.Store)}
+		m := instance(t, st)
+		open, hangUp := context.WithCancel(t.Context())
+		defer hangUp()
+		unread := resume(t, m, begin(t, m))
+		unread.Ended(open)
+		var cookies []string
+		var ended []<-chan struct{}
+		for range 40 { // more than are read together
+			cookies = append(cookies, begin(t, m))
+			ended = append(ended, resume(t, m, cookies[len(cookies)-1]).Ended(open))
+		}
+		time.Sleep(time.Minute)
+		st.unread.Store(unread.ID())
+		time.Sleep(time.Minute)
+		elsewhere := instance(t, st)
+		for i, by := range []*core.Manager{m, elsewhere} {
+			if err := resume(t, by, cookies[i]).Destroy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(m.Config().PollInterval + time.Second)
+			if !isOver(ended[i]) {
+				t.Errorf("%d: the logout is not told, because another session cannot be read", i)
+			}
+		}
+		if isOver(ended[2]) || isOver(unread.Ended(open)) {
+			t.Error("a session is told to have ended that lives")
+		}
+	})
+}
+
+// A stream may ask before each message that it waits for.
+func TestAStreamThatAsksAgainWaitsOnce(t *testing.T) {
+	m := instance(t, newTellingStore())
+	s := resume(t, m, begin(t, m))
+	open, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	first := s.Ended(open)
+	if allocs := testing.AllocsPerRun(100, func() {
+		if s.Ended(open) != first {
+			t.Error("it is another channel")
+		}
+	}); allocs > 0 {
+		t.Errorf("each time it asks it takes memory: %v allocations", allocs)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Ended(over)
+	if s.Ended(open) != first {
+		t.Error("the channel of the stream is another one, because somebody else waited")
+	}
+}
+
+func TestAnOutageIsNoEndOfAStream(t *testing.T) {
+	st := &partStore{Store: new(mapstore.Store)}
+	m := instance(t, st, func(c *core.Config) {
+		c.ServeAnonymously = func(*http.Request, error) bool { return true }
+	})
+	cookie := begin(t, m)
+	st.unread.Store(resume(t, m, cookie).ID())
+	serve(m, requestWith(t.Context(), cookie), func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-core.FromContext(r.Context()).Ended(r.Context()):
+			t.Error("the store is down, and the stream is told that its session has ended")
+		default:
+		}
+	})
+}
+
 // A stream is activity of its visitor, unless Config.Passive says that it is none: then the
 // idle timeout ends the session, and the stream is told. To wait for that extends nothing.
 //

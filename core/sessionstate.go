@@ -65,6 +65,8 @@ type rarities struct {
 
 	index *record.Index // of base, or of what base was
 
+	awaited awaited // by a stream, last
+
 	followed      bool          // it was rotated by another request: the browser may have a newer id, which this one was not shown
 	lives         bool          // SetFor was called
 	flashesNow    flashesByKind // for the page of this request

@@ -104,54 +104,98 @@ func (w *watcher) run(ctx context.Context) {
 }
 
 // lookUntilDone looks at what was noted, or at all sessions, until the store has answered.
-// It reports whether it did before ctx was done.
+// It reports whether it did before ctx was done. What was noted last comes first each time:
+// one session that cannot be read does not keep the ends of others from being told.
 func (w *watcher) lookUntilDone(ctx context.Context, all bool) bool {
-	keys := w.take()
+	noted, failing := w.take(), []string(nil)
 	if all {
-		keys = w.m.endings.keys()
+		noted = w.m.endings.keys()
 	}
 	var retry async.Backoff
-	for len(keys) > 0 {
-		unseen, err := w.look(ctx, keys)
-		if err != nil && !retry.Pause(ctx) {
+	for {
+		failing = append(w.look(ctx, noted), w.look(ctx, failing)...)
+		if len(failing) == 0 {
+			return ctx.Err() == nil
+		}
+		if !retry.Pause(ctx) {
 			return false
 		}
-		keys = append(unseen, w.take()...)
-		slices.Sort(keys)
-		keys = slices.Compact(keys)
+		noted = w.take()
 	}
-	return true
 }
 
-// look looks at sessions, and returns those at which it did not because of an error.
-func (w *watcher) look(ctx context.Context, keys []string) (unseen []string, err error) {
-	unseen = keys
+// look looks at sessions, and returns those at which it did not because of an error, in
+// the order in which it is best tried again. Where a call for several fails, the others of
+// them may be had all the same: those of other servers of a cluster, for instance. So each
+// is read alone, unless the first of them fail as well: that is an outage.
+func (w *watcher) look(ctx context.Context, keys []string) (unseen []string) {
+	for len(keys) > 0 {
+		batch := keys[:min(len(keys), lookTogether)]
+		keys = keys[len(batch):]
+		if w.lookAt(ctx, batch, w.inspect) == nil {
+			continue
+		}
+		first := batch[:min(len(batch), sweepBatch)]
+		failed := w.lookAtEach(ctx, first)
+		if len(failed) == len(first) {
+			return slices.Concat(unseen, batch[len(first):], keys, first)
+		}
+		unseen = slices.Concat(unseen, failed, w.lookAtEach(ctx, batch[len(first):]))
+	}
+	return unseen
+}
+
+// lookAtEach looks at sessions one by one, and returns those at which it did not because of
+// an error. A watch is for one goroutine, so there it takes no longer than one call may, and
+// returns what it did not come to before what failed. Any other store is asked for all at
+// once.
+func (w *watcher) lookAtEach(ctx context.Context, keys []string) (unseen []string) {
+	calls := make([]func() error, len(keys))
+	for i := range keys {
+		calls[i] = func() error { return w.lookAt(ctx, keys[i:i+1], w.ask) }
+	}
+	if w.watch != nil {
+		until := time.Now().Add(w.m.cfg.StoreTimeout)
+		for i, call := range calls {
+			if time.Now().After(until) {
+				return slices.Concat(keys[i:], unseen)
+			}
+			if call() != nil {
+				unseen = append(unseen, keys[i])
+			}
+		}
+		return unseen
+	}
+	for i, err := range async.Together(calls...) {
+		if err != nil {
+			unseen = append(unseen, keys[i])
+		}
+	}
+	return unseen
+}
+
+// An askStore returns the records that there are under some keys, with the life that is
+// left to them, or 0 where the store does not say.
+type askStore func(ctx context.Context, keys []string) ([]store.Record, error)
+
+// lookAt looks at some sessions, by what ask returns, and tells the end of those that live
+// no more.
+func (w *watcher) lookAt(ctx context.Context, keys []string, ask askStore) (err error) {
+	m := w.m
 	defer func() {
 		if recover() != nil { // by the app's doing: it would end the process, and not one stream
-			w.m.cfg.Logger.Error("cloakroom: looking at the sessions of open streams panicked; it is tried again")
+			m.cfg.Logger.Error("cloakroom: looking at the sessions of open streams panicked; it is tried again")
 			err = errPanicked
 		}
 	}()
-	for len(unseen) > 0 {
-		n := min(len(unseen), lookTogether)
-		if err := w.lookAt(ctx, unseen[:n]); err != nil {
-			return unseen, err
-		}
-		unseen = unseen[n:]
-	}
-	return nil, nil
-}
-
-// lookAt looks at some sessions, and tells the end of those that live no more.
-func (w *watcher) lookAt(ctx context.Context, keys []string) error {
-	m := w.m
 	limit := m.limit(ctx)
 	defer limit.stop()
-	lives := w.livesInStore
+	var live map[string]time.Duration
 	if m.ends != nil {
-		lives = m.livesInCookies
+		live, err = m.livesInCookies(limit, keys)
+	} else {
+		live, err = m.livesInStore(limit, keys, ask)
 	}
-	live, err := lives(limit, keys)
 	if ctx.Err() != nil {
 		return ctx.Err() // nobody waits any more
 	}
@@ -172,9 +216,8 @@ func (w *watcher) lookAt(ctx context.Context, keys []string) error {
 
 // livesInStore returns which sessions live, and the life that is left to them, or 0 where
 // that is not known.
-func (w *watcher) livesInStore(ctx context.Context, keys []string) (map[string]time.Duration, error) {
-	m := w.m
-	records, err := w.inspect(ctx, keys)
+func (m *Manager) livesInStore(ctx context.Context, keys []string, ask askStore) (map[string]time.Duration, error) {
+	records, err := ask(ctx, keys)
 	if err != nil {
 		return nil, m.sessions.Check(ctx, "inspect", err)
 	}
@@ -195,18 +238,23 @@ func (w *watcher) livesInStore(ctx context.Context, keys []string) (map[string]t
 	return live, nil
 }
 
-// inspect returns the records that there are under some keys, with the life that is left
-// to them, or 0 where the store does not say.
+// inspect is ask, but that it gives up the watch of a store that turns out to be unable.
 func (w *watcher) inspect(ctx context.Context, keys []string) ([]store.Record, error) {
+	records, err := w.ask(ctx, keys)
+	if w.watch == nil || !errors.Is(err, errors.ErrUnsupported) {
+		return records, err
+	}
+	w.endWatch()
+	w.m.hints.watch.Do(func() {
+		w.m.logFailure(ctx, slog.LevelWarn, "cloakroom: the store cannot tell that a session has ended, and is asked every Config.PollInterval", err)
+	})
+	return w.ask(ctx, keys)
+}
+
+// ask is an askStore, in the best way that the store has.
+func (w *watcher) ask(ctx context.Context, keys []string) ([]store.Record, error) {
 	if w.watch != nil {
-		records, err := w.watch.Inspect(ctx, keys)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return records, err
-		}
-		w.endWatch()
-		w.m.hints.watch.Do(func() {
-			w.m.logFailure(ctx, slog.LevelWarn, "cloakroom: the store cannot tell that a session has ended, and is asked every Config.PollInterval", err)
-		})
+		return w.watch.Inspect(ctx, keys)
 	}
 	if indexer, ok := w.m.cfg.Store.(store.UserIndexer); ok {
 		records, err := indexer.Inspect(ctx, keys)
@@ -217,7 +265,7 @@ func (w *watcher) inspect(ctx context.Context, keys []string) ([]store.Record, e
 	return w.load(ctx, keys)
 }
 
-// load is inspect for a store that reads one record at a time.
+// load is ask for a store that reads one record at a time.
 func (w *watcher) load(ctx context.Context, keys []string) (records []store.Record, _ error) {
 	ctx = store.BypassCache(ctx)
 	for batch := range slices.Chunk(keys, sweepBatch) {

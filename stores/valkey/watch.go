@@ -146,8 +146,11 @@ func (w *watch) read(ctx context.Context, due []lookup, cluster bool) (found []s
 			mu.Lock()
 			defer mu.Unlock()
 			found, moved = append(found, records...), append(moved, elsewhere...)
-			if failed != nil {
-				err = failed
+			if failed == nil {
+				return
+			}
+			err = failure(ctx, watchVerb, failed)
+			if _, refused := valkey.IsValkeyErr(failed); !refused { // else the server answers, and tells
 				lost = append(lost, addr)
 			}
 		})
@@ -155,6 +158,7 @@ func (w *watch) read(ctx context.Context, due []lookup, cluster bool) (found []s
 	wg.Wait()
 	for _, addr := range lost {
 		w.disconnect(addr)
+		w.tell(nil) // the client does not always say so of a connection that it closed itself
 	}
 	for _, l := range moved {
 		if !l.asking {
@@ -175,7 +179,7 @@ func (w *watch) anyServer() string {
 	return ""
 }
 
-// readFrom reads sessions from one server.
+// readFrom reads sessions from one server. The error is the client's.
 func (w *watch) readFrom(ctx context.Context, conn *watchConn, due []lookup) (found []store.Record, moved []lookup, err error) {
 	b := w.store.client.B()
 	commands := make(valkey.Commands, 0, 4*len(due))
@@ -205,7 +209,7 @@ func (w *watch) readFrom(ctx context.Context, conn *watchConn, due []lookup) (fo
 			l.addr, l.asking = at, asking
 			moved = append(moved, l)
 		case failed != nil:
-			return nil, nil, failure(ctx, watchVerb, failed)
+			return nil, nil, failed
 		case rec.TTL > 0:
 			found = append(found, rec)
 		}
