@@ -554,3 +554,23 @@ func (st *stage) beside(cookie string, fn func(s *core.Session) error) {
 		st.t.Errorf("the other request: %v", err)
 	}
 }
+
+// A store may have been told a longer life: before there was an absolute timeout, or by
+// Express.
+func TestTheIdleEndIsNeverAfterTheAbsoluteOne(t *testing.T) {
+	t.Parallel()
+	st, backing := newUserStage(t, core.Config{IdleTimeout: 30 * time.Minute})
+	next := newStage(t, core.Config{
+		Store: backing, IdleTimeout: 30 * time.Minute, AbsoluteTimeout: 40 * time.Minute,
+		Passive: func(*http.Request) bool { return true },
+	})
+	next.clock.follow(st.clock)
+	cookie := st.logIn("", "ada")
+	st.clock.advance(20 * time.Minute)
+	st.visit(cookie, nil)
+	next.visit(cookie, func(s *core.Session) {
+		if e, err := s.ExpiresAt(t.Context()); err != nil || !e.Idle.Equal(e.Absolute) {
+			t.Errorf("idle %v, absolute %v, %v", e.Idle, e.Absolute, err)
+		}
+	})
+}

@@ -193,7 +193,8 @@ var ErrNotStored = errors.New("cloakroom: session is not stored, so that it has 
 // the session by a cookie, a page that is told the token undoes what HttpOnly is for.
 //
 // A session that is new, or gets another id, has its token once it is stored: call Save
-// before. Else, and when it has ended, Token returns [ErrNotStored]; with Config.Sealed an
+// before. Else, and when it has ended or another request has rotated its id, Token returns
+// [ErrNotStored]; with Config.Sealed an
 // error that matches [errors.ErrUnsupported].
 func (s *Session) Token() (string, error) {
 	if !s.lock() {

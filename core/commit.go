@@ -333,6 +333,9 @@ func (s *Session) verify(op *operation) error {
 	case err != nil:
 		return err
 	case doc.Meta.IsRetired():
+		if err := s.followRotation(op, doc); err != nil {
+			return err
+		}
 		return s.lost(op, retiredStanding(doc))
 	}
 	s.proven = true

@@ -53,7 +53,11 @@ func (s *Session) ExpiresAt(ctx context.Context) (Expiry, error) {
 	if extending { // whether it has come there yet or not
 		left = max(left, m.lifespan(base).Left(now))
 	}
-	return Expiry{Idle: now.Add(left), Absolute: m.deadline(base.Meta.Created)}, nil
+	expiry := Expiry{Idle: now.Add(left), Absolute: m.deadline(base.Meta.Created)}
+	if !expiry.Absolute.IsZero() && expiry.Absolute.Before(expiry.Idle) { // the store was told of another end, or of none
+		expiry.Idle = expiry.Absolute
+	}
+	return expiry, nil
 }
 
 // lifeLeft asks the store how long the session under key will live.

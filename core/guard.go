@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -220,12 +221,29 @@ func isSafePath(path string) bool {
 		if strings.ContainsFunc(path, odd) || strings.Contains(path, "//") || hasDots(path) {
 			return false
 		}
-		decoded, err := url.PathUnescape(path)
-		if err != nil || decoded == path {
+		decoded := decodeOnce(path)
+		if decoded == path {
 			return true
 		}
 		path = decoded
 	}
+}
+
+// decodeOnce decodes what is percent-encoded in a path. What is not quite stays as it is,
+// as in what somebody decodes who does not mind: it must not hide the rest.
+func decodeOnce(path string) string {
+	decoded := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' && i+2 < len(path) {
+			if c, err := strconv.ParseUint(path[i+1:i+3], 16, 8); err == nil {
+				decoded = append(decoded, byte(c))
+				i += 2
+				continue
+			}
+		}
+		decoded = append(decoded, path[i])
+	}
+	return string(decoded)
 }
 
 // hasDots reports whether a path has a segment that stands for another one.

@@ -329,3 +329,21 @@ func TestAGuardChallengesClientsThatMayUseAHeader(t *testing.T) {
 		}
 	}
 }
+
+// What is not quite percent-encoded does not hide what is behind it.
+func TestAnIncompleteEscapeHidesNothingInAPathToReturnTo(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/%252fevil.example%25":        "/home",
+		"/%255cevil.example/%25zz":     "/home",
+		"/a/%252e%252e/b%25":           "/home",
+		"/100%25":                      "/100%25",
+		"/100%2525/x":                  "/100%2525/x",
+		"/caf%C3%A9?q=%2F%2Fa.example": "/caf%C3%A9?q=%2F%2Fa.example",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/login?return_to="+url.QueryEscape(path), http.NoBody)
+		if got := core.ReturnPath(r, "/home"); got != want {
+			t.Errorf("%s leads to %s", path, got)
+		}
+	}
+}

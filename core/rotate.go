@@ -84,12 +84,18 @@ func (s *Session) followRotation(op *operation, retired *record.Document) error 
 	if doc == nil || err != nil {
 		return err
 	}
-	s.renewal, s.nextID = state.KeepID, "" // it was rotated once
-	s.key = doc.Record.ID
-	s.needRarities().followed = true
+	s.goOnUnder(doc)
 	s.rebase(doc)
 	s.x.m.notify(op, Event{Kind: EventReplayed})
 	return errRestanding
+}
+
+// goOnUnder goes on with the session as it is stored under the id that another request
+// has rotated it to. Where this one was to rotate it as well, that was done.
+func (s *Session) goOnUnder(doc *record.Document) {
+	s.renewal, s.nextID = state.KeepID, ""
+	s.key = doc.Record.ID
+	s.needRarities().followed = true
 }
 
 // isRotated reports whether another request has rotated the session, so that this one need

@@ -335,3 +335,87 @@ func TestARotationOfASealedSessionIsARenewal(t *testing.T) {
 	st.reads(after, true)
 	st.reads(before, false)
 }
+
+// Whoever asked for another id, and reloads after somebody else rotated the session, has
+// the old id, and is given none.
+//
+// Standards: ASVS-7.2.4
+func TestAReloadThatFollowsARotationIsGivenNoID(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(s *core.Session) error{
+		"Rotate":     (*core.Session).Rotate,
+		"Renew":      (*core.Session).Renew,
+		"Regenerate": (*core.Session).Regenerate,
+		"SignIn":     func(s *core.Session) error { return s.SignIn(context.Background(), "eve") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			everyKind(t, core.Config{}, func(t *testing.T, st *stage) {
+				before := st.logIn("", "ada")
+				st.visit(before, func(s *core.Session) { counter.Set(s, 1) })
+				var after string
+				a := st.visit(before, func(s *core.Session) {
+					if err := ask(s); err != nil {
+						t.Error(err)
+					}
+					after = st.rotatesBeside(before)
+					if err := s.Reload(t.Context()); err != nil && !errors.Is(err, core.ErrSessionGone) {
+						t.Error(err)
+					}
+				})
+				if name != "SignIn" && a.setCookie != "" {
+					t.Error("it is given an id")
+				}
+				st.visit(a.cookie, func(s *core.Session) {
+					if name == "SignIn" && (s.User() != "eve" || counter.Get(s) != 0) {
+						t.Errorf("a sign-in begins a session of its own: %q, %d", s.User(), counter.Get(s))
+					}
+				})
+				st.clock.advance(11 * time.Second)
+				if user := st.userOf(after); user != "ada" {
+					t.Errorf("the session is that of %q", user)
+				}
+			})
+		})
+	}
+}
+
+func TestARotatedSessionHasNoTokenForWhoHasTheOldID(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	before := st.logIn("", "ada")
+	st.rotates(before)
+	st.visit(before, func(s *core.Session) {
+		if err := errors.Join(s.Rotate(), s.Save(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Token(); !errors.Is(err, core.ErrNotStored) {
+			t.Errorf("Token: %v", err)
+		}
+	})
+}
+
+// The first byte looks whether the cookie may be sent again, and finds that the id was
+// rotated in another process.
+func TestWhatIsChangedAfterTheFirstByteLandsThoughTheIDWasRotated(t *testing.T) {
+	t.Parallel()
+	st, backing := newUserStage(t, core.Config{Rolling: true})
+	other := newStage(t, core.Config{Store: backing, Rolling: true})
+	other.clock.follow(st.clock)
+	before := st.logIn("", "ada")
+	var after string
+	a := st.request(before, func(w http.ResponseWriter, r *http.Request) {
+		s := core.FromContext(r.Context())
+		after = other.rotatesBeside(before)
+		_, _ = w.Write([]byte("x"))
+		counter.Set(s, 1)
+	})
+	if a.setCookie != "" {
+		t.Error("the browser, which has a newer cookie, is sent the old one")
+	}
+	st.visit(after, func(s *core.Session) {
+		if counter.Get(s) != 1 {
+			t.Error("the change is lost")
+		}
+	})
+}

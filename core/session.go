@@ -259,8 +259,8 @@ func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 
 // Rotate gives the session a new id at the commit and keeps its data, as Renew does, for
 // apps that renew ids by the clock. Other than after Renew, requests that were under way
-// with the old id, or come with it within 10 seconds because the browser had nothing newer
-// when it sent them, still read the session, and what they change lands. They get no
+// with the old id, or come with it because the browser had nothing newer when it sent them,
+// still read the session for 10 seconds, and what they store until then lands. They get no
 // cookie, and cannot renew the id or sign in; where they rotate it too, it is rotated once.
 // After that, and after any Renew, SignIn, Regenerate or Destroy, the old id is no session
 // any more.
@@ -268,7 +268,8 @@ func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 // With Config.Sealed nobody can be led on, and Rotate does what Renew does there.
 //
 // So it is not for a change of rights: that is what Renew is for, and what counts where a
-// request calls both. It returns [ErrHeadersSent] when the headers are out and
+// request calls both. With Config.Sealed it is Renew: the session went with its new cookie.
+// It returns [ErrHeadersSent] when the headers are out and
 // [ErrSessionGone] after Destroy.
 func (s *Session) Rotate() error { return s.renew(state.RotateID) }
 
@@ -351,9 +352,13 @@ func (s *Session) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.base = doc; doc.Record.ID != s.key {
-		s.key, s.needRarities().followed = doc.Record.ID, true
+	if doc.Record.ID != s.key {
+		if s.renewal > state.RotateID { // what renews the id for a reason does not follow
+			return ErrSessionGone
+		}
+		s.goOnUnder(doc)
 	}
+	s.base = doc
 	s.changes = record.Changes{Cleared: s.renewal == state.RegenerateID}
 	s.touched = false
 	s.nameUser()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -77,25 +78,45 @@ func (w *watcher) take() []string {
 	return keys
 }
 
-// run looks at sessions until ctx is done.
+// run looks at sessions until ctx is done. One that cannot be read is tried again and
+// again, beside the others: it keeps no end of theirs from being told.
 func (w *watcher) run(ctx context.Context) {
 	if able, ok := w.m.cfg.Store.(store.Watcher); ok {
 		w.watch = able.Watch(w.m.endings.hint)
 		defer w.endWatch()
 	}
-	poll := time.NewTimer(w.m.cfg.PollInterval)
+	var (
+		poll    = time.NewTimer(w.m.cfg.PollInterval)
+		failing = make(map[string]struct{})
+		backoff async.Backoff
+		retry   <-chan time.Time // nil where nothing is failing
+	)
 	defer poll.Stop()
 	for {
-		var polled bool
+		var due []string
+		polled := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
+			due = w.take()
 		case <-poll.C:
-			polled = true
+			if polled = true; w.watch == nil {
+				due = w.m.endings.keys()
+				clear(failing)
+			}
+		case <-retry:
+			due, retry = slices.Collect(maps.Keys(failing)), nil
+			clear(failing)
 		}
-		if !w.lookUntilDone(ctx, polled && w.watch == nil) {
-			return
+		for _, key := range w.look(ctx, due) {
+			failing[key] = struct{}{}
+		}
+		switch {
+		case len(failing) == 0:
+			retry, backoff = nil, async.Backoff{}
+		case retry == nil:
+			retry = time.After(backoff.Next())
 		}
 		if polled { // and not for anything else, or the next poll would never come
 			poll.Reset(w.m.cfg.PollInterval)
@@ -103,31 +124,10 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// lookUntilDone looks at what was noted, or at all sessions, until the store has answered.
-// It reports whether it did before ctx was done. What was noted last comes first each time:
-// one session that cannot be read does not keep the ends of others from being told.
-func (w *watcher) lookUntilDone(ctx context.Context, all bool) bool {
-	noted, failing := w.take(), []string(nil)
-	if all {
-		noted = w.m.endings.keys()
-	}
-	var retry async.Backoff
-	for {
-		failing = append(w.look(ctx, noted), w.look(ctx, failing)...)
-		if len(failing) == 0 {
-			return ctx.Err() == nil
-		}
-		if !retry.Pause(ctx) {
-			return false
-		}
-		noted = w.take()
-	}
-}
-
-// look looks at sessions, and returns those at which it did not because of an error, in
-// the order in which it is best tried again. Where a call for several fails, the others of
-// them may be had all the same: those of other servers of a cluster, for instance. So each
-// is read alone, unless the first of them fail as well: that is an outage.
+// look looks at sessions, and returns those at which it did not because of an error. Where
+// a call for several fails, the others of them may be had all the same: those of other
+// servers of a cluster, for instance. So each is read alone, unless the first of them fail
+// as well: that is an outage.
 func (w *watcher) look(ctx context.Context, keys []string) (unseen []string) {
 	for len(keys) > 0 {
 		batch := keys[:min(len(keys), lookTogether)]
@@ -146,9 +146,8 @@ func (w *watcher) look(ctx context.Context, keys []string) (unseen []string) {
 }
 
 // lookAtEach looks at sessions one by one, and returns those at which it did not because of
-// an error. A watch is for one goroutine, so there it takes no longer than one call may, and
-// returns what it did not come to before what failed. Any other store is asked for all at
-// once.
+// an error. A watch is for one goroutine, so there it takes no longer than one call may. Any
+// other store is asked for all at once.
 func (w *watcher) lookAtEach(ctx context.Context, keys []string) (unseen []string) {
 	calls := make([]func() error, len(keys))
 	for i := range keys {

@@ -21,8 +21,9 @@
 //     "session".
 //   - Save stores what has changed since Get, and leaves alone what others changed
 //     meanwhile. What is not saved is lost, as there.
-//   - Save with a negative MaxAge, or without any value where there were some, ends the
-//     session, as [core.Session.SignOut] does. What is saved afterwards is in a new one.
+//   - Save with a negative MaxAge, or without any value where there were some other than
+//     flashes that were shown, ends the session, as [core.Session.SignOut] does. What is saved
+//     afterwards is in a new one.
 //   - A session has an id on the server, which has to change at a login: handlers that log
 //     somebody in call SignIn or Renew of echosession.Get(c). Save alone keeps the id.
 //   - An old cookie is nobody's unless a Predecessor.Source says User: a copy of it begins
@@ -125,6 +126,7 @@ type Session struct {
 	name   string
 	m      *core.Manager
 	loaded map[string]json.RawMessage // what Values were made of
+	shown  map[string]bool            // of these, what Flashes has removed
 	maxAge int                        // of Options, when they were read
 	err    error                      // of a value that cannot be read
 }
@@ -183,7 +185,7 @@ func Get(name string, c echo.Context) (*Session, error) {
 
 // read makes Values of what the session holds.
 func (s *Session) read(from *core.Session) {
-	s.Values, s.loaded = make(map[any]any), make(map[string]json.RawMessage)
+	s.Values, s.loaded, s.shown = make(map[any]any), make(map[string]json.RawMessage), make(map[string]bool)
 	for name := range from.Keys() {
 		raw, err := core.Key[json.RawMessage](name).Lookup(from)
 		if err != nil {
@@ -221,6 +223,7 @@ func (s *Session) Flashes(vars ...string) []any {
 	all, ok := s.Values[key].([]any)
 	if ok {
 		delete(s.Values, key)
+		s.shown[key] = true
 	}
 	return all
 }
@@ -244,7 +247,7 @@ func (s *Session) Save(r *http.Request, _ http.ResponseWriter) error {
 	if s.Options != nil {
 		age = s.Options.MaxAge
 	}
-	if age < 0 || len(s.Values) == 0 && len(s.loaded) > 0 && s.err == nil {
+	if age < 0 || s.isCleared() {
 		return s.end(ctx, to)
 	}
 	now, err := s.changes()
@@ -276,6 +279,20 @@ func (s *Session) Save(r *http.Request, _ http.ResponseWriter) error {
 		s.ID = to.ID()
 	}
 	return s.err
+}
+
+// isCleared reports whether the handler has removed all values. Messages that were shown
+// are no values of a user: SignIn leaves none, and to show one is no logout.
+func (s *Session) isCleared() bool {
+	if len(s.Values) > 0 || s.err != nil {
+		return false
+	}
+	for name := range s.loaded {
+		if !s.shown[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // end ends the session.

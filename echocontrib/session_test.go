@@ -318,3 +318,21 @@ func TestNothingThatIsPrintedHasASecret(t *testing.T) {
 		}
 	}
 }
+
+// The message that greets a user after the login does not end the session.
+func TestAFlashThatIsShownIsNoLogout(t *testing.T) {
+	a := newApp(t, session.Middleware(newStore(t)))
+	a.visit(func(c echo.Context) error { return echosession.Get(c).SignIn(c.Request().Context(), "ada") })
+	a.session(func(s *session.Session) { s.AddFlash("welcome") })
+	a.session(func(s *session.Session) {
+		if got := s.Flashes(); len(got) != 1 {
+			t.Errorf("flashes %v", got)
+		}
+	})
+	a.visit(func(c echo.Context) error {
+		if user := echosession.Get(c).User(); user != "ada" {
+			t.Errorf("the user is %q", user)
+		}
+		return nil
+	})
+}

@@ -100,6 +100,9 @@ type store struct {
 	set []func(sessions.Store) // what was set
 }
 
+// Format keeps a store from printing keys.
+func (s *store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Store")) }
+
 func (s *store) make(prefix string) error {
 	valkeys, err := valkeystore.New(s.client, valkeystore.Options{Prefix: prefix + "cloakroom:"})
 	if err != nil {

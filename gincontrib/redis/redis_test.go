@@ -224,3 +224,16 @@ func ExampleNewStore() {
 	r := gin.Default()
 	r.Use(sessions.Sessions("mysession", store))
 }
+
+func TestAStorePrintsNoKeys(t *testing.T) {
+	server := addr(t)
+	store, err := redis.NewStore(10, "tcp", server, "", "", []byte("a-hash-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
+		if text := fmt.Sprintf(verb, store); text != "Store" {
+			t.Errorf("%s prints %d bytes, want Store", verb, len(text))
+		}
+	}
+}

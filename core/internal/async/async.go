@@ -97,8 +97,7 @@ type Backoff struct {
 // Pause waits, and reports whether there is time left for another attempt before
 // ctx is done.
 func (b *Backoff) Pause(ctx context.Context) bool {
-	b.wait = min(max(2*b.wait, firstWait), lastWait)
-	timer := time.NewTimer(b.wait)
+	timer := time.NewTimer(b.Next())
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -106,4 +105,10 @@ func (b *Backoff) Pause(ctx context.Context) bool {
 	case <-timer.C:
 		return true
 	}
+}
+
+// Next returns how long to wait, for who waits for something else as well.
+func (b *Backoff) Next() time.Duration {
+	b.wait = min(max(2*b.wait, firstWait), lastWait)
+	return b.wait
 }
