@@ -386,7 +386,8 @@ func ExampleManager_Load_oneTimeKey() {
 	const ticketFor core.Key[string] = "token"
 
 	m := must(core.Config{Store: sessions, Secrets: exampleSecrets, Header: &core.Header{Only: core.AlwaysHeader}})
-	keys := must(core.Config{Store: sessions, Secrets: exampleSecrets, IdleTimeout: 30 * time.Second, AbsoluteTimeout: 30 * time.Second})
+	keySecrets := []string{"another secret, of 32 random bytes or more"} // so that no key is a session, and no token a key
+	keys := must(core.Config{Store: sessions, Secrets: keySecrets, IdleTimeout: 30 * time.Second, AbsoluteTimeout: 30 * time.Second})
 
 	newKey := func(r *http.Request) (string, error) { // for POST /stream-key, with the token in the header
 		token, err := m.FromContext(r.Context()).Token()

@@ -175,14 +175,14 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 	if key == "" {
 		return false, nil
 	}
-	known := false // it was seen while it lived
+	known, noted := false, false // it was seen while it lived; there is a note of its end
 	for hops := 0; ; {
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)
 			switch {
-			case known && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
+			case known && !noted && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
 				err := m.ends.endUnseen(ctx, key)
-				if errors.Is(err, store.ErrConflict) {
+				if noted = errors.Is(err, store.ErrConflict); noted {
 					continue // it has moved on, or has ended
 				}
 				return err == nil, err
@@ -202,7 +202,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 				return false, ErrSessionGone
 			}
 			m.giveUp(key)
-			key, doc = next, nil
+			key, doc, noted = next, nil, false
 			hops++
 			continue
 		}

@@ -20,12 +20,14 @@ import (
 // is for what outlives the request that opened it, such as an event stream or a
 // WebSocket:
 //
-//	select {
-//	case <-s.Ended(ctx):
-//		return // the browser connects again, with the cookie that it has now
-//	case <-ctx.Done():
-//		return
-//	case message := <-messages:
+//	ended := s.Ended(ctx)
+//	for {
+//		select {
+//		case <-ended:
+//			return // the browser connects again, with the cookie that it has now
+//		case <-ctx.Done():
+//			return
+//		case message := <-messages:
 //
 // Where ctx is done first, nobody waits any more and the channel stays open, so give it
 // the context of the stream, and listen to that as well. The channels of one session
@@ -57,8 +59,8 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 	switch s.standing {
 	case state.Live, state.Ending:
 		last := &s.needRarities().awaited
-		if last.ended == nil || last.key != s.key || last.ctx != ctx { // else a stream asks before each message
-			*last = awaited{ctx, s.key, s.x.m.await(ctx, s.key, s.inCookie())}
+		if last.ended == nil || last.key != s.key || last.gone != ctx.Done() { // else a stream asks before each message
+			*last = awaited{ctx.Done(), s.key, s.x.m.await(ctx, s.key, s.inCookie())}
 		}
 		return last.ended
 	case state.Unavailable:
@@ -71,7 +73,7 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 
 // An awaited is what Ended returned last.
 type awaited struct {
-	ctx   context.Context
+	gone  <-chan struct{} // of the context: whoever waited has gone
 	key   string
 	ended <-chan struct{}
 }

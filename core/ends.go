@@ -99,7 +99,7 @@ func (e *ends) find(ctx context.Context, id string, in signedIn) (*record.Docume
 	if err != nil {
 		return nil, err
 	}
-	if len(docs) > 1 && docs[1] != nil && epochOf(docs[1]) != in.Epoch {
+	if docs[0] == nil && len(docs) > 1 && docs[1] != nil && epochOf(docs[1]) != in.Epoch {
 		return nil, store.ErrNotFound
 	}
 	return docs[0], nil

@@ -136,6 +136,9 @@ func (s *Session) cookieValue() string {
 // byte.
 func (x *Exchange) bound() string { return x.m.cfg.Cookie.Name + "\x00" + x.cookie.Path }
 
+// noHost is the host of a request that names none. It is no host's name.
+const noHost = "."
+
 // host returns the host that a sealed cookie is good for, or an empty string where there
 // is no request that would tell.
 func (x *Exchange) host() string {
@@ -146,7 +149,11 @@ func (x *Exchange) host() string {
 			host = host[:colon]
 		}
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "" && x.r != nil {
+		return noHost // and not a cookie for all hosts
+	}
+	return host
 }
 
 // verify returns the id in the value of a cookie, and what the value is. A session that
@@ -191,7 +198,8 @@ func (s *Session) extendByCookie(last vault.Note, now time.Time) {
 	switch {
 	case left <= 0, s.x.passive, s.x.headersOut(),
 		!life.Deadline.IsZero() && !kept.expires.Add(time.Millisecond).Before(life.Deadline), // it cannot live longer
-		now.Sub(issued) < due, last.Within(now, due):
+		now.Sub(issued).Abs() < due, // else it is older, or was given a longer life than it would be now
+		last.Within(now, due):
 		return
 	}
 	s.touched = m.extended.PutAfter(s.key, last, now, life)

@@ -780,3 +780,79 @@ func TestWhatCannotBeSetTogetherWithSealed(t *testing.T) {
 		t.Errorf("it prints %s", text)
 	}
 }
+
+// A request without a host does not free a sealed cookie of its own.
+//
+// Standards: ASVS-9.2.3
+func TestARequestWithoutAHostDoesNotFreeASealedCookieOfItsHost(t *testing.T) {
+	for _, host := range []string{"", ":80", ".", ".:80"} {
+		st := newSealedFleet(t, false).process(core.Config{})
+		cookie := st.signIn() // at 127.0.0.1
+		at := func(cookie, host string, fn func(*core.Session)) (loaded bool, now string) {
+			w := st.at(host, cookie, func(s *core.Session) {
+				loaded = s.Status() == core.StatusLoaded
+				fn(s)
+			})
+			return loaded, w
+		}
+		loaded, freed := at(cookie, host, func(s *core.Session) { s.Set("n", 1) })
+		if loaded {
+			t.Errorf("at host %q the session of another is there", host)
+		}
+		if loaded, _ := at(freed, "other.example.com", func(s *core.Session) { s.Get("n") }); loaded {
+			t.Errorf("what was set at host %q is good at all hosts", host)
+		}
+	}
+}
+
+func TestASealedSessionThatEndedTwiceOverCanBeDestroyed(t *testing.T) {
+	f := newSealedFleet(t, true)
+	one, other := f.process(core.Config{StoreTimeout: 2 * time.Second}), f.process(core.Config{})
+	cookie := one.visit("", func(s *core.Session) { s.Set("user", "ada"); _ = s.SignIn(t.Context(), "ada") }).cookie
+	f.ends.took()
+	start := time.Now()
+	a := one.visit(cookie, func(s *core.Session) {
+		// A second click on "log out everywhere", in another process.
+		other.visit(cookie, func(s *core.Session) {
+			if err := s.SignOut(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := other.RevokeUser(t.Context(), "ada"); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := s.SignOut(t.Context()); err != nil {
+			t.Errorf("SignOut of a session that has ended: %v", err)
+		}
+	})
+	if calls := len(f.ends.took()); calls > 30 {
+		t.Errorf("the ends were called %d times in %v", calls, time.Since(start))
+	}
+	if a.status != http.StatusOK {
+		t.Errorf("status %d", a.status)
+	}
+}
+
+func TestALowerIdleTimeoutCountsForSealedSessionsThatAreThere(t *testing.T) {
+	f := newSealedFleet(t, false)
+	before, after := f.process(core.Config{IdleTimeout: 20 * 24 * time.Hour}), f.process(core.Config{IdleTimeout: 30 * time.Minute})
+	cookie := before.signIn()
+	cookie = after.visit(cookie, func(s *core.Session) { s.Get("user") }).cookie
+	f.clock.advance(31 * time.Minute)
+	after.reads(cookie, false)
+}
+
+// at serves a request at a host, and returns the cookie that the client has then.
+func (st *stage) at(host, cookie string, fn func(*core.Session)) string {
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	r.Host = host
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	w := httptest.NewRecorder()
+	st.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fn(core.FromContext(r.Context())) })).ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		cookie = c.Name + "=" + c.Value
+	}
+	return cookie
+}

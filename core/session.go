@@ -366,15 +366,20 @@ func (s *Session) Reload(ctx context.Context) error {
 }
 
 // Check asks the store whether the session still lives: nil if so,
-// [ErrSessionGone] if not. It is for connections that outlive the request that
+// [ErrSessionGone] if not, and [ErrDegraded] where the store was down when the request
+// came (Config.ServeAnonymously). It is for connections that outlive the request that
 // opened them, such as WebSockets and event streams.
 func (s *Session) Check(ctx context.Context) error {
 	if !s.lock() {
 		return ErrReentered
 	}
-	key, known := s.key, s.standing == state.Live || s.standing == state.Ending
+	key, standing := s.key, s.standing
 	s.x.unlock()
-	if !known {
+	switch standing {
+	case state.Live, state.Ending:
+	case state.Unavailable:
+		return ErrDegraded
+	default:
 		return ErrSessionGone
 	}
 	limit := s.x.limit(ctx)
