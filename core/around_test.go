@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -571,6 +572,37 @@ func TestTheIdleEndIsNeverAfterTheAbsoluteOne(t *testing.T) {
 	next.visit(cookie, func(s *core.Session) {
 		if e, err := s.ExpiresAt(t.Context()); err != nil || !e.Idle.Equal(e.Absolute) {
 			t.Errorf("idle %v, absolute %v, %v", e.Idle, e.Absolute, err)
+		}
+	})
+}
+
+// What the app stores must not be taken for a value with a life.
+func TestAValueThatLooksLikeOneWithALifeIsRefusedOrKept(t *testing.T) {
+	t.Parallel()
+	const like = `{"__cloakroom_until":1,"value":"x"}`
+	const given core.Key[json.RawMessage] = "given"
+	once := core.OneTime[json.RawMessage]{Key: "once"}
+	st := newStage(t, core.Config{})
+	cookie := st.signIn()
+	for name, change := range map[string]func(s *core.Session){
+		"Set": func(s *core.Session) { given.Set(s, json.RawMessage(like)) },
+		"Update": func(s *core.Session) {
+			given.Update(s, func(json.RawMessage) json.RawMessage { return json.RawMessage(like) })
+		},
+	} {
+		st.visit(cookie, func(s *core.Session) {
+			change(s)
+			var refused *core.KeyError
+			if err := s.Save(t.Context()); !errors.As(err, &refused) || !errors.Is(err, core.ErrReservedKey) {
+				t.Errorf("%s: %v", name, err)
+			}
+			s.Discard()
+		})
+	}
+	st.visit(cookie, func(s *core.Session) { once.Add(s, "a", json.RawMessage(like)) })
+	st.visit(cookie, func(s *core.Session) {
+		if got, err := once.Take(t.Context(), s, "a"); string(got) != like || err != nil {
+			t.Errorf("Take: %s, %v", got, err)
 		}
 	})
 }

@@ -47,9 +47,9 @@ func RequireUser(page SignInPage) *Guard {
 // RequireRecentSignIn returns a Guard that lets a request through where
 // [Session.RequireRecentSignIn] does, which costs a round trip: where somebody signed in
 // less than maxAge ago. Others sign in, again. It panics where page.Path is no path of
-// this site, and where maxAge is less than a second but not 0.
+// this site, and where maxAge is less than a second: nobody could get to such a page.
 func RequireRecentSignIn(maxAge time.Duration, page SignInPage) *Guard {
-	if tooShort(maxAge, time.Second) != "" {
+	if maxAge < time.Second {
 		panic(ErrMaxAgeTooShort)
 	}
 	return newGuard(page, func(ctx context.Context, s *Session) error { return s.RequireRecentSignIn(ctx, maxAge) })

@@ -229,6 +229,7 @@ func TestAGuardThatCannotWorkIsNotMade(t *testing.T) {
 		"a page that is relative":  func() { core.RequireUser(core.SignInPage{Path: "login"}) },
 		"a page of who knows whom": func() { core.RequireUser(core.SignInPage{Path: "//login"}) },
 		"seconds for a duration":   func() { core.RequireRecentSignIn(600, core.SignInPage{}) },
+		"a page for nobody":        func() { core.RequireRecentSignIn(0, core.SignInPage{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -61,6 +61,9 @@ func (k Key[T]) Update(s *Session, fn func(T) T) T {
 		if err != nil {
 			return nil, &KeyError{Key: string(k), Op: "update", Err: jsontext.EncodingError(result, err)}
 		}
+		if hasLife(raw) {
+			return nil, &KeyError{Key: string(k), Op: "update", Err: errLifeMember}
+		}
 		return raw, nil
 	}, func() { returned = result })
 	return returned

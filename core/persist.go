@@ -343,7 +343,7 @@ func (s *Session) take(ctx context.Context, key string, c cut) (value json.RawMe
 		}
 		return err
 	})
-	if err == nil {
+	if err == nil && c == nil { // else it is a piece of the value, which has no life of its own
 		value, _ = s.living(value)
 	}
 	return value, err

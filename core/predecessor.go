@@ -27,7 +27,9 @@ import (
 // store keeps lists of users' sessions. Later ones wait for none more.
 //
 // As long as it is in use, [Manager.Count] counts a marker for each session that was
-// taken over, and [Manager.Clear] forgets them: before you clear, set no Source.
+// taken over, and with Linked one for each old cookie of a user that a session followed:
+// they are there for as long as that would be accepted. [Manager.Clear] forgets them:
+// before you clear, set no Source.
 type Predecessor struct {
 	// Source finds the old sessions: one of package takeover, or of your own.
 	Source predecessor.Source

@@ -265,8 +265,6 @@ func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 // After that, and after any Renew, SignIn, Regenerate or Destroy, the old id is no session
 // any more.
 //
-// With Config.Sealed nobody can be led on, and Rotate does what Renew does there.
-//
 // So it is not for a change of rights: that is what Renew is for, and what counts where a
 // request calls both. With Config.Sealed it is Renew: the session went with its new cookie.
 // It returns [ErrHeadersSent] when the headers are out and

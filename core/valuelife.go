@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -48,6 +49,9 @@ const (
 	lifeMember = "__cloakroom_until"
 	lifePrefix = `{"` + lifeMember + `":`
 )
+
+// errLifeMember says that a value would be taken for one with a life.
+var errLifeMember = fmt.Errorf("%w: %s, as the first member of a value", ErrReservedKey, lifeMember)
 
 // hasLife reports whether a stored value looks like one with a life.
 func hasLife(raw []byte) bool {

@@ -2,7 +2,6 @@ package core
 
 import (
 	"encoding/json"
-	"fmt"
 	"iter"
 	"slices"
 
@@ -98,7 +97,7 @@ func (s *Session) set(key string, v any, until int64) {
 	case err != nil:
 		err = &KeyError{Key: key, Op: "set", Err: jsontext.EncodingError(v, err)}
 	case hasLife(raw): // it would be taken for one with a life
-		err = &KeyError{Key: key, Op: "set", Err: fmt.Errorf("%w: %s, as the first member of a value", ErrReservedKey, lifeMember)}
+		err = &KeyError{Key: key, Op: "set", Err: errLifeMember}
 	default:
 		err = s.x.m.checkKey(key)
 	}
