@@ -29,6 +29,9 @@ type watch struct {
 	conns map[string]*watchConn // by the address of the server in a cluster, "" elsewhere
 	slots map[uint16]string     // in a cluster: the server that has a slot, as far as is known
 
+	// Connections that were asked for and are not there yet, by the address.
+	awaited map[string]chan valkey.DedicatedClient
+
 	mu      sync.Mutex // held while changed is called
 	changed func(ids ...string)
 	closed  bool
@@ -52,7 +55,10 @@ type lookup struct {
 // Watch implements [store.Watcher], by CLIENT TRACKING on a connection of its own to each
 // server. It needs RESP3, and the right to client|tracking.
 func (s *Store) Watch(changed func(ids ...string)) store.Watch {
-	return &watch{store: s, changed: changed, conns: make(map[string]*watchConn), slots: make(map[uint16]string)}
+	return &watch{
+		store: s, changed: changed,
+		conns: make(map[string]*watchConn), slots: make(map[uint16]string), awaited: make(map[string]chan valkey.DedicatedClient),
+	}
 }
 
 // Close implements [store.Watch].
@@ -62,6 +68,9 @@ func (w *watch) Close() {
 	w.mu.Unlock()
 	for addr := range w.conns {
 		w.disconnect(addr)
+	}
+	for _, made := range w.awaited {
+		go func() { (<-made).Close() }()
 	}
 }
 
@@ -250,7 +259,7 @@ func (w *watch) connect(ctx context.Context, addr, key string) (*watchConn, erro
 			return nil, &store.Error{Store: storeName, Verb: watchVerb, Class: "the client does not know the server that has the slot"}
 		}
 	}
-	conn, err := w.dedicate(ctx, client)
+	conn, err := w.dedicate(ctx, addr, client)
 	if err != nil {
 		w.disconnect(addr) // it may have no slot any more
 		return nil, err
@@ -259,21 +268,23 @@ func (w *watch) connect(ctx context.Context, addr, key string) (*watchConn, erro
 	return conn, nil
 }
 
-// dedicate makes a connection on which the server tells.
-func (w *watch) dedicate(ctx context.Context, client valkey.Client) (*watchConn, error) {
-	made := make(chan valkey.DedicatedClient)
-	go func() { // the client asks for no context
-		conn, _ := client.Dedicate()
-		select {
-		case made <- conn:
-		case <-ctx.Done():
-			conn.Close()
-		}
-	}()
+// dedicate makes a connection on which the server tells. The client asks for no context,
+// and waits where all of its connections are in use: the next attempt goes on to wait.
+func (w *watch) dedicate(ctx context.Context, addr string, client valkey.Client) (*watchConn, error) {
+	made := w.awaited[addr]
+	if made == nil {
+		made = make(chan valkey.DedicatedClient, 1)
+		go func() {
+			conn, _ := client.Dedicate()
+			made <- conn
+		}()
+	}
 	var conn valkey.DedicatedClient
 	select {
 	case conn = <-made:
+		delete(w.awaited, addr)
 	case <-ctx.Done():
+		w.awaited[addr] = made
 		return nil, failure(ctx, watchVerb, ctx.Err())
 	}
 	tracked, err := w.track(ctx, conn)

@@ -1,6 +1,7 @@
 package valkeytopology
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -131,6 +132,80 @@ func TestEndsAreToldThroughAFailoverOfSentinels(t *testing.T) {
 	before.Kill()
 	s.AreTold(s.End(100))
 	s.Use(len(s.Live))
+}
+
+// A server that refuses to read one session goes on to tell of the others.
+//
+// Standards: ASVS-16.5.2
+func TestARefusedReadLosesNoWatch(t *testing.T) {
+	server := servers.Start(t)
+	st := newStore(t, client(t, server.Option()), valkeystore.Options{Prefix: "sess:"})
+	told := make(chan string, 10)
+	w := st.Watch(func(ids ...string) {
+		for _, id := range ids {
+			told <- id
+		}
+	})
+	defer w.Close()
+	for _, id := range []string{"a", "b"} {
+		if err := st.Create(t.Context(), store.Record{ID: id, Data: []byte(`{}`), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Inspect(t.Context(), []string{"a", "b"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		server.Must("ACL", "SETUSER", "default", "-get")
+		if _, err := w.Inspect(t.Context(), []string{"a"}); err == nil {
+			t.Fatal("a read that is not permitted fails with no error")
+		}
+		server.Must("ACL", "SETUSER", "default", "+get")
+	}
+	if err := st.Delete(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case id := <-told:
+		if id != "b" {
+			t.Errorf("told of %s", id)
+		}
+	case <-time.After(servers.Patience):
+		t.Error("nobody is told of an end, because the read of another session was refused")
+	}
+}
+
+// Where the client has no connection to give, because the app's commands that block have
+// them all, there is one attempt that waits, and not one more each time.
+func TestOneAttemptWaitsForAConnection(t *testing.T) {
+	server := servers.Start(t)
+	option := server.Option()
+	option.BlockingPoolSize = 1
+	c := client(t, option)
+	st := newStore(t, c, valkeystore.Options{Prefix: "sess:"})
+	_, release := c.Dedicate()
+	w := st.Watch(func(...string) {})
+	defer w.Close()
+	attempt := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := w.Inspect(ctx, []string{"a"})
+		return err
+	}
+	if attempt() == nil {
+		t.Fatal("there is a connection")
+	}
+	before := runtime.NumGoroutine()
+	for range 20 {
+		_ = attempt()
+	}
+	if after := runtime.NumGoroutine(); after > before+5 {
+		t.Errorf("%d goroutines, after 20 more attempts %d", before, after)
+	}
+	release()
+	if _, err := w.Inspect(t.Context(), []string{"a"}); err != nil {
+		t.Errorf("with a connection: %v", err)
+	}
 }
 
 // Ten thousand streams of a process cost one connection to each server and no goroutine

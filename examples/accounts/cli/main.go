@@ -78,7 +78,7 @@ type user struct{ Name, Email string }
 
 func (c *client) signIn(ctx context.Context, email string, in io.Reader, out io.Writer) error {
 	fmt.Fprint(out, "Password: ")
-	password, err := bufio.NewReader(in).ReadString('\n')
+	password, err := readLine(ctx, in)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -88,6 +88,25 @@ func (c *client) signIn(ctx context.Context, email string, in io.Reader, out io.
 	}
 	fmt.Fprintf(out, "\nHello, %s.\n", u.Name)
 	return nil
+}
+
+// readLine returns what is typed, unless ctx is done before.
+func readLine(ctx context.Context, in io.Reader) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		typed <- line{text, err}
+	}()
+	select {
+	case l := <-typed:
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 func (c *client) me(ctx context.Context, out io.Writer) error {
