@@ -363,7 +363,9 @@ var behaviours = []behaviour{
 			IDs:    []string{id},
 			Cookie: &cookieOptions{MaxAge: 3_600_000, Domain: ".example.com", HTTPOnly: &no, Secure: "auto", SameSite: "lax", Priority: "high"},
 		}), "user", `"bob"`)
-		is(c, "the cookie", strings.Contains(regexp.MustCompile(`"20[^"]+Z"`).ReplaceAllString(c.stored(id), "*"),
+		stored := regexp.MustCompile(`"20[^"]+Z"`).ReplaceAllString(c.stored(id), "*")
+		stored = regexp.MustCompile(`:3599\d{3},`).ReplaceAllString(stored, ":3600000,") // Express takes what is left of it a moment later
+		is(c, "the cookie", strings.Contains(stored,
 			`{"cookie":{"originalMaxAge":3600000,"priority":"high","expires":*,"secure":false,"httpOnly":false,"domain":"`+either(c, ".", "")+`example.com","path":"/","sameSite":"lax"},"user":"bob"`), true)
 		_, _, id = c.loggedIn(settings{})
 		is(c, "the plain cookie", strings.HasPrefix(c.stored(id), `{`+plainCookie+`,"user":"bob"`), true)
