@@ -172,17 +172,20 @@ func (e *endings) keys() []string {
 	return keys
 }
 
-// inCookies returns what the cookies said of those sessions.
-func (e *endings) inCookies(keys []string) map[string]inCookie {
+// inCookies returns what the cookies said of those sessions. Those that nobody waits for
+// any more are unknown: whoever waits for one again, meanwhile, is not to be told of it.
+func (e *endings) inCookies(keys []string) (in map[string]inCookie, unknown map[string]time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	in := make(map[string]inCookie, len(keys))
+	in, unknown = make(map[string]inCookie, len(keys)), make(map[string]time.Duration, len(keys))
 	for _, key := range keys {
 		if end := e.byKey[key]; end != nil {
 			in[key] = end.in
+		} else {
+			unknown[key] = 0
 		}
 	}
-	return in
+	return in, unknown
 }
 
 // settle tells those who wait that a session has ended.

@@ -296,23 +296,22 @@ func (x *Exchange) revokedFor(user string) {
 	}
 }
 
-// enterEpoch notes in which epoch the user signs in. It returns [ErrRevoked] where that
-// is not the one in which the attempt was begun.
-func (s *Session) enterEpoch(op *operation) error {
-	login, ends := s.login, s.x.m.ends
-	if login == nil || ends == nil || !ends.shared {
-		return nil
+// enterEpoch notes in which epoch the user signs in, or an old session of theirs comes
+// over. It returns [ErrRevoked] where that is not the one in which the attempt was begun.
+func (s *Session) enterEpoch(op *operation) (err error) {
+	login, old, ends := s.login, s.rarities().taking, s.x.m.ends
+	switch {
+	case ends == nil || !ends.shared:
+	case old != nil && old.User != "": // whether it is refused is asked after this, and noted before
+		old.epoch, err = ends.epoch(op, old.User)
+	case login != nil:
+		login.Epoch, err = ends.epoch(op, login.Name)
+		if err == nil && login.attempt != nil && login.attempt.epoch != login.Epoch {
+			s.forget() // the session stays what it was
+			return ErrRevoked
+		}
 	}
-	epoch, err := ends.epoch(op, login.Name)
-	if err != nil {
-		return err
-	}
-	if login.attempt != nil && login.attempt.epoch != epoch {
-		s.forget() // the session stays what it was
-		return ErrRevoked
-	}
-	login.Epoch = epoch
-	return nil
+	return err
 }
 
 // recentEnds is a [store.Store] of the last ends that this process knows. It is no more

@@ -64,7 +64,7 @@ func (s *Session) followTo(op *operation, old *predecessor.Session, was before) 
 		return ErrReentered
 	}
 	defer s.x.unlock()
-	s.needRarities().taking = &taking{old, before{Cookie: was.Cookie, Marker: was.Marker}}
+	s.needRarities().taking = &taking{Session: old, before: before{Cookie: was.Cookie, Marker: was.Marker}}
 	defer func() { s.rare.taking = nil }()
 	if dropped := s.setAll(); dropped > 0 {
 		s.tellDropped(op, dropped)

@@ -23,6 +23,7 @@ import (
 // A jar holds the sessions of one exchange.
 type jar struct {
 	mu   sync.Mutex
+	host string // of the first cookie that came, where no request tells
 	kept []keptSession
 	few  [1]keptSession // room for that of most requests
 }
@@ -92,6 +93,15 @@ func (j *jar) change(id string, do func(*keptSession) bool) bool {
 	return true
 }
 
+// cameFrom notes the host of a cookie. The first one counts.
+func (j *jar) cameFrom(host string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.host == "" {
+		j.host = host
+	}
+}
+
 // drop takes a session out of the jar.
 func (j *jar) drop(id string) {
 	if j == nil {
@@ -121,10 +131,10 @@ func (s *Session) cookieValue() string {
 	if x.jar == nil {
 		return keys.signer.Sign(s.id)
 	}
-	value := ""
+	value, host := "", x.host()
 	x.jar.change(s.key, func(k *keptSession) bool {
 		if k.value == "" {
-			k.value = keys.cookies[0].SealCookie(seal.Cookie{Expires: k.expires, Host: x.host(), ID: k.id, Record: k.data}, x.bound())
+			k.value = keys.cookies[0].SealCookie(seal.Cookie{Expires: k.expires, Host: host, ID: k.id, Record: k.data}, x.bound())
 		}
 		value = k.value
 		return false
@@ -139,8 +149,8 @@ func (x *Exchange) bound() string { return x.m.cfg.Cookie.Name + "\x00" + x.cook
 // noHost is the host of a request that names none. It is no host's name.
 const noHost = "."
 
-// host returns the host that a sealed cookie is good for, or an empty string where there
-// is no request that would tell.
+// host returns the host that a sealed cookie is good for. Where there is no request that
+// would tell, it is that of the cookie that came, or an empty string.
 func (x *Exchange) host() string {
 	host := x.cookie.Domain
 	if host == "" && x.r != nil {
@@ -150,10 +160,15 @@ func (x *Exchange) host() string {
 		}
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "" && x.r != nil {
+	switch {
+	case host != "":
+		return host
+	case x.r != nil:
 		return noHost // and not a cookie for all hosts
 	}
-	return host
+	x.jar.mu.Lock()
+	defer x.jar.mu.Unlock()
+	return x.jar.host
 }
 
 // verify returns the id in the value of a cookie, and what the value is. A session that
@@ -169,6 +184,7 @@ func (x *Exchange) verify(keys *keyRing, value string) (candidate, ticket.Verdic
 	if host := x.host(); err != nil || c.ID == "" || c.Host != "" && host != "" && !isHost(c.Host, host) {
 		return candidate{}, ticket.Forged
 	}
+	x.jar.cameFrom(c.Host)
 	x.jar.put(keptSession{id: c.ID, data: c.Record, expires: c.Expires}) // of two with one id the first counts
 	if key > 0 {
 		return candidate{id: c.ID, outdated: true}, ticket.Outdated

@@ -856,3 +856,74 @@ func (st *stage) at(host, cookie string, fn func(*core.Session)) string {
 	}
 	return cookie
 }
+
+// An old session that its library stored after the user's sessions were ended is taken over
+// into the epoch that there is now, or it would end at the next request.
+func TestASessionTakenOverAfterARevocationIsThereAtTheNextRequest(t *testing.T) {
+	f := newSealedFleet(t, true)
+	old := &oldSide{}
+	st := f.process(taking(old))
+	if err := st.RevokeUser(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	s := of("bob", nil)
+	s.SavedAt = f.clock.Now().Add(time.Hour) // the user logged in again on an instance with the old library
+	f.clock.advance(2 * time.Hour)
+	a, first := st.sees(old.has("token", s))
+	if first.user != "bob" || a.cookie == "" {
+		t.Fatalf("it is not taken over: %+v", first)
+	}
+	if _, s := st.sees(a.cookie); s.user != "bob" {
+		t.Errorf("at the next request it is %q's", s.user)
+	}
+	if err := st.RevokeUser(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, s := st.sees(a.cookie); s.user != "" {
+		t.Errorf("revoked again, and %q's", s.user)
+	}
+}
+
+// What Manager.Load changes of a session that came with its host stays good at that host alone.
+func TestAChangeByManagerLoadDoesNotFreeASealedCookieOfItsHost(t *testing.T) {
+	st := newSealedFleet(t, false).process(core.Config{})
+	cookie := st.signIn()
+	s, err := st.Load(t.Context(), cookie[len("sid="):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set("n", 1)
+	line, err := st.Commit(t.Context(), s, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := http.ParseSetCookie(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.at("other.example.com", "sid="+c.Value, func(s *core.Session) {
+		if s.Status() == core.StatusLoaded {
+			t.Error("it is there at another host")
+		}
+	})
+	st.reads("sid="+c.Value, true)
+}
+
+// A stopped store lets a test stop the loads with some numbers.
+type stoppedStore struct {
+	store.Store
+	mu    sync.Mutex
+	loads int
+	gates map[int]func()
+}
+
+func (g *stoppedStore) Load(ctx context.Context, id string) (store.Record, error) {
+	g.mu.Lock()
+	g.loads++
+	gate := g.gates[g.loads]
+	g.mu.Unlock()
+	if gate != nil {
+		gate()
+	}
+	return g.Store.Load(ctx, id)
+}

@@ -154,3 +154,55 @@ func committed(t *testing.T, m *core.Manager, s *core.Session) string {
 	}
 	return browser(t, line, "")
 }
+
+// A page that is opened again while its former stream is looked at, with many others, is
+// not told that its session has ended.
+func TestAStreamThatComesBackIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const streams, together = 700, 512
+		ends := &stoppedStore{Store: new(mapstore.Store)}
+		m := instance(t, nil, sealedIn(ends), func(c *core.Config) { c.StoreTimeout = 20 * time.Second })
+		cookies, hangUps := make([]string, streams), make([]context.CancelFunc, streams)
+		open := func(i int) <-chan struct{} {
+			ctx, hangUp := context.WithCancel(t.Context())
+			hangUps[i] = hangUp
+			return resume(t, m, cookies[i]).Ended(ctx)
+		}
+		for i := range cookies {
+			cookies[i] = begin(t, m)
+			open(i)
+		}
+		synctest.Wait()
+		again := make(map[int]<-chan struct{})
+		ends.mu.Lock()
+		ends.loads = 0
+		ends.gates = map[int]func(){
+			1: func() {
+				for i := 1; i < streams; i += 2 {
+					hangUps[i]()
+				}
+				time.Sleep(time.Millisecond) // until they have left
+			},
+			together + 1: func() {
+				for i := 1; i < streams; i += 2 {
+					again[i] = open(i)
+				}
+			},
+		}
+		ends.mu.Unlock()
+		time.Sleep(2 * time.Minute) // a poll
+		synctest.Wait()
+		told := 0
+		for _, ended := range again {
+			if isOver(ended) {
+				told++
+			}
+		}
+		if told > 0 || len(again) == 0 {
+			t.Errorf("%d of %d were told that their sessions have ended, which live", told, len(again))
+		}
+		for _, hangUp := range hangUps {
+			hangUp()
+		}
+	})
+}

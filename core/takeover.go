@@ -40,6 +40,7 @@ import (
 type taking struct {
 	*predecessor.Session
 	before before
+	epoch  string // of its user, with Config.Sealed
 }
 
 // A before is the member "before" of __cloakroom.
@@ -176,7 +177,7 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 		return false, ErrReentered
 	}
 	defer s.x.unlock()
-	s.needRarities().taking = &taking{old, before{Cookie: !old.Stored}}
+	s.needRarities().taking = &taking{Session: old, before: before{Cookie: !old.Stored}}
 	defer func() { s.rare.taking = nil }()
 	if s.x.m.cfg.Predecessor.Linked && old.Stored {
 		s.rare.taking.before.Marker = markerKey(s.x.m.former, old)
@@ -383,7 +384,7 @@ func (m *Manager) refuseOld(ctx context.Context, user string) error {
 // when the user signed in, which nobody knows. The list has the session before anybody
 // knows its id: see admitOld.
 func (t *taking) userMember(m *Manager, next *record.Document, key string) (member []byte, until int64) {
-	in := signedIn{Name: t.User, Handle: handleOf(key), Peer: true}
+	in := signedIn{Name: t.User, Handle: handleOf(key), Epoch: t.epoch, Peer: true}
 	if m.lists != nil {
 		in.Until = roster.ListedUntil(m.lifespan(next), m.cfg.Now())
 	}

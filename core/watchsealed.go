@@ -34,11 +34,8 @@ func (s *Session) inCookie() (in inCookie) {
 // livesInCookies returns which sealed sessions that somebody waits for live, as far as
 // this process knows, and the life that is left to them.
 func (m *Manager) livesInCookies(ctx context.Context, keys []string) (map[string]time.Duration, error) {
-	var (
-		now   = m.cfg.Now()
-		live  = make(map[string]time.Duration, len(keys))
-		waits = m.endings.inCookies(keys)
-	)
+	now := m.cfg.Now()
+	waits, live := m.endings.inCookies(keys)
 	for key, in := range waits {
 		until := in.until
 		if last := m.extended.Last(key); last.Life.Idle > 0 { // by another request of this process
