@@ -66,7 +66,7 @@ func (s *Session) followTo(op *operation, old *predecessor.Session, was before) 
 	defer s.x.unlock()
 	s.needRarities().taking = &taking{Session: old, before: before{Cookie: was.Cookie, Marker: was.Marker}}
 	defer func() { s.rare.taking = nil }()
-	if dropped := s.setAll(); dropped > 0 {
+	if dropped := s.setAll(was); dropped > 0 {
 		s.tellDropped(op, dropped)
 	}
 	for _, name := range was.Names {

@@ -175,3 +175,35 @@ func TestALogoutDoesNotSpendAllItsTimeOnTheOldStore(t *testing.T) {
 		}
 	})
 }
+
+// What an old instance saves again, unchanged, does not undo what was changed here since.
+func TestFollowingUndoesNothingThatWasChangedHere(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []bool{true, false} {
+		old := &oldSide{stored: stored}
+		st, _ := newUserStage(t, taking(old, linked))
+		cookie := old.has("token", of("bob", map[string]any{"n": 1, "colour": "red", "size": "s"}))
+		a, _ := st.sees(cookie)
+		st.visit(a.cookie+"; "+cookie, func(s *core.Session) {
+			s.Set("colour", "blue")
+			s.Delete("cart")
+		})
+		cookie = old.has("token", of("bob", map[string]any{"n": 2, "colour": "red"}))
+		for range 2 {
+			st.visit(a.cookie+"; "+cookie, func(s *core.Session) {
+				if s.Get("n") != 2 || s.Has("size") || s.User() != "bob" {
+					t.Errorf("stored %v: what changed there: n %v, size %v, user %q", stored, s.Get("n"), s.Get("size"), s.User())
+				}
+				if s.Get("colour") != "blue" || s.Has("cart") {
+					t.Errorf("stored %v: what changed here is undone: colour %v, cart %v", stored, s.Get("colour"), s.Get("cart"))
+				}
+			})
+		}
+		cookie = old.has("token", of("bob", map[string]any{"n": 2, "colour": "green"}))
+		st.visit(a.cookie+"; "+cookie, func(s *core.Session) {
+			if s.Get("colour") != "green" {
+				t.Errorf("stored %v: what changed there as well is %v here", stored, s.Get("colour"))
+			}
+		})
+	}
+}

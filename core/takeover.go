@@ -48,11 +48,21 @@ type before struct {
 	Cookie  bool     `json:"cookie,omitempty"`  // it was kept in its cookie, so that earlier cookies of its user are as good
 	Version string   `json:"version,omitempty"` // of the old session, where this one follows it
 	Names   []string `json:"names,omitempty"`   // what has come from it
+	Sums    []string `json:"sums,omitempty"`    // of these, what each was there
 	Marker  string   `json:"marker,omitempty"`  // the key of the marker, where the old id may be used again
 }
 
 // linked reports whether the session follows the old one.
 func (b before) linked() bool { return b.Version != "" }
+
+// has reports whether a value was the same in the old session the last time.
+func (b before) has(name, sum string) bool {
+	i := slices.Index(b.Names, name)
+	return i >= 0 && i < len(b.Sums) && b.Sums[i] == sum
+}
+
+// sumLength is how many characters of a hash tell whether a value has changed.
+const sumLength = 8
 
 // bringOver makes a session of ours of an old one, or goes on with the one that was.
 // What holds for one user, or was stored under an id, is one session however often it
@@ -182,7 +192,7 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	if s.x.m.cfg.Predecessor.Linked && old.Stored {
 		s.rare.taking.before.Marker = markerKey(s.x.m.former, old)
 	}
-	if dropped := s.setAll(); dropped > 0 {
+	if dropped := s.setAll(before{}); dropped > 0 {
 		s.tellDropped(op, dropped)
 	}
 	if !s.changes.Modifies(nil) {
@@ -209,9 +219,9 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	return false, nil
 }
 
-// setAll makes changes of what the old session holds, and returns how much of it cannot
-// be one of ours.
-func (s *Session) setAll() (dropped int) {
+// setAll makes changes of what is new in the old session since it was as noted, and returns
+// how much of it cannot be one of ours. What did not change there is as it is here by now.
+func (s *Session) setAll(was before) (dropped int) {
 	t, m := s.rare.taking, s.x.m
 	dropped = t.Dropped
 	for _, name := range slices.Sorted(maps.Keys(t.Values)) {
@@ -220,10 +230,14 @@ func (s *Session) setAll() (dropped int) {
 			dropped++
 			continue
 		}
-		s.changes.Set(name, raw)
 		if m.cfg.Predecessor.Linked {
-			t.before.Names = append(t.before.Names, name)
+			sum := hashed(name, string(raw))[:sumLength]
+			t.before.Names, t.before.Sums = append(t.before.Names, name), append(t.before.Sums, sum)
+			if was.has(name, sum) && (len(m.userPath) == 0 || name != m.userPath[0]) {
+				continue
+			}
 		}
+		s.changes.Set(name, raw)
 	}
 	if m.cfg.Predecessor.Linked {
 		t.before.Version = versionOf(t.Session)
