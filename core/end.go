@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/async"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
@@ -181,7 +182,7 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)
 			switch {
 			case known && !noted && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
-				err := m.ends.endUnseen(ctx, key)
+				err := m.ends.endUnseen(ctx, key, time.Time{})
 				if noted = errors.Is(err, store.ErrConflict); noted {
 					continue // it has moved on, or has ended
 				}

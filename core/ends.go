@@ -164,9 +164,9 @@ func epochOf(d *record.Document) string {
 	return string(d.Meta.Token[:])
 }
 
-// end notes that a session has ended, which is what data says, a retired record. It
-// returns [store.ErrConflict] where somebody else did.
-func (e *ends) end(ctx context.Context, id string, data []byte) error {
+// end notes that a session has ended, which is what data says, a retired record, and whose
+// cookie would have expired then. It returns [store.ErrConflict] where somebody else did.
+func (e *ends) end(ctx context.Context, id string, data []byte, expires time.Time) error {
 	d, err := e.Read(store.Record{ID: e.key(id), Data: data}, 0)
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func (e *ends) end(ctx context.Context, id string, data []byte) error {
 	if until.IsZero() {
 		until = now.Add(e.m.cfg.AbsoluteTimeout)
 	}
-	d.Record.TTL = max(until.Sub(now), 0) + endSlack
+	d.Record.TTL = max(until.Sub(now), expires.Sub(now), 0) + endSlack // by another process, which has another AbsoluteTimeout
 	err = e.Create(ctx, d, true)
 	if errors.Is(err, store.ErrExists) {
 		return store.ErrConflict
@@ -184,11 +184,11 @@ func (e *ends) end(ctx context.Context, id string, data []byte) error {
 }
 
 // endUnseen is end for a session that is to have no other id.
-func (e *ends) endUnseen(ctx context.Context, id string) error {
+func (e *ends) endUnseen(ctx context.Context, id string, expires time.Time) error {
 	now := e.m.cfg.Now()
 	return e.end(ctx, id, record.RetiredText(record.Meta{
 		Token: record.NewToken(), Retired: &record.Retirement{At: record.Millis(now)},
-	}, record.CookieWriter{Now: now}))
+	}, record.CookieWriter{Now: now}), expires)
 }
 
 // create, update and delete are for what else is noted: see takeover.go.

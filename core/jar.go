@@ -362,7 +362,8 @@ func (c *cookieStore) Delete(ctx context.Context, id string) error {
 // Replace implements [store.Replacer].
 func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Record) error {
 	jar := c.jar(ctx)
-	switch kept, ok := jar.get(old.ID); {
+	kept, ok := jar.get(old.ID)
+	switch {
 	case !ok, !c.m.cfg.Now().Before(kept.expires):
 		return store.ErrNotFound
 	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
@@ -371,7 +372,7 @@ func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Reco
 	if err := c.Create(ctx, next); err != nil {
 		return err
 	}
-	if err := c.ends.end(ctx, old.ID, retired.Data); err != nil {
+	if err := c.ends.end(ctx, old.ID, retired.Data, kept.expires); err != nil {
 		jar.drop(next.ID)
 		return err
 	}
@@ -382,13 +383,14 @@ func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Reco
 // Remove implements [store.Remover].
 func (c *cookieStore) Remove(ctx context.Context, old store.Record) error {
 	jar := c.jar(ctx)
-	switch kept, ok := jar.get(old.ID); {
+	kept, ok := jar.get(old.ID)
+	switch {
 	case !ok, !c.m.cfg.Now().Before(kept.expires):
 		return store.ErrNotFound
 	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
 		return store.ErrConflict
 	}
-	if err := c.ends.endUnseen(ctx, old.ID); err != nil {
+	if err := c.ends.endUnseen(ctx, old.ID, kept.expires); err != nil {
 		return err
 	}
 	jar.drop(old.ID)

@@ -206,3 +206,20 @@ func TestAStreamThatComesBackIsNotTold(t *testing.T) {
 		}
 	})
 }
+
+// While a longer AbsoluteTimeout is rolled out, a process that has the shorter one yet ends
+// a session whose cookie has the longer life.
+func TestAnEndIsKnownForAsLongAsTheCookieThatWasThere(t *testing.T) {
+	f := newSealedFleet(t, true)
+	before := f.process(core.Config{AbsoluteTimeout: 24 * time.Hour})
+	after := f.process(core.Config{AbsoluteTimeout: 30 * 24 * time.Hour, IdleTimeout: 7 * 24 * time.Hour})
+	cookie := after.signIn()
+	before.visit(cookie, func(s *core.Session) {
+		if err := s.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	after.reads(cookie, false)
+	f.clock.advance(2 * 24 * time.Hour)
+	after.reads(cookie, false)
+}
