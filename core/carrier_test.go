@@ -379,6 +379,38 @@ func ExampleSession_Context() {
 	// user bob  <nil>
 }
 
+// What is stored after a logout has a token of its own.
+func TestWhatIsStoredAfterALogoutHasAToken(t *testing.T) {
+	now := time.Now()
+	m := instance(t, newTellingStore(), func(c *core.Config) {
+		c.Header = &core.Header{}
+		c.Now = func() time.Time { return now }
+	})
+	token := begin(t, m)
+	s := resume(t, m, token)
+	if err := s.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Commit(t.Context(), s, true); err != nil {
+		t.Fatal(err)
+	}
+	late := resume(t, m, token) // led to the session
+	if err := late.SignOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	late.Set("message", "bye")
+	if err := late.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := late.Token()
+	if err != nil {
+		t.Fatal("stored, and no token: ", err)
+	}
+	if resume(t, m, got).Status() != core.StatusLoaded {
+		t.Error("worthless")
+	}
+}
+
 // A browser cannot put a token into the request of a WebSocket or an EventSource. A page
 // that has one asks for a key that is good for one such request, within half a minute, and
 // puts that into the address.

@@ -591,6 +591,68 @@ func TestAnEndIsToldWhileAnotherSessionCannotBeRead(t *testing.T) {
 	})
 }
 
+// A third of the sessions is on a server that hangs: it answers nothing, and refuses nothing.
+type partlyHanging struct {
+	*tellingStore
+	bad map[string]bool
+}
+
+type partlyHangingWatch struct {
+	store.Watch
+	s *partlyHanging
+}
+
+func (s *partlyHanging) Watch(changed func(ids ...string)) store.Watch {
+	return &partlyHangingWatch{s.tellingStore.Watch(changed), s}
+}
+
+func (w *partlyHangingWatch) Inspect(ctx context.Context, ids []string) ([]store.Record, error) {
+	for _, id := range ids {
+		if w.s.bad[id] {
+			<-ctx.Done()
+			return nil, &store.Error{Store: "map", Verb: "watch", Class: "timeout", Err: ctx.Err()}
+		}
+	}
+	return w.Watch.Inspect(ctx, ids)
+}
+
+func TestAnEndIsToldWhileAServerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 3000
+		st := &partlyHanging{newTellingStore(), nil}
+		m := instance(t, st)
+		open, hangUp := context.WithCancel(t.Context())
+		defer hangUp()
+		bad := make(map[string]bool)
+		var cookie string
+		var ended <-chan struct{}
+		for i := range n {
+			c := begin(t, m)
+			s := resume(t, m, c)
+			ch := s.Ended(open)
+			if i%3 == 0 {
+				bad[s.ID()] = true
+			} else {
+				cookie, ended = c, ch
+			}
+		}
+		time.Sleep(time.Minute)
+		st.bad = bad
+		st.tell() // a connection was lost
+		time.Sleep(time.Minute)
+		start := time.Now()
+		if err := resume(t, m, cookie).Destroy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		took := time.Since(start)
+		t.Log("told after", took, "with StoreTimeout", m.Config().StoreTimeout)
+		if took > 4*m.Config().StoreTimeout {
+			t.Errorf("told after %v", took)
+		}
+	})
+}
+
 // A stream may ask before each message that it waits for.
 func TestAStreamThatAsksAgainWaitsOnce(t *testing.T) {
 	m := instance(t, newTellingStore())

@@ -106,7 +106,7 @@ func (w *watcher) run(ctx context.Context) {
 				clear(failing)
 			}
 		case <-retry:
-			due, retry = slices.Collect(maps.Keys(failing)), nil
+			due, retry = slices.AppendSeq(w.take(), maps.Keys(failing)), nil // what was noted meanwhile is looked at first
 			clear(failing)
 		}
 		for _, key := range w.look(ctx, due) {
@@ -127,8 +127,10 @@ func (w *watcher) run(ctx context.Context) {
 // look looks at sessions, and returns those at which it did not because of an error. Where
 // a call for several fails, the others of them may be had all the same: those of other
 // servers of a cluster, for instance. So each is read alone, unless the first of them fail
-// as well: that is an outage.
+// as well: that is an outage. What fails slowly, as a server that hangs, is given up for
+// now, so that what is noted meanwhile does not wait for all of it.
 func (w *watcher) look(ctx context.Context, keys []string) (unseen []string) {
+	until := time.Now().Add(2 * w.m.cfg.StoreTimeout)
 	for len(keys) > 0 {
 		batch := keys[:min(len(keys), lookTogether)]
 		keys = keys[len(batch):]
@@ -137,8 +139,8 @@ func (w *watcher) look(ctx context.Context, keys []string) (unseen []string) {
 		}
 		first := batch[:min(len(batch), sweepBatch)]
 		failed := w.lookAtEach(ctx, first)
-		if len(failed) == len(first) {
-			return slices.Concat(unseen, batch[len(first):], keys, first)
+		if len(failed) == len(first) || !time.Now().Before(until) {
+			return slices.Concat(unseen, batch[len(first):], keys, failed)
 		}
 		unseen = slices.Concat(unseen, failed, w.lookAtEach(ctx, batch[len(first):]))
 	}
