@@ -5,6 +5,7 @@ package predecessors
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -56,10 +57,14 @@ func request(cookies ...string) *http.Request {
 }
 
 // What taking over costs: the first request, and all later ones beside those of sessions
-// that were made here. Each is the least of many rounds by turns, so that whatever else
-// the machine does is in none of them; the figures stand in docs/migrating.md.
+// that were made here: no allocation more. In make soak, time as well: the least of many
+// rounds by turns, which stands in docs/migrating.md.
 func TestOnlyTheFirstRequestPaysForTakingOver(t *testing.T) {
-	const visitors, rounds, each = 200, 15, 1000
+	const visitors, each = 200, 1000
+	timed, rounds := os.Getenv("SOAK") != "", 2 // a machine that does something else as well tells nothing of time
+	if timed {
+		rounds = 15
+	}
 	before := ginApp(t, gincookie.NewStore(hashKey, blockKey))
 	var old []string
 	for range visitors {
@@ -120,7 +125,7 @@ func TestOnlyTheFirstRequestPaysForTakingOver(t *testing.T) {
 	ratio := func(i int) float64 { return float64(slices.Min(times[i])) / float64(slices.Min(times[0])) }
 	t.Logf("a request of a plain session takes %v; a later one of a session that was taken over %.2f x that; a linked one %.2f x; the first one %.1f x",
 		slices.Min(times[0]), ratio(1), ratio(2), ratio(3))
-	if r := ratio(1); r > 1.15 { // 1.02 is what is wanted: the rest is for machines
+	if r := ratio(1); timed && r > 1.15 { // 1.02 is what is wanted: the rest is for machines
 		t.Errorf("a later request takes %.2f x the time of a plain one", r)
 	}
 	allocations := func(v *visits) float64 { return testing.AllocsPerRun(200, func() { v.run(1) }) }
