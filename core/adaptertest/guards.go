@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
@@ -109,12 +110,9 @@ var guards = []scenario{
 		s.guarded()
 		b := reading(s.browser())
 		b.get("/signin")
-		loads := 0
+		var loads atomic.Int32
 		s.store.on(func(_ context.Context, verb string) error {
-			if verb != "load" {
-				return nil
-			}
-			if loads++; loads == 2 { // that of the look whether the session still lives
+			if verb == "load" && loads.Add(1) == 2 { // that of the look whether the session still lives
 				return errDown
 			}
 			return nil

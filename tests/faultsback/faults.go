@@ -81,7 +81,7 @@ var faults = []fault{
 		what: "a late answer of another process puts the old cookie back over that of a login",
 		file: "core/commit.go",
 		edits: []edit{{
-			"case doc.Meta.IsRetired():\n\t\treturn s.lost(op, retiredStanding(doc))\n\t}\n\ts.proven = true\n",
+			"case doc.Meta.IsRetired():\n\t\tif err := s.followRotation(op, doc); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn s.lost(op, retiredStanding(doc))\n\t}\n\ts.proven = true\n",
 			"case doc == nil:\n\t\treturn nil\n\t}\n\ts.proven = true\n",
 		}},
 		in: "./core", test: "TestALateAnswerDoesNotPutAnOldCookieBack",
