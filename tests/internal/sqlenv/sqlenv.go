@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -42,9 +43,14 @@ var (
 // Databases are all of them.
 var Databases = []Database{PostgreSQL, OldPostgreSQL, MariaDB, NewMariaDB, MySQL, SQLite}
 
-// DSN returns how the database is reached, or skips the test where there is none.
+// DSN returns how the database is reached, or skips the test where there is none. Where CI
+// is set, that is a failure, but not for MySQL: no release of Debian has it, and what is to
+// become one may be in pieces for a day.
 func (d Database) DSN(tb testing.TB) string {
 	tb.Helper()
+	if d == MySQL && os.Getenv(d.Env) == "" {
+		tb.Skipf("NO SERVER: %s is not set (scripts/servers.sh sets it where MySQL can be had), so this is NOT TESTED", d.Env)
+	}
 	if d.Env == "" {
 		return "file:" + filepath.Join(tb.TempDir(), "sessions.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
 	}
