@@ -53,10 +53,15 @@ func contentOf(doc bson.Raw) (content, bool) {
 	return content{}, false
 }
 
-// textOf returns the bytes of a string value.
+// textOf returns the bytes of a string value, and none of one that has not even the zero
+// byte at its end, as a damaged document may.
 func textOf(v bson.RawValue) []byte {
+	const length, end = 4, 1
 	n := len(v.Value)
-	return v.Value[4 : n-1 : n-1]
+	if n < length+end {
+		return nil
+	}
+	return v.Value[length : n-end : n-end]
 }
 
 // contentOf returns what the store wrote, or loaded, for a record.
