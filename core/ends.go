@@ -41,15 +41,13 @@ var errSealedToken = fmt.Errorf("cloakroom: a sealed cookie is no token for a he
 type ends struct {
 	*vault.Vault
 	m       *Manager
-	shared  bool              // they are in SealedCookie.Ends; else this process alone knows them
-	recent  *recentEnds       // these; nil where they are shared
+	recent  *recentEnds       // those that this process alone knows; nil where they are shared
 	indexer store.UserIndexer // that, where it can look up several at once
 }
 
 func newEnds(m *Manager) *ends {
-	e := &ends{m: m, shared: m.cfg.Sealed.Ends != nil}
-	st := m.cfg.Sealed.Ends
-	if !e.shared {
+	e, st := &ends{m: m}, m.cfg.Sealed.Ends
+	if st == nil {
 		e.recent = new(recentEnds)
 		st = e.recent
 	}
@@ -59,6 +57,10 @@ func newEnds(m *Manager) *ends {
 	e.Vault = vault.New(o)
 	return e
 }
+
+// isShared reports whether the ends are in SealedCookie.Ends, so that all processes know
+// them.
+func (e *ends) isShared() bool { return e.recent == nil }
 
 // useCookies makes m one whose sessions are in their cookies.
 func (m *Manager) useCookies() {
@@ -71,7 +73,7 @@ func (m *Manager) useCookies() {
 // key returns what the store of ends calls a session: a hash, because the id is a
 // secret as long as another process may not know of its end.
 func (e *ends) key(id string) string {
-	if !e.shared {
+	if !e.isShared() {
 		return id
 	}
 	return hashedKey("ended", e.m.cfg.Cookie.Name, id)
@@ -86,7 +88,7 @@ func (e *ends) userKey(user string) string {
 // whose session it is, if that counts. It returns [store.ErrNotFound] where the epoch
 // of that user is over.
 func (e *ends) find(ctx context.Context, id string, in signedIn) (*record.Document, error) {
-	if !e.shared {
+	if !e.isShared() {
 		return e.own(ctx, id)
 	}
 	keys := []string{e.key(id)}
@@ -247,7 +249,7 @@ func (e *ends) beginEpoch(ctx context.Context, user string) error {
 
 // canEnd tells why the sealed sessions of a user cannot be ended.
 func (e *ends) canEnd(user string) error {
-	if !e.shared {
+	if !e.isShared() {
 		return errSealedUsers
 	}
 	if !validUser(user) {
@@ -301,7 +303,7 @@ func (x *Exchange) revokedFor(user string) {
 func (s *Session) enterEpoch(op *operation) (err error) {
 	login, old, ends := s.login, s.rarities().taking, s.x.m.ends
 	switch {
-	case ends == nil || !ends.shared:
+	case ends == nil || !ends.isShared():
 	case old != nil && old.User != "": // whether it is refused is asked after this, and noted before
 		old.epoch, err = ends.epoch(op, old.User)
 	case login != nil:

@@ -274,7 +274,7 @@ func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error)
 // userOf returns whose session it is, where a revocation of that user's sessions may
 // have ended it.
 func (c *cookieStore) userOf(rec store.Record) (in signedIn) {
-	if !c.ends.shared || rec.Data == nil {
+	if !c.ends.isShared() || rec.Data == nil {
 		return in
 	}
 	if doc, err := c.parser.Parse(rec, rec.Data, 0); err == nil {
@@ -359,15 +359,24 @@ func (c *cookieStore) Delete(ctx context.Context, id string) error {
 	return c.ends.delete(ctx, id)
 }
 
-// Replace implements [store.Replacer].
-func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Record) error {
-	jar := c.jar(ctx)
+// live returns the session of the jar that old is, or why old is none that lives there.
+func (c *cookieStore) live(jar *jar, old store.Record) (keptSession, error) {
 	kept, ok := jar.get(old.ID)
 	switch {
 	case !ok, !c.m.cfg.Now().Before(kept.expires):
-		return store.ErrNotFound
+		return kept, store.ErrNotFound
 	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
-		return store.ErrConflict
+		return kept, store.ErrConflict
+	}
+	return kept, nil
+}
+
+// Replace implements [store.Replacer].
+func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Record) error {
+	jar := c.jar(ctx)
+	kept, err := c.live(jar, old)
+	if err != nil {
+		return err
 	}
 	if err := c.Create(ctx, next); err != nil {
 		return err
@@ -383,12 +392,9 @@ func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Reco
 // Remove implements [store.Remover].
 func (c *cookieStore) Remove(ctx context.Context, old store.Record) error {
 	jar := c.jar(ctx)
-	kept, ok := jar.get(old.ID)
-	switch {
-	case !ok, !c.m.cfg.Now().Before(kept.expires):
-		return store.ErrNotFound
-	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
-		return store.ErrConflict
+	kept, err := c.live(jar, old)
+	if err != nil {
+		return err
 	}
 	if err := c.ends.endUnseen(ctx, old.ID, kept.expires); err != nil {
 		return err

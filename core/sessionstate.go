@@ -67,8 +67,8 @@ type rarities struct {
 
 	awaited awaited // by a stream, last
 
-	followed      bool          // it was rotated by another request: the browser may have a newer id, which this one was not shown
-	lives         bool          // SetFor was called
+	followed      bool // it was rotated by another request: the browser may have a newer id, which this one was not shown
+	usedSetFor    bool
 	flashesNow    flashesByKind // for the page of this request
 	flashesPopped flashesByKind // what was removed, in case that it is to be kept
 	flashBook     *flashBook    // once this request has left a message

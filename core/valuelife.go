@@ -86,7 +86,7 @@ func (s *Session) living(raw json.RawMessage) (value json.RawMessage, until int6
 
 // dropOver drops those keys whose value has no life left. The caller holds the lock.
 func (s *Session) dropOver(keys []string) []string {
-	if !s.rarities().lives && (s.base == nil || !bytes.Contains(s.base.Text, []byte(lifePrefix))) {
+	if !s.rarities().usedSetFor && (s.base == nil || !bytes.Contains(s.base.Text, []byte(lifePrefix))) {
 		return keys
 	}
 	return slices.DeleteFunc(keys, func(key string) bool {

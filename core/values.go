@@ -113,7 +113,7 @@ func (s *Session) set(key string, v any, until int64) {
 		return
 	}
 	if until != 0 {
-		raw, s.needRarities().lives = withLife(raw, until), true
+		raw, s.needRarities().usedSetFor = withLife(raw, until), true
 	}
 	s.changes.Set(key, raw)
 }

@@ -13,7 +13,7 @@
 # Matters: A Go reader has to take null for false and for "", and a number of milliseconds as int32 and as double, which changes at 2^31 ms, in
 #   the middle of the usual lifetimes.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get bson@7.3.4 mongodb@7.9.0
 cat >main.cjs <<'JS'

@@ -11,7 +11,7 @@
 # Matters: findOne({_id}) finds nothing, without an error, and a session that both sides save exists twice. Use strings for ids that two languages share,
 #   or register an encoder.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get go.mongodb.org/mongo-driver/v2@v2.10.0 github.com/google/uuid@v1.6.0
 npm_get bson@7.3.4

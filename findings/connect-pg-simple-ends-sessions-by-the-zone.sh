@@ -11,7 +11,7 @@
 # Matters: A new image, role or pooler with another TimeZone logs everybody out, or changes when all sessions end. A reader in another
 #   language has to use the same zone. ALTER TABLE .. TYPE timestamptz USING expire AT TIME ZONE 'UTC' mends it.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get connect-pg-simple@10.0.0 express-session@1.19.0 pg@8.23.1
 postgres_up

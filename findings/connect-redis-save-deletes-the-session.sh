@@ -12,7 +12,7 @@
 # Matters: "save before the redirect", the usual advice, logs out those who have been there for longer than maxAge. Who writes such records keeps
 #   expires in the JSON as young as the key's own life.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get connect-redis@10.0.0 express-session@1.19.0 express@5.3.0 redis@6.3.1
 redis_up

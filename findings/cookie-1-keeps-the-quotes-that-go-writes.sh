@@ -14,7 +14,7 @@
 # Matters: A flash message or a name beside the session, set by Go and read by a newer Node.js, is wrong only for those who have a space in it; a signed
 #   value fails. Percent-encode values, in both languages.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get c0@npm:cookie@0.7.2 c1@npm:cookie@1.1.1 c2@npm:cookie@2.0.2
 quiet go mod init finding

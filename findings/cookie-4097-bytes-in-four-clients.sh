@@ -11,7 +11,7 @@
 # Matters: Sessions in cookies pass all tests and fail for the user with the long cart: the browser keeps the old cookie without a word, so that
 #   each change after that is lost. Test the length, not the round trip.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14
 npm_get tough-cookie@6.1.0 cookie-session@2.1.1

@@ -13,7 +13,7 @@
 # Matters: A test with curl or net/http/cookiejar sees a logout of such a server that does not work. And a proxy in Go that rebuilds
 #   Set-Cookie from its parts turns "delete" into "set". Send Max-Age=0 as well: all understand that.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14
 npm_get tough-cookie@6.1.0

@@ -13,7 +13,7 @@
 # Matters: A session cookie usually is HttpOnly and without an expiry. A script that logs in with curl and goes on in another program is logged out,
 #   with a file that plainly holds the cookie. Strip the prefix, and write an expiry in place of 0.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14 wget=1.21.3-1+deb12u1 libhttp-cookies-perl=6.10-1 python3.11-minimal=3.11.2-6+deb12u7 libpython3.11-stdlib=3.11.2-6+deb12u7
 port=$(free_port)
@@ -29,7 +29,7 @@ curl -s -c jar "http://127.0.0.1:$port/login" >login.out
 {
 	echo "curl sends: $(curl -s -b jar "http://127.0.0.1:$port/")"
 	echo "wget sends: $(wget -q -O - --load-cookies jar "http://127.0.0.1:$port/")"
-	PERL5LIB=$work/root/usr/share/perl5:$(echo "$work"/root/usr/lib/*/perl5/*) perl -MHTTP::Cookies::Netscape -MHTTP::Request -e '
+	PERL5LIB=$work/root/usr/share/perl5:$(echo "$work/root/usr/lib/"*/perl5/*) perl -MHTTP::Cookies::Netscape -MHTTP::Request -e '
 		my $jar = HTTP::Cookies::Netscape->new(file => "jar"); my $r = HTTP::Request->new(GET => $ARGV[0]);
 		$jar->add_cookie_header($r); print "HTTP::Cookies::Netscape sends: ", join("; ", sort(split(/; /, $r->header("Cookie")))), "\n"' "http://127.0.0.1:$port/"
 	python3.11 -c '

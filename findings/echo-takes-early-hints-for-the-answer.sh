@@ -10,7 +10,7 @@
 # Matters: Sessions that are saved in a Before hook are saved before the handler has done anything. It also happens behind
 #   httputil.ReverseProxy, which passes on the hints of a server behind it.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/labstack/echo/v4@v4.16.4
 cat >main.go <<'GO'

@@ -12,7 +12,7 @@
 # Matters: Whoever writes such records from another language has to write both members. In a store that takes its time to live from expires, the
 #   session falls back to the store's default, a day or two weeks.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get express-session@1.19.0 express@5.3.0
 cat >main.cjs <<'JS'

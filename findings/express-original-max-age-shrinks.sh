@@ -11,7 +11,7 @@
 # Matters: Another program that takes originalMaxAge for a constant, or compares it, finds drifting values; a test that expects 60000 fails once in
 #   a thousand runs. Treat 59999 as what it is.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get express-session@1.19.0
 cat >main.cjs <<'JS'

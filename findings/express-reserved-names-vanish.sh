@@ -12,7 +12,7 @@
 # Matters: A program in another language that shares the records, or a migration that copies its own names, loses such values for good. Keep
 #   clear of id, req, cookie, save, touch, reload, destroy, regenerate, resetMaxAge, and of what every object has.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get express-session@1.19.0 express@5.3.0
 cat >main.cjs <<'JS'

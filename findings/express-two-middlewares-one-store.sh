@@ -11,7 +11,7 @@
 # Matters: The short life and the narrow path of an admin's session are gone as soon as a second middleware is added somewhere below. Two
 #   session settings need two store objects, over one connection if need be.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get express-session@1.19.0 express@5.3.0
 cat >main.cjs <<'JS'

@@ -13,7 +13,7 @@
 # Matters: A service can move from one to the other, or run both, without losing a session, by two characters: cookiePrefix: 's:' in Fastify.
 #   Whoever reads Express' cookies in another language has to try both forms.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get @fastify/session@11.1.3 @fastify/cookie@11.1.5 fastify@5.12.8 express-session@1.19.0 express@5.3.0
 cat >main.cjs <<'JS'

@@ -11,7 +11,7 @@
 # Matters: A migration that worked in a trial fails on the day somebody sets a security option. A reader needs a type of its own under that
 #   name, by gob.RegisterName, or has to walk through the gob itself.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 mkdir fiber reader
 (cd fiber && go_get github.com/gofiber/fiber/v3@v3.1.0)

@@ -13,7 +13,7 @@
 # Matters: An event stream is a usual first request of a page. Session code that wraps a writer has to take Flush for a commit, and code
 #   on Echo cannot rely on Before alone.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/alexedwards/scs/v2@v2.9.0 github.com/labstack/echo/v4@v4.16.4
 cat >main.go <<'GO'

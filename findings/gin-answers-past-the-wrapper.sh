@@ -14,7 +14,7 @@
 # Matters: A session saved "before the first byte" in such a wrapper is not saved at all by handlers that answer 204, redirect after a form, or write nothing. The middleware
 #   has to commit after c.Next() as well.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gin-gonic/gin@v1.12.0
 cat >main.go <<'GO'

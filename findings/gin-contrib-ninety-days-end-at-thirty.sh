@@ -12,7 +12,7 @@
 # Matters: "Remember me for three months" has never worked, and no test that ends today shows it. Who takes such sessions over
 #   has to know that none is older than 30 days since its last save.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gin-contrib/sessions@v1.1.0 github.com/gin-gonic/gin@v1.12.0 github.com/gorilla/securecookie@v1.1.2
 cat >main.go <<'GO'

@@ -17,7 +17,7 @@
 # Matters: While instances of both are up, a session that one saved fails to load in the other, and a test on either sees nothing. A store that compares bytes,
 #   or a hash of them, finds a change in a session that nobody changed.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 printf 'module finding\n\ngo 1.26\n' >go.mod
 cat >main.go <<'GO'

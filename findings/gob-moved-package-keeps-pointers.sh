@@ -11,7 +11,7 @@
 # Matters: A move that the tests find harmless with one kind of session logs the users out who have the other. Who moves a package
 #   registers the old name as well: gob.RegisterName("old/path/cart.Cart", cart.Cart{}).
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/alexedwards/scs/v2@v2.9.0
 mkdir -p cart internal/cart old new

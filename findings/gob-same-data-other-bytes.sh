@@ -12,7 +12,7 @@
 # Matters: A store that compares bytes (compare-and-set, a change hash, an ETag) takes an unchanged gob session for a changed one as soon
 #   as two instances serve it. Compare the decoded values, or encode only what changed.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/alexedwards/scs/v2@v2.9.0
 cat >main.go <<'GO'

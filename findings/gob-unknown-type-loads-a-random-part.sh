@@ -11,7 +11,7 @@
 # Matters: Instances of an older release read the cookies of a newer one while it is rolled out. Code that logs the error of Get and goes on,
 #   as many handlers and gin-contrib/sessions do, serves half a session, and its next Save writes that half. On an error, throw the values away.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gorilla/sessions@v1.4.0 github.com/gorilla/securecookie@v1.1.2
 mkdir newer older

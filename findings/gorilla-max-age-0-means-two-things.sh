@@ -10,7 +10,7 @@
 # Matters: Moving from cookies to files (or to redistore, which does the same) turns a setting that worked into a login that never lasts,
 #   without an error anywhere.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gorilla/sessions@v1.4.0
 cat >main.go <<'GO'

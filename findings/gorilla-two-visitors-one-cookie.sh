@@ -10,7 +10,7 @@
 # Matters: Who moves such sessions to a server, or counts and throttles by the cookie's text, takes two people for one. "This cookie was
 #   taken over already" would turn the second of them away.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gorilla/sessions@v1.4.0
 cat >main.go <<'GO'

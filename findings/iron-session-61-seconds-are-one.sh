@@ -15,7 +15,7 @@
 # Matters: A short session, for one step of a login or for a test, is gone at once when its ttl is raised a little, while save() resolves and
 #   the answer carries Set-Cookie. Who takes such cookies over has to know that seal and cookie end at different times.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 npm_get iron-session@9.0.1
 cat >main.mjs <<'JS'

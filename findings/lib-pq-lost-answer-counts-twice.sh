@@ -11,7 +11,7 @@
 # Matters: A restart of a proxy makes an increment count twice; an INSERT that was done fails as a duplicate, and a compare-and-set that was done finds
 #   that it lost, against itself. A store has to recognise its own write.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 go_get github.com/lib/pq@v1.12.3 github.com/jackc/pgx/v5@v5.13.0

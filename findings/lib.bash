@@ -1,8 +1,8 @@
-# What every finding shares: it prints the script's header, makes a folder that goes away at the end, puts pinned packages
-# in there, and compares what is seen now with the lines under "Seen:" in that header.
+# What every finding shares, which gives it a folder of its own: it prints the script's header, puts pinned packages into that
+# folder, which goes away at the end, and compares what is seen now with the lines under "Seen:" in that header.
 set -euo pipefail
 script=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
-work=$(mktemp -d)
+work=$1
 cleanup() {
 	local status=$?
 	set +e

@@ -11,7 +11,7 @@
 # Matters: Two requests in one second look like a session that is gone with the one setting, and two creators of one id both look like the first with
 #   the other. The setting is in the app's DSN: a store has to work with either, and count on neither.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 mariadb_up
 go_get github.com/go-sql-driver/mysql@v1.10.1

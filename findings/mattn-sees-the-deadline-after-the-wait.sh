@@ -11,7 +11,7 @@
 # Matters: A limit on how long a store may take holds with one driver and not with the other, and errors.Is(err, context.DeadlineExceeded) tells
 #   overload from fault with the one only. Keep busy_timeout below the shortest deadline, or make the call in a goroutine.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get modernc.org/sqlite@v1.62.0 github.com/mattn/go-sqlite3@v1.14.53
 cat >main.go <<'GO'

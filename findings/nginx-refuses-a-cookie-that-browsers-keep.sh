@@ -12,7 +12,7 @@
 # Matters: Sessions that are kept in the cookie fail behind nginx at the very request that fills them, after it took effect. The bound is that of the
 #   way, not the browser's: leave room for the other headers, or set proxy_buffer_size.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get nginx=1.22.1-9+deb12u7
 app=$(free_port) port=$(free_port) large=$(free_port)

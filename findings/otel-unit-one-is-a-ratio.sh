@@ -14,7 +14,7 @@
 # Matters: Who changes the instrument, because the store can count and need not add up, renames the metric: dashboards are empty and alerts silent. Give
 #   things the unit {session}, as the semantic conventions do, and test the exported names.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get go.opentelemetry.io/otel/exporters/prometheus@v0.69.0 go.opentelemetry.io/otel/sdk/metric@v1.47.0 github.com/prometheus/client_golang@v1.25.0
 cat >main.go <<'GO'

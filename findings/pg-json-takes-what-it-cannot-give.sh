@@ -14,7 +14,7 @@
 # Matters: One visitor who pastes a NUL into a form makes "all sessions of bob", and a migration from json to jsonb, fail for everybody. Escape it
 #   before it is stored, or keep sessions as bytes.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 go_get github.com/jackc/pgx/v5@v5.13.0

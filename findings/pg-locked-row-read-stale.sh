@@ -12,7 +12,7 @@
 # Matters: A session store that replays a change on "what is there now" replays it on what has just lost, and loses again for ever or, without
 #   the compare, overwrites the winner.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 go_get github.com/jackc/pgx/v5@v5.13.0

@@ -15,7 +15,7 @@
 # Matters: After a change from lib/pq to pgx, sessions without a quotation mark or a line break work for months. Then one has a backslash in its JSON: it cannot be saved, or comes back
 #   changed. Hand over []byte.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 go_get github.com/lib/pq@v1.12.3 github.com/jackc/pgx/v5@v5.13.0

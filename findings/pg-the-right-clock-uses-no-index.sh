@@ -13,7 +13,7 @@
 # Matters: A sweep of ten expired sessions among a million reads the whole table each minute. Ask by statement_timestamp() for the index, and by
 #   clock_timestamp() as well where a row may have been extended during the wait.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 go_get github.com/jackc/pgx/v5@v5.13.0

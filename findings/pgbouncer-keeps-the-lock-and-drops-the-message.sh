@@ -13,7 +13,7 @@
 # Matters: "Tell all instances that a session has ended" and "one instance sweeps" pass each test with PostgreSQL itself. Behind a pooler no instance hears
 #   anything, without an error, and who sweeps is up to which connection a client is given. Take pg_try_advisory_xact_lock, or a row.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 deb_get pgbouncer=1.18.0-1+deb12u1

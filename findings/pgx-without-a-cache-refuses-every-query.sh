@@ -20,7 +20,7 @@
 # Matters: A check of the connection at the start of a program passes, and each request fails. What was meant is default_query_exec_mode=exec
 #   (or cache_describe), alone.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
 go_get github.com/jackc/pgx/v5@v5.13.0

@@ -13,7 +13,7 @@
 # Matters: Whatever goes by the type, such as a dashboard that offers rate() or a gateway that converts to OpenTelemetry's sums, treats logins as
 #   a gauge, and nothing that a person sees in the browser explains it. Name counters with _total from the start.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/prometheus/client_golang@v1.25.0
 cat >main.go <<'GO'

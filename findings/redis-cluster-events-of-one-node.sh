@@ -11,7 +11,7 @@
 # Matters: A program that watches for ended sessions works in every test with one server, and for half or a third of the users afterwards. Subscribe
 #   at each of client.Nodes(), and expect an event twice where replicas are among them.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 redis_cluster_up
 for node in "$a" "$b"; do redis-cli -p "$node" config set notify-keyspace-events Kg >/dev/null; done

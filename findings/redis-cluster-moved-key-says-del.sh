@@ -10,7 +10,7 @@
 # Matters: What ends streams or drops caches at "del" does so for every session of the slots that move, when a cluster grows. After an event, read the
 #   session again and believe that.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 redis_cluster_up
 key=sess:{7}; slot=$(redis-cli -p "$a" cluster keyslot "$key")

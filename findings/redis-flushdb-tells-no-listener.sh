@@ -10,7 +10,7 @@
 # Matters: A process that closes streams when their session ends, by keyspace events, keeps them open for those who were all logged out at once,
 #   which is the moment it was built for.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 redis_up
 redis-cli -p "$port" config set notify-keyspace-events KEA >/dev/null

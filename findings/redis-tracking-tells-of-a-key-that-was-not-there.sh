@@ -14,7 +14,7 @@
 # Matters: A watcher of ten thousand sessions need not load them: EXISTS or PTTL arms it and answers in one step, without a gap. A cache of "there is no such
 #   session" is kept right as well. But each message has to be followed by a read, or it was the last one.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 redis_up
 cat >main.cjs <<'JS'

@@ -16,7 +16,7 @@
 # Matters: An app that began to set Domain leaves browsers with two session cookies. Most servers take the first, so that for one client the new
 #   session wins and for another the stale one, at every request, which looks like a login that does not stick. Try all of that name.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14
 npm_get tough-cookie@6.1.0

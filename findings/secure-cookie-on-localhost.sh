@@ -12,7 +12,7 @@
 # Matters: Tenants by subdomain are tried at tenant.localhost: the session works in the browser and in the tests, and is lost at each request
 #   in the line of curl that the README gives.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14
 npm_get tough-cookie@6.1.0

@@ -13,7 +13,7 @@
 # Matters: A rotation of keys looks done, and all is signed out when the old key is taken away. Turn an empty setting into nil yourself,
 #   and decode a cookie of your own with the first pair alone when the app starts.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gorilla/securecookie@v1.1.2
 cat >main.go <<'GO'

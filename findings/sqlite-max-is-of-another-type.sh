@@ -15,7 +15,7 @@
 # Matters: A sweep that reads "the next expiry" by min(), or a change of driver, fails to scan: seconds come where times were. Declare the column
 #   INTEGER, as b here, and both do the same.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get modernc.org/sqlite@v1.62.0 github.com/mattn/go-sqlite3@v1.14.53
 cat >main.go <<'GO'

@@ -10,7 +10,7 @@
 # Matters: The same statement sweeps in the app and leaves all rows alone in the sqlite3 shell, or in an app linked with the system's library. Ask for
 #   the version, or for "unixepoch('subsec') IS NULL", when a file is opened.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 deb_get sqlite3=3.40.1-2+deb12u2 libsqlite3-0=3.40.1-2+deb12u2
 go_get modernc.org/sqlite@v1.62.0

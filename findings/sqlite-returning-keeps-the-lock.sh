@@ -11,7 +11,7 @@
 # Matters: "Touch the session and read it" in one statement, with the answer written to the client inside of the loop, blocks all logins for as long
 #   as that client is slow. QueryRow(..).Scan closes at once; Query(..) with one Next does not.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get modernc.org/sqlite@v1.62.0
 cat >main.go <<'GO'

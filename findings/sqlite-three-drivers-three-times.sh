@@ -15,7 +15,7 @@
 # Matters: Sessions end hours late or early, by the zone of the machine that wrote them, and after a change of driver at once or never. Store integers
 #   of your own, and no time.Time.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get modernc.org/sqlite@v1.62.0 github.com/mattn/go-sqlite3@v1.14.53 github.com/ncruces/go-sqlite3@v0.37.0
 cat >main.go <<'GO'

@@ -14,7 +14,7 @@
 # Matters: Code that classifies errors by strings.HasPrefix(err.Error(), "ERR unknown command"), to find out what an old server cannot do, never
 #   matches after a change of client: the fallback is not taken, and every login fails.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 redis_up
 go_get github.com/valkey-io/valkey-go@v1.0.79 github.com/redis/go-redis/v9@v9.23.0

@@ -13,7 +13,7 @@
 # Matters: "Log out everywhere", announced by publish, misses a process in the very moment of a failover. After each call of the hook, look at
 #   all that is watched.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 redis_up
 go_get github.com/valkey-io/valkey-go@v1.0.79

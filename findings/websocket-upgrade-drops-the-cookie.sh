@@ -12,7 +12,7 @@
 # Matters: A session that begins, or is renewed, at the handshake is stored, and its client has no cookie for it. No wrapper of the writer can
 #   mend that: a session library has to offer its Set-Cookie line to the handler.
 
-source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 go_get github.com/gorilla/websocket@v1.5.3 github.com/coder/websocket@v1.8.15
 cat >main.go <<'GO'

@@ -5,12 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -82,7 +80,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	ballast := filepath.Join("/proc", strings.TrimSpace(string(pid)), "root", server.Dir, "db", "ballast")
-	fill(t, ballast)
+	servers.FillDisk(t, ballast)
 	for verb, call := range map[string]func() error{
 		"create": func() error { return st.Create(ctx, record("new", large)) },
 		"update": func() error { return st.Update(ctx, first, record("first", large)) },
@@ -109,20 +107,3 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("Update when there is room again: %v", err)
 	}
 }
-
-// fill makes a file of all the room that there is on a disk.
-func fill(t *testing.T, name string) {
-	t.Helper()
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.Copy(f, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk cannot be filled: %v", err)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -5,12 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"io"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,7 +66,7 @@ func TestFullDiskOfAServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	ballast := filepath.Join("/proc", strings.TrimSpace(string(pid)), "root", small, "ballast")
-	fill(t, ballast)
+	servers.FillDisk(t, ballast)
 	for verb, err := range map[string]error{
 		"Create":  s.Create(ctx, record("new", large)),
 		"Update":  s.Update(ctx, first, record("first", large)),
@@ -95,20 +93,3 @@ func TestFullDiskOfAServer(t *testing.T) {
 		t.Errorf("Update when there is room again: %v", err)
 	}
 }
-
-// fill makes a file of all the room that there is on a disk.
-func fill(t *testing.T, name string) {
-	t.Helper()
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.Copy(f, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk cannot be filled: %v", err)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
