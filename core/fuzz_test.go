@@ -32,7 +32,7 @@ func FuzzForwardedProto(f *testing.F) {
 		}
 		r.RemoteAddr = "192.0.2.1:1"
 		items := strings.Split(last, ",")
-		want := strings.EqualFold(strings.TrimSpace(items[len(items)-1]), "https")
+		want := strings.EqualFold(strings.Trim(items[len(items)-1], " \t"), "https")
 		var got bool
 		if cost := suite.Allocated(func() { got = (&Exchange{m: m, r: r}).isSecure() }); cost > suite.Roughly {
 			t.Errorf("%d bytes of headers cost %d bytes, want at most %d", len(first)+len(last), cost, suite.Roughly)
@@ -61,6 +61,9 @@ func FuzzForwardedHeaders(f *testing.F) {
 		{"Front-End-Https", "on", "192.0.2.1:1"},
 		{"X-Forwarded-Proto", "\"https", "192.0.2.1:1"},
 		{"Forwarded", "proto=\"https\";by=_a", "192.0.2.1:1"},
+		{"Forwarded", "\nproto=\"https\"", "192.0.2.1:1"},
+		{"Forwarded", "proto=\u00a0https", "192.0.2.1:1"},
+		{"X-Forwarded-Proto", "\u0085https", "192.0.2.1:1"},
 		{"Forwarded", "for=\"_a,b;proto=https", "192.0.2.1:1"},
 		{"X-Url-Scheme", "https", "192.0.2.1:1"},
 		{"X-Forwarded-Proto", "https", "[::ffff:192.0.2.1]:1"},
@@ -77,7 +80,7 @@ func FuzzForwardedHeaders(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	// The parameter of the last element, which begins behind the last comma that is in no quotes.
-	forwarded := regexp.MustCompile(`(?i)(^|[,;])[ \t]*proto[ \t]*=\s*("\s*https\s*"|https)\s*(;[^,"]*("[^"]*"[^,"]*)*)?$`)
+	forwarded := regexp.MustCompile(`(?i)(^|[,;])[ \t]*proto[ \t]*=[ \t]*("[ \t]*https[ \t]*"|https)[ \t]*(;[^,"]*("[^"]*"[^,"]*)*)?$`)
 	trusted := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 	m := &Manager{cfg: Config{TrustedProxies: trusted, Logger: slog.New(slog.DiscardHandler)}}
 	f.Fuzz(func(t *testing.T, name, value, peer string) {
@@ -89,9 +92,9 @@ func FuzzForwardedHeaders(f *testing.F) {
 		last := items[len(items)-1]
 		switch http.CanonicalHeaderKey(name) {
 		case "X-Forwarded-Proto", "Cloudfront-Forwarded-Proto":
-			says = strings.EqualFold(strings.TrimSpace(last), "https")
+			says = strings.EqualFold(strings.Trim(last, " \t"), "https")
 		case "X-Forwarded-Ssl", "Front-End-Https":
-			says = strings.EqualFold(strings.TrimSpace(last), "on")
+			says = strings.EqualFold(strings.Trim(last, " \t"), "on")
 		case "Forwarded":
 			says = forwarded.MatchString(value)
 		}

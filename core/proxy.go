@@ -28,7 +28,7 @@ func forwardedHTTPS(h http.Header) bool {
 		}
 		_, last, _ := cutLast(lines[len(lines)-1], ',')
 		if value, ok := says.value(last); ok {
-			return strings.EqualFold(strings.TrimSpace(value), says.https)
+			return strings.EqualFold(trimOWS(value), says.https)
 		}
 	}
 	return false
@@ -137,19 +137,23 @@ func parameter(element, wanted string) string {
 	for more := true; more; {
 		var pair string
 		element, pair, more = cutLast(element, ';')
-		if name, value, ok := strings.Cut(pair, "="); ok && strings.EqualFold(strings.TrimSpace(name), wanted) {
+		if name, value, ok := strings.Cut(pair, "="); ok && strings.EqualFold(trimOWS(name), wanted) {
 			return value
 		}
 	}
 	return ""
 }
 
+// trimOWS returns s without the optional whitespace that RFC 9110, section 5.6.3, allows
+// around an element: spaces and tabs, and nothing else that Unicode calls a space.
+func trimOWS(s string) string { return strings.Trim(s, " \t") }
+
 // unquoted returns a value without the quotes that a whole one may have about it, and
-// without spaces around it.
+// without whitespace around it.
 func unquoted(value string) string {
-	value = strings.TrimSpace(value)
+	value = trimOWS(value)
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
-		value = strings.TrimSpace(value[1 : n-1])
+		value = trimOWS(value[1 : n-1])
 	}
 	return value
 }

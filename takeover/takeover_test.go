@@ -512,16 +512,22 @@ func (s stored) Record(context.Context, string) (takeover.Record, error) {
 
 func (stored) Delete(context.Context, string) error { return nil }
 
-// A text that is no UTF-8 would be another one in JSON.
-func TestATextThatIsNoUTF8IsDroppedAndNotChanged(t *testing.T) {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(map[any]any{"uuid": "\xff\xfe", "cart": "a book"}); err != nil {
-		t.Fatal(err)
-	}
-	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
-	r.Header.Set("Cookie", "session_id=0123456789012345678901234567890123456789012")
-	s, err := takeover.Fiber{Records: stored(b.Bytes())}.Find(t.Context(), r)
-	if _, has := s.Values["uuid"]; err != nil || has || s.Dropped != 1 || s.Values["cart"] != "a book" {
-		t.Errorf("%d values, %d dropped, %v", len(s.Values), s.Dropped, err)
+// A text that is no UTF-8 would be another one in JSON, and a time of another
+// millennium none.
+func TestAValueThatJSONCannotSayIsDroppedAndNotChanged(t *testing.T) {
+	for name, value := range map[string]any{
+		"text":               "\xff\xfe",
+		"far time":           time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC),
+		"time before Christ": time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
+		"zone of two days":   time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 48*60*60)),
+		"times":              []any{time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request("session_id=0123456789012345678901234567890123456789012")
+			s, err := takeover.Fiber{Records: stored(encode(t, map[any]any{"odd": value, "cart": "a book"}))}.Find(t.Context(), r)
+			if _, has := s.Values["odd"]; err != nil || has || s.Dropped != 1 || s.Values["cart"] != "a book" {
+				t.Errorf("%d values, %d dropped, %v", len(s.Values), s.Dropped, err)
+			}
+		})
 	}
 }

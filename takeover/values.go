@@ -55,7 +55,7 @@ func writable(v any) bool {
 	switch v := v.(type) {
 	case string:
 		return utf8.ValidString(v) // else JSON has another text
-	case nil, bool, int, int64, []byte, time.Time:
+	case nil, bool, int, int64, []byte:
 		return true
 	}
 	_, err := json.Marshal(v)
