@@ -84,7 +84,7 @@ func (c *command) copy(ctx context.Context, o copying) error {
 	if err != nil {
 		return err
 	}
-	run := &transfer.Copy{Parts: parts(from, to), Journal: journal, Now: time.Now}
+	run := &transfer.Copy{Parts: parts(from, to), Journal: journal, Now: c.now}
 	return errors.Join(c.passes(ctx, run, from, o), journal.Close())
 }
 
@@ -131,7 +131,7 @@ func (c *command) passes(ctx context.Context, run *transfer.Copy, from *target.T
 			last = true
 			ctx = context.WithoutCancel(ctx)
 		}
-		began := time.Now()
+		began := c.now()
 		pass, err := c.pass(ctx, run, from, n)
 		switch {
 		case err != nil && o.follow && ctx.Err() != nil && !last:
@@ -140,7 +140,7 @@ func (c *command) passes(ctx context.Context, run *transfer.Copy, from *target.T
 			return err
 		}
 		done := pass.Changes() == 0 && !o.follow || n == o.passes && !o.follow || last
-		if err := c.tellPass(pass, n, time.Since(began), done); err != nil || done {
+		if err := c.tellPass(pass, n, c.now().Sub(began), done); err != nil || done {
 			return err
 		}
 		if o.follow {

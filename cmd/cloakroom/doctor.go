@@ -40,6 +40,7 @@ them: that is how it knows what the user may do. With --read-only it does not.`,
 			if err != nil {
 				return err
 			}
+			o.Now = c.now
 			p := c.progress("looking", -1)
 			findings := doctor.Examine(cmd.Context(), t, m, o)
 			p.end()

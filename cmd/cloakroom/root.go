@@ -153,7 +153,7 @@ func (c *command) secrets(file, variable string) (keys []string, err error) {
 		text = string(content)
 	}
 	for line := range strings.Lines(text) {
-		if key := strings.TrimSpace(line); key != "" {
+		if key := strings.TrimRight(line, "\r\n"); key != "" { // a space may belong to it
 			keys = append(keys, key)
 		}
 	}

@@ -80,7 +80,7 @@ session of a user was seen last.`,
 }
 
 func (c *command) listUser(ctx context.Context, m *core.Manager, user string) error {
-	now, n := time.Now(), 0
+	now, n := c.now(), 0
 	t := &table{}
 	if !c.json {
 		t = c.table("HANDLE", "SIGNED IN", "LAST SEEN", "EXPIRES", "HOW", "NETWORK", "DEVICE")
@@ -123,12 +123,12 @@ func (c *command) hint(format string, args ...any) {
 }
 
 func (c *command) listAll(ctx context.Context, t *target.Target, m *core.Manager, most int) error {
-	now, n := time.Now(), 0
+	now, n := c.now(), 0
 	out := &table{}
 	if !c.json {
 		out = c.table("HANDLE", "USER", "BEGAN", "EXPIRES", "SIZE", "MADE BY")
 	}
-	for s, err := range described(ctx, t, m) {
+	for s, err := range c.described(ctx, t, m) {
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (c *command) listAll(ctx context.Context, t *target.Target, m *core.Manager
 }
 
 // described walks all sessions, and asks for the lives of some of them at a time.
-func described(ctx context.Context, t *target.Target, m *core.Manager) iter.Seq2[session, error] {
+func (c *command) described(ctx context.Context, t *target.Target, m *core.Manager) iter.Seq2[session, error] {
 	const together = 256
 	return func(yield func(session, error) bool) {
 		ids, batch := make([]string, 0, together), make([]session, 0, together)
@@ -168,7 +168,7 @@ func described(ctx context.Context, t *target.Target, m *core.Manager) iter.Seq2
 			for _, rec := range recs {
 				found[rec.ID] = rec
 			}
-			now := time.Now()
+			now := c.now()
 			for i, s := range batch {
 				rec, lives := found[ids[i]]
 				if !lives { // it has ended meanwhile
@@ -268,7 +268,7 @@ func (c *command) users(ctx context.Context, m *core.Manager, most int) error {
 		}
 		return nil
 	}
-	now, t := time.Now(), c.table("USER", "SESSIONS", "NEWEST")
+	now, t := c.now(), c.table("USER", "SESSIONS", "NEWEST")
 	for _, name := range names {
 		t.row(name, fmt.Sprint(users[name].sessions), ago(users[name].newest, now))
 	}
@@ -311,10 +311,15 @@ type heldValue struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
+// rawValue returns the JSON of a value.
+func rawValue(s *core.Session, key string) (json.RawMessage, error) {
+	return core.Key[json.RawMessage](key).Lookup(s)
+}
+
 func (c *command) show(ctx context.Context, s *core.Session, values bool) error {
 	var all []heldValue
 	for key := range s.Keys() {
-		raw, err := core.Key[json.RawMessage](key).Lookup(s)
+		raw, err := rawValue(s, key)
 		if err != nil {
 			return err
 		}
@@ -331,13 +336,13 @@ func (c *command) show(ctx context.Context, s *core.Session, values bool) error 
 		Handle: s.Handle(), User: s.User(), Created: at(s.CreatedAt()),
 		Methods: s.AuthenticatedBy(), Express: s.CreatedAt().IsZero(),
 	}, all}
-	if expiry, err := s.ExpiresAt(ctx); err == nil && time.Until(expiry.Idle) < endless {
+	if expiry, err := s.ExpiresAt(ctx); err == nil && expiry.Idle.Sub(c.now()) < endless {
 		about.Expires = at(expiry.Idle)
 	}
 	if c.json {
 		return c.printJSON(about)
 	}
-	now := time.Now()
+	now := c.now()
 	for _, line := range [][2]string{
 		{"handle", about.Handle}, {"user", about.User}, {"signed in by", strings.Join(about.Methods, ", ")},
 		{"began", ago(value(about.Created), now)}, {"expires", in(value(about.Expires), now)},

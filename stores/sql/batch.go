@@ -9,11 +9,15 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// mostInBatch is how many records one statement creates.
-const mostInBatch = 256
+// How many records one statement creates, and one transaction of SQLite, which waits for
+// the disk once.
+const (
+	mostInBatch       = 256
+	mostInTransaction = 1024
+)
 
 // CreateBatch implements [store.BatchCreator]. In PostgreSQL and MySQL it is one statement
-// for every 256 records, and in SQLite a transaction. Where an id is in use, MySQL takes one
+// for every 256 records, and in SQLite a transaction for every 1024. Where an id is in use, MySQL takes one
 // or two statements for each of those 256.
 func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []string, err error) {
 	const verb = "create batch"
@@ -22,7 +26,11 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 			return nil, err
 		}
 	}
-	for some := range slices.Chunk(recs, mostInBatch) {
+	most := mostInBatch
+	if s.opts.Dialect == SQLite {
+		most = mostInTransaction
+	}
+	for some := range slices.Chunk(recs, most) {
 		taken, err := call(ctx, s, verb, func(ctx context.Context, c *sql.Conn) ([]string, error) {
 			switch s.opts.Dialect {
 			case PostgreSQL:

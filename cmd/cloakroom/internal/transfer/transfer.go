@@ -66,9 +66,10 @@ type Copy struct {
 }
 
 const (
-	batchSize = 512 // records that are looked at in one call
-	workers   = 4   // batches at once
-	attempts  = 8   // of a batch, where a store fails
+	batchSize  = 1024    // records that are looked at in one call
+	batchBytes = 4 << 20 // and how large they are together, about
+	workers    = 4       // batches at once
+	attempts   = 8       // of a batch, where a store fails
 
 	// tolerance is by how much the lives of two records may differ that are to be the
 	// same: stores have units, and time passes between two questions.
@@ -147,7 +148,7 @@ func (r *run) each(ctx context.Context, side Side, want func(id string) bool, lo
 		}
 	}
 	var err error
-	ids := make([]string, 0, batchSize)
+	ids, bytes := make([]string, 0, batchSize), 0
 	for rec, failed := range side.All(ctx) {
 		if err = failed; err != nil {
 			break
@@ -155,11 +156,12 @@ func (r *run) each(ctx context.Context, side Side, want func(id string) bool, lo
 		if !want(rec.ID) {
 			continue
 		}
-		if ids = append(ids, rec.ID); len(ids) == batchSize {
+		ids, bytes = append(ids, rec.ID), bytes+len(rec.Data)
+		if len(ids) == batchSize || bytes >= batchBytes {
 			if !send(ids) {
 				break
 			}
-			ids = make([]string, 0, batchSize)
+			ids, bytes = make([]string, 0, batchSize), 0
 		}
 	}
 	if err == nil && len(ids) > 0 {
