@@ -84,19 +84,19 @@ var plants = []planted{
 	{
 		name: "a user who may not extend sessions", level: doctor.Failure, check: "privileges", says: "extend of sessions does not work",
 		plant: func(t *testing.T) string {
-			return "valkey://app:secret@" + start(t, "--user", "app on >secret ~* &* +@all -pexpire")
+			return "valkey://app:secret@" + start(t, "--user", "app", "on", ">secret", "~*", "&*", "+@all", "-pexpire")
 		},
 	},
 	{
 		name: "a user who may not look at the server", level: doctor.Note, check: "server", says: "could not be looked at",
 		plant: func(t *testing.T) string {
-			return "valkey://app:secret@" + start(t, "--user", "app on >secret ~* &* +@all -info")
+			return "valkey://app:secret@" + start(t, "--user", "app", "on", ">secret", "~*", "&*", "+@all", "-info")
 		},
 	},
 	{
 		name: "a user to whom streams are not told", level: doctor.Note, check: "open streams", says: "CLIENT TRACKING",
 		plant: func(t *testing.T) string {
-			return "valkey://app:secret@" + start(t, "--user", "app on >secret ~* &* +@all -client|tracking")
+			return "valkey://app:secret@" + start(t, "--user", "app", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
 		},
 	},
 	{

@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -68,7 +69,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // run does what the arguments say, and returns the exit code.
 func run(ctx context.Context, args []string, w world) int {
 	root := newRoot(w)
-	root.SetArgs(args)
+	root.SetArgs(handlesLast(args))
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errFound) && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 		_, _ = fmt.Fprintln(w.err, "cloakroom:", say(err))
@@ -90,6 +91,29 @@ func run(ctx context.Context, args []string, w world) int {
 		return exitStopped
 	}
 	return exitFailed
+}
+
+// handleSize is how long a handle is.
+const handleSize = 16
+
+// handlesLast puts handles behind all flags: one of 64 begins with a dash, and would be
+// taken for a flag. No flag here is as long as a handle.
+func handlesLast(args []string) []string {
+	var flags, handles []string
+	for i, arg := range args {
+		if arg == "--" {
+			return append(append(flags, args[i:]...), handles...)
+		}
+		if len(arg) == handleSize && arg[0] == '-' && !strings.Contains(arg, "=") {
+			handles = append(handles, arg)
+		} else {
+			flags = append(flags, arg)
+		}
+	}
+	if len(handles) > 0 {
+		flags = append(append(flags, "--"), handles...)
+	}
+	return flags
 }
 
 // say returns the text of an error, without what every error of Cloakroom begins with.

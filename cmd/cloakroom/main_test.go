@@ -224,27 +224,43 @@ func start(t *testing.T, options ...string) (addr string) {
 
 func startProgram(t *testing.T, program string, options ...string) (addr string) {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = free.Addr().String()
-	_ = free.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command(program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, options...)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for began := time.Now(); !answers(addr); time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatal("the server does not start")
+	for began := time.Now(); time.Since(began) < patience; {
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = free.Addr().String()
+		_ = free.Close()
+		_, port, _ := net.SplitHostPort(addr)
+		ctx, cancel := context.WithCancel(context.Background())
+		cmd := exec.CommandContext(ctx, program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, options...)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait()
+			close(ended)
+		}()
+		t.Cleanup(func() {
+			cancel()
+			<-ended
+		})
+		for time.Since(began) < patience {
+			select {
+			case <-ended: // somebody else has taken the port
+			default:
+				if answers(addr) {
+					return addr
+				}
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
+			break
 		}
 	}
-	return addr
+	t.Fatal("the server does not start")
+	return ""
 }
 
 // answers reports whether a server of Valkey answers. That a connection is made says nothing:

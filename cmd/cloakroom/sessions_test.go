@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
@@ -187,4 +189,31 @@ func TestAURLThatCannotBeUsed(t *testing.T) {
 	operate(t, nil, "count", "--frobnicate").want(t, exitUsage)
 	operate(t, nil).want(t, exitOK, "needs no signing secret", "revoke-user", "completion")
 	operate(t, nil, "completion", "bash").want(t, exitOK, "bash completion")
+}
+
+// One handle of 64 begins with a dash, and is no flag for it.
+func TestAHandleMayBeginWithADash(t *testing.T) {
+	t.Parallel()
+	url := kinds["sqlite"](t)
+	open(t, url)
+	env := map[string]string{"CLOAKROOM_STORE": url}
+	for _, handle := range []string{"-gjHnwWq_VbLPhip", "--jHnwWq_VbLPhip"} {
+		operate(t, env, "show", handle, "--json").want(t, exitNotFound, "no session with that handle")
+		operate(t, env, "revoke", handle, "--user", "ada").want(t, exitNotFound)
+		operate(t, env, "revoke", "--", handle).want(t, exitNotFound)
+	}
+	root := newRoot(world{})
+	root.InitDefaultHelpFlag()
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if len("--"+f.Name) == handleSize {
+				t.Errorf("--%s is as long as a handle", f.Name)
+			}
+		})
+		root.PersistentFlags().VisitAll(func(f *pflag.Flag) {
+			if len("--"+f.Name) == handleSize {
+				t.Errorf("--%s is as long as a handle", f.Name)
+			}
+		})
+	}
 }
