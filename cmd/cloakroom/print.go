@@ -117,7 +117,7 @@ func (c *command) progress(what string, steps int) *progress {
 	if !isTerminal(c.err) {
 		return &progress{}
 	}
-	return &progress{progressbar.NewOptions(steps,
+	bar := progressbar.NewOptions(steps,
 		progressbar.OptionSetWriter(c.err),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(),
@@ -126,7 +126,9 @@ func (c *command) progress(what string, steps int) *progress {
 		progressbar.OptionSetWidth(20),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionUseANSICodes(true),
-	)}
+	)
+	_ = bar.RenderBlank()
+	return &progress{bar}
 }
 
 func (p *progress) set(n int) {

@@ -23,6 +23,7 @@ type Store interface {
 	store.Store
 	store.UpdateLoader
 	store.Remover
+	store.BatchCreator
 	store.Lister
 	store.Counter
 	store.UserIndexer

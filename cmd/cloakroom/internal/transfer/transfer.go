@@ -23,6 +23,7 @@ type Side interface {
 	store.Store
 	store.Lister
 	store.Remover
+	store.BatchCreator
 	Inspect(ctx context.Context, ids []string) ([]store.Record, error)
 }
 
@@ -290,15 +291,18 @@ func (b *batch) sort(want store.Record, have map[string]store.Record, now time.T
 
 // write does what was decided.
 func (b *batch) write(ctx context.Context, have map[string]store.Record) error {
-	inUse, err := createAll(ctx, b.To, b.create)
-	if err != nil {
-		return err
+	var inUse []string
+	if len(b.create) > 0 {
+		var err error
+		if inUse, err = b.To.CreateBatch(ctx, b.create); err != nil {
+			return err
+		}
 	}
 	for _, id := range inUse { // since it was looked at
 		b.takeBack(id)
 	}
 	b.pass.Copied += len(b.create) - len(inUse)
-	err = together(b.update, func(want store.Record) error {
+	err := together(b.update, func(want store.Record) error {
 		err := b.To.Update(ctx, have[want.ID], want)
 		return b.settled(&b.pass.Updated, want.ID, err)
 	})
@@ -394,31 +398,6 @@ func (r *run) clear(ctx context.Context, ids []string) error {
 	defer r.mu.Unlock()
 	r.pass.add(pass)
 	return err
-}
-
-// createAll creates records, and returns the ids that are in use.
-func createAll(ctx context.Context, to Side, recs []store.Record) (inUse []string, err error) {
-	if len(recs) == 0 {
-		return nil, nil
-	}
-	if b, ok := to.(store.BatchCreator); ok {
-		inUse, err = b.CreateBatch(ctx, recs)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return inUse, err
-		}
-	}
-	var mu sync.Mutex
-	err = together(recs, func(rec store.Record) error {
-		err := to.Create(ctx, rec)
-		if errors.Is(err, store.ErrExists) {
-			mu.Lock()
-			defer mu.Unlock()
-			inUse = append(inUse, rec.ID)
-			return nil
-		}
-		return err
-	})
-	return inUse, err
 }
 
 // together does something with records, some at once.
