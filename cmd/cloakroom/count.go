@@ -15,6 +15,7 @@ twice. The server walks all of them: a second or two for a million.`,
 				return err
 			}
 			defer t.Close()
+			defer c.sparingly()()
 			p := c.progress("counting", -1)
 			n, err := m.Count(cmd.Context())
 			p.end()

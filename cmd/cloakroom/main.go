@@ -68,7 +68,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // run does what the arguments say, and returns the exit code.
 func run(ctx context.Context, args []string, w world) int {
-	root := newRoot(w)
+	root := newRoot(w) //nolint:contextcheck // the commands have that of ExecuteContext
 	root.SetArgs(handlesLast(args))
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errFound) && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -158,4 +159,17 @@ func (c *command) secrets(file, variable string) (keys []string, err error) {
 		}
 	}
 	return keys, nil
+}
+
+// walkLimit is how much memory a walk may take before the collector does more for less. A
+// million sessions in Valkey need all of it, for what a SCAN repeats.
+const walkLimit = 30 << 20
+
+// sparingly keeps the memory of a walk small, until the function that it returns is called.
+func (c *command) sparingly() (end func()) {
+	if c.getenv("GOMEMLIMIT") != "" {
+		return func() {}
+	}
+	before := debug.SetMemoryLimit(walkLimit)
+	return func() { debug.SetMemoryLimit(before) }
 }

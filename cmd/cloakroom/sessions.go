@@ -70,6 +70,7 @@ session of a user was seen last.`,
 			if user != "" {
 				return c.listUser(cmd.Context(), m, user)
 			}
+			defer c.sparingly()()
 			return c.listAll(cmd.Context(), t, m, most)
 		},
 	}
@@ -344,8 +345,11 @@ func (c *command) show(ctx context.Context, s *core.Session, values bool) error 
 	}
 	now := c.now()
 	for _, line := range [][2]string{
-		{"handle", about.Handle}, {"user", about.User}, {"signed in by", strings.Join(about.Methods, ", ")},
-		{"began", ago(value(about.Created), now)}, {"expires", in(value(about.Expires), now)},
+		{"handle", about.Handle},
+		{"user", about.User},
+		{"signed in by", strings.Join(about.Methods, ", ")},
+		{"began", ago(value(about.Created), now)},
+		{"expires", in(value(about.Expires), now)},
 		{"made by", map[bool]string{true: "Express"}[about.Express]},
 	} {
 		if line[1] != "" {

@@ -63,7 +63,7 @@ func openSQL(ctx context.Context, db *sql.DB, kind, where string, opts sqlstore.
 	}
 	t.onClose(func() { _ = db.Close() })
 	opts.SweepInterval = sqlstore.NeverSweep // that is the apps'
-	s, err := sqlstore.New(db, opts)
+	s, err := sqlstore.New(db, opts)         //nolint:contextcheck // it has no goroutine: nothing is swept
 	if err == nil && o.Create {
 		err = sqlstore.Migrate(ctx, db, opts)
 	}

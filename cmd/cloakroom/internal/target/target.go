@@ -68,6 +68,8 @@ func urlError(format string, args ...any) error {
 }
 
 // Forms are the URLs that Open takes, for a person.
+//
+//nolint:gosec // no password is a password
 const Forms = `  valkey://user:password@host:6379/0       valkeys:// and rediss:// for TLS, redis:// is the same
       ?addr=host2:6379                     more servers of a cluster, or more Sentinels
       &master_set=NAME                     the hosts are Sentinels (sentinel_username, sentinel_password: theirs)
