@@ -86,7 +86,7 @@ func TestNobodyWaitsForACount(t *testing.T) {
 		if c.asked != 1 || time.Since(began) != 24*time.Second {
 			t.Errorf("%d counts were begun beside each other, and collecting took %v", c.asked, time.Since(began)-24*time.Second)
 		}
-		time.Sleep(6 * time.Second) // the time is over
+		time.Sleep(7 * time.Second) // the time is over
 		st.expect("cloakroom.session.store.errors", map[string]int64{"store=session verb=count error.type=timeout": 1})
 		st.expect("cloakroom.session.store.call.duration", map[string]int64{"verb=count error.type=timeout": 1})
 		st.expectLive("after a count that failed", nil)
