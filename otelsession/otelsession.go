@@ -131,8 +131,29 @@ func New(o Options) (*Observer, error) {
 	if err := errors.Join(err1, err2, err3, err4, err5, observer.countSessions(meter, o)); err != nil {
 		return nil, err
 	}
+	observer.beginAtZero()
 	return observer, nil
 }
+
+// beginAtZero makes the series that alerts ask for, so that the first such event is an
+// increase, and not the beginning of a series.
+func (o *Observer) beginAtZero() {
+	ctx := context.Background()
+	for _, kind := range []core.EventKind{
+		core.EventForged, core.EventUnknown, core.EventUndecodable, core.EventDropped, core.EventStoreError,
+	} {
+		o.events.Add(ctx, 0, o.kinds.of(eventKind{kind: kind}, eventKind.attributes))
+	}
+	for _, outcome := range []string{replayed, failed} {
+		o.conflicts.Add(ctx, 0, metric.WithAttributes(keyOutcome.String(outcome)))
+	}
+}
+
+// The outcomes of a conflict.
+const (
+	replayed = "replayed"
+	failed   = "failed"
+)
 
 const (
 	keyOperation = attribute.Key("cloakroom.operation")
@@ -147,19 +168,19 @@ const (
 // Observe implements [core.Observer].
 func (o *Observer) Observe(ctx context.Context, e core.Event) {
 	o.events.Add(ctx, 1, o.kinds.of(eventKind{e.Kind, e.Cause}, eventKind.attributes))
-	var failed []attribute.KeyValue
+	var failure []attribute.KeyValue
 	switch e.Kind {
 	case core.EventSaved:
 		return
 	case core.EventReplayed:
-		o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String("replayed")))
+		o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String(replayed)))
 	case core.EventStoreError:
-		if failed = failureAttributes(e.Err); failed != nil {
-			o.failures.Add(ctx, 1, metric.WithAttributes(failed...))
+		if failure = failureAttributes(e.Err); failure != nil {
+			o.failures.Add(ctx, 1, metric.WithAttributes(failure...))
 		}
 	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.AddEvent("session "+string(e.Kind), trace.WithAttributes(append(eventKind{e.Kind, e.Cause}.attributes(), failed...)...))
+		span.AddEvent("session "+string(e.Kind), trace.WithAttributes(append(eventKind{e.Kind, e.Cause}.attributes(), failure...)...))
 	}
 }
 
@@ -236,7 +257,7 @@ func (o *Observer) Start(ctx context.Context, op core.Operation) (context.Contex
 			span.SetStatus(codes.Error, err.Error())
 		}
 		if errors.Is(err, store.ErrConflict) {
-			o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String("failed")))
+			o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String(failed)))
 		}
 		ended := time.Now()
 		o.durations.Record(ctx, ended.Sub(began).Seconds(), metric.WithAttributes(attrs...))

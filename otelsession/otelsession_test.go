@@ -165,7 +165,9 @@ func (st *station) counted(name string) map[string]int64 {
 				}
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
-					points[p.Attributes.Encoded(encoder{})] = p.Value
+					if p.Value > 0 { // some begin at zero
+						points[p.Attributes.Encoded(encoder{})] = p.Value
+					}
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
