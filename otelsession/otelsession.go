@@ -89,8 +89,9 @@ type Observer struct {
 	conflicts metric.Int64Counter
 	failures  metric.Int64Counter
 
-	verbs attributeSets[string] // of calls that did not fail
-	kinds attributeSets[eventKind]
+	operations attributeSets[core.Operation] // that did not fail
+	verbs      attributeSets[string]         // of calls that did not fail
+	kinds      attributeSets[eventKind]
 }
 
 var (
@@ -216,6 +217,10 @@ func (o *Observer) ObserveStore(ctx context.Context, call core.StoreCall) {
 	o.calls.Record(ctx, call.Duration.Seconds(), attrs)
 }
 
+func operationAttributes(op core.Operation) []attribute.KeyValue {
+	return []attribute.KeyValue{keyOperation.String(string(op))}
+}
+
 func verbAttributes(verb string) []attribute.KeyValue {
 	return []attribute.KeyValue{keyVerb.String(verb)}
 }
@@ -248,19 +253,20 @@ func (s *attributeSets[K]) of(key K, attributes func(K) []attribute.KeyValue) me
 // Start implements [core.Tracer].
 func (o *Observer) Start(ctx context.Context, op core.Operation) (context.Context, func(error)) {
 	began := time.Now()
-	attrs := []attribute.KeyValue{keyOperation.String(string(op))}
-	ctx, span := o.tracer.Start(ctx, "session "+string(op), trace.WithTimestamp(began), trace.WithAttributes(attrs...))
+	ctx, span := o.tracer.Start(ctx, "session "+string(op), trace.WithTimestamp(began), trace.WithAttributes(keyOperation.String(string(op))))
 	return ctx, func(err error) {
+		attrs := o.operations.of(op, operationAttributes)
 		if err != nil {
-			attrs = append(attrs, keyError.String(errorType(err)))
-			span.SetAttributes(attrs[1])
+			reason := keyError.String(errorType(err))
+			span.SetAttributes(reason)
 			span.SetStatus(codes.Error, err.Error())
+			attrs = metric.WithAttributes(keyOperation.String(string(op)), reason)
 		}
 		if errors.Is(err, store.ErrConflict) {
 			o.conflicts.Add(ctx, 1, metric.WithAttributes(keyOutcome.String(failed)))
 		}
 		ended := time.Now()
-		o.durations.Record(ctx, ended.Sub(began).Seconds(), metric.WithAttributes(attrs...))
+		o.durations.Record(ctx, ended.Sub(began).Seconds(), attrs)
 		span.End(trace.WithTimestamp(ended))
 	}
 }
