@@ -37,23 +37,28 @@ func startReading(t *testing.T, program string, stdin *os.File, env ...string) s
 // A process is a program that runs.
 type process struct {
 	base  string // its address
-	said  output // on stdout
 	cmd   *exec.Cmd
 	ended chan struct{}
+
+	said, complaints output // on stdout and stderr
 }
 
 // run builds and runs a program of this module, and returns when it listens.
 func run(t *testing.T, program string, stdin *os.File, env ...string) *process {
 	t.Helper()
-	port := freePort(t)
+	return runAt(t, freePort(t), program, stdin, env...)
+}
+
+// runAt is run for a port that is known.
+func runAt(t *testing.T, port, program string, stdin *os.File, env ...string) *process {
+	t.Helper()
 	p := &process{base: "http://127.0.0.1:" + port, ended: make(chan struct{})}
 	p.cmd = exec.Command(build(t, program)) // not with the test's context, which would kill it before the cleanup
 	p.cmd.Env = append(append(os.Environ(), "PORT="+port, "SESSION_SECRET="+rand.Text()+rand.Text()), env...)
 	if stdin != nil {
 		p.cmd.Stdin = stdin
 	}
-	var complaints output
-	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.said, &complaints, 10*time.Second
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.said, &p.complaints, 10*time.Second
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +82,7 @@ func run(t *testing.T, program string, stdin *os.File, env ...string) *process {
 		select {
 		case <-tick.C:
 		case <-p.ended:
-			t.Fatalf("%s has ended: %s", program, complaints.String())
+			t.Fatalf("%s has ended: %s", program, p.complaints.String())
 		case <-ctx.Done():
 			t.Fatalf("%s does not listen on port %s", program, port)
 		}

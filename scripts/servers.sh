@@ -28,7 +28,7 @@
 #   mariadb-new   MARIADB_NEW_DSN    MariaDB 11.8
 #   mariadb-server  MARIADB_SERVER   the program of the older one, for tests that start servers of their own: --port PORT --dir DIR
 #   mysql     MYSQL_DSN              MySQL: 8.4, or from packages what Debian's sid has
-#   nginx     NGINX                  nginx's program, for tests that start one: nginx -c FILE
+#   nginx     NGINX_PROGRAM          nginx's program, for tests that start one: nginx -p DIR -c FILE
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -74,7 +74,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN MARIADB_NEW_DSN MARIADB_SERVER MYSQL_DSN NGINX'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN MARIADB_NEW_DSN MARIADB_SERVER MYSQL_DSN NGINX_PROGRAM'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -94,7 +94,7 @@ variable_of() {
 	mariadb-new) echo MARIADB_NEW_DSN ;;
 	mariadb-server) echo MARIADB_SERVER ;;
 	mysql) echo MYSQL_DSN ;;
-	nginx) echo NGINX ;;
+	nginx) echo NGINX_PROGRAM ;; # NGINX would be sockets to it
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -502,9 +502,9 @@ env_() {
 	if ours postgresql-server && [[ -e $DIR/postgresql/bin/postgresql-server ]]; then echo "POSTGRESQL_SERVER=$DIR/postgresql/bin/postgresql-server"; fi
 	for part in pgbouncer nginx; do
 		if ours $part && [[ -e $DIR/$part/bin/$part ]]; then
-			echo "${part^^}=$DIR/$part/bin/$part"
+			echo "$(variable_of $part)=$DIR/$part/bin/$part"
 		elif ours $part && [[ $(from) == compose ]] && command -v $part >/dev/null; then
-			echo "${part^^}=$(command -v $part)" # there is no image whose program would run here
+			echo "$(variable_of $part)=$(command -v $part)" # there is no image whose program would run here
 		fi
 	done
 	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
