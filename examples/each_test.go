@@ -2,6 +2,7 @@ package examples
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -156,7 +157,9 @@ func TestTheWebSocketEndsWithItsSession(t *testing.T) {
 		t.Errorf("it says %q (%v), want \"bob: hello\"", got, err)
 	}
 	v.do("POST", "/logout", nil) // in another tab
-	if _, _, err := conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
 		t.Errorf("after the logout: %v, want it closed with 1008", err)
 	}
 }

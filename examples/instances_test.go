@@ -47,11 +47,25 @@ func TestInstancesBehindNginx(t *testing.T) {
 			env := []string{"SESSION_SECRET=" + rand.Text() + rand.Text(), st.variable + "=" + st.value}
 			a, b := run(t, "instances", nil, env...), run(t, "instances", nil, env...)
 			site := startNginx(t, exampleConfig(t), a.port(), b.port())
+			newTypist(t).typeAll(asTold(t, a, site))
 			used := useBoth(t, site, a, b)
 			streamsEnd(t, site, a, b)
 			oneDies(t, used, a, b, env)
 		})
 	}
+}
+
+// asTold are the commands of the example that ask, here of this site. The ports of the
+// instances are others than those in the comments.
+func asTold(t *testing.T, p *process, site *site) []string {
+	t.Helper()
+	var asking []string
+	for _, command := range p.commands(t) {
+		if strings.HasPrefix(command, "curl") {
+			asking = append(asking, strings.TrimSuffix(strings.ReplaceAll(command, "https://127.0.0.1:8443", site.base), "808"))
+		}
+	}
+	return asking
 }
 
 // useBoth signs in and asks until both instances have answered: each knows the session, and

@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log"
@@ -57,17 +56,16 @@ func main() {
 		c.String(http.StatusOK, "Goodbye!\n")
 	})
 
-	closing, endStreams := context.WithCancel(context.Background())
-	r.GET("/events", signedIn, func(c *gin.Context) { stream(c, closing) })
+	r.GET("/events", signedIn, stream)
 
 	addr := "127.0.0.1:" + cmp.Or(os.Getenv("PORT"), "8080")
-	server := &http.Server{Addr: addr, Handler: r, WriteTimeout: 30 * time.Second}
-	server.RegisterOnShutdown(endStreams) // Shutdown waits for open streams
 	fmt.Printf(try, addr)
-	log.Fatal(server.ListenAndServe())
+	log.Fatal((&http.Server{Addr: addr, Handler: r, WriteTimeout: 30 * time.Second}).ListenAndServe())
 }
 
-func stream(c *gin.Context, closing context.Context) {
+// stream sends an event now and then. A server that is shut down waits for streams: let
+// RegisterOnShutdown end them.
+func stream(c *gin.Context) {
 	ended := ginsession.Get(c).Ended(c.Request.Context())
 	c.Header("X-Accel-Buffering", "no") // nginx passes on what comes, when it comes
 	control := http.NewResponseController(c.Writer)
@@ -76,17 +74,16 @@ func stream(c *gin.Context, closing context.Context) {
 	for {
 		_ = control.SetWriteDeadline(time.Now().Add(10 * time.Second)) // for each message, in place of WriteTimeout
 		c.SSEvent("time", time.Now().Format(time.RFC3339))
-		if c.Writer.Flush(); len(c.Errors) > 0 {
+		c.Writer.Flush()
+		if len(c.Errors) > 0 { // it could not be written
 			return
 		}
 		select {
 		case <-news.C:
 		case <-ended:
-			c.SSEvent("signed-out", "") // else EventSource connects again, which a login under a new id wants
-			return
+			c.SSEvent("signed-out", "") // for the page to say so
+			return                      // EventSource asks again by itself, and gets a 401, or the events of a new login
 		case <-c.Request.Context().Done(): // the browser is gone
-			return
-		case <-closing.Done():
 			return
 		}
 	}

@@ -1,6 +1,9 @@
 // Command instances is one of several instances of an app behind nginx.conf: a session that
 // one of them made is there at the others, a logout ends streams and sockets at all of them,
 // and nobody is logged out when an instance dies.
+//
+//	export SESSION_SECRET=$(openssl rand -base64 32)
+//	go run ./instances
 package main
 
 import (
@@ -11,7 +14,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -21,14 +23,13 @@ import (
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 )
 
-const try = `an instance listens on http://%[1]s. The other one, and what is in front of both:
+const try = `an instance listens on http://%[1]s. The other one, and what is in front of both, in terminals with the same SESSION_SECRET:
 
-SESSION_SECRET=$SESSION_SECRET PORT=8082 go run ./instances
+PORT=8082 go run ./instances
 cd instances && openssl req -x509 -newkey ed25519 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem && nginx -p "$PWD" -c "$PWD/nginx.conf" -g 'daemon off;'
-
 curl -sk -c jar -d user=bob https://127.0.0.1:8443/login     # Hello, bob!
-curl -sk -b jar https://127.0.0.1:8443/                      # bob, view 1, of the instance on port 8081
-curl -sk -b jar https://127.0.0.1:8443/                      # bob, view 2, of the instance on port 8082
+curl -sk -b jar https://127.0.0.1:8443/                      # bob, view 1, of the instance on port 808
+curl -sk -b jar https://127.0.0.1:8443/                      # bob, view 2, of the instance on port 808
 `
 
 const views core.Key[int] = "views"
@@ -99,8 +100,7 @@ func main() {
 
 	addr := "127.0.0.1:" + port
 	fmt.Printf(try, addr)
-	server := &http.Server{Addr: addr, Handler: sessions.Handler(mux), ReadHeaderTimeout: 10 * time.Second}
-	log.Fatal(server.ListenAndServe())
+	log.Fatal(http.ListenAndServe(addr, sessions.Handler(mux)))
 }
 
 // open opens what the instances share: a Valkey where VALKEY_URL names one, else a file, which

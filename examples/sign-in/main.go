@@ -38,8 +38,10 @@ const form = `<!doctype html><title>Sign in</title><form method="post">
 const orders = `<!doctype html><title>Orders</title><p>The orders of %s</p>
 <form method="post" action="/logout"><button>Sign out</button></form>`
 
-// accounts are a table of your database.
-var accounts = map[string][]byte{"bob": hash("correct horse"), "": hash(rand.Text())}
+var (
+	accounts = map[string][]byte{"bob": hash("correct horse")} // a table of your database
+	nobodys  = hash(rand.Text())
+)
 
 func hash(password string) []byte {
 	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
@@ -79,8 +81,8 @@ func main() {
 func login(c *echo.Context) error {
 	s, user := echosession.Get(c), c.FormValue("user")
 	stored, known := accounts[user]
-	if !known || user == "" {
-		user, stored = "nobody", accounts[""] // who guesses names waits as long as for a wrong password
+	if !known {
+		user, stored = "nobody", nobodys // who guesses names waits as long as for a wrong password
 	}
 	// The attempt begins before the password is read where that can change: a login that is
 	// under way while it does, and while all sessions are ended, then fails.
