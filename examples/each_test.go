@@ -282,6 +282,7 @@ func TestTheTableNamesEveryExample(t *testing.T) {
 		named = append(named, link[1]+"/main.go")
 	}
 	slices.Sort(named)
+	slices.Sort(programs)
 	if !slices.Equal(named, programs) {
 		t.Errorf("README.md names %q, want %q", named, programs)
 	}
