@@ -94,8 +94,11 @@ func (ty *typist) do(line string) error {
 	cmd := exec.CommandContext(ty.t.Context(), "sh", "-c", command)
 	var out bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ty.dir, &out, &out
-	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), want) {
-		return fmt.Errorf("%s\nsays (%v):\n%s\nwant: %s", command, err, out.String(), want)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", command, err, out.String())
+	}
+	if !strings.Contains(out.String(), want) {
+		return fmt.Errorf("%s\nsays:\n%s\nwant: %s", command, out.String(), want)
 	}
 	return nil
 }

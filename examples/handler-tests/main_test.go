@@ -67,7 +67,7 @@ func TestAnItemGoesIntoTheCart(t *testing.T) {
 
 func TestACartIsForUsers(t *testing.T) {
 	a := newTestApp(t, nil)
-	answer, left := a.add(t, "hat")
+	answer, left := a.add(t, "scarf")
 	if answer.Code != http.StatusUnauthorized {
 		t.Errorf("status %d, want 401", answer.Code)
 	}

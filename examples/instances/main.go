@@ -80,14 +80,14 @@ func main() {
 		}
 	}))
 	mux.Handle("GET /socket", signedIn.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, done := context.WithCancel(context.Background())
+		ctx, done := context.WithCancel(context.WithoutCancel(r.Context())) // the connection outlives the request
 		defer done()
 		ended := core.FromContext(r.Context()).Ended(ctx)
 		conn, err := websocket.Accept(w, r, nil) // checks the origin by the Host that nginx passes on
 		if err != nil {
 			return
 		}
-		defer conn.CloseNow()
+		defer func() { _ = conn.CloseNow() }()
 		if err := conn.Write(ctx, websocket.MessageText, []byte("from port "+port)); err != nil {
 			return
 		}

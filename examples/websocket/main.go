@@ -69,7 +69,7 @@ func socket(c *echo.Context) error {
 	if err != nil {
 		return nil // Accept has answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 
 	// The request's context says nothing of a connection that was taken over.
 	ctx, done := context.WithCancel(context.Background())
