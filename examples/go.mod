@@ -12,6 +12,7 @@ require (
 	github.com/cloakroom-go/cloakroom/stores/sql v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/sqlite v0.1.0
 	github.com/cloakroom-go/cloakroom/stores/valkey v0.1.0
+	github.com/coder/websocket v1.8.15
 	github.com/gin-contrib/sessions v1.1.1
 	github.com/gin-gonic/gin v1.12.0
 	github.com/go-sql-driver/mysql v1.10.1
