@@ -116,7 +116,7 @@ func TestAnOutageIsALineASecond(t *testing.T) {
 		for _, line := range d.took() {
 			told[line]++
 		}
-		if want := map[string]int{"store-failed": 12, "outage cause=logged": 2, "outage cause=unsaid": 10}; !maps.Equal(told, want) {
+		if want := map[string]int{"store-failed": 13, "outage cause=logged": 2, "outage cause=unsaid": 11}; !maps.Equal(told, want) {
 			t.Errorf("the Observer is told %v, want %v", told, want)
 		}
 	})
