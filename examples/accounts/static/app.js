@@ -7,7 +7,7 @@ async function ask() {
   // This is no activity: the answer does not make the session live longer.
   const answer = await fetch("/session/left", { cache: "no-store" }).catch(() => null)
   if (answer?.status === 401) return over()
-  if (answer?.ok) end = Date.now() + 1000 * (await answer.json()).seconds
+  if (answer?.ok) end = Date.now() + 1000 * (await answer.json()).idle
   show()
 }
 
