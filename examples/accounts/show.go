@@ -123,8 +123,10 @@ type performance struct {
 	Kept    bool // whether the promise was
 	Figures []tally
 	Lanes   []*lane // one for each request
+	Mark    string  // what happened at the line in the drawing
 
 	began   time.Time
+	mark    time.Duration
 	took    time.Duration
 	replays atomic.Int64
 }
@@ -180,6 +182,7 @@ func (a *app) playLostUpdates(ctx context.Context, p *performance) error {
 			running.Go(func() {
 				has := sync.OnceFunc(func() {
 					if reading.Add(-1) == 0 {
+						p.mark = time.Since(p.began)
 						close(allRead)
 					}
 				})
@@ -217,9 +220,10 @@ func (a *app) playLostUpdates(ctx context.Context, p *performance) error {
 	p.Kept = counted == tabs*each
 	p.Verdict = fmt.Sprintf("%d of %d hats are in the cart.", counted, tabs*each)
 	p.Figures = []tally{
-		{"Update, as the shop's cart has it", counted, tabs * each, true},
-		{"Read, add one, write back: the same requests, the same session", naive, tabs * each, false},
+		{"counted by Update, as the shop's cart does", counted, tabs * each, true},
+		{"counted by reading, adding one and writing back, in the same requests", naive, tabs * each, false},
 	}
+	p.Mark = "all have read the cart"
 	return nil
 }
 
@@ -262,6 +266,7 @@ func (a *app) playLateRequest(ctx context.Context, p *performance) error {
 		}
 		return http.StatusOK
 	})
+	p.mark, p.Mark = time.Since(p.began), "the user is logged out"
 	close(loggedOut)
 	late.Wait()
 	found := ""
@@ -294,7 +299,7 @@ func (a *app) playLateRequest(ctx context.Context, p *performance) error {
 	if !p.Kept {
 		p.Verdict = "The session came back."
 	}
-	p.Figures = []tally{{"Sessions of this user that are left", left, 1, true}}
+	p.Figures = []tally{{"sessions of this user are left", left, 1, true}}
 	return nil
 }
 
@@ -391,6 +396,7 @@ type track struct {
 	Name, Said string
 	Height     int
 	Bars       []drawnBar
+	Mark       float64 // where the line is
 }
 
 // A drawnBar is a lane: the part until its session was read, and the part until its answer.
@@ -408,6 +414,11 @@ func (p *performance) Took() time.Duration { return p.took }
 // Replays is how often a change was applied again.
 func (p *performance) Replays() int64 { return p.replays.Load() }
 
+// Refused reports whether a request was.
+func (p *performance) Refused() bool {
+	return slices.ContainsFunc(p.Lanes, func(l *lane) bool { return l.Failed })
+}
+
 // Tracks returns the drawings of all lanes, on one scale.
 func (p *performance) Tracks() []track {
 	var all []track
@@ -418,7 +429,7 @@ func (p *performance) Tracks() []track {
 	x := func(at time.Duration) float64 { return float64(at-from) / float64(max(to-from, 1)) * drawnWidth }
 	for _, l := range p.Lanes {
 		if len(all) == 0 || all[len(all)-1].Name != l.Track {
-			all = append(all, track{Name: l.Track})
+			all = append(all, track{Name: l.Track, Mark: x(p.mark)})
 		}
 		t := &all[len(all)-1]
 		read := max(l.read, l.begins)

@@ -23,7 +23,7 @@ func TestTheShow(t *testing.T) {
 		ann.post("/show/nothing").isProblem(404)
 
 		page := ann.post("/show/lost-updates").at(200, "/show/lost-updates")
-		page.says("40 of 40 hats are in the cart.", "<strong>40 of 40</strong>", "<strong>1 of 40</strong>", "Tab 1", "Tab 2", "20 requests at once").saysNot("broken")
+		page.says("40 of 40 hats are in the cart.", "<strong>40 of 40</strong>", "<strong>1 of 40</strong>", "Tab 1", "Tab 2", "20 requests at once", "all have read the cart", "<strong>39</strong> times").saysNot("broken")
 		if n := len(laneMark.FindAllString(page.body, -1)); n != 40 {
 			t.Errorf("the picture shows %d requests", n)
 		}
