@@ -85,7 +85,7 @@ func newApp(st store.Store, s settings) (*app, error) {
 		Passive: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/session/") },
 
 		ErrorHandler: a.showProblem,
-		Observer:     core.Observers(a.stats, a.evicted, countReplays{}, core.LogObserver(slog.Default())),
+		Observer:     core.Observers(a.stats, a.evicted, core.LogObserver(slog.Default())),
 		Now:          s.now,
 	}
 	if s.https { // a cookie that no other host of the domain and no plain HTTP can set

@@ -191,7 +191,7 @@ func TestEndingDevicesNeedsARecentLogin(t *testing.T) {
 
 		s.later.Add(int64(11 * time.Minute))
 		_, current := laptop.devices()
-		if page := laptop.get("/devices"); !regexp.MustCompile(`action="/logout"><button class="end quiet" name="handle" value="`+current+`"`).MatchString(page.body) {
+		if page := laptop.get("/devices"); !regexp.MustCompile(`action="/logout"><button class="end quiet" name="handle" value="` + current + `"`).MatchString(page.body) {
 			t.Error("its own session a device cannot end without another login")
 		}
 	})

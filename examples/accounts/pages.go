@@ -58,13 +58,15 @@ func (a *app) addToCart(w http.ResponseWriter, r *request) error {
 // putIntoCart adds one. Update loses nothing, also where two tabs add something at the
 // same time: see show.go.
 func putIntoCart(s *core.Session, item string) {
-	cartOf.Update(s, func(cart map[string]int) map[string]int {
-		if cart == nil {
-			cart = make(map[string]int)
-		}
-		cart[item] = min(cart[item]+1, 99)
-		return cart
-	})
+	cartOf.Update(s, func(cart map[string]int) map[string]int { return withOneMore(cart, item) })
+}
+
+func withOneMore(cart map[string]int, item string) map[string]int {
+	if cart == nil {
+		cart = make(map[string]int)
+	}
+	cart[item] = min(cart[item]+1, 99)
+	return cart
 }
 
 func (a *app) removeFromCart(w http.ResponseWriter, r *request) error {

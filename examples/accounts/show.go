@@ -41,7 +41,7 @@ func (a *app) demonstrations() []demonstration {
 				"Only then the first of them adds a hat, and so do all the others.",
 			},
 			Button: "Add 20 in each tab at once",
-			Why:    "A store takes a change only if the session is still the one that was read. Where another request was faster, Update is done again, on top of what that one stored. A session that is read, changed and written back whole keeps what the last request wrote, and forgets the rest.",
+			Why:    "The requests of a process take turns at a session, and a store takes a change only if the session is still the one that was read. Where another request was faster, the function that Update was given is called again, with what that one stored. A session that is read, changed and written back whole keeps what the last request wrote, and forgets the rest.",
 			play:   a.playLostUpdates,
 		},
 		{
@@ -93,7 +93,6 @@ func (a *app) playOne(w http.ResponseWriter, r *request) error {
 	defer cancel()
 	defer context.AfterFunc(r.Context(), cancel)()
 	p := &performance{began: time.Now()}
-	ctx = context.WithValue(ctx, replayed{}, &p.replays)
 	p.visitor = &visitor{sessions: a.sessions, like: r.Request}
 	if err := d.play(ctx, p); err != nil { //nolint:contextcheck // see above
 		return err
@@ -125,10 +124,10 @@ type performance struct {
 	Lanes   []*lane // one for each request
 	Mark    string  // what happened at the line in the drawing
 
-	began   time.Time
-	mark    time.Duration
-	took    time.Duration
-	replays atomic.Int64
+	Again int // how often a change was made again, on top of that of another request
+
+	began      time.Time
+	mark, took time.Duration
 }
 
 // A tally is how many of how many there are.
@@ -172,6 +171,7 @@ func (a *app) playLostUpdates(ctx context.Context, p *performance) error {
 	var (
 		running sync.WaitGroup
 		reading atomic.Int32
+		calls   atomic.Int32 // of the function that is given to Update
 		allRead = make(chan struct{})
 	)
 	reading.Store(tabs * each)
@@ -196,7 +196,10 @@ func (a *app) playLostUpdates(ctx context.Context, p *performance) error {
 					case <-r.Context().Done():
 						return http.StatusServiceUnavailable
 					}
-					putIntoCart(s, "hat")
+					cartOf.Update(s, func(cart map[string]int) map[string]int {
+						calls.Add(1)
+						return withOneMore(cart, "hat")
+					})
 					naively.Set(s, n+1)
 					return http.StatusOK
 				})
@@ -223,7 +226,7 @@ func (a *app) playLostUpdates(ctx context.Context, p *performance) error {
 		{"counted by Update, as the shop's cart does", counted, tabs * each, true},
 		{"counted by reading, adding one and writing back, in the same requests", naive, tabs * each, false},
 	}
-	p.Mark = "all have read the cart"
+	p.Mark, p.Again = "all have read the cart", int(calls.Load())-tabs*each
 	return nil
 }
 
@@ -370,31 +373,19 @@ func (w *answer) WriteHeader(status int) {
 	}
 }
 
-// replayed finds the counter of a performance in the context of its requests.
-type replayed struct{}
-
-// countReplays counts the changes that were applied again, because another request of the
-// same performance was faster.
-type countReplays struct{}
-
-// Observe implements core.Observer.
-func (countReplays) Observe(ctx context.Context, e core.Event) {
-	if n, ok := ctx.Value(replayed{}).(*atomic.Int64); ok && e.Kind == core.EventReplayed {
-		n.Add(1)
-	}
-}
-
 // What the page draws.
 
 const (
 	drawnWidth = 1000 // units of the drawing
-	laneHeight = 8
+	laneHeight = 8    // with the gap below it
+	soleHeight = 16   // of one that has a drawing of its own
 )
 
 // A track is a drawing of some lanes, one below the other.
 type track struct {
 	Name, Said string
 	Height     int
+	Bar        int // the height of one
 	Bars       []drawnBar
 	Mark       float64 // where the line is
 }
@@ -410,9 +401,6 @@ type drawnBar struct {
 
 // Took is how long all of it lasted.
 func (p *performance) Took() time.Duration { return p.took }
-
-// Replays is how often a change was applied again.
-func (p *performance) Replays() int64 { return p.replays.Load() }
 
 // Refused reports whether a request was.
 func (p *performance) Refused() bool {
@@ -442,9 +430,9 @@ func (p *performance) Tracks() []track {
 	}
 	for i := range all {
 		t := &all[i]
-		t.Height = max(len(t.Bars)*laneHeight, 2*laneHeight)
+		t.Height, t.Bar = soleHeight, soleHeight
 		if n := len(t.Bars); n > 1 {
-			t.Said = count(n, "request") + " at once"
+			t.Height, t.Bar, t.Said = n*laneHeight, laneHeight-2, count(n, "request")+" at once"
 		}
 	}
 	return all

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +12,10 @@ import (
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
 )
 
-var laneMark = regexp.MustCompile(`<rect class="after"`)
+var (
+	laneMark = regexp.MustCompile(`<rect class="after"`)
+	again    = regexp.MustCompile(`<strong>(\d+)</strong> times`)
+)
 
 func TestTheShow(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
@@ -23,9 +27,16 @@ func TestTheShow(t *testing.T) {
 		ann.post("/show/nothing").isProblem(404)
 
 		page := ann.post("/show/lost-updates").at(200, "/show/lost-updates")
-		page.says("40 of 40 hats are in the cart.", "<strong>40 of 40</strong>", "<strong>1 of 40</strong>", "Tab 1", "Tab 2", "20 requests at once", "all have read the cart", "<strong>39</strong> times").saysNot("broken")
+		page.says("40 of 40 hats are in the cart.", "<strong>40 of 40</strong>", "<strong>1 of 40</strong>", "Tab 1", "Tab 2", "20 requests at once", "all have read the cart").saysNot("broken")
 		if n := len(laneMark.FindAllString(page.body, -1)); n != 40 {
 			t.Errorf("the picture shows %d requests", n)
+		}
+		m := again.FindStringSubmatch(page.body)
+		if m == nil {
+			t.Fatalf("the page does not say how often a change was made again:\n%s", page.body)
+		}
+		if n, err := strconv.Atoi(m[1]); err != nil || n < 39 { // by each but the first
+			t.Errorf("%s changes were made again", m[1])
 		}
 		page = ann.post("/show/late-request").at(200, "/show/late-request")
 		page.says("stays logged out", "answered 409: its session has ended", "answered 200: the session is gone", "answered 401: it belongs to nobody", "<strong>0 of 1</strong>").saysNot("broken")

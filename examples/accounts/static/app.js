@@ -69,3 +69,8 @@ if (countdown) {
 
 // A page that the browser kept and shows again may be of a session that has ended.
 addEventListener("pageshow", (e) => e.persisted && location.reload())
+
+// A screen reader tells what changes in a live region, and not what is in it when the page
+// opens. So the message of the page before is put there again.
+const messages = [...document.querySelectorAll("#flash .info")]
+if (messages.length) setTimeout(() => (document.querySelector("#said").textContent = messages.map((m) => m.textContent).join(" ")), 200)
