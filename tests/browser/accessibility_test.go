@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,23 +36,29 @@ var schemes = []struct{ name, rules string }{
 // screensForAll are what every page is looked at on: a small phone, a phone, a desk.
 var screensForAll = []int64{320, 375, 1280}
 
-// accessible fails the test where axe finds anything on the page, at each width and in both
-// colour schemes.
+// barriers returns what axe finds on the page at a width and in a colour scheme.
+func (b *tab) barriers(width int64, scheme int) []violation {
+	b.t.Helper()
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: schemes[scheme].name},
+		{Name: "prefers-reduced-motion", Value: "reduce"}, // or a colour is on its way to another
+	}})
+	do(b, "the size", chromedp.EmulateViewport(width, 800))
+	return do(b, "axe", chromedp.Evaluate[[]violation](fmt.Sprintf(axe, schemes[scheme].rules), chromedp.EvalAwaitPromise))
+}
+
+// accessible fails the test where axe finds anything on the page, or the page is wider than
+// the screen, at each width and in both colour schemes.
 func (b *tab) accessible(library, page string) {
 	b.t.Helper()
 	eval[bool](b, library+"; true")
-	for _, scheme := range schemes {
-		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: scheme.name},
-			{Name: "prefers-reduced-motion", Value: "reduce"}, // or a colour is on its way to another
-		}})
+	for i, scheme := range schemes {
 		for _, width := range screensForAll {
-			do(b, "the size", chromedp.EmulateViewport(width, 800))
+			for _, v := range b.barriers(width, i) {
+				b.t.Errorf("%s at %d, %s: %s (%s)\n\t%s", page, width, scheme.name, v.Help, v.Rule, strings.Join(v.Where, "\n\t"))
+			}
 			if wide := eval[int64](b, "document.documentElement.scrollWidth"); wide > width {
 				b.t.Errorf("%s is %d wide on a screen of %d", page, wide, width)
-			}
-			for _, v := range do(b, "axe", chromedp.Evaluate[[]violation](fmt.Sprintf(axe, scheme.rules), chromedp.EvalAwaitPromise)) {
-				b.t.Errorf("%s at %d, %s: %s (%s)\n\t%s", page, width, scheme.name, v.Help, v.Rule, strings.Join(v.Where, "\n\t"))
 			}
 		}
 	}
@@ -75,6 +82,16 @@ func TestNoPageHasBarriers(t *testing.T) {
 	boss, ann := someone(), someone()
 	boss.email, boss.name = admin, "Margaret Heafield-Hamilton"
 	b := newBrowser(t)
+
+	// It finds what there is.
+	b.open(otherSite(t, `<style>@media (prefers-color-scheme: dark) { button { color: #999; background: #777 } }</style><button aria-label="Other">Go</button>`))
+	eval[bool](b.tab, library+"; true")
+	for i, rule := range []string{"label-content-name-mismatch", "color-contrast"} {
+		if found := b.barriers(320, i); !slices.ContainsFunc(found, func(v violation) bool { return v.Rule == rule }) {
+			t.Fatalf("a page with a barrier: axe finds %v, want %s", found, rule)
+		}
+	}
+
 	look := func(path string) {
 		t.Helper()
 		b.open(a.URL + path)
