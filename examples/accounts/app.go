@@ -169,14 +169,12 @@ func (a *app) serve(route route, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if route.guard != nil {
-		if status, err := route.guard.Admit(w, r); status != 0 {
-			return err
-		} else if err != nil {
-			return nil // it led the browser to the login, or had showProblem answer
-		}
+	var next http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { err = route.handle(w, req) })
+	if route.guard != nil { // which answers whom it keeps out: it leads browsers to the login, and has showProblem tell programs
+		next = route.guard.Handler(next)
 	}
-	return route.handle(w, req)
+	next.ServeHTTP(w, r)
+	return err
 }
 
 func (a *app) request(r *http.Request) (*request, error) {
