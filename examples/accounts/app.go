@@ -231,6 +231,7 @@ var (
 	errTooMany   = &problem{http.StatusTooManyRequests, "One thing at a time", "Many log-ins came from where you are, all at once. Please try again in a moment."}
 	errBusy      = &problem{http.StatusServiceUnavailable, "There is a queue at the door", "Many people log in at this moment. Please try again in a moment."}
 
+	errStage    = &problem{http.StatusServiceUnavailable, "The stage is taken", "Many people look at this at the moment. Please try again in a moment."}
 	errHalfDone = &problem{http.StatusServiceUnavailable, "Your password is changed", "But we could not log your other devices out, because our storage cannot be reached. Please do that on the page of your devices, in a moment."}
 
 	problemEnded  = &problem{http.StatusConflict, "Your session has ended", "It ended while you sent this, so it was not done. Log in and try again."}

@@ -75,19 +75,17 @@ func (a *app) showOne(w http.ResponseWriter, r *request) error {
 	return a.renderShow(w, r, d, nil)
 }
 
-// playOne plays a demonstration, one at a time in this process: each of them makes more
-// requests of one.
+// playOne plays a demonstration.
 func (a *app) playOne(w http.ResponseWriter, r *request) error {
 	d, err := a.demonstrationOf(r)
 	if err != nil {
 		return err
 	}
-	select {
-	case a.stage <- struct{}{}:
-		defer func() { <-a.stage }()
-	case <-r.Context().Done():
-		return r.Context().Err()
+	leave, err := a.takeStage(r.Context())
+	if err != nil {
+		return err
 	}
+	defer leave()
 	// Not the request's context, in which the session of whoever looks on would be found.
 	ctx, cancel := context.WithTimeout(a.closing, mostPlay)
 	defer cancel()
@@ -99,6 +97,22 @@ func (a *app) playOne(w http.ResponseWriter, r *request) error {
 	}
 	p.took = time.Since(p.began)
 	return a.renderShow(w, r, d, p)
+}
+
+// takeStage waits until no other demonstration is played in this process: each of them makes
+// many requests of one, which anybody can send.
+func (a *app) takeStage(ctx context.Context) (leave func(), err error) {
+	limit, cancel := context.WithTimeout(ctx, longestWait)
+	defer cancel()
+	select {
+	case a.stage <- struct{}{}:
+		return func() { <-a.stage }, nil
+	case <-limit.Done():
+	}
+	if ctx.Err() != nil { // nobody waits for the answer
+		return nil, ctx.Err()
+	}
+	return nil, errStage
 }
 
 func (a *app) renderShow(w http.ResponseWriter, r *request, d demonstration, p *performance) error {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
@@ -64,6 +67,29 @@ func TestManyShowsAtOnceComeOneAfterTheOther(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+func TestNobodyWaitsForTheStageForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{stage: make(chan struct{}, 1)}
+		leave, err := a.takeStage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := a.takeStage(t.Context()); !errors.Is(err, errStage) || time.Since(began) != longestWait {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		gone, hangUp := context.WithCancel(t.Context())
+		hangUp()
+		if _, err := a.takeStage(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("whoever hung up: %v", err)
+		}
+		leave()
+		if _, err := a.takeStage(t.Context()); err != nil {
+			t.Errorf("an empty stage: %v", err)
+		}
 	})
 }
 

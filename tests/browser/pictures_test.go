@@ -114,6 +114,7 @@ func TestPictures(t *testing.T) {
 			switch b.open(a.URL + p.path); p.name {
 			case "shop":
 				b.add(2 + i) // the product says so
+				eval[bool](b.tab, "scrollTo(0, 0), true")
 			case "show":
 				b.click("main form button")
 			}
