@@ -118,7 +118,7 @@ func TestNoPageHasBarriers(t *testing.T) {
 	shown("the shop with something in the cart")
 	look("/cart")
 	look("/profile")
-	b.changePassword("a guess at it", "another good password")
+	b.changePassword("a guess at it", "a few other words")
 	shown("the profile with an error")
 	for _, agent := range agents {
 		a.as(t, agent, boss)
