@@ -210,6 +210,9 @@ func (s *Session) setHeaders(h http.Header) {
 	if before := s.sent.line; before != line { // who changes it has the session's lock as well
 		before.remove(h) // of an earlier commit of this request
 		s.sent.store(line)
+		if s.ticket == state.Outdated && s.deed != state.Created && headers.Cookie.Sets() {
+			s.notifyReissued()
+		}
 	}
 	line.add(h)
 	for _, c := range s.rarities().deletions {
@@ -229,6 +232,15 @@ func (s *Session) setHeaders(h http.Header) {
 	}
 	if headers.Vary {
 		s.x.addVary(h, &s.vary)
+	}
+}
+
+// notifyReissued tells the Observer, when the lock is released, that a cookie or a token
+// which was signed by an older secret is being sent again under the first.
+func (s *Session) notifyReissued() {
+	if m := s.x.m; m.cfg.Observer != nil {
+		event := s.event(EventReissued)
+		s.tellUnlocked(func() { m.notify(s.x.ctx, event) })
 	}
 }
 

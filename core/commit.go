@@ -289,6 +289,7 @@ func (s *Session) awaitExtension(op *operation, explicit bool) error {
 	wanted := explicit || s.modified()
 	switch {
 	case err == nil:
+		s.notify(op, EventExtended)
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return s.lost(op, state.Gone)
@@ -317,10 +318,14 @@ func (s *Session) extendNow(op *operation) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return s.lost(op, state.Gone)
 	}
-	if err == nil && s.x.jar != nil {
+	if err != nil {
+		return err
+	}
+	if s.x.jar != nil {
 		s.proven, s.lifeGiven = true, true // the cookie begins its life anew
 	}
-	return err
+	s.notify(op, EventExtended)
+	return nil
 }
 
 // verify looks whether the session still has its id, because its cookie is to be

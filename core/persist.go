@@ -104,7 +104,7 @@ func (s *Session) rebase(newer *record.Document) {
 func (s *Session) adopt(op *operation, d *record.Document, deed state.Deed, kind EventKind) {
 	s.become(state.Live)
 	s.base, s.key = d, d.Record.ID
-	signedIn, newLife := s.login != nil, s.changes.AgeSet
+	signedIn, newLife, rotated := s.login != nil, s.changes.AgeSet, s.renewal == state.RotateID
 	s.forget()
 	s.deed, s.proven = max(s.deed, deed), true
 	s.noteLife(d)
@@ -112,7 +112,11 @@ func (s *Session) adopt(op *operation, d *record.Document, deed state.Deed, kind
 		m, now := s.x.m, s.x.m.cfg.Now()
 		m.flights.schedule(m, now, m.sweepInterval(m.lifespan(d).Left(now)))
 	}
-	s.notify(op, kind)
+	event := s.event(kind)
+	if rotated && kind == EventRenewed {
+		event.Cause = CauseRotate
+	}
+	s.x.m.notify(op, event)
 	if signedIn {
 		s.notify(op, EventSignedIn)
 		s.turned = true
