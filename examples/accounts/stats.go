@@ -85,7 +85,7 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 	case core.EventReplayed: // another request was faster, and nothing was lost
 		s.current().conflicts++
 	}
-	if e.Kind != core.EventSaved && e.Kind != core.EventReplayed {
+	if e.Kind != core.EventSaved && e.Kind != core.EventReplayed && e.Kind != core.EventExtended {
 		s.last = slices.Insert(s.last, 0, logged{e, time.Now()})
 		s.last = s.last[:min(len(s.last), lastCount)]
 	}
@@ -183,7 +183,7 @@ type eventLine struct {
 // eventKinds are the events that the operator can look for.
 var eventKinds = []core.EventKind{
 	core.EventCreated, core.EventRenewed, core.EventSignedIn, core.EventDestroyed, core.EventRevoked, core.EventLimit,
-	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError,
+	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError, core.EventOutage,
 }
 
 var stories = map[core.EventKind]string{
@@ -199,6 +199,7 @@ var stories = map[core.EventKind]string{
 	core.EventGone:       "The session ended under a request",
 	core.EventDropped:    "A change came too late to be stored",
 	core.EventStoreError: "The storage failed",
+	core.EventOutage:     "Something could not be done because the storage failed",
 }
 
 var causes = map[core.Cause]string{
