@@ -22,7 +22,7 @@ for what in "tests/interleavings" "tests/histories" "tests/crashes" "tests/memor
 	"tests/mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|StepDown|Adapters)$" \
 	"tests/sql" "stores/sqlite ^Test(Store|KilledProcesses|KilledBetweenStatements|NobodyStarves|ManyWritersAreTenTimesAsFastAsWithAWaitForTheDiskEach|OneWriterLosesLittle|AReadCostsLittleMoreThanTheDrivers)$" \
 	"predecessors ^TestOnlyTheFirstRequestPaysForTakingOver$" \
-	"tests/valkeytopology ^Test(Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
+	"tests/valkeytopology ^Test(Cluster|TLSServer|OldServer|Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
 	read -r package tests <<<"$what"
 	echo "=== $package"
 	run "$package" "$tests" || failed+=("$package")
