@@ -15,7 +15,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse findings
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs docs-check cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse findings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ api-check: ## tell whether the exported API differs from api/
 docs: ## write docs/security.md, and the table in docs/reliability.md, from the tests
 	@go run ./tests/standards -write
 	@go run ./tests/reliability -write
+
+docs-check: ## tell whether links lead somewhere, and whether the commands, names and code in the documents are right
+	@cd tests && go test ./documents
+	@cd examples && go test -run 'TestTheDocuments|TestTheCommands|TestTheRecipes' .
 
 cover: ## statement coverage of core, which must not fall below 90%
 	@scripts/cover.sh $(MIN_COVERAGE)
