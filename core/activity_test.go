@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -241,10 +242,11 @@ func TestALongRequestKeepsNothingThatHasEnded(t *testing.T) {
 
 func TestManyLongRequestsOfASessionExtendItOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := observed(new(mapstore.Store))
-		m := process(t, st, func(c *core.Config) { c.IdleTimeout = time.Hour })
+		st, d := observed(new(mapstore.Store)), new(diary)
+		m := process(t, st, func(c *core.Config) { c.IdleTimeout, c.Observer = time.Hour, d })
 		cookie := visitor(t, m, func(s *core.Session) { counter.Set(s, 1) })
 		st.took()
+		d.took()
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
@@ -256,6 +258,9 @@ func TestManyLongRequestsOfASessionExtendItOnce(t *testing.T) {
 		all.Wait()
 		if n := st.touches(); n != 30 {
 			t.Errorf("%d extensions in half an hour, want 30", n)
+		}
+		if told := d.took(); len(told) != 30 || slices.Compact(told)[0] != "extended" {
+			t.Errorf("the Observer is told %d times in half an hour, of %v; want 30 extensions", len(told), told)
 		}
 	})
 }

@@ -190,7 +190,11 @@ func (m *Manager) extendUnderWay(x *Exchange, key string) error {
 		if err != nil {
 			return err
 		}
-		return m.extend(limit, key, m.lifespan(doc), record.Lifespan{}, now)
+		if err := m.extend(limit, key, m.lifespan(doc), record.Lifespan{}, now); err != nil {
+			return err
+		}
+		m.notify(limit, Event{Kind: EventExtended, User: m.userOf(doc), Handle: m.handleIn(doc)})
+		return nil
 	})
 }
 

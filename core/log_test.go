@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -80,9 +81,10 @@ func (f *failing) Create(ctx context.Context, rec store.Record) error {
 func TestAnOutageIsALineASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log := new(stageLog)
+		log, d := new(stageLog), new(diary)
 		m, err := core.New(core.Config{
 			Store: &failing{Store: new(mapstore.Store), fails: true}, Secrets: []string{stageSecret}, Logger: slog.New(slog.NewTextHandler(log, nil)),
+			Observer: d,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -107,6 +109,13 @@ func TestAnOutageIsALineASecond(t *testing.T) {
 		visit()
 		if said := log.lines(""); len(said) != 2 || !strings.Contains(said[1], "unsaid=9") {
 			t.Errorf("a second later: the log has %q", said)
+		}
+		told := make(map[string]int)
+		for _, line := range d.took() {
+			told[line]++
+		}
+		if want := map[string]int{"store-failed": 12, "outage cause=logged": 2, "outage cause=unsaid": 10}; !maps.Equal(told, want) {
+			t.Errorf("the Observer is told %v, want %v", told, want)
 		}
 	})
 }
@@ -240,8 +249,15 @@ func TestAnOlderSecretIsAnEvent(t *testing.T) {
 	if n := st.events.count(core.EventOldSecret); n != 1 {
 		t.Errorf("%d events, want one for the cookie under the old secret", n)
 	}
+	if n := st.events.count(core.EventReissued); n != 1 {
+		t.Errorf("%d events, want one for the cookie under the new secret", n)
+	}
+	st.visit(cookie, func(s *core.Session) { _ = s.Renew() })
+	if n := st.events.count(core.EventReissued); n != 1 {
+		t.Errorf("%d cookies sent again, want no other: the session has a new id, and that cookie is another", n)
+	}
 	st.visit(a.cookie, func(*core.Session) {})
-	if n := st.events.count(core.EventOldSecret); n != 1 {
+	if n := st.events.count(core.EventOldSecret); n != 2 {
 		t.Errorf("%d events after the cookie was signed anew, want no more", n)
 	}
 }

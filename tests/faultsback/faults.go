@@ -144,8 +144,8 @@ var faults = []fault{
 		what: "Clear removes the lists first, and what it leaves when it fails cannot be revoked",
 		file: "core/clear.go",
 		edits: []edit{
-			{"if err := m.sessions.Check(ctx, \"clear\", clearer.Clear(ctx)); err != nil {\n", "if err := m.lists.removeUnchanged(ctx, before); err != nil {\n"},
-			{"return m.lists.removeUnchanged(ctx, before)\n", "return m.sessions.Check(ctx, \"clear\", clearer.Clear(ctx))\n"},
+			{"if err := m.sessions.Call(ctx, \"clear\").End(clearer.Clear(ctx)); err != nil {\n", "if err := m.lists.removeUnchanged(ctx, before); err != nil {\n"},
+			{"return m.lists.removeUnchanged(ctx, before)\n", "return m.sessions.Call(ctx, \"clear\").End(clearer.Clear(ctx))\n"},
 		},
 		in: "./core", test: "TestClearLeavesNothingThatCannotBeRevoked",
 	},
