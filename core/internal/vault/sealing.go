@@ -71,7 +71,7 @@ func (v *Vault) resealOne(ctx context.Context, old store.Record, complete func(r
 		}
 		next := store.Record{ID: old.ID, Data: v.Seal(old.ID, text), TTL: store.KeepTTL, Shared: true}
 		complete(&next, text)
-		switch err = v.Check(ctx, "update", v.Store.Update(ctx, old, next)); {
+		switch err = v.Call(ctx, "update").End(v.Store.Update(ctx, old, next)); {
 		case err == nil:
 			v.forget(old.ID)
 			return true, nil
@@ -80,12 +80,13 @@ func (v *Vault) resealOne(ctx context.Context, old store.Record, complete func(r
 		case !errors.Is(err, store.ErrConflict):
 			return false, err
 		}
-		old, err = v.Store.Load(store.BypassCache(ctx), old.ID)
-		switch {
+		call := v.Call(ctx, "load")
+		old, err = v.Store.Load(store.BypassCache(ctx), next.ID)
+		switch err = call.End(err); {
 		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUndecodable):
 			return false, nil
 		case err != nil:
-			return false, v.Check(ctx, "load", err)
+			return false, err
 		}
 		old.ID = next.ID
 	}
