@@ -27,7 +27,7 @@ func TestCarefulLister(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return careful{new(full)} })
 }
 
-var allBrokenStores = slices.Concat(brokenStores, brokenKeepers, brokenRemovers, brokenUserIndexers, brokenWatchers)
+var allBrokenStores = slices.Concat(brokenStores, brokenBatchCreators, brokenKeepers, brokenRemovers, brokenUserIndexers, brokenWatchers)
 
 // TestTheStoreOfTheListsIsTestedToo sees to it that Run looks at it.
 func TestTheStoreOfTheListsIsTestedToo(t *testing.T) {
