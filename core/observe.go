@@ -33,12 +33,15 @@ const (
 	EventGone        EventKind = "gone"         // a session ended while the request was under way
 	EventDropped     EventKind = "dropped"      // changes came too late to be stored
 	EventStoreError  EventKind = "store-failed" // the store failed
+	EventBound       EventKind = "bound"        // a browser bound its session to a key, see Config.Bind
+	EventRefreshed   EventKind = "refreshed"    // a browser has proven that it is the one that a session is bound to
+	EventRefused     EventKind = "refused"      // somebody who is not, as far as can be told, asked for a bound session: see Cause
 )
 
 // A Cause says more about what happened.
 type Cause string
 
-// The causes of [EventExpired] and [EventRevoked].
+// The causes of [EventExpired], [EventRevoked] and [EventRefused].
 const (
 	CauseIdle         Cause = "idle"          // expired: no activity for as long as the idle timeout, or the session's max age
 	CauseAbsolute     Cause = "absolute"      // expired: the absolute timeout had passed
@@ -47,6 +50,9 @@ const (
 	CauseRevokeUser   Cause = "revoke-user"   // revoked by Manager.RevokeUser
 	CauseLimit        Cause = "limit"         // revoked for a newer session, at Config.MaxSessionsPerUser
 	CauseUnfinished   Cause = "unfinished"    // revoked before, by a call that failed or a process that died halfway
+	CauseUnproven     Cause = "unproven"      // refused: the cookie of a bound session, without the proof
+	CauseForged       Cause = "forged"        // refused: a proof that is none, or by another key
+	CauseBound        Cause = "already-bound" // refused: a key for a session that has one
 )
 
 // An Event is one thing that happened to a session. It is what an [Observer]
@@ -59,7 +65,7 @@ type Event struct {
 	User   string // whose session it is, where that is known
 	Handle string // which one it is: see Session.Handle
 	By     string // for EventRevoked: whose request did it, or what WithActor says; empty where that is unknown
-	Cause  Cause  // for EventExpired and EventRevoked
+	Cause  Cause  // for EventExpired, EventRevoked and EventRefused
 	Count  int    // for EventKeyRetired: how many such records this Manager has met
 }
 
@@ -91,6 +97,7 @@ const (
 	OpTake    Operation = "take"    // Key.Take
 	OpList    Operation = "list"    // Manager.Sessions
 	OpRevoke  Operation = "revoke"  // Manager.Revoke, RevokeUser and RevokeOthers
+	OpBind    Operation = "bind"    // bind a session to its browser, or check its proof
 )
 
 // A Tracer is an [Observer] that is also told when an operation begins and ends,
@@ -159,9 +166,9 @@ type logObserver struct{ logger *slog.Logger }
 func (o logObserver) Observe(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case EventSaved, EventReplayed:
+	case EventSaved, EventReplayed, EventRefreshed:
 		level = slog.LevelDebug
-	case EventForged, EventUndecodable, EventLimit, EventDropped:
+	case EventForged, EventUndecodable, EventLimit, EventDropped, EventRefused:
 		level = slog.LevelWarn
 	case EventStoreError:
 		level = slog.LevelError
@@ -213,8 +220,8 @@ func (m *Manager) actor(ctx context.Context) string {
 // event returns an event about the session as it is stored.
 func (s *Session) event(kind EventKind) Event {
 	e := Event{Kind: kind}
-	if m := s.x.m; m.cfg.Observer != nil && s.base != nil {
-		e.User, e.Handle = m.userOf(s.base), m.handleIn(s.base)
+	if m, doc := s.x.m, cmp.Or(s.base, s.rarities().locked); m.cfg.Observer != nil && doc != nil {
+		e.User, e.Handle = m.userOf(doc), m.handleIn(doc)
 	}
 	return e
 }
