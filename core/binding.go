@@ -83,7 +83,10 @@ func boundSince(d *record.Document) (since time.Time, thumbprint []byte, bound b
 
 // boundMember returns the member for a session that is bound to a key.
 func boundMember(key *proof.Key, now time.Time) []byte {
-	return fmt.Appendf(nil, `{"since":%d,"thumbprint":"%s","jwk":%s}`, now.UnixMilli(), key.Thumbprint(), key.JWK())
+	member := strconv.AppendInt([]byte(`{"since":`), now.UnixMilli(), 10)
+	member = append(append(member, `,"thumbprint":"`...), key.Thumbprint()...)
+	member = append(append(member, `","jwk":`...), key.JWK()...)
+	return append(member, '}')
 }
 
 // bindMember returns the member for the record that takes the place of base. A session
@@ -103,7 +106,7 @@ func (s *Session) bindMember(base, next *record.Document, key string) ([]byte, e
 	if x.m.cfg.Bind == nil || x.r == nil || x.carrier != CarrierCookie || next.Meta.User == nil && s.user() == "" {
 		return nil, nil
 	}
-	return fmt.Appendf(nil, `{"offered":%d}`, x.m.cfg.Now().UnixMilli()), nil
+	return append(strconv.AppendInt([]byte(`{"offered":`), x.m.cfg.Now().UnixMilli(), 10), '}'), nil
 }
 
 // isRecent reports whether something happened within Bind.Grace, by the clock of any
@@ -285,7 +288,7 @@ func (s *Session) offerBinding(h http.Header, cookie state.Cookie) {
 
 // offerFor returns the value of the header for the session that the store calls key.
 func (m *Manager) offerFor(key string) string {
-	challenge := m.keys.Load().tokens[0].SealToken(m.tokenPurpose(registering), fmt.Appendf(nil, "%d.%s", m.cfg.Now().UnixMilli(), key))
+	challenge := m.keys.Load().tokens[0].SealToken(m.tokenPurpose(registering), []byte(strconv.FormatInt(m.cfg.Now().UnixMilli(), 10)+"."+key))
 	return `(ES256 RS256);path="` + m.cfg.Bind.Path + `";challenge="` + challenge + `"`
 }
 
