@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/hot"
 	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 	"github.com/cloakroom-go/cloakroom/core/internal/proof"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
@@ -51,6 +52,8 @@ type binder struct {
 	tokens     []*seal.Key  // seal what a challenge for a registration, and an identifier, lead to
 	bound      *seal.Marker // marks the bound cookie
 	challenges *seal.Marker // marks what a refresh has to sign
+
+	proofs *hot.Table[knownProof, *knownProof] // bound cookies that it has verified
 }
 
 func newBinder(secrets []string) (b binder, err error) {
@@ -60,6 +63,7 @@ func newBinder(secrets []string) (b binder, err error) {
 	if b.bound, err = seal.NewMarker(secrets, "cloakroom bound cookie"); err != nil {
 		return b, err
 	}
+	b.proofs = hot.NewTable[knownProof](maxTickets)
 	b.challenges, err = seal.NewMarker(secrets, "cloakroom challenge")
 	return b, err
 }
@@ -71,10 +75,14 @@ func (m *Manager) boundName() string { return m.cfg.Cookie.Name + boundSuffix }
 // its key. It reports false for one that is not bound. What cannot be read is a key that
 // nobody has.
 func boundSince(d *record.Document) (since time.Time, thumbprint []byte, bound bool) {
-	if d == nil || d.Meta.Bind == nil || jsontext.First(d.Meta.Bind, "offered") != nil {
+	if d == nil || d.Meta.Bind == nil {
 		return time.Time{}, nil, false
 	}
-	ms, _ := jsontext.ParseInt(jsontext.First(d.Meta.Bind, "since"))
+	at := jsontext.First(d.Meta.Bind, "since")
+	if at == nil && jsontext.First(d.Meta.Bind, "offered") != nil {
+		return time.Time{}, nil, false
+	}
+	ms, _ := jsontext.ParseInt(at)
 	if raw := jsontext.First(d.Meta.Bind, "thumbprint"); len(raw) > 2 {
 		thumbprint = raw[1 : len(raw)-1]
 	}
@@ -123,18 +131,33 @@ func (x *Exchange) proofUntil(doc *record.Document, thumbprint []byte) (until in
 		return 0
 	}
 	m, looked := x.m, 0
-	now := m.cfg.Now().Unix()
-	keys := m.keys.Load()
+	now, keys := m.cfg.Now().Unix(), m.keys.Load()
 	ticket.CookieValues(x.r.Header, m.boundName(), func(value string) bool {
 		looked++
-		expiry, mark, _ := strings.Cut(value, ".")
-		at, err := strconv.ParseInt(expiry, 10, 64)
 		// The browser got the cookie after its life had begun, and clocks differ.
-		if err == nil && now < at+int64(clockSkew/time.Second) && keys.bound.Verify(mark, expiry, string(thumbprint), doc.Record.ID) {
-			until = max(until, at)
+		if at := keys.proves(value, doc, thumbprint); now < at+int64(clockSkew/time.Second) {
+			until = at
 		}
 		return until == 0 && looked < maxBoundCookies
 	})
+	return until
+}
+
+// proves returns until when a bound cookie is good, in Unix seconds, and 0 for one that is
+// not of the session with that record and of the key with that thumbprint.
+func (k *keyRing) proves(value string, doc *record.Document, thumbprint []byte) (until int64) {
+	known, at := k.proofs.Get(value)
+	if known != nil && known.key == doc.Record.ID && known.thumbprint == string(thumbprint) {
+		return known.until
+	}
+	expiry, mark, _ := strings.Cut(value, ".")
+	until, err := strconv.ParseInt(expiry, 10, 64)
+	if err != nil || !k.bound.Verify(mark, expiry, string(thumbprint), doc.Record.ID) {
+		return 0
+	}
+	if doc.Record.Shared && k.proofs.Wants(at) {
+		k.proofs.Put(at, &knownProof{strings.Clone(value), doc.Record.ID, string(thumbprint), until})
+	}
 	return until
 }
 
