@@ -81,6 +81,16 @@ func TestAMarkIsThatOfItsTextsPurposeAndSecret(t *testing.T) {
 	}
 }
 
+// What Node's crypto makes of the same (hkdfSync and createHmac), for an Express app that
+// checks it: see docs/binding.md.
+func TestAMarkIsWhatNodeComputes(t *testing.T) {
+	m := marker(t, "cloakroom bound cookie", "a secret of more than thirty-two bytes")
+	const want = "r59CrhuoC7LHIAJhw01HutSsOnu4HXAWPw_alyi9Erg"
+	if got := m.Mark("1763715600", "a-thumbprint", "an.id"); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestAMarkIsVerifiedWithoutAllocating(t *testing.T) {
 	m := marker(t, "purpose", newSecret)
 	mark, id := m.Mark("1760000000", "a thumbprint", "an id"), "an id"
