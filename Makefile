@@ -15,7 +15,7 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 SOAK_MEMORY ?= 1h
 
-.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse findings
+.PHONY: help run test quick browser interop servers-up servers-down vet lint fmt tidy tidy-check api api-check docs docs-check cover fuzz timing faults-back soak soak-memory bench bench-gate check rehearse findings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
 # The packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey ./stores/sqlite
+LONGEST := ./tests/mongo ./tests/valkey ./stores/mongo ./core ./tests/valkeytopology ./stores/valkey ./stores/sqlite
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do.
@@ -38,7 +38,7 @@ quick: ## core, the store in memory and one adapter, short, without servers and 
 	@go test -short ./core ./core/internal/... ./core/sessiontest ./stores/memory ./ginsession
 
 browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
-	@race=$$(scripts/race-flag.sh); chromium=$$(scripts/chromium.sh); \
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
 		CHROMIUM=$$chromium TESTSERVERS="programs mongo" scripts/servers.sh run sh -c "cd tests/browser && set -x && go test $$race -count=1 . $(PICTURES)"
 
 # Without a package as argument, go test shows what the tests print.
@@ -76,6 +76,10 @@ api-check: ## tell whether the exported API differs from api/
 docs: ## write docs/security.md, and the table in docs/reliability.md, from the tests
 	@go run ./tests/standards -write
 	@go run ./tests/reliability -write
+
+docs-check: ## tell whether links lead somewhere, and whether the commands, names and code in the documents are right
+	@cd tests && go test ./documents
+	@cd examples && go test -run 'TestTheDocuments|TestTheCommands|TestTheRecipes' .
 
 cover: ## statement coverage of core, which must not fall below 90%
 	@scripts/cover.sh $(MIN_COVERAGE)

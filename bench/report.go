@@ -83,9 +83,6 @@ func (r *results) summary() string {
 		}
 	}
 	p.say("\n![Processor time of a request in memory](bench/memory.svg)\n")
-	if r.servers != nil {
-		p.say("![Requests per second over HTTP](bench/http.svg)\n")
-	}
 	p.say("Measured on one machine, which clients, apps and Valkey shared: %s.", strings.Join(with, ", "))
 	p.say("*The floor* is written by hand for the benchmark: it does the least that gives the right answer, and keeps none of the promises above.")
 	p.say("Of %d targets that we set ourselves, %d are met; [bench/RESULTS.md](bench/RESULTS.md#targets) lists them all.\n", len(targets), met)

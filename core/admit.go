@@ -113,9 +113,10 @@ func (m *Manager) look(ctx context.Context, user string, sessions []roster.Entry
 		for i, e := range batch {
 			keys[i] = e.Key
 		}
+		call := m.sessions.Call(ctx, "inspect")
 		records, err := m.lists.indexer.Inspect(ctx, keys)
-		if err != nil {
-			return nil, m.sessions.Check(ctx, "inspect", err)
+		if err := call.End(err); err != nil {
+			return nil, err
 		}
 		now := m.cfg.Now()
 		for _, rec := range records {

@@ -27,7 +27,7 @@ func (m *Manager) Clear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := m.sessions.Check(ctx, "clear", clearer.Clear(ctx)); err != nil {
+	if err := m.sessions.Call(ctx, "clear").End(clearer.Clear(ctx)); err != nil {
 		return err
 	}
 	m.sessions.Forget()
@@ -92,14 +92,14 @@ func (u *userLists) removeUnchanged(ctx context.Context, before map[digest]bool)
 	remove := func() error {
 		calls := make([]func() error, len(batch))
 		for i, rec := range batch {
-			calls[i] = func() error { return index.Remove(ctx, rec) }
+			calls[i] = func() error { return u.vault.Call(ctx, "remove").End(index.Remove(ctx, rec)) }
 		}
 		batch = batch[:0]
 		for _, err := range async.Together(calls...) {
 			switch {
 			case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrConflict), errors.Is(err, errors.ErrUnsupported):
 			case err != nil:
-				return u.vault.Check(ctx, "remove", err)
+				return err
 			}
 		}
 		return nil

@@ -54,6 +54,9 @@ func newEnds(m *Manager) *ends {
 	e.indexer, _ = st.(store.UserIndexer)
 	o := m.vaultOptions(st, "a note of a session that has ended cannot be decoded; the session counts as ended")
 	o.Keys, o.Retired = nil, nil
+	if !e.isShared() {
+		o.Called = nil // it is memory of this process, and no storage that a request waits for
+	}
 	e.Vault = vault.New(o)
 	return e
 }
@@ -67,6 +70,7 @@ func (m *Manager) useCookies() {
 	m.ends = newEnds(m)
 	o := m.vaultOptions(&cookieStore{m: m, ends: m.ends}, "a sealed session cannot be decoded; it counts as gone")
 	o.Failed = func(context.Context, error) {} // what can fail are the ends, which have told
+	o.Called = nil                             // a cookie is no storage that a request waits for
 	m.sessions = vault.New(o)
 }
 
@@ -121,9 +125,10 @@ func (e *ends) own(ctx context.Context, id string) (*record.Document, error) {
 func (e *ends) loadAll(ctx context.Context, keys []string) ([]*record.Document, error) {
 	docs := make([]*record.Document, len(keys))
 	if len(keys) > 1 && e.indexer != nil {
+		call := e.Call(ctx, "inspect")
 		found, err := e.indexer.Inspect(ctx, keys)
-		if err != nil {
-			return nil, e.Check(ctx, "inspect", err)
+		if err := call.End(err); err != nil {
+			return nil, err
 		}
 		for _, rec := range found {
 			for i, key := range keys {
@@ -196,15 +201,17 @@ func (e *ends) endUnseen(ctx context.Context, id string, expires time.Time) erro
 // create, update and delete are for what else is noted: see takeover.go.
 func (e *ends) create(ctx context.Context, rec store.Record) error {
 	rec.ID = e.key(rec.ID)
-	return e.Store.Create(ctx, rec)
+	return e.Call(ctx, "create").End(e.Store.Create(ctx, rec))
 }
 
 func (e *ends) update(ctx context.Context, old, next store.Record) error {
 	old.ID, next.ID, old.Token = e.key(old.ID), e.key(next.ID), nil
-	return e.Store.Update(ctx, old, next)
+	return e.Call(ctx, "update").End(e.Store.Update(ctx, old, next))
 }
 
-func (e *ends) delete(ctx context.Context, id string) error { return e.Store.Delete(ctx, e.key(id)) }
+func (e *ends) delete(ctx context.Context, id string) error {
+	return e.Call(ctx, "delete").End(e.Store.Delete(ctx, e.key(id)))
+}
 
 // epoch returns that of a user, empty where their sessions were not revoked for so long
 // that all from before have ended.

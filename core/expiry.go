@@ -64,9 +64,10 @@ func (s *Session) ExpiresAt(ctx context.Context) (Expiry, error) {
 func (m *Manager) lifeLeft(ctx context.Context, key string, configured time.Duration) (time.Duration, error) {
 	limit := m.limit(ctx)
 	defer limit.stop()
+	call := m.sessions.Call(limit, "inspect")
 	records, err := m.lists.indexer.Inspect(limit, []string{key})
-	if err != nil {
-		return 0, m.sessions.Check(limit, "inspect", err)
+	if err := call.End(err); err != nil {
+		return 0, err
 	}
 	for _, rec := range records {
 		var doc *record.Document

@@ -164,7 +164,7 @@ func (f *flights) sweep(m *Manager) {
 		}
 		interval := m.sweepInterval(left)
 		again = shorter(again, interval)
-		if !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
+		if m.extended.Claim(key, now, interval) {
 			due = append(due, func() error { return m.extendUnderWay(x, key) })
 		}
 	}
@@ -190,7 +190,11 @@ func (m *Manager) extendUnderWay(x *Exchange, key string) error {
 		if err != nil {
 			return err
 		}
-		return m.extend(limit, key, m.lifespan(doc), record.Lifespan{}, now)
+		if err := m.extend(limit, key, m.lifespan(doc), record.Lifespan{}, now); err != nil {
+			return err
+		}
+		m.notify(limit, Event{Kind: EventExtended, User: m.userOf(doc), Handle: m.handleIn(doc)})
+		return nil
 	})
 }
 

@@ -37,7 +37,7 @@ func (x *Exchange) attrs() []slog.Attr {
 		return nil
 	}
 	attrs := []slog.Attr{slog.String("method", knownMethod(x.r.Method))}
-	for _, r := range []*http.Request{x.handled.Load(), x.r} {
+	for _, r := range []*http.Request{x.handled, x.r} {
 		if r != nil && r.Pattern != "" {
 			return append(attrs, slog.String("route", r.Pattern))
 		}
@@ -66,16 +66,28 @@ func (m *Manager) log(ctx context.Context, level slog.Level, message string, att
 
 // logFailure is log for what failed, as the outage lets it through.
 func (m *Manager) logFailure(ctx context.Context, level slog.Level, message string, err error) {
-	if attrs, ok := m.outage.attrs(message, err); ok {
+	attrs, cause := m.outage.attrs(message, err)
+	if cause != CauseUnsaid {
 		m.log(ctx, level, message, attrs...)
+	}
+	m.notifyOutage(ctx, cause, err)
+}
+
+// notifyOutage tells the Observer of a line about a store that fails. There is none
+// without a cause.
+func (m *Manager) notifyOutage(ctx context.Context, cause Cause, err error) {
+	if cause != "" {
+		m.notify(ctx, Event{Kind: EventOutage, Cause: cause, Err: err})
 	}
 }
 
 // logFailure is log for what failed, as the outage lets it through.
 func (x *Exchange) logFailure(level slog.Level, message string, err error) {
-	if attrs, ok := x.m.outage.attrs(message, err); ok {
+	attrs, cause := x.m.outage.attrs(message, err)
+	if cause != CauseUnsaid {
 		x.log(level, message, attrs...)
 	}
+	x.m.notifyOutage(x.ctx, cause, err)
 }
 
 // An outage keeps the failures of a store from filling the log: each request could tell
@@ -94,18 +106,21 @@ type outageLine struct {
 // outageInterval is how often one line is said.
 const outageInterval = time.Second
 
-// attrs returns what a line about an error says of it, and reports whether the line is
-// to be said now. What is no failure of the store always is.
-func (o *outage) attrs(message string, err error) (attrs []slog.Attr, say bool) {
+// attrs returns what a line about an error says of it, and whether the line is to be
+// said now. What is no failure of the store has no cause, and always is.
+func (o *outage) attrs(message string, err error) (attrs []slog.Attr, cause Cause) {
 	attrs = []slog.Attr{slog.Any("error", err)}
 	if failure := (*store.Error)(nil); !errors.As(err, &failure) && !errors.Is(err, context.DeadlineExceeded) {
-		return attrs, true
+		return attrs, ""
 	}
 	unsaid, say := o.unsaid(message, time.Now())
-	if unsaid > 0 {
+	switch {
+	case !say:
+		return nil, CauseUnsaid
+	case unsaid > 0:
 		attrs = append(attrs, slog.Int("unsaid", unsaid))
 	}
-	return attrs, say
+	return attrs, CauseLogged
 }
 
 // unsaid reports whether a line is to be said now, and how often it was not since it

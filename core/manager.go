@@ -34,11 +34,12 @@ type Manager struct {
 	cfg        Config
 	keys       atomic.Pointer[keyRing]
 	sealKeys   []*seal.Key
-	retired    []*seal.Key // those of Config.RetiredSealKeys
-	otherClock bool        // Config.Now was set
-	userPath   []string    // Config.UserKey, taken apart
-	tracer     Tracer      // Config.Observer, if it is one
-	former     []string    // the names of the cookies of Config.Predecessor
+	retired    []*seal.Key   // those of Config.RetiredSealKeys
+	otherClock bool          // Config.Now was set
+	userPath   []string      // Config.UserKey, taken apart
+	tracer     Tracer        // Config.Observer, if it is one
+	calls      StoreObserver // likewise
+	former     []string      // the names of the cookies of Config.Predecessor
 
 	sessions *vault.Vault
 	lists    *userLists // nil where the store has none
@@ -72,6 +73,7 @@ func New(cfg Config) (*Manager, error) {
 	m.givenUp = vault.NewRecent(now, rememberGivenUp, rememberGivenUp)
 	m.relisted = vault.NewRecent(now, rememberRelisted, rememberRelisted)
 	m.tracer, _ = m.cfg.Observer.(Tracer)
+	m.calls, _ = m.cfg.Observer.(StoreObserver)
 	if m.cfg.UserKey != "" {
 		m.userPath = strings.Split(m.cfg.UserKey, ".")
 	}
@@ -117,6 +119,7 @@ func (m *Manager) vaultOptions(st store.Store, damaged string) vault.Options {
 	return vault.Options{
 		Store: st, Keys: m.sealKeys, Retired: m.retired, Now: m.cfg.Now, Remember: m.cfg.IdleTimeout,
 		Failed: func(ctx context.Context, err error) { m.notify(ctx, Event{Kind: EventStoreError, Err: err}) },
+		Called: m.called(),
 		Damaged: func(ctx context.Context) {
 			m.log(ctx, slog.LevelWarn, "cloakroom: "+damaged)
 			m.notify(ctx, Event{Kind: EventUndecodable})
@@ -275,8 +278,9 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 	if !ok {
 		return 0, fmt.Errorf("cloakroom: store cannot count: %w", errors.ErrUnsupported)
 	}
+	call := m.sessions.Call(ctx, "count")
 	n, err := counter.Count(ctx)
-	return n, m.sessions.Check(ctx, "count", err)
+	return n, call.End(err)
 }
 
 // Ping reports whether the store answers, within Config.StoreTimeout: with Config.Sealed
@@ -284,20 +288,22 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 func (m *Manager) Ping(ctx context.Context) error {
 	limit := m.limit(ctx)
 	defer limit.stop()
-	st := m.cfg.Store
-	if m.cfg.Sealed != nil {
-		if st = m.cfg.Sealed.Ends; st == nil {
+	v := m.sessions
+	if m.ends != nil {
+		if !m.ends.isShared() {
 			return nil // there is nobody to ask
 		}
+		v = m.ends.Vault
 	}
-	if p, ok := st.(store.Pinger); ok {
-		return m.sessions.Check(ctx, "ping", p.Ping(limit))
+	if p, ok := v.Store.(store.Pinger); ok {
+		return v.Call(ctx, "ping").End(p.Ping(limit))
 	}
-	_, err := st.Load(limit, ticket.NewID())
+	call := v.Call(ctx, "ping")
+	_, err := v.Store.Load(limit, ticket.NewID())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		err = nil
 	}
-	return m.sessions.Check(ctx, "ping", err)
+	return call.End(err)
 }
 
 // Config returns the Config in force, for an operator or an auditor: the defaults

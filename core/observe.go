@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"time"
 )
 
 // An EventKind names what happened to a session.
@@ -18,7 +19,8 @@ const (
 	EventCreated     EventKind = "created"      // a session was stored for the first time
 	EventTakenOver   EventKind = "taken-over"   // a session of Config.Predecessor was brought over; it follows created
 	EventSaved       EventKind = "saved"        // changes were stored
-	EventRenewed     EventKind = "renewed"      // a session got a new id (Renew, Regenerate, SignIn)
+	EventExtended    EventKind = "extended"     // its life began anew, with nothing else written: once for each Config.TouchInterval
+	EventRenewed     EventKind = "renewed"      // a session got a new id (Renew, Regenerate, SignIn, Rotate: see Cause)
 	EventSignedIn    EventKind = "signed-in"    // it became the session of User; it follows created or renewed
 	EventDestroyed   EventKind = "destroyed"    // Destroy or SignOut was called and done
 	EventRevoked     EventKind = "revoked"      // it was ended by somebody else: see By and Cause
@@ -27,12 +29,14 @@ const (
 	EventUnknown     EventKind = "unknown"      // a signed cookie whose session does not exist (any more)
 	EventForged      EventKind = "forged"       // a request with cookies of our name of which no secret verifies any
 	EventOldSecret   EventKind = "old-secret"   // a session whose cookie is signed by a secret that is not the first
+	EventReissued    EventKind = "reissued"     // that cookie was sent again, signed by the first secret
 	EventUndecodable EventKind = "undecodable"  // a record that cannot be read
 	EventKeyRetired  EventKind = "key-retired"  // a record that counts as gone because it is sealed under one of Config.RetiredSealKeys: see Count
 	EventReplayed    EventKind = "replayed"     // changes were applied again to a newer record
 	EventGone        EventKind = "gone"         // a session ended while the request was under way
 	EventDropped     EventKind = "dropped"      // changes came too late to be stored
 	EventStoreError  EventKind = "store-failed" // the store failed
+	EventOutage      EventKind = "outage"       // something could not be done because of that, and Config.Logger has a line of it: see Cause
 	EventBound       EventKind = "bound"        // a browser bound its session to a key, see Config.Bind
 	EventRefreshed   EventKind = "refreshed"    // a browser has proven that it is the one that a session is bound to
 	EventRefused     EventKind = "refused"      // somebody who is not, as far as can be told, asked for a bound session: see Cause
@@ -41,7 +45,7 @@ const (
 // A Cause says more about what happened.
 type Cause string
 
-// The causes of [EventExpired], [EventRevoked] and [EventRefused].
+// The causes of [EventExpired], [EventRevoked], [EventRenewed], [EventOutage] and [EventRefused].
 const (
 	CauseIdle         Cause = "idle"          // expired: no activity for as long as the idle timeout, or the session's max age
 	CauseAbsolute     Cause = "absolute"      // expired: the absolute timeout had passed
@@ -50,6 +54,9 @@ const (
 	CauseRevokeUser   Cause = "revoke-user"   // revoked by Manager.RevokeUser
 	CauseLimit        Cause = "limit"         // revoked for a newer session, at Config.MaxSessionsPerUser
 	CauseUnfinished   Cause = "unfinished"    // revoked before, by a call that failed or a process that died halfway
+	CauseRotate       Cause = "rotate"        // renewed by Session.Rotate, and for no other reason
+	CauseLogged       Cause = "logged"        // outage: the line was written
+	CauseUnsaid       Cause = "unsaid"        // outage: the same was said within this second, and the next line says how often
 	CauseUnproven     Cause = "unproven"      // refused: the cookie of a bound session, without the proof
 	CauseForged       Cause = "forged"        // refused: a proof that is none, or by another key
 	CauseBound        Cause = "already-bound" // refused: a key for a session that has one
@@ -61,11 +68,11 @@ const (
 // What is not known is empty.
 type Event struct {
 	Kind   EventKind
-	Err    error  // for EventStoreError, and for EventDropped where the store is why
+	Err    error  // for EventStoreError and EventOutage, and for EventDropped where the store is why
 	User   string // whose session it is, where that is known
 	Handle string // which one it is: see Session.Handle
 	By     string // for EventRevoked: whose request did it, or what WithActor says; empty where that is unknown
-	Cause  Cause  // for EventExpired, EventRevoked and EventRefused
+	Cause  Cause  // for EventExpired, EventRevoked, EventRenewed, EventOutage and EventRefused
 	Count  int    // for EventKeyRetired: how many such records this Manager has met
 }
 
@@ -114,19 +121,54 @@ type Tracer interface {
 	Start(ctx context.Context, op Operation) (_ context.Context, end func(error))
 }
 
-// Observers returns an Observer that tells all of these, in this order. It is a [Tracer] if one
-// of them is.
+// A StoreCall is one call of the store that has ended. It holds no id and no data.
+type StoreCall struct {
+	Verb     string // "load", "create", "update", "replace", "remove", "touch", "delete", "inspect", "count", "clear" or "ping"
+	Duration time.Duration
+	Err      error // a [store.Error] where the store failed; else what it answered, such as [store.ErrNotFound], or nil
+}
+
+// A StoreObserver is an [Observer] that is also told of each call of the store, of its
+// sessions and of its lists of users: for measuring the store, and for counting the round
+// trips of a request. Core finds out by itself whether Config.Observer is one, and
+// measures nothing where it is not. A walk of all sessions (Manager.All) is no call.
+//
+// What Observer says of goroutines, time and panics holds here as well. ObserveStore
+// only measures: it calls no method of the session or the Manager.
+type StoreObserver interface {
+	Observer
+
+	// ObserveStore is told of call when the operation that it belongs to has ended.
+	ObserveStore(ctx context.Context, call StoreCall)
+}
+
+// called returns what a vault calls after each call of the store, nil where nobody is
+// to be told.
+func (m *Manager) called() func(ctx context.Context, verb string, took time.Duration, err error) {
+	if m.calls == nil {
+		return nil
+	}
+	return func(ctx context.Context, verb string, took time.Duration, err error) {
+		tell(ctx, func(ctx context.Context) { m.calls.ObserveStore(ctx, StoreCall{verb, took, err}) })
+	}
+}
+
+// Observers returns an Observer that tells all of these, in this order. Where one of them is a
+// [Tracer] or a [StoreObserver], it is both.
 func Observers(all ...Observer) Observer {
-	var tracers []Tracer
+	measuring := measuringObservers{observers: all}
 	for _, o := range all {
 		if t, ok := o.(Tracer); ok {
-			tracers = append(tracers, t)
+			measuring.tracers = append(measuring.tracers, t)
+		}
+		if c, ok := o.(StoreObserver); ok {
+			measuring.calls = append(measuring.calls, c)
 		}
 	}
-	if len(tracers) == 0 {
+	if len(measuring.tracers) == 0 && len(measuring.calls) == 0 {
 		return observers(all)
 	}
-	return tracingObservers{all, tracers}
+	return measuring
 }
 
 type observers []Observer
@@ -137,12 +179,19 @@ func (all observers) Observe(ctx context.Context, e Event) {
 	}
 }
 
-type tracingObservers struct {
+type measuringObservers struct {
 	observers
 	tracers []Tracer
+	calls   []StoreObserver
 }
 
-func (o tracingObservers) Start(ctx context.Context, op Operation) (context.Context, func(error)) {
+func (o measuringObservers) ObserveStore(ctx context.Context, call StoreCall) {
+	for _, c := range o.calls {
+		c.ObserveStore(ctx, call)
+	}
+}
+
+func (o measuringObservers) Start(ctx context.Context, op Operation) (context.Context, func(error)) {
 	ends := make([]func(error), len(o.tracers))
 	for i, t := range o.tracers {
 		ctx, ends[i] = t.Start(ctx, op)
@@ -166,7 +215,7 @@ type logObserver struct{ logger *slog.Logger }
 func (o logObserver) Observe(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case EventSaved, EventReplayed, EventRefreshed:
+	case EventSaved, EventExtended, EventReplayed, EventOutage, EventRefreshed: // an outage has its own lines, in Config.Logger
 		level = slog.LevelDebug
 	case EventForged, EventUndecodable, EventLimit, EventDropped, EventRefused:
 		level = slog.LevelWarn

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/core/internal/mapstore"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
@@ -66,12 +67,19 @@ func TestTheObserverIsToldWhatAnAuditNeeds(t *testing.T) {
 	expect("a login", "renewed user=ada", "signed-in user=ada")
 	cookie = st.visit(cookie, func(s *core.Session) { _ = s.Renew() }).cookie
 	expect("a renewal", "renewed user=ada")
+	cookie = st.visit(cookie, func(s *core.Session) { _ = s.Rotate() }).cookie
+	expect("a rotation", "renewed user=ada cause=rotate")
 	st.visit(cookie, func(s *core.Session) { counter.Set(s, 1) })
 	expect("a change", "saved user=ada")
 	other := st.logIn("", "ada")
 	expect("a login without a session", "created user=ada", "signed-in user=ada")
 	st.clock.advance(time.Minute)
 	st.visit(other, nil)
+	expect("the first activity in a minute", "extended user=ada")
+	st.visit(other, nil)
+	expect("the next one")
+	st.visit(other, func(s *core.Session) { s.Touch() })
+	expect("Touch", "extended user=ada")
 	third := st.logIn("", "ada")
 	expect("one session too many", "limit user=ada", "revoked user=ada by=ada cause=limit", "created user=ada", "signed-in user=ada")
 	st.visit(cookie, nil)
@@ -166,7 +174,7 @@ func TestTheObserverIsToldWhyLateChangesWereDropped(t *testing.T) {
 			t.Errorf("%s: %v", e.Kind, e.Err)
 		}
 	}
-	if got := d.took(); !slices.Equal(got, []string{"store-failed", "dropped"}) {
+	if got := d.took(); !slices.Equal(got, []string{"store-failed", "outage cause=logged", "dropped"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -394,12 +402,123 @@ func TestTheTracerIsToldOfWhatCallsTheStore(t *testing.T) {
 	expect("an outage", "load 503")
 }
 
+// A measuringDiary is told of calls of the store, too.
+type measuringDiary struct {
+	diary
+	calls []core.StoreCall
+}
+
+func (d *measuringDiary) ObserveStore(_ context.Context, call core.StoreCall) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, call)
+}
+
+// tookCalls returns the verbs of the calls since the last time, sorted: some are made
+// beside others.
+func (d *measuringDiary) tookCalls() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	verbs := make([]string, len(d.calls))
+	for i, c := range d.calls {
+		verbs[i] = c.Verb
+		var failure *store.Error
+		switch {
+		case errors.As(c.Err, &failure):
+			verbs[i] += " failed"
+		case c.Err != nil:
+			verbs[i] += " (" + strings.TrimPrefix(c.Err.Error(), "cloakroom: ") + ")"
+		}
+		if c.Duration < 0 || c.Duration > time.Hour {
+			verbs[i] += " in " + c.Duration.String()
+		}
+	}
+	d.calls = nil
+	slices.Sort(verbs)
+	return strings.Join(verbs, ", ")
+}
+
+// What is told of is what the store was asked, no more and no less.
+func TestTheStoreObserverIsToldOfEachCallOfTheStore(t *testing.T) {
+	t.Parallel()
+	d := &measuringDiary{}
+	st, backing := newUserStage(t, core.Config{Observer: core.Observers(&diary{}, d)})
+	expect := func(what, want string) {
+		t.Helper()
+		if got := d.tookCalls(); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	st.visit("", nil)
+	st.visit(st.name+"=s%3Aforged.signature", nil)
+	expect("what needs no store", "")
+	cookie := st.signIn()
+	expect("a first session", "create")
+	st.visit(cookie, nil)
+	expect("a read", "load")
+	st.visit(cookie, func(s *core.Session) { counter.Set(s, 2) })
+	expect("a change", "load, update")
+	st.clock.advance(time.Minute)
+	st.visit(cookie, nil)
+	expect("an activity", "load, touch")
+	cookie = st.logIn(cookie, "ada")
+	expect("a login", "create, create, load, load (no such session), update")
+	st.listOf("ada")
+	expect("Sessions", "inspect, load")
+	if err := st.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	expect("Ping", "ping")
+	st.visit(cookie, func(s *core.Session) { _ = s.SignOut(t.Context()) })
+	expect("a logout", "load, remove")
+	st.visit(cookie, nil)
+	expect("its cookie", "load (no such session)")
+	backing.Store = &faultyStore{Store: backing.Store, always: errors.New("down")}
+	st.visit(cookie, nil)
+	expect("an outage", "load failed")
+}
+
+// What a cookie holds is in no storage.
+func TestTheStoreObserverIsToldOfTheEndsOfSealedSessions(t *testing.T) {
+	t.Parallel()
+	for _, ends := range []store.Store{nil, new(mapstore.Store)} {
+		d := &measuringDiary{}
+		st := newStage(t, core.Config{Observer: d, Sealed: &core.SealedCookie{Ends: ends}})
+		cookie := st.signIn()
+		st.visit(cookie, func(s *core.Session) { _ = s.SignOut(t.Context()) })
+		want := ""
+		if ends != nil {
+			want = "create, load (no such session)"
+		}
+		if got := d.tookCalls(); got != want {
+			t.Errorf("a login and a logout: %s, want %s", got, want)
+		}
+	}
+}
+
+func TestObserversAreToldOfOperationsWhereOneIsATracer(t *testing.T) {
+	t.Parallel()
+	measuring := core.Observers(&measuringDiary{})
+	tracer, ok := measuring.(core.Tracer)
+	if !ok {
+		t.Fatal("Observers with a StoreObserver are no Tracer")
+	}
+	ctx, end := tracer.Start(t.Context(), core.OpLoad)
+	end(nil)
+	if ctx != t.Context() {
+		t.Error("a Tracer of none has another context")
+	}
+}
+
 func TestObserversWithoutATracerAreNone(t *testing.T) {
 	t.Parallel()
 	one, two := &diary{}, &diary{}
 	all := core.Observers(one, two)
 	if _, ok := all.(core.Tracer); ok {
 		t.Error("it is a Tracer")
+	}
+	if _, ok := all.(core.StoreObserver); ok {
+		t.Error("it is a StoreObserver")
 	}
 	all.Observe(t.Context(), core.Event{Kind: core.EventForged})
 	if len(one.took()) != 1 || len(two.took()) != 1 {

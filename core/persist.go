@@ -104,7 +104,7 @@ func (s *Session) rebase(newer *record.Document) {
 func (s *Session) adopt(op *operation, d *record.Document, deed state.Deed, kind EventKind) {
 	s.become(state.Live)
 	s.base, s.key = d, d.Record.ID
-	signedIn, newLife := s.login != nil, s.changes.AgeSet
+	signedIn, newLife, rotated := s.login != nil, s.changes.AgeSet, s.renewal == state.RotateID
 	s.forget()
 	s.deed, s.proven = max(s.deed, deed), true
 	s.noteLife(d)
@@ -112,7 +112,11 @@ func (s *Session) adopt(op *operation, d *record.Document, deed state.Deed, kind
 		m, now := s.x.m, s.x.m.cfg.Now()
 		m.flights.schedule(m, now, m.sweepInterval(m.lifespan(d).Left(now)))
 	}
-	s.notify(op, kind)
+	event := s.event(kind)
+	if rotated && kind == EventRenewed {
+		event.Cause = CauseRotate
+	}
+	s.x.m.notify(op, event)
 	if signedIn {
 		s.notify(op, EventSignedIn)
 		s.turned = true
@@ -211,9 +215,9 @@ func (s *Session) issued(op *operation, next *record.Document, kind EventKind) {
 	if s.rare != nil {
 		s.rare.followed = false
 	}
-	// Should the id be one that this process ended before, by a generator that
-	// repeats itself, it lives again.
-	s.x.m.givenUp.Forget(next.Record.ID)
+	if s.x.m.cfg.GenerateID != nil { // which may repeat an id that this process ended before: it lives again
+		s.x.m.givenUp.Forget(next.Record.ID)
+	}
 	if s.standing != state.Live && !s.x.ended.Load() { // else it is known as one under way
 		s.x.m.flights.enter(s, s.x.m.lifespan(next), s.x.m.cfg.Now())
 	}

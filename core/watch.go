@@ -218,9 +218,10 @@ func (w *watcher) lookAt(ctx context.Context, keys []string, ask askStore) (err 
 // livesInStore returns which sessions live, and the life that is left to them, or 0 where
 // that is not known.
 func (m *Manager) livesInStore(ctx context.Context, keys []string, ask askStore) (map[string]time.Duration, error) {
+	call := m.sessions.Call(ctx, "inspect")
 	records, err := ask(ctx, keys)
-	if err != nil {
-		return nil, m.sessions.Check(ctx, "inspect", err)
+	if err := call.End(err); err != nil {
+		return nil, err
 	}
 	live := make(map[string]time.Duration, len(records))
 	for _, rec := range records {

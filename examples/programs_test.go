@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,33 +25,51 @@ import (
 // start builds and runs a program of this module and returns its address.
 func start(t *testing.T, program string) string {
 	t.Helper()
-	return startReading(t, program, nil)
+	return run(t, program, nil).base
 }
 
 // startReading is start for a program that reads from stdin.
 func startReading(t *testing.T, program string, stdin *os.File, env ...string) string {
 	t.Helper()
-	port := freePort(t)
-	cmd := exec.Command(build(t, program)) // not with the test's context, which would kill it before the cleanup
-	cmd.Env = append(append(os.Environ(), "PORT="+port, "SESSION_SECRET="+rand.Text()+rand.Text()), env...)
+	return run(t, program, stdin, env...).base
+}
+
+// A process is a program that runs.
+type process struct {
+	base  string // its address
+	cmd   *exec.Cmd
+	ended chan struct{}
+
+	said, complaints output // on stdout and stderr
+}
+
+// run builds and runs a program of this module, and returns when it listens.
+func run(t *testing.T, program string, stdin *os.File, env ...string) *process {
+	t.Helper()
+	return runAt(t, freePort(t), program, stdin, env...)
+}
+
+// runAt is run for a port that is known.
+func runAt(t *testing.T, port, program string, stdin *os.File, env ...string) *process {
+	t.Helper()
+	p := &process{base: "http://127.0.0.1:" + port, ended: make(chan struct{})}
+	p.cmd = exec.Command(build(t, program)) // not with the test's context, which would kill it before the cleanup
+	p.cmd.Env = append(append(os.Environ(), "PORT="+port, "SESSION_SECRET="+rand.Text()+rand.Text()), env...)
 	if stdin != nil {
-		cmd.Stdin = stdin
+		p.cmd.Stdin = stdin
 	}
-	var said bytes.Buffer
-	cmd.Stderr, cmd.WaitDelay = &said, 10*time.Second
-	if err := cmd.Start(); err != nil {
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.said, &p.complaints, 10*time.Second
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
-		_ = cmd.Wait()
+		defer close(p.ended)
+		_ = p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // which lets it end what it started
-		<-ended
+		_ = p.cmd.Process.Signal(os.Interrupt) // which lets it end what it started
+		<-p.ended
 	})
-	base := "http://127.0.0.1:" + port
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // npm may have much to install, and the machine may be busy
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -58,23 +77,68 @@ func startReading(t *testing.T, program string, stdin *os.File, env ...string) s
 	for {
 		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			_ = conn.Close()
-			return base
+			return p
 		}
 		select {
 		case <-tick.C:
-		case <-ended:
-			t.Fatalf("%s has ended: %s", program, &said)
+		case <-p.ended:
+			t.Fatalf("%s has ended: %s", program, p.complaints.String())
 		case <-ctx.Done():
 			t.Fatalf("%s does not listen on port %s", program, port)
 		}
 	}
 }
 
+// An output is what a process writes while a test reads it.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// binaries are the programs that were built, each once, for as long as the tests run.
+var binaries struct {
+	mu    sync.Mutex
+	dir   string
+	built map[string]func() error
+}
+
 func build(t *testing.T, program string) (binary string) {
 	t.Helper()
-	binary = filepath.Join(t.TempDir(), program)
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
-		t.Fatalf("go build ./%s: %v\n%s", program, err, out)
+	b := &binaries
+	b.mu.Lock()
+	if b.dir == "" {
+		dir, err := os.MkdirTemp("", "cloakroom-examples") //nolint:usetesting // for all tests
+		if err != nil {
+			b.mu.Unlock()
+			t.Fatal(err)
+		}
+		b.dir, b.built = dir, make(map[string]func() error)
+	}
+	binary = filepath.Join(b.dir, program)
+	if b.built[program] == nil {
+		b.built[program] = sync.OnceValue(func() error {
+			if out, err := exec.Command("go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
+				return fmt.Errorf("go build ./%s: %w\n%s", program, err, out)
+			}
+			return nil
+		})
+	}
+	built := b.built[program]
+	b.mu.Unlock()
+	if err := built(); err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }

@@ -1,72 +1,64 @@
 package examples
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-// The README shows the quickstarts word for word, so that what a reader copies
-// is what is built and run here.
-func TestTheREADMEShowsTheQuickstarts(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"quickstart-gin", "quickstart-echo", "quickstart-nethttp", "quickstart-file"} {
+// Documents show the quickstarts word for word, so that what a reader copies is what is
+// built and run here.
+func TestTheDocumentsShowTheQuickstarts(t *testing.T) {
+	for name, document := range map[string]string{
+		"quickstart":         "README.md",
+		"quickstart-gin":     "docs/quickstarts.md",
+		"quickstart-echo":    "docs/quickstarts.md",
+		"quickstart-nethttp": "docs/quickstarts.md",
+		"quickstart-file":    "docs/quickstarts.md",
+		"quickstart-api":     "docs/api-clients.md",
+	} {
+		text, err := os.ReadFile("../" + document)
+		if err != nil {
+			t.Fatal(err)
+		}
 		program, err := os.ReadFile(name + "/main.go")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(readme), "```go\n"+string(program)+"```\n") {
-			t.Errorf("README.md does not show examples/%s/main.go as it is: copy it there", name)
+		if !strings.Contains(string(text), "```go\n"+string(program)+"```\n") {
+			t.Errorf("%s does not show examples/%s/main.go as it is: copy it there", document, name)
 		}
 	}
 }
 
-// The guide for clients without cookies does so too.
-func TestTheGuideShowsTheQuickstart(t *testing.T) {
-	guide, err := os.ReadFile("../docs/api-clients.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile("quickstart-api/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(guide), "```go\n"+string(program)+"```\n") {
-		t.Error("docs/api-clients.md does not show examples/quickstart-api/main.go as it is: copy it there")
-	}
-}
-
-// A promise in the README that names a test names one that exists.
-func TestTheTestsThatTheREADMENamesExist(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sources strings.Builder
-	err = filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
+// The commands that stand below the quickstarts print what stands beside them.
+func TestTheCommandsPrintWhatStandsBesideThem(t *testing.T) {
+	for document, programs := range map[string][]string{
+		"README.md":           {"quickstart", "quickstart-gin"},
+		"docs/quickstarts.md": {"quickstart-gin", "quickstart-echo", "quickstart-nethttp"},
+	} {
+		text, err := os.ReadFile("../" + document)
+		if err != nil {
+			t.Fatal(err)
 		}
-		source, err := os.ReadFile(path)
-		sources.Write(source)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(string(readme), -1)
-	if len(names) == 0 {
-		t.Error("README.md names no test")
-	}
-	for _, name := range names {
-		if !strings.Contains(sources.String(), "func "+name[1]+"(t *testing.T)") {
-			t.Errorf("README.md names %s, which does not exist", name[1])
+		lines := regexp.MustCompile(`(?m)^(curl -c jar .*?) +# ([^(\n]*)`).FindAllStringSubmatch(string(text), -1)
+		if len(lines) < 2 {
+			t.Errorf("%s shows %d commands", document, len(lines))
+		}
+		for _, program := range programs {
+			t.Run(document+" "+program, func(t *testing.T) {
+				t.Parallel()
+				base, dir := start(t, program), t.TempDir()
+				for _, line := range lines {
+					cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.ReplaceAll(line[1], "http://127.0.0.1:8080", base))
+					cmd.Dir = dir // where the jar is
+					if out, err := cmd.Output(); err != nil || strings.TrimSpace(string(out)) != strings.TrimSpace(line[2]) {
+						t.Errorf("%s prints %q, %v; want %q", line[1], out, err, line[2])
+					}
+				}
+			})
 		}
 	}
 }

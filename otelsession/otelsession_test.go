@@ -159,9 +159,15 @@ func (st *station) counted(name string) map[string]int64 {
 				continue
 			}
 			switch data := m.Data.(type) {
-			case metricdata.Sum[int64]:
+			case metricdata.Gauge[int64]:
 				for _, p := range data.DataPoints {
 					points[p.Attributes.Encoded(encoder{})] = p.Value
+				}
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					if p.Value > 0 { // some begin at zero
+						points[p.Attributes.Encoded(encoder{})] = p.Value
+					}
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
@@ -220,13 +226,17 @@ func TestMetrics(t *testing.T) {
 	st.expect("cloakroom.session.events", map[string]int64{
 		"event=created": 1, "event=saved": 1, "event=forged": 1, "event=replayed": 1,
 		"event=renewed": 1, "event=signed-in": 1, "cause=revoke-user event=revoked": 1,
-		"event=unknown": 1, "event=store-failed": 1,
+		"event=unknown": 1, "event=store-failed": 1, "cause=logged event=outage": 1,
 	})
 	st.expect("cloakroom.session.conflicts", map[string]int64{"outcome=replayed": 1})
 	st.expect("cloakroom.session.store.errors", map[string]int64{"store=test verb=load error.type=connection failed": 1})
 	st.expect("cloakroom.session.operation.duration", map[string]int64{
 		"operation=commit": 3, "operation=load": 5, "operation=list": 1, "operation=revoke": 1,
 		"operation=load error.type=connection failed": 1,
+	})
+	st.expect("cloakroom.session.store.call.duration", map[string]int64{
+		"verb=create": 3, "verb=delete": 1, "verb=inspect": 2, "verb=load": 9, "verb=update": 5,
+		"verb=load error.type=connection failed": 1,
 	})
 }
 

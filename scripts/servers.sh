@@ -28,6 +28,7 @@
 #   mariadb-new   MARIADB_NEW_DSN    MariaDB 11.8
 #   mariadb-server  MARIADB_SERVER   the program of the older one, for tests that start servers of their own: --port PORT --dir DIR
 #   mysql     MYSQL_DSN              MySQL: 8.4, or from packages what Debian's sid has
+#   nginx     NGINX_PROGRAM          nginx's program, for tests that start one: nginx -p DIR -c FILE
 #
 # Where one of these variables is set already, that server is used as it is, and none is started in its place. The
 # others come from compose.yaml where `docker compose` reaches an engine; else, on Debian, from packages that are
@@ -44,7 +45,7 @@ umask 022
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
-PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb mariadb-new mariadb-server mysql}
+PARTS=${TESTSERVERS-valkey tls cluster old programs mongo mongod postgresql postgresql-old postgresql-server pgbouncer mariadb mariadb-new mariadb-server mysql nginx}
 SUITE=${TESTSERVERS_SUITE:-forky}             # the first release of Debian with Valkey 9 and DocumentDB
 OLD_SUITE=${TESTSERVERS_OLD_SUITE:-bookworm}  # with Redis 7.0
 KEYRING=${TESTSERVERS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
@@ -73,7 +74,7 @@ die() { say "$*"; exit 1; }
 
 # ------------------------------------------------------------------- which ones
 
-VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN MARIADB_NEW_DSN MARIADB_SERVER MYSQL_DSN'
+VARIABLES='VALKEY_ADDR VALKEY_TLS_ADDR VALKEY_TLS_CA VALKEY_TLS_USERNAME VALKEY_TLS_PASSWORD VALKEY_CLUSTER_ADDRS VALKEY_OLD_ADDR VALKEY_SERVER VALKEY_CLI VALKEY_OLD_SERVER MONGODB_URI MONGO_SERVER POSTGRESQL_URL POSTGRESQL_OLD_URL POSTGRESQL_SERVER PGBOUNCER MARIADB_DSN MARIADB_NEW_DSN MARIADB_SERVER MYSQL_DSN NGINX_PROGRAM'
 
 # variable_of PART: the variable that says that a part need not be provided
 variable_of() {
@@ -93,6 +94,7 @@ variable_of() {
 	mariadb-new) echo MARIADB_NEW_DSN ;;
 	mariadb-server) echo MARIADB_SERVER ;;
 	mysql) echo MYSQL_DSN ;;
+	nginx) echo NGINX_PROGRAM ;; # NGINX would be sockets to it
 	*) die "TESTSERVERS: there is no \"$1\"" ;;
 	esac
 }
@@ -103,7 +105,7 @@ for part in $PARTS; do
 	[[ ${!variable:-} ]] || OURS+=" $part"
 done
 ours() { [[ " $OURS " == *" $1 "* ]]; }
-is_program() { [[ $1 == programs || $1 == mongod || $1 == *-server || $1 == pgbouncer ]]; }
+is_program() { [[ $1 == programs || $1 == mongod || $1 == *-server || $1 == pgbouncer || $1 == nginx ]]; }
 servers() { local p; for p in $OURS; do is_program "$p" || echo "$p"; done; }
 
 port_of() {
@@ -209,8 +211,9 @@ resolve() { # resolve APT SPARED PACKAGE...: what has to be unpacked, if the spa
 # finish_NAME ROOT: make the unpacked files ready, and fail where something is missing
 finish_new() { wrap "$1" valkey-server=/usr/bin/valkey-server valkey-cli=/usr/bin/valkey-cli; }
 finish_old() { wrap "$1" valkey-server=/usr/bin/redis-server valkey-cli=/usr/bin/redis-cli; }
+finish_nginx() { VERSION=-v wrap "$1" nginx=/usr/sbin/nginx; }
 
-wrap() { # wrap ROOT NAME=FILE...: bin/NAME starts that program
+wrap() { # wrap ROOT NAME=FILE...: bin/NAME starts that program, which says its version if asked by VERSION
 	local root=$1 loader file name; shift
 	loader=$(cd "$root" && ls usr/lib/*/ld-linux*.so.* | head -n 1)
 	for file; do
@@ -221,7 +224,7 @@ wrap() { # wrap ROOT NAME=FILE...: bin/NAME starts that program
 			exec "\$r/$loader" --library-path "\$r/${loader%/*}" --argv0 "\$r$file" "\$r$file" "\$@"
 		W
 		chmod 755 "$root/bin/$name"
-		"$root/bin/$name" --version >"$LOG/wrap.log" 2>&1 || { cat "$LOG/wrap.log" >&2; return 1; }
+		"$root/bin/$name" "${VERSION:---version}" >"$LOG/wrap.log" 2>&1 || { cat "$LOG/wrap.log" >&2; return 1; }
 	done
 }
 
@@ -230,6 +233,7 @@ programs_from_packages() {
 	sql_from_packages
 	ours programs || ours valkey || ours tls || ours cluster && unpack new "$SUITE" valkey-server valkey-tools
 	ours programs || ours old && unpack old "$OLD_SUITE" redis-server redis-tools
+	ours nginx && unpack nginx "$SUITE" nginx
 	return 0
 }
 
@@ -479,7 +483,7 @@ down() {
 }
 
 env_() {
-	local variable bin=$DIR/new/bin
+	local variable part bin=$DIR/new/bin
 	for variable in $VARIABLES; do
 		[[ -z ${!variable:-} ]] || printf '%s=%q\n' "$variable" "${!variable}"
 	done
@@ -496,11 +500,13 @@ env_() {
 	if ours postgresql && answers postgresql; then echo "POSTGRESQL_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_PORT")"; fi
 	if ours postgresql-old && answers postgresql-old; then echo "POSTGRESQL_OLD_URL=$(postgresql_url "$TESTSERVERS_POSTGRESQL_OLD_PORT")"; fi
 	if ours postgresql-server && [[ -e $DIR/postgresql/bin/postgresql-server ]]; then echo "POSTGRESQL_SERVER=$DIR/postgresql/bin/postgresql-server"; fi
-	if ours pgbouncer && [[ -e $DIR/pgbouncer/bin/pgbouncer ]]; then
-		echo "PGBOUNCER=$DIR/pgbouncer/bin/pgbouncer"
-	elif ours pgbouncer && [[ $(from) == compose ]] && command -v pgbouncer >/dev/null; then
-		echo "PGBOUNCER=$(command -v pgbouncer)" # there is no image whose program would run here
-	fi
+	for part in pgbouncer nginx; do
+		if ours $part && [[ -e $DIR/$part/bin/$part ]]; then
+			echo "$(variable_of $part)=$DIR/$part/bin/$part"
+		elif ours $part && [[ $(from) == compose ]] && command -v $part >/dev/null; then
+			echo "$(variable_of $part)=$(command -v $part)" # there is no image whose program would run here
+		fi
+	done
 	if ours mariadb && answers mariadb; then printf 'MARIADB_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_PORT")"; fi
 	if ours mariadb-new && answers mariadb-new; then printf 'MARIADB_NEW_DSN=%q\n' "$(mariadb_dsn "$TESTSERVERS_MARIADB_NEW_PORT")"; fi
 	if ours mariadb-server && [[ -e $DIR/mariadb/bin/mariadb-server ]]; then echo "MARIADB_SERVER=$DIR/mariadb/bin/mariadb-server"; fi

@@ -108,8 +108,8 @@ var faults = []fault{
 		what: "the answers of a batch share whether the headers are out",
 		file: "core/answer.go",
 		edits: []edit{{
-			"if a := n.answer(h); a != nil {\n\t\t\treturn &a.answer\n",
-			"if a := n.answer(h); a != nil && h == nil {\n\t\t\treturn &a.answer\n",
+			"if a := x.nested().answer(h); a != nil {\n\t\treturn &a.answer\n",
+			"if a := x.nested().answer(h); a != nil && h == nil {\n\t\treturn &a.answer\n",
 		}},
 		in: "./core", test: "TestEachAnswerOfABatchBegins",
 	},
@@ -144,8 +144,8 @@ var faults = []fault{
 		what: "Clear removes the lists first, and what it leaves when it fails cannot be revoked",
 		file: "core/clear.go",
 		edits: []edit{
-			{"if err := m.sessions.Check(ctx, \"clear\", clearer.Clear(ctx)); err != nil {\n", "if err := m.lists.removeUnchanged(ctx, before); err != nil {\n"},
-			{"return m.lists.removeUnchanged(ctx, before)\n", "return m.sessions.Check(ctx, \"clear\", clearer.Clear(ctx))\n"},
+			{"if err := m.sessions.Call(ctx, \"clear\").End(clearer.Clear(ctx)); err != nil {\n", "if err := m.lists.removeUnchanged(ctx, before); err != nil {\n"},
+			{"return m.lists.removeUnchanged(ctx, before)\n", "return m.sessions.Call(ctx, \"clear\").End(clearer.Clear(ctx))\n"},
 		},
 		in: "./core", test: "TestClearLeavesNothingThatCannotBeRevoked",
 	},

@@ -227,6 +227,8 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.KeySize":             {core.KeySize{Key: "key", Bytes: 1}},
 		"core.SealedCookie":        {core.SealedCookie{Ends: memory}},
 		"core.Event":               {core.Event{Kind: core.EventStoreError, Err: down}, core.Event{Kind: core.EventDropped, Err: keyErr}},
+		"core.Probe":               {&core.Probe{Check: func(context.Context) error { return down }}},
+		"core.StoreCall":           {core.StoreCall{Verb: "load", Err: down}},
 		"core.EventKind":           {core.EventSaved},
 		"core.Exchange":            {x, x.Request(r).Context()},
 		"core.Expiry":              {core.Expiry{Idle: time.Now()}},

@@ -47,6 +47,10 @@ type Options struct {
 	// Failed is told of each failure of the storage.
 	Failed func(ctx context.Context, err error)
 
+	// Called is told of each call of the storage, how long it took and what it returned;
+	// nil: nobody is.
+	Called func(ctx context.Context, verb string, took time.Duration, err error)
+
 	// Damaged is told of a record that cannot be decoded, once for each record
 	// within Remember.
 	Damaged  func(ctx context.Context)
@@ -127,16 +131,15 @@ func (v *Vault) Reread(doc *record.Document, configured time.Duration) *record.D
 // Load returns what the store has under key. A record that cannot be read is left
 // where it is.
 func (v *Vault) Load(ctx context.Context, key string, configured time.Duration) (*record.Document, error) {
+	call := v.Call(ctx, "load")
 	rec, err := v.Store.Load(ctx, key)
 	if err == nil && isOfAnother(rec, key) {
 		err = &store.Error{Store: "session", Verb: "load", Class: "store returned another record"}
 	}
 	var doc *record.Document
-	if err == nil {
+	if err = call.End(err); err == nil {
 		rec.ID = key
 		doc, err = v.readLoaded(rec, configured)
-	} else {
-		err = v.Check(ctx, "load", err)
 	}
 	switch {
 	case errors.Is(err, errRetired):
@@ -164,7 +167,7 @@ func (v *Vault) report(ctx context.Context, key string, tell func(context.Contex
 
 // Touch gives the record under key that life.
 func (v *Vault) Touch(ctx context.Context, key string, ttl time.Duration) error {
-	return v.Check(ctx, "touch", v.Store.Touch(ctx, key, ttl))
+	return v.Call(ctx, "touch").End(v.Store.Touch(ctx, key, ttl))
 }
 
 // Delete deletes what is stored under key, whatever that is. It is for a record
@@ -172,7 +175,7 @@ func (v *Vault) Touch(ctx context.Context, key string, ttl time.Duration) error 
 // others.
 func (v *Vault) Delete(ctx context.Context, key string) error {
 	defer v.forget(key)
-	return v.Check(ctx, "delete", v.Store.Delete(ctx, key))
+	return v.Call(ctx, "delete").End(v.Store.Delete(ctx, key))
 }
 
 // Take waits until no other write of this process to key is under way. The caller
@@ -181,6 +184,37 @@ func (v *Vault) Take(ctx context.Context, key string) (*Turn, error) { return v.
 
 // Leave ends a turn.
 func (v *Vault) Leave(key string, turn *Turn) { v.turns.leave(key, turn) }
+
+// A Call is one call of the store that is under way.
+type Call struct {
+	vault *Vault
+	ctx   context.Context
+	verb  string
+	began time.Time // zero where nobody is told
+}
+
+// Call notes that a verb of the store begins. The caller ends it with what the store
+// returned.
+func (v *Vault) Call(ctx context.Context, verb string) Call {
+	c := Call{vault: v, ctx: ctx, verb: verb}
+	if v.Called != nil {
+		c.began = time.Now()
+	}
+	return c
+}
+
+// End is [Vault.Check] for what the store answered, and tells how long that took.
+func (c Call) End(err error) error {
+	var took time.Duration
+	if c.vault.Called != nil {
+		took = time.Since(c.began)
+	}
+	err = c.vault.Check(c.ctx, c.verb, err)
+	if c.vault.Called != nil {
+		c.vault.Called(c.ctx, c.verb, took, err)
+	}
+	return err
+}
 
 // Check passes on what a store answered to a verb, and makes a [store.Error] of
 // any other error.

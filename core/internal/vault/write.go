@@ -24,7 +24,7 @@ var errNotYet = errors.New("not applied")
 // session that comes back. So it is given up, with [ErrLate], and the next attempt
 // takes another id, unless somebody was shown this one.
 func (v *Vault) Create(ctx context.Context, next *record.Document, shown bool) error {
-	send := func() error { return v.Check(ctx, "create", v.Store.Create(ctx, next.Record)) }
+	send := func() error { return v.Call(ctx, "create").End(v.Store.Create(ctx, next.Record)) }
 	err := send()
 	if !isUnknown(err) {
 		return err
@@ -75,14 +75,16 @@ func (v *Vault) Update(ctx context.Context, old, next *record.Document, configur
 // sendUpdate is one attempt of Update.
 func (v *Vault) sendUpdate(ctx context.Context, old, next *record.Document, configured time.Duration) (newer *record.Document, err error) {
 	if v.updateLoader == nil {
-		return nil, v.Check(ctx, "update", v.Store.Update(ctx, old.Record, next.Record))
+		return nil, v.Call(ctx, "update").End(v.Store.Update(ctx, old.Record, next.Record))
 	}
+	call := v.Call(ctx, "update")
 	rec, err := v.updateLoader.UpdateOrLoad(ctx, old.Record, next.Record)
+	err = call.End(err)
 	if errors.Is(err, store.ErrConflict) && !isOfAnother(rec, next.Record.ID) {
 		rec.ID = next.Record.ID
 		newer, _ = v.Read(rec, configured) // nil: it will be loaded, which tells why
 	}
-	return newer, v.Check(ctx, "update", err)
+	return newer, err
 }
 
 // Replace stores next and puts retired in the place of old, in one step where the
@@ -107,7 +109,7 @@ func (v *Vault) Replace(ctx context.Context, old, retired, next *record.Document
 // replaceAtOnce is Replace with the store's own verb for it.
 func (v *Vault) replaceAtOnce(ctx context.Context, old, retired, next *record.Document) error {
 	send := func() error {
-		return v.Check(ctx, "replace", v.replacer.Replace(ctx, old.Record, retired.Record, next.Record))
+		return v.Call(ctx, "replace").End(v.replacer.Replace(ctx, old.Record, retired.Record, next.Record))
 	}
 	err := send()
 	if !isUnknown(err) {
@@ -139,7 +141,7 @@ func (v *Vault) Withdraw(ctx context.Context, doc *record.Document) {
 // [store.ErrNotFound] where there is nothing. After an unknown outcome it may be called again.
 func (v *Vault) Remove(ctx context.Context, doc, tombstone *record.Document, configured time.Duration) (newer *record.Document, err error) {
 	if v.remover != nil {
-		err := v.Check(ctx, "remove", v.remover.Remove(ctx, doc.Record))
+		err := v.Call(ctx, "remove").End(v.remover.Remove(ctx, doc.Record))
 		v.forget(doc.Record.ID)
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return nil, err
