@@ -37,12 +37,9 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 				return s.insertOrTell(ctx, c, some)
 			case MySQL:
 				return s.insertOrRetreat(ctx, c, some)
+			default:
+				return s.insertEach(ctx, c, some)
 			}
-			var taken []string
-			return taken, s.transact(ctx, c, func() (err error) {
-				taken, err = s.insertEach(ctx, c, some)
-				return err
-			})
 		})
 		if err != nil {
 			return nil, err
@@ -93,15 +90,20 @@ func (s *Store) insertOrRetreat(ctx context.Context, c *sql.Conn, recs []store.R
 	return s.insertEach(ctx, c, recs)
 }
 
-func (s *Store) insertEach(ctx context.Context, c *sql.Conn, recs []store.Record) (inUse []string, _ error) {
-	for _, rec := range recs {
-		created, err := s.do.create(ctx, c, rec)
-		if err != nil {
-			return nil, err
+// insertEach creates one record after the other, in a transaction: where that is done again
+// for the sake of another call, none of the records is there by its own doing.
+func (s *Store) insertEach(ctx context.Context, c *sql.Conn, recs []store.Record) (inUse []string, err error) {
+	err = s.transact(ctx, c, func() error {
+		for _, rec := range recs {
+			created, err := s.do.create(ctx, c, rec)
+			if err != nil {
+				return err
+			}
+			if !created {
+				inUse = append(inUse, rec.ID)
+			}
 		}
-		if !created {
-			inUse = append(inUse, rec.ID)
-		}
-	}
-	return inUse, nil
+		return nil
+	})
+	return inUse, err
 }
