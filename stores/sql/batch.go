@@ -3,22 +3,25 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"slices"
+	"iter"
 	"strings"
 
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // How many records one statement creates, and one transaction of SQLite, which waits for
-// the disk once.
+// the disk once. A statement of more than a few megabytes is too large for many servers, also
+// where each of its records is not.
 const (
 	mostInBatch       = 256
 	mostInTransaction = 1024
+	mostBytes         = 1 << 20
 )
 
 // CreateBatch implements [store.BatchCreator]. In PostgreSQL and MySQL it is one statement
-// for every 256 records, and in SQLite a transaction for every 1024. Where an id is in use, MySQL takes one
-// or two statements for each of those 256.
+// for every 256 records, and in SQLite a transaction for every 1024; for fewer where they are more
+// than a megabyte. Where an id is in use, MySQL takes a transaction for those of that statement, with
+// one to three statements for each.
 func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []string, err error) {
 	const verb = "create batch"
 	for _, rec := range recs {
@@ -30,7 +33,7 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 	if s.opts.Dialect == SQLite {
 		most = mostInTransaction
 	}
-	for some := range slices.Chunk(recs, most) {
+	for some := range batches(recs, most) {
 		taken, err := call(ctx, s, verb, func(ctx context.Context, c *sql.Conn) ([]string, error) {
 			switch s.opts.Dialect {
 			case PostgreSQL:
@@ -47,6 +50,24 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 		inUse = append(inUse, taken...)
 	}
 	return inUse, nil
+}
+
+// batches takes records apart: so many in each, and no more than mostBytes where these are
+// several.
+func batches(recs []store.Record, most int) iter.Seq[[]store.Record] {
+	return func(yield func([]store.Record) bool) {
+		for len(recs) > 0 {
+			n, size := 0, 0
+			for n < min(most, len(recs)) && (n == 0 || size+len(recs[n].Data) <= mostBytes) {
+				size += len(recs[n].Data)
+				n++
+			}
+			if !yield(recs[:n]) {
+				return
+			}
+			recs = recs[n:]
+		}
+	}
 }
 
 // rows returns as many rows of parameters as there are records, and the parameters.
