@@ -71,7 +71,7 @@ func once[T any](ctx context.Context, s *Store, verb string, fn func(context.Con
 		return result, false, err
 	}
 	f, again := s.failure(ctx, verb, sent, err)
-	if f.Class == unexplained && twice[verb] && ctx.Err() == nil {
+	if f.Class == unexplained && repeats(verb, err) && ctx.Err() == nil {
 		again = c.PingContext(ctx) != nil // it is the connection
 	}
 	return result, again, f
