@@ -45,8 +45,8 @@ var faults = []fault{
 		what: "after a login whose answer was lost, each further login of that browser is a 409",
 		file: "core/internal/state/step.go",
 		edits: []edit{{
-			"\t\tcase in.SignIn:\n\t\t\treturn Create\n",
-			"\t\tcase in.SignIn:\n\t\t\treturn FailGone\n",
+			"\tcase MovedOn:\n\t\tswitch {\n\t\tcase in.SignIn:\n\t\t\treturn Create\n",
+			"\tcase MovedOn:\n\t\tswitch {\n\t\tcase in.SignIn:\n\t\t\treturn FailGone\n",
 		}},
 		in: "./core", test: "TestEveryLoginAfterALostAnswerSucceeds",
 	},
@@ -108,8 +108,8 @@ var faults = []fault{
 		what: "the answers of a batch share whether the headers are out",
 		file: "core/answer.go",
 		edits: []edit{{
-			"if a := n.answer(h); a != nil {\n\t\t\treturn &a.answer\n",
-			"if a := n.answer(h); a != nil && h == nil {\n\t\t\treturn &a.answer\n",
+			"if a := x.nested().answer(h); a != nil {\n\t\treturn &a.answer\n",
+			"if a := x.nested().answer(h); a != nil && h == nil {\n\t\treturn &a.answer\n",
 		}},
 		in: "./core", test: "TestEachAnswerOfABatchBegins",
 	},
