@@ -220,6 +220,7 @@ func (s *Session) setHeaders(h http.Header) {
 			h["Set-Cookie"] = append(h["Set-Cookie"], line)
 		}
 	}
+	s.offerBinding(h, headers.Cookie)
 	switch said := len(h["Cache-Control"]) > 0; {
 	case headers.NoStore && !said:
 		s.noStore[0] = "no-store"

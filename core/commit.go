@@ -252,6 +252,8 @@ func (s *Session) do(op *operation, step state.Step, explicit bool) error {
 		return ErrSessionGone
 	case state.FailUnavailable:
 		return ErrDegraded
+	case state.FailLocked:
+		return ErrUnproven
 	case state.FailAgain:
 		if s.reentered.Load() {
 			return ErrReentered

@@ -61,6 +61,10 @@ type Config struct {
 	// &core.Header{} is a bearer token. Then both are served, the cookie to browsers.
 	Header *Header
 
+	// Bind, if not nil, binds the sessions of users to their browsers, where these can: a
+	// stolen cookie is worth nothing then. It is experimental; docs/binding.md is the guide.
+	Bind *Bind
+
 	// TrustedProxies are the addresses of the proxies in front of this server. A network
 	// that is too wide lets visitors decide on what follows, and on the address that is
 	// shown for their device.
@@ -305,6 +309,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Cookie = c.Cookie.withDefaults()
 	c.Header = c.Header.withDefaults()
+	c.Bind = c.Bind.withDefaults(&c)
 	level := c.level()
 	if c.AbsoluteTimeout == 0 {
 		c.AbsoluteTimeout = level.absolute

@@ -58,6 +58,10 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	}
 	next.Meta.User, next.Meta.Until = s.userMember(base, next, key)
 	next.Meta.Before = s.beforeMember(next.Meta.Before, key)
+	var err error
+	if next.Meta.Bind, err = s.bindMember(base, next, key); err != nil {
+		return nil, err
+	}
 	keys := record.Encode(next, base, &s.changes, cookie)
 	if x.jar != nil {
 		if err := x.checkCookie(key, next.Text); err != nil {

@@ -117,7 +117,8 @@ const statusClientClosedRequest = 499
 // an error of this package. The error page has it, and so should what a
 // Config.ErrorHandler writes, or a handler that got the error from Save or SignIn:
 //
-//   - 401 where the user has to sign in (again), [ErrNotSignedIn] and [ErrSignInTooOld];
+//   - 401 where the user has to sign in (again), [ErrNotSignedIn], [ErrSignInTooOld] and
+//     [ErrUnproven];
 //   - 403 where a user may not have another session, [ErrTooManySessions];
 //   - 409 where the session ended meanwhile, [ErrSessionGone]: the client may try
 //     again, without it;
@@ -138,7 +139,7 @@ func HTTPStatus(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, ErrTooManySessions):
 		return http.StatusForbidden
-	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrSignInTooOld):
+	case errors.Is(err, ErrNotSignedIn), errors.Is(err, ErrSignInTooOld), errors.Is(err, ErrUnproven):
 		return http.StatusUnauthorized
 	case errors.As(err, &st): // also one that says that a call was cancelled: by whom is another matter
 		return http.StatusServiceUnavailable

@@ -18,6 +18,7 @@ import (
 // found before the handler runs, and stored before the first byte of the
 // response leaves. It is the seam for the adapter of a framework, which
 //
+//   - calls [Manager.ServeBinding], and does nothing more where that has answered;
 //   - calls [Manager.Begin], and answers with the error where it returns one;
 //   - gives the handler [Exchange.Request] and [Exchange.Writer];
 //   - calls [Exchange.Finish] when the handler has returned, or
@@ -219,6 +220,9 @@ func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	}
 	x.chooseCarrier()
 	x.passive = m.cfg.Passive != nil && m.cfg.Passive(r)
+	if m.requiresBinding(r) {
+		return x.beginBound()
+	}
 	if m.cfg.Lazy {
 		return x, nil
 	}
@@ -246,7 +250,7 @@ func (x *Exchange) chooseCookie() error {
 	c := x.m.cfg.CookieFor(x.r)
 	c = c.withDefaults()
 	x.cookie = &c
-	return c.validate(x.m.cfg.Cookie.Name)
+	return x.m.cfg.validateCookie(c)
 }
 
 // Request returns the request for the handler: r, which Begin was given, with the

@@ -31,7 +31,9 @@ func (x *Exchange) claimExtension(key string, last vault.Note, life record.Lifes
 // has; nothing, when there is none. It returns nil where no extension is due.
 func (s *Session) extendAhead(key string, last vault.Note, now time.Time) chan<- record.Lifespan {
 	x, m := s.x, s.x.m
-	if x.jar != nil || last.Life.Idle == 0 || !x.claimExtension(key, last, last.Life, now) {
+	// Nobody knows before the load whether a session is bound, and a request without the
+	// proof extends nothing.
+	if x.jar != nil || m.cfg.Bind != nil || last.Life.Idle == 0 || !x.claimExtension(key, last, last.Life, now) {
 		return nil
 	}
 	loaded := make(chan record.Lifespan, 1)

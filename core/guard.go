@@ -32,7 +32,7 @@ type SignInPage struct {
 }
 
 // A Guard stands in front of handlers and lets the requests of some users through.
-// [RequireUser] and [RequireRecentSignIn] make one.
+// [RequireUser], [RequireRecentSignIn] and [RequireProof] make one.
 type Guard struct {
 	page  SignInPage
 	check func(context.Context, *Session) error
@@ -53,6 +53,23 @@ func RequireRecentSignIn(maxAge time.Duration, page SignInPage) *Guard {
 		panic(ErrMaxAgeTooShort)
 	}
 	return newGuard(page, func(ctx context.Context, s *Session) error { return s.RequireRecentSignIn(ctx, maxAge) })
+}
+
+// RequireProof returns a Guard that lets a request through where the browser has proven less
+// than maxAge ago that it is the one that the session is bound to ([Bind]), or where the user
+// signed in less than Bind.Grace ago. A browser whose proof is older is led to the same URL
+// again, with 307 and without its bound cookie, which makes it prove it now: the request
+// comes back with its body, half a second later or so. Whoever has copied the cookies cannot.
+//
+// All others sign in, those whose browsers cannot bind sessions among them: where these are
+// to be let through, ask [Session.Binding] before. A browser makes 6 signatures in 9 minutes,
+// so maxAge is at least a minute. RequireProof panics where it is less, and where page.Path
+// is no path of this site. Without Config.Bind nobody is let through.
+func RequireProof(maxAge time.Duration, page SignInPage) *Guard {
+	if maxAge < leastProofAge {
+		panic("cloakroom: maxAge of RequireProof is less than a minute, and browsers make no more than 6 proofs in 9 minutes")
+	}
+	return newGuard(page, func(_ context.Context, s *Session) error { return s.requireProof(maxAge) })
 }
 
 func newGuard(page SignInPage, check func(context.Context, *Session) error) *Guard {
@@ -79,7 +96,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 func (g *Guard) HandlerFunc(next http.HandlerFunc) http.Handler { return g.Handler(next) }
 
 // Admit decides about a request, for the adapter of a framework: nil lets it through.
-// Else the error says why not: [ErrNotSignedIn], [ErrSignInTooOld], or whatever kept the
+// Else the error says why not: [ErrNotSignedIn], [ErrSignInTooOld], [ErrUnproven], or whatever kept the
 // session from being loaded or looked up. A status of 0 then says that the request was
 // answered, by a redirect to the page or by Config.ErrorHandler; any other, which is
 // [HTTPStatus] of the error, is for the caller to answer with.
@@ -100,6 +117,8 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 	x, status := exchangeOf(r.Context()), HTTPStatus(err)
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
+	case errors.Is(err, errOldProof) && x.askForProof(w):
+		return 0, err
 	case status == http.StatusUnauthorized && x.carrier == CarrierCookie && g.page.leads(r, x.m.cfg.StrippedPrefix):
 		w.Header().Set("Location", g.page.location(returnPathOf(r, x.m.cfg.StrippedPrefix)))
 		w.WriteHeader(http.StatusSeeOther)

@@ -12,6 +12,9 @@ import (
 // next a session, for [FromContext], and stores it before the response begins.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.ServeBinding(w, r) {
+			return
+		}
 		x, err := m.Begin(r)
 		if err != nil {
 			m.Fail(w, r, err)

@@ -56,3 +56,17 @@ func (c *candidate) remember(doc *record.Document) {
 	// The value is a piece of the header, whose memory a server may use again.
 	c.keys.tickets.Put(c.place, &knownTicket{strings.Clone(c.value), c.id, doc.Record.ID, verdict})
 }
+
+// A knownProof is a bound cookie that was verified.
+type knownProof struct {
+	value      string // as it stands in the header
+	key        string // what the store calls the session
+	thumbprint string // of the key that the session is bound to
+	until      int64  // when the cookie ends, in Unix seconds
+}
+
+// Hot implements the interface of a value of package hot.
+func (p *knownProof) Hot() (key string, size int) {
+	const room = 128 // what it takes beside its texts
+	return p.value, len(p.value) + len(p.key) + len(p.thumbprint) + room
+}

@@ -26,6 +26,8 @@ type keyRing struct {
 	// and no more than one is written for each renewal, so random nonces of 96 bits do.
 	successors []cipher.AEAD
 	scratch    sync.Pool // of *[]byte, for sealing
+
+	binder
 }
 
 // newKeyRing returns the ring of those secrets.
@@ -35,6 +37,9 @@ func newKeyRing(secrets []string) (*keyRing, error) {
 		return nil, err
 	}
 	k := &keyRing{signer: ticket.NewSigner(secrets), tickets: hot.NewTable[knownTicket](maxTickets), cookies: cookies}
+	if k.binder, err = newBinder(secrets); err != nil {
+		return nil, err
+	}
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "cloakroom successor", 32)
 		if err != nil {

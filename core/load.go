@@ -269,7 +269,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			if next, err := m.rotated(op, key, doc, s.x.cookie.MaxAge); err != nil {
 				return err
 			} else if next != nil {
-				s.foundRotated(c.id, key, next, now)
+				s.foundRotated(op, c.id, key, next, now)
 				return nil
 			}
 			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
@@ -277,9 +277,12 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		default:
 			s.foundBy(op, c, key, doc, now)
-			if ahead != nil && i == 0 {
+			switch {
+			case s.standing == state.Locked:
+				return nil
+			case ahead != nil && i == 0:
 				ahead <- m.lifespan(doc)
-			} else {
+			default:
 				s.extendBeside(last, now)
 			}
 			m.flights.enter(s, m.lifespan(doc), now)
@@ -328,6 +331,10 @@ func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.D
 	m := s.x.m
 	s.found(c.id, key, doc)
 	c.remember(doc)
+	if s.standing == state.Locked {
+		s.tellLocked(op)
+		return
+	}
 	if c.outdated {
 		s.ticket = state.Outdated
 		m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
@@ -335,8 +342,13 @@ func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.D
 	s.keepListedBeside(now)
 }
 
-// found makes s the session of a record.
+// found makes s the session of a record, or an empty one where that is bound to a browser
+// and the request need not come from there.
 func (s *Session) found(id, key string, doc *record.Document) {
+	if !s.isProven(doc) {
+		s.keepLocked(key, doc)
+		return
+	}
 	s.become(state.Live)
 	s.status, s.id, s.key, s.origin, s.base = int8(StatusLoaded), id, key, key, doc
 }

@@ -323,6 +323,7 @@ func (m *Manager) Config() Config {
 		c.Sealed = &sealed
 	}
 	c.Header = c.Header.withDefaults()
+	c.Bind = c.Bind.withDefaults(&c)
 	return c
 }
 

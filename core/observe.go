@@ -37,12 +37,15 @@ const (
 	EventDropped     EventKind = "dropped"      // changes came too late to be stored
 	EventStoreError  EventKind = "store-failed" // the store failed
 	EventOutage      EventKind = "outage"       // something could not be done because of that, and Config.Logger has a line of it: see Cause
+	EventBound       EventKind = "bound"        // a browser bound its session to a key, see Config.Bind
+	EventRefreshed   EventKind = "refreshed"    // a browser has proven that it is the one that a session is bound to
+	EventRefused     EventKind = "refused"      // somebody who is not, as far as can be told, asked for a bound session: see Cause
 )
 
 // A Cause says more about what happened.
 type Cause string
 
-// The causes of [EventExpired], [EventRevoked], [EventRenewed] and [EventOutage].
+// The causes of [EventExpired], [EventRevoked], [EventRenewed], [EventRefused] and [EventOutage].
 const (
 	CauseIdle         Cause = "idle"          // expired: no activity for as long as the idle timeout, or the session's max age
 	CauseAbsolute     Cause = "absolute"      // expired: the absolute timeout had passed
@@ -54,6 +57,9 @@ const (
 	CauseRotate       Cause = "rotate"        // renewed by Session.Rotate, and for no other reason
 	CauseLogged       Cause = "logged"        // outage: the line was written
 	CauseUnsaid       Cause = "unsaid"        // outage: the same was said within this second, and the next line says how often
+	CauseUnproven     Cause = "unproven"      // refused: the cookie of a bound session, without the proof
+	CauseForged       Cause = "forged"        // refused: a proof that is none, or by another key
+	CauseBound        Cause = "already-bound" // refused: a key for a session that has one
 )
 
 // An Event is one thing that happened to a session. It is what an [Observer]
@@ -66,7 +72,7 @@ type Event struct {
 	User   string // whose session it is, where that is known
 	Handle string // which one it is: see Session.Handle
 	By     string // for EventRevoked: whose request did it, or what WithActor says; empty where that is unknown
-	Cause  Cause  // for EventExpired, EventRevoked, EventRenewed and EventOutage
+	Cause  Cause  // for EventExpired, EventRevoked, EventRenewed, EventRefused and EventOutage
 	Count  int    // for EventKeyRetired: how many such records this Manager has met
 }
 
@@ -98,6 +104,7 @@ const (
 	OpTake    Operation = "take"    // Key.Take
 	OpList    Operation = "list"    // Manager.Sessions
 	OpRevoke  Operation = "revoke"  // Manager.Revoke, RevokeUser and RevokeOthers
+	OpBind    Operation = "bind"    // bind a session to its browser, or check its proof
 )
 
 // A Tracer is an [Observer] that is also told when an operation begins and ends,
@@ -208,9 +215,9 @@ type logObserver struct{ logger *slog.Logger }
 func (o logObserver) Observe(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case EventSaved, EventExtended, EventReplayed, EventOutage: // an outage has its own lines, in Config.Logger
+	case EventSaved, EventExtended, EventReplayed, EventRefreshed, EventOutage: // an outage has its own lines, in Config.Logger
 		level = slog.LevelDebug
-	case EventForged, EventUndecodable, EventLimit, EventDropped:
+	case EventForged, EventUndecodable, EventLimit, EventDropped, EventRefused:
 		level = slog.LevelWarn
 	case EventStoreError:
 		level = slog.LevelError
@@ -262,8 +269,8 @@ func (m *Manager) actor(ctx context.Context) string {
 // event returns an event about the session as it is stored.
 func (s *Session) event(kind EventKind) Event {
 	e := Event{Kind: kind}
-	if m := s.x.m; m.cfg.Observer != nil && s.base != nil {
-		e.User, e.Handle = m.userOf(s.base), m.handleIn(s.base)
+	if m, doc := s.x.m, cmp.Or(s.base, s.rarities().locked); m.cfg.Observer != nil && doc != nil {
+		e.User, e.Handle = m.userOf(doc), m.handleIn(doc)
 	}
 	return e
 }

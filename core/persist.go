@@ -303,9 +303,13 @@ func (s *Session) write(op *operation, explicit bool) error {
 			return newer, err
 		}
 		turn.Wrote(next)
+		kind := EventSaved
+		if s.rarities().binding != nil {
+			kind = EventBound
+		}
 		// An extension that was under way may have given it its former life.
 		stretched := newLife && m.extended.Last(s.key) != before
-		s.adopt(op, next, deed, EventSaved)
+		s.adopt(op, next, deed, kind)
 		s.touched = stretched
 		return nil, nil
 	})
@@ -361,6 +365,8 @@ func (s *Session) takeable() error {
 	switch s.standing {
 	case state.Unavailable:
 		return ErrDegraded
+	case state.Locked:
+		return ErrUnproven
 	case state.Ended, state.Ending, state.Gone, state.MovedOn:
 		return ErrSessionGone
 	}

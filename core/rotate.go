@@ -62,10 +62,14 @@ func (m *Manager) loadRotated(ctx context.Context, key string, configured time.D
 
 // foundRotated makes s the session that was rotated before the request came. key is what
 // the store called it before.
-func (s *Session) foundRotated(id, key string, doc *record.Document, now time.Time) {
+func (s *Session) foundRotated(op *operation, id, key string, doc *record.Document, now time.Time) {
 	m := s.x.m
 	s.found(id, doc.Record.ID, doc)
 	s.origin = key
+	if s.standing == state.Locked {
+		s.tellLocked(op)
+		return
+	}
 	s.needRarities().followed = true
 	s.keepListedBeside(now)
 	s.extendBeside(m.extended.Last(s.key), now)

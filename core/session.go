@@ -267,6 +267,8 @@ func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 //
 // So it is not for a change of rights: that is what Renew is for, and what counts where a
 // request calls both. With Config.Sealed it is Renew: the session went with its new cookie.
+// A session that is bound to its browser (Config.Bind) keeps its id, which is worth nothing
+// elsewhere.
 // It returns [ErrHeadersSent] when the headers are out and
 // [ErrSessionGone] after Destroy.
 func (s *Session) Rotate() error { return s.renew(state.RotateID) }
@@ -281,6 +283,9 @@ func (s *Session) renew(how state.Renewal) error {
 	}
 	if s.isRotated(how) {
 		return nil
+	}
+	if _, _, bound := boundSince(s.base); how == state.RotateID && bound && s.x.m.cfg.Bind != nil {
+		return nil // its id is worth nothing elsewhere, and a browser binds a few sessions an hour
 	}
 	if how == state.RegenerateID {
 		s.changes = record.Changes{Cleared: true}
@@ -341,7 +346,11 @@ func (s *Session) Reload(ctx context.Context) error {
 		return ErrReentered
 	}
 	defer s.x.unlock()
-	if s.standing != state.Live && s.standing != state.Ending {
+	switch s.standing {
+	case state.Live, state.Ending:
+	case state.Locked:
+		return ErrUnproven
+	default:
 		return ErrSessionGone
 	}
 	limit := s.x.limit(ctx)
@@ -364,8 +373,9 @@ func (s *Session) Reload(ctx context.Context) error {
 }
 
 // Check asks the store whether the session still lives: nil if so,
-// [ErrSessionGone] if not, and [ErrDegraded] where the store was down when the request
-// came (Config.ServeAnonymously). It is for connections that outlive the request that
+// [ErrSessionGone] if not, [ErrDegraded] where the store was down when the request
+// came (Config.ServeAnonymously), and [ErrUnproven] where the session is bound to another
+// browser (Config.Bind). It is for connections that outlive the request that
 // opened them, such as WebSockets and event streams.
 func (s *Session) Check(ctx context.Context) error {
 	if !s.lock() {
@@ -377,6 +387,8 @@ func (s *Session) Check(ctx context.Context) error {
 	case state.Live, state.Ending:
 	case state.Unavailable:
 		return ErrDegraded
+	case state.Locked:
+		return ErrUnproven
 	default:
 		return ErrSessionGone
 	}

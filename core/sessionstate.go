@@ -34,6 +34,8 @@ type sessionState struct {
 	asked    uint8 // how many keys of a large record were read, up to manyKeys
 	status   int8  // a Status
 
+	proofUntil int64 // when the bound cookie ends that came with the request, in Unix seconds; 0: none came that counts
+
 	id     string           // what the cookie says, or will say; empty until a new session needs one
 	key    string           // what the store calls it
 	origin string           // what the store calls the session that the cookie led to
@@ -64,6 +66,10 @@ type rarities struct {
 	deletions []*http.Cookie // by which the browser deletes those of the predecessor
 
 	index *record.Index // of base, or of what base was
+
+	locked  *record.Document // what the session is that the request may not have
+	binding []byte           // the member by which the session is about to be bound
+	offer   offer            // that was set so far
 
 	awaited awaited // by a stream, last
 

@@ -175,6 +175,10 @@ func (s *Session) goOnFrom(op *operation, marker string) (spent bool, err error)
 		return true, nil
 	}
 	s.found(id, key, doc)
+	if s.standing == state.Locked {
+		s.tellLocked(op)
+		return false, nil
+	}
 	s.status, s.deed = int8(StatusTakenOver), state.Created // the browser does not have its id yet
 	m.flights.enter(s, m.lifespan(doc), m.cfg.Now())
 	return false, nil

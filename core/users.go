@@ -49,6 +49,7 @@ type Info struct {
 	CreatedAt time.Time // when the user signed in; zero where an Express app did that
 	LastSeen  time.Time // the last activity, to the precision of Config.TouchInterval
 	ExpiresAt time.Time // when it ends if there is no more activity
+	Bound     bool      // it is bound to its browser, see [Bind]
 
 	// As of the sign-in, and empty where an Express app did that; Device and Network
 	// also where [Manager.Load] did, which has no request.
@@ -148,6 +149,7 @@ func (m *Manager) info(e roster.Entry, r look, c current) Info {
 	if i.Current = e.Handle == c.handle; i.Current && c.extending.Idle > 0 {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.Left(now))
 	}
+	_, _, i.Bound = boundSince(r.doc)
 	if in, ok := signedInOf(r.doc); ok && in.Name == m.userOf(r.doc) && !in.Peer {
 		i.CreatedAt, i.Methods, i.Device = r.doc.Meta.Created.Time(), in.By, in.Device
 		i.Network, _ = netip.ParsePrefix(in.Net) // the zero value, which is not valid, for none

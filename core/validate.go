@@ -33,10 +33,23 @@ func (c Config) validate() error {
 	if !ticket.ValidName(c.Cookie.Name) {
 		return &ConfigError{"Cookie.Name", fmt.Sprintf("%q is no token (RFC 6265): use letters, digits, - and _", c.Cookie.Name)}
 	}
-	if err := c.Cookie.validate(c.Cookie.Name); err != nil {
+	if err := c.validateCookie(c.Cookie); err != nil {
 		return err
 	}
-	return c.Header.validate()
+	if err := c.Header.validate(); err != nil {
+		return err
+	}
+	return c.validateBind()
+}
+
+// validateCookie tells what is wrong with the attributes of a cookie. c and they have
+// their defaults already.
+func (c *Config) validateCookie(attributes Cookie) error {
+	err := attributes.validate(c.Cookie.Name)
+	if err == nil && c.Bind != nil {
+		err = attributes.validateBindable(c.Cookie.Name)
+	}
+	return err
 }
 
 // validateTimes tells which time cannot be.

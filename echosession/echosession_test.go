@@ -50,6 +50,8 @@ func mount(use []adaptertest.Middleware) (all []echo.MiddlewareFunc) {
 		switch {
 		case mw.Session != nil:
 			all = append(all, echosession.Use(mw.Session))
+		case mw.Guard != nil && mw.Guard.Proof:
+			all = append(all, echosession.RequireProof(mw.Guard.MaxAge, mw.Guard.Page))
 		case mw.Guard != nil && mw.Guard.MaxAge != 0:
 			all = append(all, echosession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
 		case mw.Guard != nil:

@@ -21,6 +21,13 @@ func RequireRecentSignIn(maxAge time.Duration, page SignInPage) echo.MiddlewareF
 	return guard(core.RequireRecentSignIn(maxAge, page))
 }
 
+// RequireProof returns middleware for routes that are for users whose browser has proven
+// less than maxAge ago that their session is bound to it, or does so now: see
+// [core.RequireProof]. The error is [ErrUnproven].
+func RequireProof(maxAge time.Duration, page SignInPage) echo.MiddlewareFunc {
+	return guard(core.RequireProof(maxAge, page))
+}
+
 // ReturnPath returns where to lead a browser when its user has signed in: see
 // [core.ReturnPath].
 func ReturnPath(c echo.Context, otherwise string) string {

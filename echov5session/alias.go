@@ -17,6 +17,10 @@ type (
 
 	// Header is [core.Header]: a token in the place of the cookie.
 	Header = core.Header
+	// Bind is [core.Bind]: sessions that a thief cannot use.
+	Bind = core.Bind
+	// Binding is [core.Binding]: whether a session is bound to its browser.
+	Binding = core.Binding
 	// Carrier is [core.Carrier]: what brings a session, a cookie or a header.
 	Carrier = core.Carrier
 	// Predecessor is [core.Predecessor]: where the sessions were before.
@@ -91,6 +95,13 @@ const (
 	CarrierHeader = core.CarrierHeader
 )
 
+// Values of [Session.Binding].
+const (
+	Unbound  = core.Unbound
+	Bound    = core.Bound
+	Unproven = core.Unproven
+)
+
 // Errors that a handler can meet.
 var (
 	ErrAbsent      = core.ErrAbsent
@@ -106,4 +117,5 @@ var (
 	ErrSignInTooOld    = core.ErrSignInTooOld
 	ErrRevoked         = core.ErrRevoked
 	ErrTooManySessions = core.ErrTooManySessions
+	ErrUnproven        = core.ErrUnproven
 )

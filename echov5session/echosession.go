@@ -47,6 +47,9 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 		return func(c *echo.Context) (err error) {
 			r := c.Request()
 			r.Pattern = cmp.Or(r.Pattern, c.Path()) // which the log says
+			if m.ServeBinding(c.Response(), r) {
+				return nil
+			}
 			x, err := m.Begin(r)
 			if err != nil {
 				return fail(m, c, err, nil)

@@ -62,6 +62,11 @@ func serveAll(managers []*core.Manager, c *gin.Context) {
 // serve does what is inside with the session of a Manager.
 func serve(m *core.Manager, c *gin.Context, inside func()) {
 	c.Request.Pattern = cmp.Or(c.Request.Pattern, c.FullPath()) // which the log says
+	if m.ServeBinding(c.Writer, c.Request) {
+		c.Abort()
+		c.Writer.WriteHeaderNow()
+		return
+	}
 	x, err := m.Begin(c.Request)
 	if err != nil {
 		fail(m, c, c.Writer, err)

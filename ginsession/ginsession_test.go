@@ -56,6 +56,8 @@ func middleware(use []adaptertest.Middleware) (all []gin.HandlerFunc) {
 		switch {
 		case mw.Session != nil:
 			all = append(all, ginsession.Use(mw.Session))
+		case mw.Guard != nil && mw.Guard.Proof:
+			all = append(all, ginsession.RequireProof(mw.Guard.MaxAge, mw.Guard.Page))
 		case mw.Guard != nil && mw.Guard.MaxAge != 0:
 			all = append(all, ginsession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
 		case mw.Guard != nil:

@@ -21,6 +21,13 @@ func RequireRecentSignIn(maxAge time.Duration, page SignInPage) gin.HandlerFunc 
 	return guard(core.RequireRecentSignIn(maxAge, page))
 }
 
+// RequireProof returns middleware for routes that are for users whose browser has proven
+// less than maxAge ago that their session is bound to it, or does so now: see
+// [core.RequireProof]. The error is [ErrUnproven].
+func RequireProof(maxAge time.Duration, page SignInPage) gin.HandlerFunc {
+	return guard(core.RequireProof(maxAge, page))
+}
+
 // ReturnPath returns where to lead a browser when its user has signed in: see
 // [core.ReturnPath].
 func ReturnPath(c *gin.Context, otherwise string) string {
@@ -39,7 +46,7 @@ func guard(g *core.Guard) gin.HandlerFunc {
 			return
 		case status != 0:
 			_ = c.AbortWithError(status, err) // returns what it was given, wrapped
-		case c.Writer.Status() == http.StatusSeeOther: // to the sign-in page, which is no error
+		case c.Writer.Status() == http.StatusSeeOther, c.Writer.Status() == http.StatusTemporaryRedirect: // to the sign-in page, or for a proof, which is no error
 			c.Abort()
 			c.Writer.WriteHeaderNow()
 		default:

@@ -134,10 +134,11 @@ type Middleware struct {
 }
 
 // A Guard is the middleware RequireUser of the adapter or, where MaxAge is set, its
-// RequireRecentSignIn.
+// RequireRecentSignIn, and where Proof is set, its RequireProof.
 type Guard struct {
 	Page   core.SignInPage
 	MaxAge time.Duration
+	Proof  bool
 }
 
 // A Context is what a handler works with: the framework's own things. Request,
@@ -264,7 +265,10 @@ func ServeNetHTTP(app App, sessions func(m *core.Manager, next http.Handler) htt
 
 // netHTTP returns that of net/http.
 func (g *Guard) netHTTP() *core.Guard {
-	if g.MaxAge != 0 {
+	switch {
+	case g.Proof:
+		return core.RequireProof(g.MaxAge, g.Page)
+	case g.MaxAge != 0:
 		return core.RequireRecentSignIn(g.MaxAge, g.Page)
 	}
 	return core.RequireUser(g.Page)
@@ -284,7 +288,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		lifecycle, responses(), headers, mounting(), panics, lazy, cookies,
-		failures, connections(), meanwhile(), repeated, activity, guarantees, carriers, guards,
+		failures, connections(), meanwhile(), repeated, activity, guarantees, carriers, guards, bindings,
 	} {
 		all = append(all, group...)
 	}

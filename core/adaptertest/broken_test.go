@@ -14,6 +14,7 @@ import (
 
 // An adapter is one for net/http, made of parts that can be broken.
 type adapter struct {
+	binding func(m *core.Manager, w http.ResponseWriter, r *http.Request) bool
 	begin   func(m *core.Manager, r *http.Request) (*core.Exchange, error)
 	failed  func(m *core.Manager, w http.ResponseWriter, r *http.Request, next http.Handler, err error) // the load
 	request func(x *core.Exchange, r *http.Request) *http.Request
@@ -26,7 +27,8 @@ type adapter struct {
 // sound returns an adapter that is right.
 func sound() *adapter {
 	return &adapter{
-		begin: (*core.Manager).Begin,
+		binding: (*core.Manager).ServeBinding,
+		begin:   (*core.Manager).Begin,
 		failed: func(m *core.Manager, w http.ResponseWriter, r *http.Request, _ http.Handler, err error) {
 			m.Fail(w, r, err)
 		},
@@ -46,6 +48,9 @@ func sound() *adapter {
 
 func (a *adapter) handler(m *core.Manager, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.binding(m, w, r) {
+			return
+		}
 		x, err := a.begin(m, r)
 		if err != nil {
 			a.failed(m, w, r, next, err)
@@ -92,6 +97,18 @@ var brokenAdapters = []struct {
 		"a failure the framework's way: comes with the cookie", "http.TimeoutHandler inside: comes with the cookie",
 		"mounted on a group: every kind of answer comes with the cookie", "G3: no byte leaves before the session is stored",
 	}},
+	{"lets the app answer what browsers send to bind their sessions", func(a *adapter) {
+		a.binding = func(*core.Manager, http.ResponseWriter, *http.Request) bool { return false }
+	}, []string{
+		"bound: a browser binds its session and proves it, and a copy of its cookies is worth nothing", "bound: a logout ends the binding",
+		"bound: with the store down the endpoint answers 503, and the binding lives", "bound: the endpoint is answered before the app, whatever that has there",
+	}},
+	{"goes on when it has answered that", func(a *adapter) {
+		a.binding = func(m *core.Manager, w http.ResponseWriter, r *http.Request) bool {
+			m.ServeBinding(w, r)
+			return false
+		}
+	}, []string{"bound: the endpoint is answered before the app, whatever that has there"}},
 	{"does not commit when the handler wrote nothing", func(a *adapter) {
 		a.finish = func(*core.Exchange, *core.Writer, http.Header) {}
 	}, []string{"nothing at all: comes with the cookie", "nothing at all: gives way when the commit fails", "HEAD with nothing written: comes with the cookie"}},

@@ -27,6 +27,9 @@ func withUnkept(except map[string]string) map[string]string {
 	for _, sc := range carriers {
 		all[sc.name] = noHeader
 	}
+	for _, sc := range bindings {
+		all[sc.name] = noBinding
+	}
 	for _, sc := range scenarios() {
 		if strings.HasPrefix(sc.name, byHeader) {
 			continue
@@ -41,6 +44,9 @@ func withUnkept(except map[string]string) map[string]string {
 
 // noHeader is why those of another carrier do not.
 const noHeader = "a sealed session is the cookie, and nothing that a header could carry"
+
+// noBinding is why those of bound sessions do not.
+const noBinding = "a sealed session cannot be bound: the browser binds it by a request that need not have the cookie"
 
 // noWrite is why most of them do not run. That a commit can fail here too is shown by a
 // session that is too large.

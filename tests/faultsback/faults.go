@@ -45,8 +45,8 @@ var faults = []fault{
 		what: "after a login whose answer was lost, each further login of that browser is a 409",
 		file: "core/internal/state/step.go",
 		edits: []edit{{
-			"\t\tcase in.SignIn:\n\t\t\treturn Create\n",
-			"\t\tcase in.SignIn:\n\t\t\treturn FailGone\n",
+			"\tcase MovedOn:\n\t\tswitch {\n\t\tcase in.SignIn:\n\t\t\treturn Create\n",
+			"\tcase MovedOn:\n\t\tswitch {\n\t\tcase in.SignIn:\n\t\t\treturn FailGone\n",
 		}},
 		in: "./core", test: "TestEveryLoginAfterALostAnswerSucceeds",
 	},

@@ -235,6 +235,7 @@ func samples(t *testing.T) (map[string][]any, map[string][]string) {
 		"core.Flashes":             {core.Flashes[string]("info")},
 		"core.Guard":               {core.RequireUser(core.SignInPage{Path: "/login"})},
 		"core.Header":              {m.Config().Header},
+		"core.Bind":                {&core.Bind{Path: "/bind", Life: time.Hour}},
 		"core.Info":                {info},
 		"core.Key":                 {core.Key[string]("key")},
 		"core.KeyError":            {keyErr},

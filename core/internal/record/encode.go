@@ -59,9 +59,9 @@ type encoder struct {
 	hasMeta bool
 
 	// notes says that where the members are is noted in next, so that nobody has to
-	// read the text again. user and before are where these are in out.
-	notes        bool
-	user, before int
+	// read the text again. at is where the pieces of the member __cloakroom are in out.
+	notes bool
+	at    places
 
 	// What the text is made of: see Encode.
 	next    *Document
@@ -98,13 +98,19 @@ func (e *encoder) finishNotes() {
 		return
 	}
 	d := e.next
-	if d.Meta.User != nil { // It was a piece of an older text, which is not to be kept for it.
-		d.Meta.User = e.out[e.user:][:len(d.Meta.User)]
-	}
-	if d.Meta.Before != nil {
-		d.Meta.Before = e.out[e.before:][:len(d.Meta.Before)]
-	}
+	// They were pieces of an older text, which is not to be kept for them.
+	d.Meta.User = moved(d.Meta.User, e.out, e.at.user)
+	d.Meta.Before = moved(d.Meta.Before, e.out, e.at.before)
+	d.Meta.Bind = moved(d.Meta.Bind, e.out, e.at.bind)
 	d.Bare, d.whole = true, true
+}
+
+// moved returns a piece as it stands in out, where it begins at an index; nil stays nil.
+func moved(piece, out []byte, at int) []byte {
+	if piece == nil {
+		return nil
+	}
+	return out[at:][:len(piece)]
 }
 
 // member writes what becomes of a member of base: with its name as it was written,
@@ -159,7 +165,7 @@ func (e *encoder) meta(name []byte) {
 	at := len(e.out)
 	e.out = append(append(e.out, name...), ':')
 	value := len(e.out)
-	e.out, e.user, e.before = e.next.Meta.append(e.out)
+	e.out, e.at = e.next.Meta.append(e.out)
 	if e.notes {
 		e.note(jsontext.NewMember(e.out, at+1, value-2, value, len(e.out)))
 	}

@@ -44,6 +44,10 @@ type Meta struct {
 	// object.
 	Before []byte
 
+	// Bind is the JSON of the key that the session is bound to, and nil where it is bound
+	// to none. What is in it is core's affair. It always is an object.
+	Bind []byte
+
 	// Rest holds the members that this version does not know, each with a comma
 	// before it. They are written back, so that processes of a later version can
 	// run beside this one.
@@ -107,12 +111,15 @@ func (m Meta) IsRetired() bool { return m.Retired != nil }
 // Append appends the JSON of m. The member created comes first and the token second;
 // what most sessions do not have is left out.
 func (m Meta) Append(dst []byte) []byte {
-	dst, _, _ = m.append(dst)
+	dst, _ = m.append(dst)
 	return dst
 }
 
-// append does what Append does, and returns where User and Before begin in dst.
-func (m Meta) append(dst []byte) (out []byte, user, before int) {
+// places are where pieces of a Meta begin in its text.
+type places struct{ user, before, bind int }
+
+// append does what Append does, and returns where User, Before and Bind begin in dst.
+func (m Meta) append(dst []byte) (out []byte, at places) {
 	dst = append(dst, '{')
 	if m.Created != 0 {
 		dst = append(dst, `"created":`...)
@@ -142,16 +149,21 @@ func (m Meta) append(dst []byte) (out []byte, user, before int) {
 	}
 	if m.User != nil {
 		dst = append(dst, `,"user":`...)
-		user = len(dst)
+		at.user = len(dst)
 		dst = append(dst, m.User...)
 	}
 	if m.Before != nil {
 		dst = append(dst, `,"before":`...)
-		before = len(dst)
+		at.before = len(dst)
 		dst = append(dst, m.Before...)
 	}
+	if m.Bind != nil {
+		dst = append(dst, `,"bind":`...)
+		at.bind = len(dst)
+		dst = append(dst, m.Bind...)
+	}
 	dst = append(dst, m.Rest...)
-	return append(dst, '}'), user, before
+	return append(dst, '}'), at
 }
 
 // parseMeta reads the member. Values of the wrong type count as missing, so that
@@ -225,6 +237,11 @@ func (m *Meta) setMember(name, value []byte, retired *Retirement) (known bool) {
 		m.Before = nil
 		if value[0] == '{' {
 			m.Before = value
+		}
+	case "bind":
+		m.Bind = nil
+		if value[0] == '{' {
+			m.Bind = value
 		}
 	default:
 		return false

@@ -43,14 +43,18 @@ const (
 	// Unavailable is the empty session of a request that is served although the
 	// store was down when it began.
 	Unavailable
+
+	// Locked is the empty session of a request that led to one which is bound to its
+	// browser, and did not bring the proof that it comes from there.
+	Locked
 )
 
 // Standings are all of them, in the order of their values.
-var Standings = [...]Standing{Fresh, Live, MovedOn, Gone, Ended, SignedOut, Ending, Unavailable}
+var Standings = [...]Standing{Fresh, Live, MovedOn, Gone, Ended, SignedOut, Ending, Unavailable, Locked}
 
 // String returns the name that docs/design.md uses.
 func (s Standing) String() string {
-	return [...]string{"fresh", "live", "moved on", "gone", "ended", "signed out", "ending", "unavailable"}[s]
+	return [...]string{"fresh", "live", "moved on", "gone", "ended", "signed out", "ending", "unavailable", "locked"}[s]
 }
 
 // CanBecome reports whether a session may go from one standing to another
@@ -63,7 +67,7 @@ func (s Standing) CanBecome(next Standing) bool {
 	case Fresh:
 		return true // a load, a commit or a verb may make anything of it
 	case Live:
-		return next != Fresh && next != Unavailable
+		return next != Fresh && next != Unavailable && next != Locked
 	case MovedOn:
 		// SignIn begins a session of its own; Destroy may follow the old one.
 		return next == Live || next == Ended || next == Ending || next == Gone
@@ -75,6 +79,10 @@ func (s Standing) CanBecome(next Standing) bool {
 		return next == Live || next == Ended
 	case Ending:
 		return next == Ended || next == Gone || next == MovedOn
+	case Locked:
+		// SignIn begins a session of its own, and whoever has the cookie may end the one
+		// that it leads to.
+		return next == Live || next == Ended || next == Ending || next == Gone || next == MovedOn
 	}
 	return false // Unavailable stays what it is
 }

@@ -85,6 +85,10 @@ const (
 	// request began.
 	FailUnavailable
 
+	// FailLocked fails the commit because the session is bound to a browser, and
+	// nothing shows that the request comes from there.
+	FailLocked
+
 	// FailAgain fails the commit with the error of before.
 	FailAgain
 )
@@ -93,7 +97,7 @@ const (
 func (s Step) String() string {
 	return [...]string{
 		"nothing", "await extension", "create", "replace", "write", "extend", "verify", "end",
-		"fail: gone", "fail: unavailable", "fail: again",
+		"fail: gone", "fail: unavailable", "fail: locked", "fail: again",
 	}[s]
 }
 
@@ -114,6 +118,13 @@ func Next(in StepInputs) Step {
 			return Create
 		case wanted:
 			return FailGone
+		}
+	case Locked:
+		switch {
+		case in.SignIn:
+			return Create
+		case wanted:
+			return FailLocked
 		}
 	case Gone:
 		if wanted {
@@ -175,7 +186,7 @@ func (in StepInputs) Possible() bool {
 		onlyLive && in.Standing != Live,
 		in.Withheld && in.Standing != Fresh,
 		dropped && (in.Modified || in.Touched || in.NewLife),
-		in.Deed != NotWritten && (in.Standing == Fresh || in.Standing == SignedOut || in.Standing == Unavailable):
+		in.Deed != NotWritten && (in.Standing == Fresh || in.Standing == SignedOut || in.Standing == Unavailable || in.Standing == Locked):
 		return false
 	}
 	return true

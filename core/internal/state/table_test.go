@@ -302,7 +302,7 @@ func TestWhatNoAnswerCanBeIsWhatTheTableSays(t *testing.T) {
 // cookie holds the session, nobody else knows what the newest one is.
 func TestNoCookieGoesOutWhereTheBrowserMayHaveANewerOne(t *testing.T) {
 	everyAnswer(func(in answers) {
-		newer := in.Standing == state.MovedOn || in.Standing == state.Gone ||
+		newer := in.Standing == state.MovedOn || in.Standing == state.Gone || in.Standing == state.Locked ||
 			in.Standing == state.Live && in.Deed != state.Created && (in.Superseded || !in.Proven && !in.Carried)
 		if got := state.Verdict(in).Cookie; newer && got != state.NoCookie {
 			t.Fatalf("%+v: %v", in, got)

@@ -118,7 +118,7 @@ func cookieForLive(in VerdictInputs) Cookie {
 func (in VerdictInputs) Possible() bool {
 	switch {
 	case in.Standing != Live && (in.Expired || in.Carried || in.Superseded || in.Proven || in.Persistent || in.Users),
-		in.Deed != NotWritten && (in.Standing == Fresh || in.Standing == SignedOut || in.Standing == Unavailable),
+		in.Deed != NotWritten && (in.Standing == Fresh || in.Standing == SignedOut || in.Standing == Unavailable || in.Standing == Locked),
 		in.Ticket == Outdated && in.Standing == Fresh:
 		return false
 	}

@@ -1,0 +1,9 @@
+package proof_test
+
+import (
+	"testing"
+
+	"github.com/cloakroom-go/cloakroom/internal/suite"
+)
+
+func TestMain(m *testing.M) { suite.Main(m) }
