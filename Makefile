@@ -38,7 +38,7 @@ quick: ## core, the store in memory and one adapter, short, without servers and 
 	@go test -short ./core ./core/internal/... ./core/sessiontest ./stores/memory ./ginsession
 
 browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
-	@race=$$(scripts/race-flag.sh); chromium=$$(scripts/chromium.sh); \
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
 		CHROMIUM=$$chromium TESTSERVERS="programs mongo" scripts/servers.sh run sh -c "cd tests/browser && set -x && go test $$race -count=1 . $(PICTURES)"
 
 # Without a package as argument, go test shows what the tests print.

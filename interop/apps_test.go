@@ -3,7 +3,6 @@ package interop
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +20,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cloakroom-go/cloakroom/core"
+	"github.com/cloakroom-go/cloakroom/internal/npm"
 )
 
 func init() { gin.SetMode(gin.TestMode) }
@@ -133,21 +131,8 @@ func theExpress(t testing.TB) *expressProcess {
 
 func needNode(t testing.TB) {
 	t.Helper()
-	if _, err := exec.LookPath("npm"); err != nil || !nodeIsNewEnough() {
-		const what = "NO NODE.JS 20 or newer with npm, so express-session was not run beside Cloakroom"
-		if os.Getenv("CI") != "" {
-			t.Fatal(what)
-		}
-		t.Skip(what)
-	}
+	npm.Need(t, "express-session was not run beside Cloakroom")
 }
-
-var nodeIsNewEnough = sync.OnceValue(func() bool {
-	out, err := exec.Command("node", "--version").Output()
-	major, _, _ := strings.Cut(strings.TrimPrefix(string(out), "v"), ".")
-	version, _ := strconv.Atoi(major) // 0 where it is no number
-	return err == nil && version >= 20
-})
 
 func startExpress() (*expressProcess, error) {
 	if err := installed(); err != nil {
@@ -203,28 +188,7 @@ func (p *expressProcess) stop() error {
 }
 
 // installed installs what Express needs: once, whoever asks first.
-var installed = sync.OnceValue(func() error { return install("express") })
-
-// install installs the npm packages of a directory, as its lock file says,
-// unless they are there already.
-func install(dir string) error {
-	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		return err
-	}
-	mark := filepath.Join(dir, "node_modules", "installed-from.json")
-	if have, err := os.ReadFile(mark); err == nil && bytes.Equal(have, lock) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	npm.Dir = dir
-	if out, err := npm.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w\n%s", err, out)
-	}
-	return os.WriteFile(mark, lock, 0o600)
-}
+var installed = sync.OnceValue(func() error { return npm.Install("express") })
 
 // A safeBuffer is a bytes.Buffer for two goroutines.
 type safeBuffer struct {

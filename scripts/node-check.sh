@@ -2,7 +2,7 @@
 # Usage: scripts/node-check.sh
 #
 # Succeeds where Node.js 20 or newer and npm are there, which the tests beside
-# the real express-session need, and nothing else. Where they are not, those
+# the real express-session and those with axe-core need, and nothing else. Where they are not, those
 # tests are skipped: it says so on stderr. Where CI is set that is a failure.
 set -euo pipefail
 
@@ -18,8 +18,8 @@ fi
 
 cat >&2 <<EOT
 **************************************************************************
-The tests beside the real express-session are LEFT OUT: they need Node.js 20
-or newer with npm, and $reason.
+The tests beside the real express-session, and those of the shop's pages with
+axe, are LEFT OUT: they need Node.js 20 or newer with npm, and $reason.
   Debian 13, Ubuntu 25.04:  apt-get install nodejs npm
   Fedora:                   dnf install nodejs
   Alpine:                   apk add nodejs npm

@@ -30,10 +30,10 @@ const apiPrefix = "/api/"
 // isAPI reports whether a request is one for the API.
 func isAPI(r *http.Request) bool { return r != nil && strings.HasPrefix(r.URL.Path, apiPrefix) }
 
-func (a *app) apiRoutes() []route {
+func (a *app) apiRoutes(members *core.Guard) []route {
 	return []route{
-		{"POST", "/api/session", anyone, a.apiSignIn},
-		{"DELETE", "/api/session", anyone, a.apiSignOut},
+		{"POST", "/api/session", nil, a.apiSignIn},
+		{"DELETE", "/api/session", nil, a.apiSignOut},
 		{"GET", "/api/me", members, a.apiMe},
 		{"GET", "/api/devices", members, a.apiDevices},
 		{"DELETE", "/api/devices/:handle", members, a.apiEndDevice},
@@ -41,10 +41,9 @@ func (a *app) apiRoutes() []route {
 }
 
 var (
-	errNoJSON      = &problem{http.StatusBadRequest, "That is no request", "The body has to be JSON, with an email and a password."}
-	errWrong       = &problem{http.StatusUnauthorized, "That is not right", "That email and password do not go together."}
-	errSignInAgain = &problem{http.StatusUnauthorized, "Sign in again", "You have been signed in for a while. Sign in once more, and you can do this."}
-	errNoDevice    = &problem{http.StatusNotFound, "No such device", "None of your devices has that handle. It may be signed out already."}
+	errNoJSON   = &problem{http.StatusBadRequest, "That is no request", "The body has to be JSON, with an email and a password."}
+	errWrong    = &problem{http.StatusUnauthorized, "That is not right", "That email and password do not go together."}
+	errNoDevice = &problem{http.StatusNotFound, "No such device", "None of your devices has that handle. It may be signed out already."}
 )
 
 // An apiUser is what the API says of a user.
@@ -117,8 +116,6 @@ func (a *app) apiEndDevice(w http.ResponseWriter, r *request) error {
 		err = a.sessions.Revoke(r.Context(), r.user.ID, handle)
 	}
 	switch {
-	case errors.Is(err, core.ErrSignInTooOld):
-		return errSignInAgain
 	case errors.Is(err, store.ErrNotFound):
 		return errNoDevice
 	case err != nil:

@@ -98,7 +98,7 @@ func TestAProgramAndABrowserAreDevicesOfOneUser(t *testing.T) {
 		}
 		p.expect("DELETE", "/api/devices/nobodys", "", http.StatusNotFound, "No such device")
 		s.later.Add(int64(11 * time.Minute))
-		p.expect("DELETE", "/api/devices/"+devices[1].Handle, "", http.StatusUnauthorized, "Sign in again")
+		p.expect("DELETE", "/api/devices/"+devices[1].Handle, "", http.StatusUnauthorized, "Log in again")
 		p.expect("POST", "/api/session", annSignsIn, http.StatusOK, "")
 		p.expect("DELETE", "/api/devices/"+devices[1].Handle, "", http.StatusNoContent, "")
 		if r := b.get("/profile"); r.status != http.StatusUnauthorized {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -41,6 +42,7 @@ type app struct {
 	evicted   *evictions
 	fresh     time.Duration
 	now       func() time.Time
+	stage     chan struct{} // has room for one demonstration
 
 	closing    context.Context // done when the server is shut down
 	endStreams context.CancelFunc
@@ -60,7 +62,11 @@ func newApp(st store.Store, s settings) (*app, error) {
 	a := &app{
 		users: s.users, hashes: newHashQueue(),
 		mail: &postbox{w: s.mail}, url: s.url, inviteKey: inviteKey[:],
-		stats: newStats(s.bar), evicted: newEvictions(s.now), fresh: s.fresh, now: s.now,
+		stats: newStats(s.bar), evicted: newEvictions(s.now), fresh: cmp.Or(s.fresh, 10*time.Minute), now: s.now,
+		stage: make(chan struct{}, 1),
+	}
+	if a.fresh < time.Second {
+		return nil, errors.New("-fresh is shorter than a second: nobody could log in that recently")
 	}
 	a.closing, a.endStreams = context.WithCancel(context.Background()) // for streams, which a shutdown waits for
 	cfg := core.Config{
@@ -93,21 +99,20 @@ func newApp(st store.Store, s settings) (*app, error) {
 // A route is a page or a form. gin.go and echo.go mount all of them.
 type route struct {
 	method, path string
-	may          access
-	handle       func(http.ResponseWriter, *request) error
+	guard        *core.Guard // who may ask for it
+	handle       handler
 }
 
-// access is who may ask for a route.
-type access int
-
-const (
-	anyone access = iota
-	members
-	admins
-)
+type handler func(http.ResponseWriter, *request) error
 
 func (a *app) routes() []route {
-	return append(a.apiRoutes(), []route{
+	logIn := core.SignInPage{Path: "/login"} // which leads back, by core.ReturnPath
+	var (
+		anyone   *core.Guard
+		members  = core.RequireUser(logIn)
+		recently = core.RequireRecentSignIn(a.fresh, logIn)
+	)
+	return append(a.apiRoutes(members), []route{
 		{"GET", "/", anyone, a.shop},
 		{"GET", "/cart", anyone, a.cart},
 		{"POST", "/cart", anyone, a.addToCart},
@@ -123,16 +128,31 @@ func (a *app) routes() []route {
 
 		{"GET", "/profile", members, a.profile},
 		{"GET", "/password", members, a.passwordForm},
-		{"POST", "/password", members, a.changePassword},
+		{"POST", "/password", recently, a.changePassword},
 		{"GET", "/devices", members, a.devices},
-		{"POST", "/devices/end", members, a.endDevice},
-		{"POST", "/devices/end-others", members, a.endOtherDevices},
-		{"GET", "/session/left", members, a.timeLeft},
+		{"POST", "/devices/end", recently, a.endDevice},
+		{"POST", "/devices/end-others", recently, a.endOtherDevices},
+		{"GET", "/session/left", members, timeLeft},
 		{"GET", "/session/events", members, a.sessionEvents},
 
-		{"GET", "/admin", admins, a.admin},
-		{"POST", "/admin/end-user", admins, a.endUser},
+		{"GET", "/admin", members, staff(a.admin)},
+		{"POST", "/admin/end-user", recently, staff(a.endUser)},
+		{"POST", "/admin/end-session", recently, staff(a.endSession)},
+
+		{"GET", "/show", anyone, a.show},
+		{"GET", "/show/:name", anyone, a.showOne},
+		{"POST", "/show/:name", anyone, a.playOne},
 	}...)
+}
+
+// staff lets those through to a page who run the shop.
+func staff(next handler) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		if !r.user.Admin {
+			return errStaffOnly
+		}
+		return next(w, r)
+	}
 }
 
 // A request is what a handler gets.
@@ -146,15 +166,15 @@ type request struct {
 // serve handles a request for a route. The framework shows the error, by fail.
 func (a *app) serve(route route, w http.ResponseWriter, r *http.Request) error {
 	req, err := a.request(r)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case route.may >= members && req.user == nil:
-		return errLogIn
-	case route.may == admins && !req.user.Admin:
-		return errAdminsOnly
 	}
-	return route.handle(w, req)
+	var next http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { err = route.handle(w, req) })
+	if route.guard != nil { // which answers whom it keeps out: it leads browsers to the login, and has showProblem tell programs
+		next = route.guard.Handler(next)
+	}
+	next.ServeHTTP(w, r)
+	return err
 }
 
 func (a *app) request(r *http.Request) (*request, error) {
@@ -200,7 +220,8 @@ func (p *problem) Error() string { return p.Title }
 
 var (
 	errLogIn       = &problem{http.StatusUnauthorized, "Log in first", "This page is for you alone, so we have to know that it is you."}
-	errAdminsOnly  = &problem{http.StatusForbidden, "Staff only", "This page is for who runs the shop."}
+	errLogInAgain  = &problem{http.StatusUnauthorized, "Log in again", "You have been logged in for a while. Log in once more, and you can do this."}
+	errStaffOnly   = &problem{http.StatusForbidden, "Staff only", "This page is for who runs the shop."}
 	errCrossOrigin = &problem{http.StatusForbidden, "That came from elsewhere", "Another site tried to send this form in your name. Nothing was done."}
 	errNotFound    = &problem{http.StatusNotFound, "Nothing hangs here", "There is no such page. The link may be old or mistyped."}
 	errMethod      = &problem{http.StatusMethodNotAllowed, "Not that way", "This address does not take what your browser sent."}
@@ -210,6 +231,7 @@ var (
 	errTooMany   = &problem{http.StatusTooManyRequests, "One thing at a time", "Many log-ins came from where you are, all at once. Please try again in a moment."}
 	errBusy      = &problem{http.StatusServiceUnavailable, "There is a queue at the door", "Many people log in at this moment. Please try again in a moment."}
 
+	errStage    = &problem{http.StatusServiceUnavailable, "The stage is taken", "Many people look at this at the moment. Please try again in a moment."}
 	errHalfDone = &problem{http.StatusServiceUnavailable, "Your password is changed", "But we could not log your other devices out, because our storage cannot be reached. Please do that on the page of your devices, in a moment."}
 
 	problemEnded  = &problem{http.StatusConflict, "Your session has ended", "It ended while you sent this, so it was not done. Log in and try again."}
@@ -219,11 +241,16 @@ var (
 // problemOf returns the page for an error: those of Cloakroom have a status.
 func problemOf(err error) *problem {
 	var p *problem
-	if errors.As(err, &p) {
+	switch {
+	case errors.As(err, &p):
 		return p
+	case errors.Is(err, core.ErrNotSignedIn):
+		return errLogIn
+	case errors.Is(err, core.ErrSignInTooOld):
+		return errLogInAgain
 	}
 	switch core.HTTPStatus(err) {
-	case http.StatusConflict, http.StatusUnauthorized:
+	case http.StatusConflict:
 		return problemEnded
 	case http.StatusInternalServerError:
 		return errBroken
@@ -253,11 +280,11 @@ func (a *app) showProblem(w http.ResponseWriter, r *http.Request, err error) {
 		writeProblem(w, r, p)
 		return
 	}
-	again, next := "/", "/"
+	again, returnTo := "/", "/"
 	if r.Method == http.MethodGet {
-		again, next = "", r.URL.Path // "" is the page itself
+		again, returnTo = "", r.URL.RequestURI() // "" is the page itself
 	}
-	page := page{Title: p.Title, Data: map[string]any{"Problem": p, "Again": again, "Next": next}}
+	page := page{Title: p.Title, Data: map[string]any{"Problem": p, "Again": again, "ReturnTo": returnTo}}
 	// The header says who is logged in, if that can be told.
 	if s, ok := core.Lookup(r.Context()); ok && p.Status < 500 && p != problemEnded {
 		if u, err := a.users.ByID(r.Context(), s.User()); err == nil {
@@ -311,9 +338,9 @@ var files embed.FS
 
 var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
-	for _, name := range []string{"shop", "cart", "signup", "mailed", "confirm", "login", "profile", "devices", "admin", "error"} {
+	for _, name := range []string{"shop", "cart", "signup", "mailed", "confirm", "login", "profile", "devices", "admin", "show", "demonstration", "error"} {
 		all[name] = template.Must(template.New("layout.html").Funcs(template.FuncMap{
-			"ago": ago, "price": price, "device": device,
+			"ago": ago, "price": price, "device": device, "count": count, "millis": millis,
 		}).ParseFS(files, "templates/layout.html", "templates/"+name+".html"))
 	}
 	return all

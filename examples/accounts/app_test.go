@@ -117,6 +117,15 @@ func (b *browser) post(path string, pairs ...string) reply {
 	return b.do("POST", path, form)
 }
 
+// postFrom is post by a real browser, from the form of a page.
+func (b *browser) postFrom(page, path string, pairs ...string) reply {
+	form := make(url.Values)
+	for i := 0; i < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return b.do("POST", path, form, "Accept", "text/html", "Referer", b.site.url+page)
+}
+
 func (b *browser) do(method, path string, form url.Values, header ...string) reply {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), method, b.site.url+path, strings.NewReader(form.Encode()))
@@ -205,9 +214,9 @@ func (b *browser) signUp(name string) *browser {
 }
 
 // asksFor asks for an account.
-func (b *browser) asksFor(name, email, next string) {
+func (b *browser) asksFor(name, email, returnTo string) {
 	b.t.Helper()
-	b.post("/signup", "name", name, "email", email, "next", next).at(200, "/signup").says("Look into your mail")
+	b.post("/signup", "name", name, "email", email, "return_to", returnTo).at(200, "/signup").says("Look into your mail")
 }
 
 // confirms follows the link in the last mail to an address, and chooses the password.
@@ -248,7 +257,7 @@ func (b *browser) devices() (others []string, current string) {
 func TestSigningUpLoggingInAndOut(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser(t)
-		b.get("/").at(200, "/").says("Wool coat", `href="/login"`).saysNot(`id="user"`, `id="countdown"`)
+		b.get("/").at(200, "/").says("Wool coat", `href="/login"`).saysNot(`id="user"`, `id="countdown"`, `id="cart-count"`)
 		if b.session() != "" {
 			t.Error("a visitor who only looks has a session")
 		}
@@ -268,9 +277,9 @@ func TestSigningUpLoggingInAndOut(t *testing.T) {
 		if b.session() == after {
 			t.Error("the logout leaves the session in the browser")
 		}
-		b.get("/profile").isProblem(401).says(`href="/login?next=`, "Log in first")
-		b.post("/login", "email", "ann@example.com", "password", secret, "next", "/devices").at(200, "/devices")
-		b.post("/login", "email", "ann@example.com", "password", secret, "next", "//example.org/").at(200, "/")
+		b.get("/profile").isProblem(401).says(`href="/login?return_to=%2fprofile"`, "Log in first")
+		b.post("/login", "email", "ann@example.com", "password", secret, "return_to", "/devices").at(200, "/devices")
+		b.post("/login", "email", "ann@example.com", "password", secret, "return_to", "//example.org/").at(200, "/")
 	})
 }
 
@@ -341,7 +350,7 @@ func TestTheCartComesAlongAndGoesWithItsUser(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		s.browser(t).signUp("ann")
 		b := s.browser(t)
-		b.post("/cart", "item", "coat").at(200, "/").says("Added Wool coat", `<span id="cart-count" class="count">1<`)
+		b.post("/cart", "item", "coat").at(200, "/").says("Added Wool coat", `<span id="cart-count" class="count">1<`, "1 in your cart")
 		b.post("/cart", "item", "coat")
 		b.post("/cart", "item", "hat")
 		b.get("/cart").at(200, "/cart").says("Wool coat", "2 × € 249.00", "Felt hat", "€ 557.00")
@@ -410,9 +419,10 @@ func TestChangingThePasswordNeedsAFreshLogIn(t *testing.T) {
 		b.post("/password", "current", secret, "new", "short").at(422, "/password").says("at least 8")
 
 		s.later.Add(int64(11 * time.Minute))
-		b.post("/password", "current", secret, "new", next).at(200, "/login?next=/password").says("Log in again, and you can change your password", `value="ann@example.com"`)
+		b.post("/password", "current", secret, "new", next).isProblem(401).says("Log in again")
+		b.postFrom("/profile", "/password", "current", secret, "new", next).at(200, "/login?return_to=%2Fprofile").says("logged in for a while", `value="ann@example.com"`)
 		s.browser(t).logIn("ann", secret) // it is not changed
-		b.post("/login", "email", "ann@example.com", "password", secret, "next", "/password").at(200, "/profile")
+		b.post("/login", "email", "ann@example.com", "password", secret, "return_to", "/password").at(200, "/profile")
 		before := b.session()
 		b.post("/password", "current", secret, "new", next).at(200, "/profile").says("Your password is changed")
 		if b.session() == before {
@@ -432,9 +442,9 @@ func TestTheOperatorsPage(t *testing.T) {
 		bob.post("/admin/end-user", "email", "ann@example.com").isProblem(403)
 		bob.get("/").saysNot(`href="/admin"`)
 
-		page := ann.get("/admin").at(200, "/admin").says("bob@example.com", "signed-in")
-		figures := figure.FindAllStringSubmatch(page.body, -1) // sessions, sign-ins, conflicts
-		if len(figures) != 3 || figures[0][1] != "2" || figures[1][1] != "2" {
+		page := ann.get("/admin").at(200, "/admin").says("bob@example.com", "signed-in", "Logged in on 1 device")
+		figures := figure.FindAllStringSubmatch(page.body, -1) // accounts, sessions, log-ins, log-outs, conflicts
+		if len(figures) != 5 || figures[0][1] != "2" || figures[1][1] != "2" || figures[2][1] != "2" || figures[3][1] != "0" {
 			t.Errorf("the page says %v", figures)
 		}
 		if n := strings.Count(page.body, `<figure class="chart">`); n != 4 {
@@ -468,11 +478,11 @@ func TestThePageIsToldWhatIsLeftOfTheSession(t *testing.T) {
 		left := func() int {
 			t.Helper()
 			r := b.get("/session/left").at(200, "/session/left")
-			var answer struct{ Seconds int }
+			var answer struct{ Idle, Absolute int }
 			if err := json.Unmarshal([]byte(r.body), &answer); err != nil || r.header.Get("Cache-Control") != "no-store" {
 				t.Fatalf("got %q, %v (%v)", r.body, r.header, err)
 			}
-			return answer.Seconds
+			return min(answer.Idle, answer.Absolute)
 		}
 		if n := left(); n < 3500 || n > 3600 {
 			t.Errorf("%d seconds are left of an hour", n)
@@ -507,7 +517,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 			b.do("POST", path, form, "Sec-Fetch-Site", "cross-site").isProblem(403).says("in your name")
 			b.do("POST", path, form, "Origin", "https://example.org").isProblem(403)
 		}
-		b.get("/profile").at(200, "/profile").says(`class="count none">0<`)
+		b.get("/profile").at(200, "/profile").saysNot(`id="cart-count"`)
 		b.do("POST", "/cart", url.Values{"item": {"coat"}}, "Sec-Fetch-Site", "same-origin", "Origin", s.url).at(200, "/").says("Added")
 	})
 }

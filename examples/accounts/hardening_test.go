@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -179,17 +180,20 @@ func TestEndingDevicesNeedsARecentLogin(t *testing.T) {
 			laptop.post("/devices/end-others"),
 			laptop.post("/devices/end", "handle", "somebody else's"),
 		} {
-			r.at(200, "/login?next=/devices").says("Log in again, and you can log out your devices")
+			r.isProblem(401).says("Log in again")
 		}
-		laptop.post("/admin/end-user", "email", "ann@example.com").at(200, "/login?next=/admin").says("Log in again")
+		laptop.postFrom("/devices", "/devices/end", "handle", others[0]).at(200, "/login?return_to=%2Fdevices").says("logged in for a while")
+		laptop.postFrom("/admin", "/admin/end-user", "email", "ann@example.com").at(200, "/login?return_to=%2Fadmin")
 		phone.get("/profile").at(200, "/profile")
-		laptop.post("/login", "email", "ann@example.com", "password", secret, "next", "/devices").at(200, "/devices")
+		laptop.post("/login", "email", "ann@example.com", "password", secret, "return_to", "/devices").at(200, "/devices")
 		laptop.post("/devices/end", "handle", others[0]).at(200, "/devices").says("That device is logged out")
 		phone.get("/profile").isProblem(401)
 
 		s.later.Add(int64(11 * time.Minute))
 		_, current := laptop.devices()
-		laptop.post("/devices/end", "handle", current).at(200, "/").says("You are logged out") // its own session it may end
+		if page := laptop.get("/devices"); !regexp.MustCompile(`action="/logout"><button class="end quiet" name="handle" value="` + current + `"`).MatchString(page.body) {
+			t.Error("its own session a device cannot end without another login")
+		}
 	})
 }
 

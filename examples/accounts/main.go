@@ -5,7 +5,7 @@
 //	go run ./accounts -framework echo -store valkey://127.0.0.1:6379
 //
 // Read it in this order: app.go sets the sessions up, gin.go and echo.go mount
-// them, pages.go uses them. api.go is for programs, which have a bearer token in place of a
+// them, pages.go uses them. show.go shows what they are worth when requests race. api.go is for programs, which have a bearer token in place of a
 // cookie; cli is one. The mails that it would send, with the link that ends a
 // sign-up, are printed.
 package main

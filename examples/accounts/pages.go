@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -42,7 +41,7 @@ func inCart(s *core.Session) (n int) {
 }
 
 func (a *app) shop(w http.ResponseWriter, r *request) error {
-	return a.render(w, r, http.StatusOK, "shop", "Coats and what goes with them", products)
+	return a.render(w, r, http.StatusOK, "shop", "Coats and what goes with them", map[string]any{"Products": products, "Cart": cartOf.Get(r.session)})
 }
 
 func (a *app) addToCart(w http.ResponseWriter, r *request) error {
@@ -51,15 +50,23 @@ func (a *app) addToCart(w http.ResponseWriter, r *request) error {
 	if i < 0 {
 		return errNotFound
 	}
-	// Update loses nothing, also where two tabs add something at the same time.
-	cartOf.Update(r.session, func(cart map[string]int) map[string]int {
-		if cart == nil {
-			cart = make(map[string]int)
-		}
-		cart[item] = min(cart[item]+1, 99)
-		return cart
-	})
-	return r.redirect(w, "/", "info", "Added "+products[i].Name+" to your cart.")
+	putIntoCart(r.session, item)
+	// Back to where the product is: the page is long on a phone.
+	return r.redirect(w, "/#"+item, "info", "Added "+products[i].Name+" to your cart.")
+}
+
+// putIntoCart adds one. Update loses nothing, also where two tabs add something at the
+// same time: see show.go.
+func putIntoCart(s *core.Session, item string) {
+	cartOf.Update(s, func(cart map[string]int) map[string]int { return withOneMore(cart, item) })
+}
+
+func withOneMore(cart map[string]int, item string) map[string]int {
+	if cart == nil {
+		cart = make(map[string]int)
+	}
+	cart[item] = min(cart[item]+1, 99)
+	return cart
 }
 
 func (a *app) removeFromCart(w http.ResponseWriter, r *request) error {
@@ -99,13 +106,14 @@ const (
 
 // A form is what was typed, to be shown again when something is wrong with it.
 type form struct {
-	Email, Name, Next string
-	Token             string // of the invitation
-	Again             bool   // the same user logs in once more, to show that it is still them
+	Email, Name string
+	ReturnTo    string // the page that they came from
+	Token       string // of the invitation
+	Again       bool   // the same user logs in once more, to show that it is still them
 }
 
 func (a *app) loginForm(w http.ResponseWriter, r *request) error {
-	f := form{Next: nextPage(r)}
+	f := form{ReturnTo: returnTo(r)}
 	if r.user != nil {
 		f.Again, f.Email = true, r.user.Email
 	}
@@ -113,7 +121,7 @@ func (a *app) loginForm(w http.ResponseWriter, r *request) error {
 }
 
 func (a *app) login(w http.ResponseWriter, r *request) error {
-	f := form{Email: normalEmail(r.PostFormValue("email")), Next: nextPage(r), Again: r.user != nil}
+	f := form{Email: normalEmail(r.PostFormValue("email")), ReturnTo: returnTo(r), Again: r.user != nil}
 	u, right, err := a.signIn(r, f.Email, r.PostFormValue("password"))
 	if err != nil {
 		return err
@@ -126,7 +134,7 @@ func (a *app) login(w http.ResponseWriter, r *request) error {
 	if e, ok := a.evicted.of(u.ID); ok && e.isRecent(a.now()) {
 		greeting += " You were logged out on a device, to make room for another: look at your devices."
 	}
-	return a.welcome(w, r, u, r.PostFormValue("remember") != "", f.Next, greeting)
+	return a.welcome(w, r, u, r.PostFormValue("remember") != "", f.ReturnTo, greeting)
 }
 
 // signIn signs in whose email and password these are, and reports whether they are right.
@@ -167,7 +175,7 @@ func (a *app) signIn(r *request, email, password string) (u user, right bool, er
 
 // welcome goes on with somebody who has signed in: under a new id, with the cart that
 // the visitor has filled so far.
-func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, next, greeting string) error {
+func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, returnTo, greeting string) error {
 	var err error
 	switch again := r.user != nil && r.user.ID == u.ID; {
 	case remember:
@@ -178,7 +186,7 @@ func (a *app) welcome(w http.ResponseWriter, r *request, u user, remember bool, 
 	if err != nil {
 		return err
 	}
-	return r.redirect(w, next, "info", greeting)
+	return r.redirect(w, returnTo, "info", greeting)
 }
 
 func (a *app) logout(w http.ResponseWriter, r *request) error {
@@ -188,14 +196,8 @@ func (a *app) logout(w http.ResponseWriter, r *request) error {
 	return r.redirect(w, "/", "info", "You are logged out.")
 }
 
-// nextPage returns where a form leads to: a page of this site and no other.
-func nextPage(r *request) string {
-	switch next := r.FormValue("next"); next {
-	case "/cart", "/profile", "/password", "/devices", "/admin":
-		return next
-	}
-	return "/"
-}
+// returnTo returns the page that a login goes on with: one of this site and no other.
+func returnTo(r *request) string { return core.ReturnPath(r.Request, "/") }
 
 func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
@@ -218,25 +220,12 @@ func (a *app) showProfile(w http.ResponseWriter, r *request, status int) error {
 	})
 }
 
-// passwordForm is where a login that was asked for by changePassword leads to.
+// passwordForm is where a login leads back to that was asked for by changePassword.
 func (a *app) passwordForm(w http.ResponseWriter, r *request) error {
 	return r.redirect(w, "/profile#password", "", "")
 }
 
-// askedAgain reports whether the user has to log in again before what is asked for, and
-// then leads there: next is the page where it goes on.
-func (a *app) askedAgain(w http.ResponseWriter, r *request, next, what string) (bool, error) {
-	err := r.session.RequireRecentSignIn(r.Context(), a.fresh)
-	if errors.Is(err, core.ErrSignInTooOld) {
-		return true, r.redirect(w, "/login?next="+next, "info", "You have been logged in for a while. Log in again, and you can "+what+".")
-	}
-	return err != nil, err
-}
-
 func (a *app) changePassword(w http.ResponseWriter, r *request) error {
-	if asked, err := a.askedAgain(w, r, "/password", "change your password"); asked {
-		return err
-	}
 	refuse := func(why string) error {
 		r.notes = append(r.notes, notice{"error", why})
 		return a.showProfile(w, r, http.StatusUnprocessableEntity)
@@ -298,9 +287,6 @@ func (a *app) endDevice(w http.ResponseWriter, r *request) error {
 	if handle == r.session.Handle() {
 		return a.logout(w, r)
 	}
-	if asked, err := a.askedAgain(w, r, "/devices", "log out your devices"); asked {
-		return err
-	}
 	err := a.sessions.Revoke(r.Context(), r.user.ID, handle) // one of this user's: another one's is not found
 	if errors.Is(err, store.ErrNotFound) {
 		return r.redirect(w, "/devices", "info", "That device was logged out already.")
@@ -312,32 +298,27 @@ func (a *app) endDevice(w http.ResponseWriter, r *request) error {
 }
 
 func (a *app) endOtherDevices(w http.ResponseWriter, r *request) error {
-	if asked, err := a.askedAgain(w, r, "/devices", "log out your devices"); asked {
-		return err
-	}
 	if err := a.sessions.RevokeOthers(r.Context(), r.session); err != nil {
 		return err
 	}
 	return r.redirect(w, "/devices", "info", "You are logged out everywhere else.")
 }
 
-// timeLeft tells the page in how many seconds the session ends. Asking does not
-// extend it: see Config.Passive.
-func (a *app) timeLeft(w http.ResponseWriter, r *request) error {
-	for info, err := range a.sessions.Sessions(r.Context(), r.user.ID) {
-		if err != nil {
-			return err
-		}
-		if info.Current {
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Cache-Control", "no-store")
-			return json.NewEncoder(w).Encode(map[string]int{"seconds": int(info.ExpiresAt.Sub(a.now()).Seconds())})
-		}
-	}
-	return errLogIn // it ended a moment ago
+// timeLeft tells the page how long the session has left. Asking does not extend it: see
+// Config.Passive.
+func timeLeft(w http.ResponseWriter, r *request) error {
+	core.TellExpiry(w, r.Request)
+	return nil
 }
 
 // The operator's page.
+
+// shownAccounts and shownEvents are how many of them are on the page: a filter finds the
+// others.
+const (
+	shownAccounts = 20
+	shownEvents   = 15
+)
 
 func (a *app) admin(w http.ResponseWriter, r *request) error {
 	live, err := a.sessions.Count(r.Context())
@@ -350,36 +331,73 @@ func (a *app) admin(w http.ResponseWriter, r *request) error {
 	}
 	type account struct {
 		user
-		Devices int
+		Sessions []core.Info
 	}
-	const shown = 20
-	var rows []account
-	names := make(map[string]string)
-	slices.Reverse(accounts)
-	for i, u := range accounts {
-		names[u.ID] = u.Name
-		if i >= shown {
+	var (
+		query  = strings.TrimSpace(r.FormValue("q"))
+		kind   = core.EventKind(r.FormValue("event"))
+		rows   []account
+		found  = make(map[string]bool) // whom the filter is for, by id
+		people = make(map[string]string)
+		more   int
+	)
+	for _, u := range slices.Backward(accounts) {
+		people[u.ID] = u.Name
+		if found[u.ID] = contains(u.Name, query) || contains(u.Email, query); !found[u.ID] {
+			continue
+		}
+		if len(rows) == shownAccounts {
+			more++
 			continue
 		}
 		row := account{user: u}
-		for _, err := range a.sessions.Sessions(r.Context(), u.ID) {
+		for info, err := range a.sessions.Sessions(r.Context(), u.ID) {
 			if err != nil {
 				return err
 			}
-			row.Devices++
+			row.Sessions = append(row.Sessions, info)
 		}
 		rows = append(rows, row)
 	}
-	return a.render(w, r, http.StatusOK, "admin", "Operations", map[string]any{
-		"Live": live, "Accounts": rows, "More": len(accounts) - len(rows), "Stats": a.stats.report(), "Names": names,
+	events := a.stats.events(shownEvents, func(e core.Event) bool {
+		return (query == "" || found[e.User]) && (kind == "" || e.Kind == kind)
 	})
+	return a.render(w, r, http.StatusOK, "admin", "Operations", map[string]any{
+		"Live": live, "Total": len(accounts), "Accounts": rows, "More": more, "Stats": a.stats.report(),
+		"Events": told(events, people), "Kinds": eventKinds, "Query": query, "Kind": kind,
+	})
+}
+
+// contains reports whether a text has another in it, in capitals or not.
+func contains(text, part string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
+}
+
+// endSession logs a user out on one device.
+func (a *app) endSession(w http.ResponseWriter, r *request) error {
+	u, err := a.users.ByEmail(r.Context(), normalEmail(r.PostFormValue("email")))
+	if errors.Is(err, errNoUser) {
+		return r.redirect(w, "/admin", "error", "Nobody has that email.")
+	}
+	if err != nil {
+		return err
+	}
+	handle := r.PostFormValue("handle")
+	if handle == r.session.Handle() {
+		return a.logout(w, r)
+	}
+	err = a.sessions.Revoke(r.Context(), u.ID, handle)
+	if errors.Is(err, store.ErrNotFound) {
+		return r.redirect(w, "/admin", "info", "That session had ended already.")
+	}
+	if err != nil {
+		return err
+	}
+	return r.redirect(w, "/admin", "info", "That session of "+u.Name+" is ended.")
 }
 
 // endUser logs a user out everywhere: an account that was taken over, for instance.
 func (a *app) endUser(w http.ResponseWriter, r *request) error {
-	if asked, err := a.askedAgain(w, r, "/admin", "log out a user"); asked {
-		return err
-	}
 	u, err := a.users.ByEmail(r.Context(), normalEmail(r.PostFormValue("email")))
 	if errors.Is(err, errNoUser) {
 		return r.redirect(w, "/admin", "error", "Nobody has that email.")

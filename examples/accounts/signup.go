@@ -27,16 +27,16 @@ const invitedFor = time.Hour
 // An invitation is what the link in the mail says. It is signed, so there is nothing to
 // keep until somebody follows it.
 type invitation struct {
-	Email, Name, Next string
-	Until             int64 // Unix seconds
+	Email, Name, ReturnTo string
+	Until                 int64 // Unix seconds
 }
 
 func (a *app) signupForm(w http.ResponseWriter, r *request) error {
-	return a.render(w, r, http.StatusOK, "signup", "Sign up", form{Next: nextPage(r)})
+	return a.render(w, r, http.StatusOK, "signup", "Sign up", form{ReturnTo: returnTo(r)})
 }
 
 func (a *app) signup(w http.ResponseWriter, r *request) error {
-	f := form{Email: normalEmail(r.PostFormValue("email")), Name: strings.TrimSpace(r.PostFormValue("name")), Next: nextPage(r)}
+	f := form{Email: normalEmail(r.PostFormValue("email")), Name: strings.TrimSpace(r.PostFormValue("name")), ReturnTo: returnTo(r)}
 	refuse := func(why string) error {
 		r.notes = append(r.notes, notice{"error", why})
 		return a.render(w, r, http.StatusUnprocessableEntity, "signup", "Sign up", f)
@@ -63,7 +63,7 @@ func (a *app) signup(w http.ResponseWriter, r *request) error {
 
 // invite returns the token of an invitation.
 func (a *app) invite(f form) string {
-	text, err := json.Marshal(invitation{f.Email, f.Name, f.Next, a.now().Add(invitedFor).Unix()})
+	text, err := json.Marshal(invitation{f.Email, f.Name, f.ReturnTo, a.now().Add(invitedFor).Unix()})
 	if err != nil {
 		panic(err) // strings and a number can be encoded
 	}
@@ -122,7 +122,7 @@ func (a *app) confirm(w http.ResponseWriter, r *request) error {
 	if err := r.session.SignIn(r.Context(), u.ID, "password"); err != nil { // nothing was checked that could have changed
 		return err
 	}
-	return a.welcome(w, r, u, false, i.Next, "Welcome, "+u.Name+"! Your account is ready.")
+	return a.welcome(w, r, u, false, i.ReturnTo, "Welcome, "+u.Name+"! Your account is ready.")
 }
 
 // A message is a mail.

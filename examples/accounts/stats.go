@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,14 +24,14 @@ type stats struct {
 
 const (
 	barCount  = 60
-	lastCount = 12
+	lastCount = 200
 )
 
 // A bar is what happened in a minute, or whatever the width is.
 type bar struct {
-	number             int64 // of the bar, counted from 1970
-	signIns, conflicts int
-	load, commit       timing
+	number                   int64 // of the bar, counted from 1970
+	signIns, ends, conflicts int
+	load, commit             timing
 }
 
 type timing struct {
@@ -78,6 +80,8 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 	switch e.Kind {
 	case core.EventSignedIn:
 		s.current().signIns++
+	case core.EventDestroyed, core.EventRevoked:
+		s.current().ends++
 	case core.EventReplayed: // another request was faster, and nothing was lost
 		s.current().conflicts++
 	}
@@ -105,10 +109,9 @@ func (s *stats) Start(ctx context.Context, op core.Operation) (context.Context, 
 
 // A report is what the operator's page shows.
 type report struct {
-	SignIns, Conflicts int
-	Span               string
-	Charts             []chart
-	Events             []logged
+	SignIns, Ends, Conflicts int
+	Span                     string
+	Charts                   []chart
 }
 
 // A chart is an SVG of barCount bars, chartHeight high.
@@ -137,24 +140,100 @@ func (s *stats) report() report {
 			bars[i] = b
 		}
 	}
-	events := slices.Clone(s.last)
 	s.mu.Unlock()
 
-	r := report{Span: span(barCount * s.width), Events: events}
+	r := report{Span: span(barCount * s.width)}
 	var load, commit timing
 	for _, b := range bars {
 		r.SignIns += b.signIns
+		r.Ends += b.ends
 		r.Conflicts += b.conflicts
 		load.add(b.load)
 		commit.add(b.commit)
 	}
 	r.Charts = []chart{
-		countChart("Sign-ins", bars, func(b bar) int { return b.signIns }),
+		countChart("Log-ins", bars, func(b bar) int { return b.signIns }),
 		countChart("Conflicts", bars, func(b bar) int { return b.conflicts }),
 		timeChart("Load time", load, bars, func(b bar) timing { return b.load }),
 		timeChart("Commit time", commit, bars, func(b bar) timing { return b.commit }),
 	}
 	return r
+}
+
+// events returns the last events of those that are wanted, the newest first.
+func (s *stats) events(most int, wanted func(core.Event) bool) []logged {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []logged
+	for _, e := range s.last {
+		if len(found) < most && wanted(e.Event) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// An eventLine is what the operator reads.
+type eventLine struct {
+	At         time.Time
+	Kind       core.EventKind
+	Who, Story string
+}
+
+// eventKinds are the events that the operator can look for.
+var eventKinds = []core.EventKind{
+	core.EventCreated, core.EventRenewed, core.EventSignedIn, core.EventDestroyed, core.EventRevoked, core.EventLimit,
+	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError,
+}
+
+var stories = map[core.EventKind]string{
+	core.EventCreated:    "A session began",
+	core.EventRenewed:    "The session got a new id",
+	core.EventSignedIn:   "Logged in",
+	core.EventDestroyed:  "Logged out",
+	core.EventRevoked:    "Was logged out",
+	core.EventLimit:      "Had as many devices as a user may have",
+	core.EventExpired:    "Came back too late",
+	core.EventUnknown:    "Sent the cookie of a session that has ended",
+	core.EventForged:     "Sent a cookie that is not from here",
+	core.EventGone:       "The session ended under a request",
+	core.EventDropped:    "A change came too late to be stored",
+	core.EventStoreError: "The storage failed",
+}
+
+var causes = map[core.Cause]string{
+	core.CauseIdle:         "was away for too long",
+	core.CauseAbsolute:     "the session was too old",
+	core.CauseRevokeOthers: "everywhere else",
+	core.CauseRevokeUser:   "everywhere",
+	core.CauseLimit:        "to make room for another device",
+}
+
+// told puts events into words. people are the names of users, by their ids.
+func told(events []logged, people map[string]string) []eventLine {
+	var lines []eventLine
+	for _, e := range events {
+		line := eventLine{e.At, e.Kind, people[e.User], cmp.Or(stories[e.Kind], string(e.Kind))}
+		switch {
+		case strings.HasPrefix(e.User, showUser):
+			line.Who = "The show"
+		case e.User == "":
+			line.Who = "A visitor"
+		case line.Who == "":
+			line.Who = "A closed account"
+		}
+		if by := people[e.By]; by != "" && e.By != e.User {
+			line.Story += " by " + by
+		}
+		if why := causes[e.Cause]; why != "" {
+			line.Story += ": " + why
+		}
+		if e.Handle != "" {
+			line.Story += fmt.Sprintf(" (session %.6s)", e.Handle)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func countChart(title string, bars []bar, of func(bar) int) chart {

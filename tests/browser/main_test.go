@@ -6,6 +6,8 @@
 // serves all tests: what the tests call a browser is a profile of its own there,
 // with its own cookies.
 //
+// axe-core looks at every page too; npm fetches it, as axe/package-lock.json says.
+//
 // The pictures in docs/images are of these pages. To take them anew:
 //
 //	cd tests && go test ./browser -run TestPictures -update

@@ -24,6 +24,7 @@ var pictures = []struct{ name, path string }{
 	{"shop", "/"},
 	{"devices", "/devices"},
 	{"admin", "/admin"},
+	{"show", "/show/lost-updates"},
 }
 
 var screens = []struct {
@@ -110,8 +111,12 @@ func TestPictures(t *testing.T) {
 	for _, p := range pictures {
 		for i, s := range screens {
 			do(b.tab, "the size", chromedp.EmulateViewport(s.width, 800))
-			if b.open(a.URL + p.path); p.name == "shop" {
-				b.add(2 + i) // which says so
+			switch b.open(a.URL + p.path); p.name {
+			case "shop":
+				b.add(2 + i) // the product says so
+				eval[bool](b.tab, "scrollTo(0, 0), true")
+			case "show":
+				b.click("main form button")
 			}
 			b.untilShown("#countdown")
 			if err := os.MkdirAll(images, 0o755); err != nil {

@@ -340,22 +340,23 @@ func TestWSTGSess08Puzzling(t *testing.T) {
 	closed := func(after string, status int) {
 		t.Helper()
 		for _, path := range []string{"/admin", "/profile", "/devices", "/session/left"} {
-			want := status
-			if status == http.StatusForbidden && path != "/admin" {
-				want = http.StatusOK
-			}
-			if b.open(a.URL + path); b.status() != want {
-				t.Errorf("%s after %s: %d, want %d", path, after, b.status(), want)
+			switch b.open(a.URL + path); {
+			case status == http.StatusUnauthorized:
+				if b.path() != "/login?return_to="+url.QueryEscape(path) {
+					t.Errorf("%s after %s leads to %s, want the login", path, after, b.path())
+				}
+			case path == "/admin" && b.status() != status, path != "/admin" && b.status() != http.StatusOK:
+				t.Errorf("%s after %s: %d", path, after, b.status())
 			}
 		}
 	}
 	b.open(a.URL)
 	b.add(1)
 	closed("filling a cart", http.StatusUnauthorized)
-	b.open(a.URL + "/login?next=/admin")
+	b.open(a.URL + "/login?return_to=/admin")
 	b.logIn(guess)
 	closed("a login with a wrong password", http.StatusUnauthorized)
-	b.open(a.URL + "/signup?next=/admin")
+	b.open(a.URL + "/signup?return_to=/admin")
 	b.fill("#signup-form [name=name]", guess.name)
 	b.fill("#signup-form [name=email]", guess.email)
 	b.click("#signup-form button")
@@ -366,7 +367,7 @@ func TestWSTGSess08Puzzling(t *testing.T) {
 
 	ann := someone()
 	a.signUp(b.tab, ann)
-	b.open(a.URL + "/login?next=/admin")
+	b.open(a.URL + "/login?return_to=/admin")
 	b.logIn(guess)
 	closed("a user's login as the admin with a wrong password", http.StatusForbidden)
 	b.open(a.URL)

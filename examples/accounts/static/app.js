@@ -7,7 +7,7 @@ async function ask() {
   // This is no activity: the answer does not make the session live longer.
   const answer = await fetch("/session/left", { cache: "no-store" }).catch(() => null)
   if (answer?.status === 401) return over()
-  if (answer?.ok) end = Date.now() + 1000 * (await answer.json()).seconds
+  if (answer?.ok) end = Date.now() + 1000 * (await answer.json()).idle
   show()
 }
 
@@ -29,7 +29,7 @@ function words(left) {
 function over() {
   const dialog = document.querySelector("#ended")
   if (dialog.open) return
-  clearInterval(ticking)
+  ticking = clearInterval(ticking)
   countdown.hidden = true
   document.body.classList.add("over") // what the page shows is not for whoever comes by now
   dialog.addEventListener("close", () => location.reload()) // Escape shows what there is to see without a session
@@ -40,21 +40,27 @@ function over() {
 // looked at listens: a browser opens few connections to one host.
 let events
 function listen() {
+  if (!ticking) return // it is over
   if (document.hidden) return void (events = events?.close())
   if (events && events.readyState !== EventSource.CLOSED) return
   events = new EventSource("/session/events")
   events.addEventListener("ended", ask) // or it goes on under another id, with the cookie that this browser has by now
+  events.addEventListener("error", (e) => {
+    if (e.target.readyState !== EventSource.CLOSED) return // it tries again by itself
+    ask() // it was refused: the session ended before it could listen, or the storage is away
+    setTimeout(listen, 5000)
+  })
 }
 
 let ticking
 if (countdown) {
-  ask()
-  listen()
   ticking = setInterval(() => {
     // Another tab may have been active meanwhile, so that only the server knows.
     if (end !== undefined && Date.now() >= end) ask()
     else show()
   }, 1000)
+  ask()
+  listen()
   document.addEventListener("visibilitychange", () => {
     listen()
     if (!document.hidden) ask()
@@ -63,3 +69,8 @@ if (countdown) {
 
 // A page that the browser kept and shows again may be of a session that has ended.
 addEventListener("pageshow", (e) => e.persisted && location.reload())
+
+// A screen reader tells what changes in a live region, and not what is in it when the page
+// opens. So the message of the page before is put there again.
+const messages = [...document.querySelectorAll("#flash .info")]
+if (messages.length) setTimeout(() => (document.querySelector("#said").textContent = messages.map((m) => m.textContent).join(" ")), 200)
