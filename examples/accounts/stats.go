@@ -184,6 +184,7 @@ type eventLine struct {
 var eventKinds = []core.EventKind{
 	core.EventCreated, core.EventRenewed, core.EventSignedIn, core.EventDestroyed, core.EventRevoked, core.EventLimit,
 	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError,
+	core.EventBound, core.EventRefreshed, core.EventRefused,
 }
 
 var stories = map[core.EventKind]string{
@@ -199,6 +200,9 @@ var stories = map[core.EventKind]string{
 	core.EventGone:       "The session ended under a request",
 	core.EventDropped:    "A change came too late to be stored",
 	core.EventStoreError: "The storage failed",
+	core.EventBound:      "Was locked to its browser",
+	core.EventRefreshed:  "The browser showed that it is the one",
+	core.EventRefused:    "Was refused, being locked to its browser",
 }
 
 var causes = map[core.Cause]string{
@@ -207,6 +211,9 @@ var causes = map[core.Cause]string{
 	core.CauseRevokeOthers: "everywhere else",
 	core.CauseRevokeUser:   "everywhere",
 	core.CauseLimit:        "to make room for another device",
+	core.CauseUnproven:     "a cookie came without the proof",
+	core.CauseForged:       "a proof was not of its key",
+	core.CauseBound:        "there was another key",
 }
 
 // told puts events into words. people are the names of users, by their ids.
