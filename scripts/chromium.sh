@@ -6,9 +6,10 @@
 # PATH has; else, on Debian, one from Debian's packages, which are unpacked below
 # TESTSERVERS_DIR (see scripts/servers.sh; up to 560 MB) and run there, without
 # root and without a change to the system. That one has no windows: it takes half
-# the time, and keeps no pages for the back button. Where none can be had, it
-# prints nothing and says so on stderr, and the tests are skipped. Where CI is set
-# that is a failure. With find it looks, and fetches nothing.
+# the time, keeps no pages for the back button, and binds no sessions: the tests of
+# that are skipped. Where none can be had, it prints nothing and says so on stderr,
+# and the tests are skipped. Where CI is set that is a failure. With find it looks,
+# and fetches nothing.
 set -euo pipefail
 umask 022
 
