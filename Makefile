@@ -24,7 +24,7 @@ run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
 # The packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkeytopology ./tests/valkey ./tests/mongo ./stores/mongo ./core ./stores/valkey ./stores/sqlite
+LONGEST := ./tests/mongo ./tests/valkey ./stores/mongo ./core ./tests/valkeytopology ./stores/valkey ./stores/sqlite
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do.

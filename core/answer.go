@@ -20,9 +20,14 @@ import (
 // map: an inner request that a handler makes by hand, for a batch of requests, has
 // an answer of its own, and several may be under way at once.
 type answer struct {
-	header atomic.Uintptr // identifies the header map; 0: not begun
-	out    atomic.Bool    // the headers are out
-	before http.Header    // as they were before the handler ran; nil for none
+	header http.Header // nil: not begun
+	before http.Header // as they were before the handler ran; nil for none
+	out    atomic.Bool // the headers are out
+}
+
+// hasHeader reports whether that is the header map of the answer.
+func (a *answer) hasHeader(h http.Header) bool {
+	return reflect.ValueOf(a.header).Pointer() == reflect.ValueOf(h).Pointer()
 }
 
 // A nestedAnswer is one of those that a handler makes by hand.
@@ -38,8 +43,17 @@ type nesting struct {
 	outer *Exchange                // of another Manager, around this one
 	inner atomic.Pointer[Exchange] // of another Manager, inside of this one
 
+	// The middleware may be around the handler more than once: so many times more. What
+	// is inside may run in another goroutine, which nobody waits for: that is how
+	// http.TimeoutHandler does it.
+	mounts atomic.Int32
+
 	answers atomic.Pointer[nestedAnswer] // the latest of those that a handler makes by hand
 }
+
+// leave notes that one of the middlewares around the handler is done with it, and reports
+// whether it was the last.
+func (n *nesting) leave() (last bool) { return n.mounts.Load() == 0 || n.mounts.Add(-1) < 0 }
 
 // none is the nesting of an Exchange that has none.
 var none nesting
@@ -63,23 +77,22 @@ func (x *Exchange) nest() *nesting {
 // beginAnswer notes that a handler writes a response with that header map. The
 // middleware mounted twice sees the same one, and it is the same answer.
 func (x *Exchange) beginAnswer(h http.Header) {
-	id := reflect.ValueOf(h).Pointer()
 	a := &x.first
-	if !a.header.CompareAndSwap(0, id) {
+	if a.header != nil {
 		again := x.nested().answer(h)
 		switch {
 		case again != nil:
 			again.mounts.Add(1)
 			return
-		case a.header.Load() == id:
+		case a.hasHeader(h):
 			return
 		}
 		nested := new(nestedAnswer) // a handler makes another request by hand
 		a = &nested.answer
-		a.header.Store(id)
 		nested.mounts.Store(1)
 		defer x.nest().add(nested)
 	}
+	a.header = h
 	if len(h) > 0 {
 		a.before = h.Clone()
 	}
@@ -97,13 +110,8 @@ func (n *nesting) add(a *nestedAnswer) {
 
 // answer returns the nested answer with that header map, or nil.
 func (n *nesting) answer(h http.Header) *nestedAnswer {
-	a := n.answers.Load()
-	if a == nil {
-		return nil
-	}
-	id := reflect.ValueOf(h).Pointer()
-	for ; a != nil; a = a.older {
-		if a.mounts.Load() > 0 && a.header.Load() == id { // else the map of one that is over had the same place
+	for a := n.answers.Load(); a != nil; a = a.older {
+		if a.mounts.Load() > 0 && a.hasHeader(h) { // else one that is over had the same map
 			return a
 		}
 	}
@@ -112,10 +120,16 @@ func (n *nesting) answer(h http.Header) *nestedAnswer {
 
 // answerOf returns the answer with that header map, or the first one.
 func (x *Exchange) answerOf(h http.Header) *answer {
-	if n := x.nesting.Load(); n != nil {
-		if a := n.answer(h); a != nil {
-			return &a.answer
-		}
+	if x.nesting.Load() == nil {
+		return &x.first
+	}
+	return x.nestedAnswerOf(h)
+}
+
+// nestedAnswerOf is answerOf where there may be others.
+func (x *Exchange) nestedAnswerOf(h http.Header) *answer {
+	if a := x.nested().answer(h); a != nil {
+		return &a.answer
 	}
 	return &x.first
 }

@@ -208,6 +208,21 @@ func TestAOneTimeValueThatCannotBeAddedFailsTheCommit(t *testing.T) {
 	}
 }
 
+func TestAOneTimeValueHasTenMinutesByDefaultAndAnyNameOf255Bytes(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("n", 255)
+	for after, want := range map[time.Duration]error{10*time.Minute - time.Millisecond: nil, 10 * time.Minute: core.ErrAbsent} {
+		st := newStage(t, core.Config{})
+		cookie := st.visit("", func(s *core.Session) { tickets.Add(s, name, "x") }).cookie
+		st.clock.advance(after)
+		st.visit(cookie, func(s *core.Session) {
+			if _, err := tickets.Take(t.Context(), s, name); !errors.Is(err, want) {
+				t.Errorf("after %v: %v, want %v", after, err, want)
+			}
+		})
+	}
+}
+
 func TestAValueWithALifeIsThereUntilThatIsOver(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, core.Config{IdleTimeout: 24 * time.Hour})

@@ -114,6 +114,55 @@ func TestEachAnswerOfABatchBegins(t *testing.T) {
 	}
 }
 
+// What is too late for the answer of the batch is too late, also where a part has written
+// nothing or has panicked: its answer is over, and can be given no cookie any more.
+func TestNoAnswerOfAPartTakesACookieThatIsTooLateForTheBatch(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	for _, path := range []string{"/changes", "/panics"} {
+		b := &batch{}
+		app := batchApp(t, m, b)
+		b.after = func(w http.ResponseWriter, r *http.Request) {
+			func() {
+				defer func() { _ = recover() }()
+				b.part(r, path)
+			}()
+			_, _ = io.WriteString(w, "written")
+			if err := core.FromContext(r.Context()).SignIn(r.Context(), "ada"); !errors.Is(err, core.ErrHeadersSent) {
+				t.Errorf("a sign-in after %s, when the batch has written: %v", path, err)
+			}
+		}
+		app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/batch", http.NoBody))
+	}
+}
+
+// The middleware may be around a part twice: its answer is over with the outer one.
+func TestAPartOfABatchBehindTheMiddlewareTwice(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	b := &batch{parts: []string{"/changes"}}
+	app := batchApp(t, m, b)
+	b.app = m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		app.ServeHTTP(w, r)
+		if err := core.FromContext(r.Context()).Renew(); err != nil {
+			t.Errorf("Renew between the two, when nothing is written: %v", err)
+		}
+	}))
+	b.after = func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "written")
+		if err := core.FromContext(r.Context()).Renew(); !errors.Is(err, core.ErrHeadersSent) {
+			t.Errorf("Renew when all have written: %v", err)
+		}
+	}
+	w := httptest.NewRecorder()
+	app.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/batch", http.NoBody))
+	for i, answer := range append(b.got, w) {
+		if len(answer.Header()["Set-Cookie"]) != 1 || answer.Code != http.StatusOK {
+			t.Errorf("answer %d: status %d, cookies %q", i, answer.Code, answer.Header()["Set-Cookie"])
+		}
+	}
+}
+
 // An error page takes the place of its own answer, and of no other one.
 func TestTheErrorPageOfABatchIsItsOwn(t *testing.T) {
 	t.Parallel()

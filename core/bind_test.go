@@ -770,14 +770,14 @@ func (b *bindStage) offered() (challenge, cookie string) {
 }
 
 // registered is a session that is bound to a device.
-func (b *bindStage) registered(d *device) (id, cookie string) {
+func (b *bindStage) registered(d *device) (id string) {
 	b.t.Helper()
-	challenge, cookie := b.offered()
+	challenge, _ := b.offered()
 	a := b.send("", d.register(challenge))
 	if a.status != http.StatusOK {
 		b.t.Fatalf("a registration is answered %d", a.status)
 	}
-	return between(a.body, `"session_identifier":"`, `"`), cookie
+	return between(a.body, `"session_identifier":"`, `"`)
 }
 
 func TestTheInstructions(t *testing.T) {
@@ -808,7 +808,7 @@ func TestWhatIsNoRegistration(t *testing.T) {
 		a := named.request("", named.page, func(r *http.Request) { r.URL.Path = "/login" })
 		return between(a.header.Get("Secure-Session-Registration"), `challenge="`, `"`)
 	}()
-	id, _ := b.registered(newDevice())
+	id := b.registered(newDevice())
 	refresh := between(b.send(id, "").header.Get("Secure-Session-Challenge"), `"`, `"`)
 	for name, proof := range map[string]string{
 		"nothing":                   "",
@@ -871,8 +871,8 @@ func TestWhatIsNoRefresh(t *testing.T) {
 	t.Parallel()
 	b := newBindStage(t)
 	d, other := newDevice(), newDevice()
-	id, _ := b.registered(d)
-	foreignID, _ := b.registered(other)
+	id := b.registered(d)
+	foreignID := b.registered(other)
 	ask := func(id string) string {
 		a := b.send(id, "")
 		value := a.header.Get("Secure-Session-Challenge")

@@ -111,7 +111,7 @@ func (h *Header) validate() error {
 }
 
 // A Carrier is what brings the session with each request.
-type Carrier int
+type Carrier int8
 
 const (
 	// CarrierCookie is a cookie. Browsers send it by themselves, also where another site

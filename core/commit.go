@@ -39,8 +39,8 @@ func (x *Exchange) respond(h http.Header, last bool) error {
 // firstByte commits because the response begins.
 func (x *Exchange) firstByte(h http.Header) error {
 	err := x.respond(h, true)
-	if a := x.answerOf(h); !a.out.Load() { // the handler has the lock, see resetHeaders
-		a.out.Store(true)
+	if err != nil { // the handler may have the lock, see resetHeaders
+		x.answerOf(h).out.Store(true)
 	}
 	return err
 }
@@ -59,6 +59,9 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 	if !ok {
 		return ErrReentered
 	}
+	if s == nil {
+		return x.commitNothing(h, last)
+	}
 	var op *operation
 	defer func() {
 		if op != nil {
@@ -66,10 +69,8 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 		}
 	}()
 	defer x.unlock()
-	if s != nil {
-		s.proven = false // what was found before may not be so any more
-	}
-	if loaded = loaded || x.isReady(); loaded && s != nil && x.err == nil && s.needsStore() {
+	s.proven = false // what was found before may not be so any more
+	if loaded = loaded || x.isReady(); loaded && x.err == nil && s.needsStore() {
 		op = s.operateLocked(ctx, OpCommit)
 	}
 	err = x.commitLocked(op, h, s, loaded)
@@ -79,13 +80,26 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 	return err
 }
 
+// commitNothing is commit where nobody has asked for a session, or whoever did was told. The caller
+// holds the lock, which is released.
+func (x *Exchange) commitNothing(h http.Header, last bool) error {
+	defer x.mu.Unlock()
+	if x.err == nil && x.accessed.Load() {
+		x.addVary(h, new([1]string))
+	}
+	if last {
+		x.answerOf(h).out.Store(true)
+	}
+	return x.err
+}
+
 // commitLocked is commit for a caller that holds the lock. op is nil where the store is not
 // needed.
 func (x *Exchange) commitLocked(op *operation, h http.Header, s *Session, loaded bool) error {
 	if x.err != nil {
 		return x.err
 	}
-	if !loaded || s == nil { // nobody asked for it, or whoever did was told
+	if !loaded { // whoever asked was told
 		if x.accessed.Load() {
 			x.addVary(h, new([1]string))
 		}

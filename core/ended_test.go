@@ -675,6 +675,91 @@ func TestAStreamThatAsksAgainWaitsOnce(t *testing.T) {
 	}
 }
 
+// Whoever waits for a session waits for as long as its own context lasts, and for the
+// session under the id that it has then.
+func TestWhoeverAsksInAnotherContextWaitsAsLongAsThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := instance(t, newTellingStore())
+		cookie := begin(t, m)
+		s := resume(t, m, cookie)
+		short, hangUp := context.WithCancel(t.Context())
+		long, end := context.WithCancel(t.Context())
+		defer end()
+		s.Ended(short)
+		ended := s.Ended(long)
+		hangUp()
+		synctest.Wait()
+		if err := resume(t, m, cookie).Destroy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !isOver(ended) {
+			t.Error("the end is not told, because somebody else hung up")
+		}
+	})
+}
+
+func TestWhoeverAsksAfterRenewWaitsForTheNewId(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := instance(t, newTellingStore())
+		s := resume(t, m, begin(t, m))
+		open, hangUp := context.WithCancel(t.Context())
+		defer hangUp()
+		before := s.Ended(open)
+		if err := errors.Join(s.Renew(), s.Save(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if !isOver(before) || isOver(s.Ended(open)) {
+			t.Error("the old id has not ended, or the new one has")
+		}
+	})
+}
+
+// A store that has lost its connection says that anything may have happened.
+func TestAStoreThatMayHaveMissedSomethingHasAllLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newTellingStore()
+		m := instance(t, st)
+		s := resume(t, m, begin(t, m))
+		open, hangUp := context.WithCancel(t.Context())
+		defer hangUp()
+		ended := s.Ended(open)
+		synctest.Wait()
+		if err := st.Store.Delete(t.Context(), s.ID()); err != nil { // what the store does not tell of
+			t.Fatal(err)
+		}
+		if isOver(ended) {
+			t.Fatal("it was told by something else")
+		}
+		st.tell()
+		if !isOver(ended) {
+			t.Error("the end is not told")
+		}
+	})
+}
+
+// What could not be read is tried again, until it could.
+func TestAfterAnOutageNothingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newTellingStore()
+		m := instance(t, st, func(c *core.Config) { c.IdleTimeout = 100 * time.Hour })
+		s := resume(t, m, begin(t, m))
+		open, hangUp := context.WithCancel(t.Context())
+		defer hangUp()
+		s.Ended(open)
+		synctest.Wait()
+		st.down.Store(true)
+		st.tell()
+		time.Sleep(time.Minute)
+		st.down.Store(false)
+		time.Sleep(time.Minute)
+		before := st.inspects.Load()
+		time.Sleep(time.Hour)
+		if n := st.inspects.Load() - before; n != 0 {
+			t.Errorf("the store was asked %d times in the hour after the outage", n)
+		}
+	})
+}
+
 func TestAnOutageIsNoEndOfAStream(t *testing.T) {
 	st := &partStore{Store: new(mapstore.Store)}
 	m := instance(t, st, func(c *core.Config) {

@@ -32,20 +32,18 @@ type Exchange struct {
 	ctx    context.Context
 	cookie *Cookie
 
-	handled atomic.Pointer[http.Request] // what the handler got; nil: nothing yet
+	handled *http.Request // what the handler got; nil: nothing yet
 
 	skipped  skipReason
 	carrier  Carrier
-	channel  atomic.Uint32 // a channel; whoever asks first finds out, and several may at once
 	passive  bool          // what the request does is no activity of the visitor
 	hijacked bool          // guarded by mu
+	channel  atomic.Uint32 // a channel; whoever asks first finds out, and several may at once
 	accessed atomic.Bool   // the handler asked for the session
 	ended    atomic.Bool   // the handler returned
 
-	// The middleware may be around the handler more than once: so many times more. What
-	// is inside may run in another goroutine, which nobody waits for: that is how
-	// http.TimeoutHandler does it.
-	mounts atomic.Int32
+	mu  sync.Mutex // guards the session, hijacked and err
+	err error      // the response is the error page
 
 	jar     *jar                    // nil without Config.Sealed
 	lazy    *lazyLoading            // nil where the session is looked for before anybody can ask
@@ -54,9 +52,6 @@ type Exchange struct {
 	nesting atomic.Pointer[nesting] // nil for most
 	first   answer
 	writer  Writer // of the first answer
-
-	mu  sync.Mutex // guards the session, hijacked and err
-	err error      // the response is the error page
 }
 
 // A sessionRoom is the memory of a session.
@@ -145,7 +140,7 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 		})
 		x = &made.Exchange
 		x.lazy = &made.lazy
-	case r != nil && (r.Header["Cookie"] != nil || m.cfg.Header != nil && r.Header[m.cfg.Header.Request] != nil):
+	case r != nil && m.mayBring(r):
 		made := new(struct {
 			Exchange
 			room sessionRoom
@@ -195,7 +190,7 @@ func (x *Exchange) ensureSession() *Session {
 func (m *Manager) Begin(r *http.Request) (*Exchange, error) {
 	outer := exchangeOf(r.Context())
 	if x := outer.of(m); x != nil && !x.Skipped() && !x.ended.Load() {
-		x.mounts.Add(1)
+		x.nest().mounts.Add(1)
 		return x, nil
 	}
 	x := m.newExchange(r.Context(), r)
@@ -259,9 +254,10 @@ func (x *Exchange) Request(r *http.Request) *http.Request {
 	if r != x.r { // the middleware is around the handler again: it has the session
 		return r
 	}
-	r = r.WithContext((*exchangeContext)(x))
-	x.handled.Store(r)
-	return r
+	if x.handled == nil { // what the handler started looks at it
+		x.handled = r.WithContext((*exchangeContext)(x))
+	}
+	return x.handled
 }
 
 // Skipped reports whether this request has no session, because of Config.Skip or
@@ -325,8 +321,10 @@ func (x *Exchange) Finish(h http.Header) error {
 	if x.Skipped() {
 		return nil
 	}
-	defer x.endAnswer(h)
-	last, mayBeLate := x.mounts.Add(-1) < 0, true
+	if x.nesting.Load() != nil {
+		defer x.endAnswer(h)
+	}
+	last, mayBeLate := x.nested().leave(), true
 	if last {
 		mayBeLate = x.end() // waits for a commit that another goroutine began by the first byte
 	}
@@ -345,9 +343,12 @@ func (x *Exchange) end() (mayBeLate bool) {
 	x.mu.Lock()
 	defer x.unlock()
 	x.ended.Store(true)
-	x.m.flights.leave(x)
 	s := x.session.Load()
-	return s != nil && (!x.isReady() || s.isLateChangeDue())
+	if s == nil {
+		return false
+	}
+	x.m.flights.leave(x)
+	return !x.isReady() || s.isLateChangeDue()
 }
 
 // saveLate stores what was changed after the headers were out.
@@ -401,7 +402,7 @@ func (x *Exchange) drop(why string, keys ...string) {
 func (x *Exchange) Panicked(w *Writer, v any) {
 	defer x.endAnswer(w.Header())
 	if p, ok := v.(*loadPanic); ok && p.x == x {
-		if w.began && w.err == nil {
+		if w.Began() && w.Err() == nil {
 			panic(http.ErrAbortHandler) // half an answer is out: let it end as one
 		}
 		x.resetHeaders(w.Header())
@@ -410,7 +411,7 @@ func (x *Exchange) Panicked(w *Writer, v any) {
 		return
 	}
 	x.abandon(w.Header())
-	if err, ok := v.(error); ok && w.paged && errors.Is(err, http.ErrAbortHandler) {
+	if err, ok := v.(error); ok && w.Began() && w.response.paged && errors.Is(err, http.ErrAbortHandler) {
 		return
 	}
 	panic(v)

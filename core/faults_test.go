@@ -716,19 +716,23 @@ func TestManyKeysThatAreNotASCIIAreReadInLinearTime(t *testing.T) {
 	}
 	st := newStage(t, core.Config{})
 	cookie := st.put("express-born-session-0001", text.String()+"}")
-	start := time.Now()
-	st.visit(cookie, func(s *core.Session) {
-		keys := 0
-		for range s.Keys() {
-			keys++
+	var took time.Duration
+	for range 5 { // a machine that is busy is slow now and then, and what is quadratic is each time
+		start := time.Now()
+		st.visit(cookie, func(s *core.Session) {
+			keys := 0
+			for range s.Keys() {
+				keys++
+			}
+			if keys != n || !s.Has("日本7") {
+				t.Errorf("%d keys, want %d", keys, n)
+			}
+		})
+		if took = time.Since(start); took < 5*time.Second { // it was 20 seconds
+			return
 		}
-		if keys != n || !s.Has("日本7") {
-			t.Errorf("%d keys, want %d", keys, n)
-		}
-	})
-	if took := time.Since(start); took > 5*time.Second { // it was 20 seconds
-		t.Errorf("it took %v", took)
 	}
+	t.Errorf("it took %v", took)
 }
 
 // The room for the keys is reckoned from how the record begins, in numbers for

@@ -102,6 +102,9 @@ type flashesByKind map[string][]json.RawMessage
 
 const flashes Key[flashesByKind] = "flash"
 
+// areFlashes reports whether a value is what messages are stored as.
+func areFlashes(raw json.RawMessage) bool { return json.Unmarshal(raw, new(flashesByKind)) == nil }
+
 // encodeFlash returns the JSON of a message, or nil where there is none, of which the
 // commit will tell.
 func (s *Session) encodeFlash(v any) json.RawMessage {

@@ -164,7 +164,7 @@ func (f *flights) sweep(m *Manager) {
 		}
 		interval := m.sweepInterval(left)
 		again = shorter(again, interval)
-		if !last.Within(now, interval) && m.extended.Claim(key, now, interval) {
+		if m.extended.Claim(key, now, interval) {
 			due = append(due, func() error { return m.extendUnderWay(x, key) })
 		}
 	}

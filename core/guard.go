@@ -96,10 +96,11 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 func (g *Guard) HandlerFunc(next http.HandlerFunc) http.Handler { return g.Handler(next) }
 
 // Admit decides about a request, for the adapter of a framework: nil lets it through.
-// Else the error says why not: [ErrNotSignedIn], [ErrSignInTooOld], [ErrUnproven], or whatever kept the
-// session from being loaded or looked up. A status of 0 then says that the request was
-// answered, by a redirect to the page or by Config.ErrorHandler; any other, which is
-// [HTTPStatus] of the error, is for the caller to answer with.
+// Else the error says why not: [ErrNotSignedIn], also where the session was ended since the
+// request came; [ErrSignInTooOld]; [ErrUnproven]; or whatever kept the session from being loaded or looked
+// up. A status of 0 then says that the request was answered, by a redirect to the page or by
+// Config.ErrorHandler; any other, which is [HTTPStatus] of the error, is for the caller to
+// answer with.
 //
 // It panics where the middleware is missing or left the request alone, as [FromContext]
 // does: nobody is let through by mistake.
@@ -111,8 +112,11 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 	if err == nil {
 		err = g.check(r.Context(), s)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0, nil
+	case errors.Is(err, ErrSessionGone): // a moment later the request would have come without one
+		err = ErrNotSignedIn
 	}
 	x, status := exchangeOf(r.Context()), HTTPStatus(err)
 	w.Header().Set("Cache-Control", "no-store")

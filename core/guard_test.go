@@ -331,6 +331,46 @@ func TestAGuardChallengesClientsThatMayUseAHeader(t *testing.T) {
 	}
 }
 
+// It does so too where the app writes the answer.
+func TestAGuardChallengesWhereAnErrorHandlerAnswers(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{Header: &core.Header{}, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+		w.WriteHeader(core.HTTPStatus(err))
+	}})
+	a := st.request("", behind(core.RequireUser(core.SignInPage{})))
+	if got := a.header.Get("WWW-Authenticate"); a.status != http.StatusUnauthorized || got != "Bearer" {
+		t.Errorf("status %d, WWW-Authenticate %q", a.status, got)
+	}
+	st.store.failWith("load", errors.New("down"))
+	b := st.request("sid="+core.Sign(stageSecret, "some-id-of-a-session"), behind(core.RequireUser(core.SignInPage{})))
+	if got := b.header.Get("WWW-Authenticate"); b.status != http.StatusServiceUnavailable || got != "" {
+		t.Errorf("while the store is down: status %d, WWW-Authenticate %q", b.status, got)
+	}
+}
+
+// A browser whose session was ended while it asks for a page is led to the sign-in page, as
+// one that comes a moment later is.
+func TestAGuardLeadsABrowserWhoseSessionJustEndedToTheSignInPage(t *testing.T) {
+	t.Parallel()
+	st, _ := newUserStage(t, core.Config{})
+	guard := behind(core.RequireRecentSignIn(time.Hour, core.SignInPage{Path: "/login"}))
+	for _, tt := range []struct {
+		name, accept string
+		status       int
+	}{{"a browser", acceptPage, http.StatusSeeOther}, {"a program", "application/json", http.StatusUnauthorized}} {
+		cookie := st.logIn("", "ada")
+		a := st.request(cookie, func(w http.ResponseWriter, r *http.Request) {
+			if err := st.RevokeUser(t.Context(), "ada"); err != nil {
+				t.Error(err)
+			}
+			guard(w, r)
+		}, header("Accept", tt.accept))
+		if a.status != tt.status || (a.status == http.StatusSeeOther) != strings.HasPrefix(a.header.Get("Location"), "/login") {
+			t.Errorf("%s: status %d, Location %q; want %d", tt.name, a.status, a.header.Get("Location"), tt.status)
+		}
+	}
+}
+
 // What is not quite percent-encoded does not hide what is behind it.
 func TestAnIncompleteEscapeHidesNothingInAPathToReturnTo(t *testing.T) {
 	t.Parallel()

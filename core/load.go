@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,10 +78,10 @@ func (x *Exchange) isReady() bool { return x.lazy == nil || x.lazy.at() == loade
 
 // isLoaded waits for another goroutine that looks for the session, and reports what
 // isReady does then: whether there is a session to commit.
-func (x *Exchange) isLoaded() bool {
-	if x.isReady() {
-		return true
-	}
+func (x *Exchange) isLoaded() bool { return x.isReady() || x.awaitLoading() }
+
+// awaitLoading is isLoaded where the session may not have been found yet.
+func (x *Exchange) awaitLoading() bool {
 	x.lazy.mu.Lock()
 	defer x.lazy.mu.Unlock()
 	x.lazy.wait()
@@ -173,10 +174,21 @@ func (x *Exchange) candidates(found []candidate) (n int, brought state.Ticket) {
 	return n, brought
 }
 
+// mayBring reports whether a request may have a ticket of ours.
+func (m *Manager) mayBring(r *http.Request) bool {
+	return r.Header["Cookie"] != nil || m.cfg.Header != nil && r.Header[m.cfg.Header.Request] != nil
+}
+
+// bringsNothing reports whether newExchange has seen that the request has no ticket.
+func (x *Exchange) bringsNothing() bool { return x.r != nil && x.room == nil && x.lazy == nil }
+
 // look finds the session of the request: that of the first ticket that is genuine
 // and known to the store, because a stale duplicate must not hide a good one. An id
 // that the store does not know is never used again.
 func (x *Exchange) look() error {
+	if x.bringsNothing() && !x.m.cfg.SaveUninitialized && !x.mayTakeOver() {
+		return nil
+	}
 	var found [ticket.MaxLookups]candidate
 	n, brought := x.candidates(found[:])
 	former := n == 0 && x.mayTakeOver()

@@ -37,7 +37,7 @@ func (x *Exchange) attrs() []slog.Attr {
 		return nil
 	}
 	attrs := []slog.Attr{slog.String("method", knownMethod(x.r.Method))}
-	for _, r := range []*http.Request{x.handled.Load(), x.r} {
+	for _, r := range []*http.Request{x.handled, x.r} {
 		if r != nil && r.Pattern != "" {
 			return append(attrs, slog.String("route", r.Pattern))
 		}

@@ -104,17 +104,19 @@ func TestAnOutageIsALineASecond(t *testing.T) {
 		if said := log.lines(""); len(said) != 1 || strings.Contains(said[0], "unsaid") {
 			t.Errorf("ten requests at once: the log has %q", said)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second - time.Nanosecond)
+		visit()
+		time.Sleep(time.Nanosecond)
 		visit()
 		visit()
-		if said := log.lines(""); len(said) != 2 || !strings.Contains(said[1], "unsaid=9") {
+		if said := log.lines(""); len(said) != 2 || !strings.Contains(said[1], "unsaid=10") {
 			t.Errorf("a second later: the log has %q", said)
 		}
 		told := make(map[string]int)
 		for _, line := range d.took() {
 			told[line]++
 		}
-		if want := map[string]int{"store-failed": 12, "outage cause=logged": 2, "outage cause=unsaid": 10}; !maps.Equal(told, want) {
+		if want := map[string]int{"store-failed": 13, "outage cause=logged": 2, "outage cause=unsaid": 11}; !maps.Equal(told, want) {
 			t.Errorf("the Observer is told %v, want %v", told, want)
 		}
 	})
@@ -171,6 +173,43 @@ func TestCookiesOfAnotherSecretAreToldOf(t *testing.T) {
 	visit(30, foreign)
 	if said := st.log.lines(text); len(said) != 2 {
 		t.Errorf("an hour later: %q", said)
+	}
+}
+
+// They are told of where there are twenty within a minute, and as many as a fifth of all
+// that are like ours.
+func TestHowManyCookiesOfAnotherSecretAreToldOf(t *testing.T) {
+	t.Parallel()
+	type step struct {
+		foreign, genuine int           // cookies, in that order
+		later            time.Duration // before them
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []step
+		told  bool
+	}{
+		{name: "nineteen", steps: []step{{foreign: 19}}},
+		{name: "twenty", steps: []step{{foreign: 20}}, told: true},
+		{name: "twenty within a minute", steps: []step{{foreign: 19}, {foreign: 1, later: time.Minute - 1}}, told: true},
+		{name: "twenty in more than a minute", steps: []step{{foreign: 19}, {foreign: 1, later: time.Minute}}},
+		{name: "less than a fifth", steps: []step{{foreign: 1, genuine: 100}, {foreign: 23}}},
+		{name: "a fifth", steps: []step{{foreign: 1, genuine: 100}, {foreign: 24}}, told: true},
+	} {
+		st := newStage(t, core.Config{})
+		mine, foreign := st.signIn(), "sid="+core.Sign("the secret of another instance", "an-id-of-another-instance")
+		for _, s := range tt.steps {
+			st.clock.advance(s.later)
+			for range s.foreign {
+				st.visit(foreign, nil)
+			}
+			for range s.genuine {
+				st.visit(mine, nil)
+			}
+		}
+		if told := st.log.count("no secret in Config.Secrets verifies them") > 0; told != tt.told {
+			t.Errorf("%s: told %v, want %v", tt.name, told, tt.told)
+		}
 	}
 }
 

@@ -247,7 +247,7 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		lister, ok := m.cfg.Store.(store.Lister)
 		if !ok {
-			yield(nil, fmt.Errorf("cloakroom: store cannot list sessions: %w", errors.ErrUnsupported))
+			yield(nil, errNoLister)
 			return
 		}
 		for rec, err := range lister.All(ctx) {

@@ -45,7 +45,7 @@ const (
 // A Cause says more about what happened.
 type Cause string
 
-// The causes of [EventExpired], [EventRevoked], [EventRenewed], [EventRefused] and [EventOutage].
+// The causes of [EventExpired], [EventRevoked], [EventRenewed], [EventOutage] and [EventRefused].
 const (
 	CauseIdle         Cause = "idle"          // expired: no activity for as long as the idle timeout, or the session's max age
 	CauseAbsolute     Cause = "absolute"      // expired: the absolute timeout had passed
@@ -72,7 +72,7 @@ type Event struct {
 	User   string // whose session it is, where that is known
 	Handle string // which one it is: see Session.Handle
 	By     string // for EventRevoked: whose request did it, or what WithActor says; empty where that is unknown
-	Cause  Cause  // for EventExpired, EventRevoked, EventRenewed, EventRefused and EventOutage
+	Cause  Cause  // for EventExpired, EventRevoked, EventRenewed, EventOutage and EventRefused
 	Count  int    // for EventKeyRetired: how many such records this Manager has met
 }
 
@@ -215,7 +215,7 @@ type logObserver struct{ logger *slog.Logger }
 func (o logObserver) Observe(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case EventSaved, EventExtended, EventReplayed, EventRefreshed, EventOutage: // an outage has its own lines, in Config.Logger
+	case EventSaved, EventExtended, EventReplayed, EventOutage, EventRefreshed: // an outage has its own lines, in Config.Logger
 		level = slog.LevelDebug
 	case EventForged, EventUndecodable, EventLimit, EventDropped, EventRefused:
 		level = slog.LevelWarn

@@ -215,9 +215,9 @@ func (s *Session) issued(op *operation, next *record.Document, kind EventKind) {
 	if s.rare != nil {
 		s.rare.followed = false
 	}
-	// Should the id be one that this process ended before, by a generator that
-	// repeats itself, it lives again.
-	s.x.m.givenUp.Forget(next.Record.ID)
+	if s.x.m.cfg.GenerateID != nil { // which may repeat an id that this process ended before: it lives again
+		s.x.m.givenUp.Forget(next.Record.ID)
+	}
 	if s.standing != state.Live && !s.x.ended.Load() { // else it is known as one under way
 		s.x.m.flights.enter(s, s.x.m.lifespan(next), s.x.m.cfg.Now())
 	}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -502,6 +503,36 @@ func TestWhatIsTooLargeIsLeftBehind(t *testing.T) {
 	}
 	if _, got := st.sees(old.has("name", of(strings.Repeat("b", 300), nil))); got.user != "" || got.status != core.StatusNew {
 		t.Errorf("a name that is none: %v", got.status)
+	}
+}
+
+// The name under which messages are kept is as good as reserved: what an app had there, and
+// is none, would leave no room for them. Messages come over.
+func TestWhatAnAppHadUnderFlashDoesNotKeepMessagesOut(t *testing.T) {
+	for name, tt := range map[string]struct {
+		had     any
+		dropped bool
+		want    []string
+	}{
+		"a text":           {had: "look at this", dropped: true, want: []string{"Saved."}},
+		"a list":           {had: []string{"look at this"}, dropped: true, want: []string{"Saved."}},
+		"texts by name":    {had: map[string]any{"info": "look at this"}, dropped: true, want: []string{"Saved."}},
+		"messages by kind": {had: map[string]any{"info": []string{"Hello."}}, want: []string{"Hello.", "Saved."}},
+	} {
+		old := &oldSide{}
+		st, _ := newUserStage(t, taking(old))
+		a := st.visit(old.has("one", of("bob", map[string]any{"flash": tt.had})), func(s *core.Session) { s.Flash("info", "Saved.") })
+		if a.status != http.StatusOK {
+			t.Errorf("%s: status %d", name, a.status)
+		}
+		st.visit(a.cookie, func(s *core.Session) {
+			if got := s.Flashes("info"); !slices.Equal(got, tt.want) || s.Get("cart") != "a book" {
+				t.Errorf("%s: the messages are %q, want %q", name, got, tt.want)
+			}
+		})
+		if said := st.log.count("values=1") == 1 && st.log.count("flash") == 1; said != tt.dropped {
+			t.Errorf("%s: the log says that it was dropped: %v, want %v\n%s", name, said, tt.dropped, st.log.String())
+		}
 	}
 }
 

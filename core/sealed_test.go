@@ -442,6 +442,29 @@ func TestASealedCookieIsWorthNothingElsewhere(t *testing.T) {
 	home.reads(cookie, false)
 }
 
+// A cookie has room for 255 bytes of its host. What is longer counts as far as that.
+func TestASealedCookieOfAVeryLongHostIsKnownByItsBeginning(t *testing.T) {
+	st := newSealedFleet(t, false).process(core.Config{})
+	host := strings.Repeat("a", 255)
+	cookie := st.at(host+".example.com", "", func(s *core.Session) { s.Set("user", "ada") })
+	for at, want := range map[string]bool{
+		host + ".example.com": true, host + ".example.org": true, host: true,
+		host[:254]: false, "b" + host[1:] + ".example.com": false,
+	} {
+		st.at(at, cookie, func(s *core.Session) {
+			if got := s.Get("user") == "ada"; got != want {
+				t.Errorf("at a host of %d bytes that begins with %q the session is there: %v, want %v", len(at), at[:1], got, want)
+			}
+		})
+	}
+	short := st.at("app", "", func(s *core.Session) { s.Set("user", "ada") })
+	st.at("app.example.com", short, func(s *core.Session) {
+		if s.Get("user") != nil {
+			t.Error("a cookie of a host counts for another one that begins like it")
+		}
+	})
+}
+
 // Standards: ASVS-11.2.2
 func TestTheSecretsOfSealedCookiesAreRotated(t *testing.T) {
 	const second = "the next secret, of thirty-two bytes or more"
@@ -770,6 +793,12 @@ func TestWhatCannotBeSetTogetherWithSealed(t *testing.T) {
 		var wrong *core.ConfigError
 		if !errors.As(err, &wrong) || wrong.Field != field {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+	for most, fits := range map[int]bool{-1: false, 511: false, 512: true, 4096: true} {
+		_, err := core.New(core.Config{Sealed: &core.SealedCookie{MaxBytes: most}, Secrets: []string{stageSecret}})
+		if (err == nil) != fits {
+			t.Errorf("Sealed.MaxBytes of %d: %v", most, err)
 		}
 	}
 	m, err := core.New(core.Config{Sealed: new(core.SealedCookie), Secrets: []string{stageSecret}})

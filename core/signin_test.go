@@ -273,6 +273,12 @@ func TestSignInRefusesNamesThatCannotBe(t *testing.T) {
 		}
 	}
 	st, _ := newUserStage(t, core.Config{})
+	eight := slices.Repeat([]string{strings.Repeat("m", 64)}, 8)
+	st.visit(st.logIn("", "ada", eight...), func(s *core.Session) {
+		if got := s.AuthenticatedBy(); !slices.Equal(got, eight) {
+			t.Errorf("of eight methods of 64 bytes there are %q", got)
+		}
+	})
 	for _, name := range []string{"a", strings.Repeat("ü", 127), "a\x00b\"\\<\u2028>"} {
 		if got := st.userOf(st.logIn("", name)); got != name {
 			t.Errorf("%q is read as %q", name, got)

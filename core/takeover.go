@@ -230,7 +230,7 @@ func (s *Session) setAll(was before) (dropped int) {
 	dropped = t.Dropped
 	for _, name := range slices.Sorted(maps.Keys(t.Values)) {
 		raw, err := jsontext.Encode(t.Values[name])
-		if err != nil || m.checkKey(name) != nil {
+		if err != nil || m.checkKey(name) != nil || name == string(flashes) && !areFlashes(raw) {
 			dropped++
 			continue
 		}
@@ -263,7 +263,7 @@ func versionOf(old *predecessor.Session) string {
 func (s *Session) tellDropped(ctx context.Context, n int) {
 	if _, say := s.x.m.outage.unsaid("predecessor: values", time.Now()); say {
 		s.x.m.log(ctx, slog.LevelWarn, "cloakroom: values of a session of Config.Predecessor were not taken over, because their names are reserved or no strings, "+
-			"or because JSON cannot hold them", slog.Int("values", n))
+			"because JSON cannot hold them, or because what is under flash is no messages by kind", slog.Int("values", n))
 	}
 }
 

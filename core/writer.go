@@ -21,11 +21,18 @@ type Writer struct {
 	// when the handler has returned and [Writer.Err] is not nil.
 	Failer Failer
 
-	x     *Exchange
-	began bool
-	paged bool // the error page was sent
-	err   error
+	x        *Exchange
+	response *response // nil: it has not begun
 }
+
+// A response is what the client gets.
+type response struct {
+	err   error // the error page took the place of the handler's answer
+	paged bool  // which was sent
+}
+
+// ofHandler is the response that a handler writes itself.
+var ofHandler response
 
 // A Failer sends the error page: the response to a request whose session could not
 // be loaded or saved. [Manager.Fail] is net/http's way of doing so; an adapter whose
@@ -43,23 +50,28 @@ func (x *Exchange) Writer(w http.ResponseWriter) *Writer {
 	if writer.x != nil { // mounted twice
 		writer = new(Writer)
 	}
-	*writer = Writer{ResponseWriter: w, x: x}
+	writer.ResponseWriter, writer.x = w, x
 	return writer
 }
 
 // Began reports whether the response has begun.
-func (w *Writer) Began() bool { return w.began }
+func (w *Writer) Began() bool { return w.response != nil }
 
 // Err returns the error that took the place of the handler's answer, or nil.
-func (w *Writer) Err() error { return w.err }
+func (w *Writer) Err() error {
+	if !w.Began() {
+		return nil
+	}
+	return w.response.err
+}
 
 // Fail sends the error page where the commit came after the handler returned
 // without writing anything.
 func (w *Writer) Fail(err error) {
-	if w.began {
+	if w.Began() {
 		return
 	}
-	w.began, w.err = true, err
+	w.response = &response{err: err}
 	w.x.answerOf(w.Header()).out.Store(true)
 	w.sendPage()
 }
@@ -69,7 +81,7 @@ func (w *Writer) sendPage() (sent bool) {
 	if w.Failer == nil {
 		return false
 	}
-	w.Failer.Fail(w.ResponseWriter, cmp.Or(w.x.handled.Load(), w.x.r), w.err)
+	w.Failer.Fail(w.ResponseWriter, cmp.Or(w.x.handled, w.x.r), w.Err())
 	return true
 }
 
@@ -77,24 +89,28 @@ func (w *Writer) sendPage() (sent bool) {
 // The methods of Writer call it; writers of frameworks that hold the status back
 // do when they release it.
 func (w *Writer) Commit() error {
-	if w.began {
-		return w.err
+	if w.Began() {
+		return w.response.err
 	}
 	if w.x.ended.Load() { // an outer handler writes, after the commit
-		w.began = true
+		w.response = &ofHandler
 		w.x.answerOf(w.Header()).out.Store(true)
 		return nil
 	}
-	w.err = w.x.firstByte(w.Header()) // may panic: then the response has not begun
-	w.began = true
-	if w.err != nil && w.sendPage() {
-		w.paged = true
+	err := w.x.firstByte(w.Header()) // may panic: then the response has not begun
+	if err == nil {
+		w.response = &ofHandler
+		return nil
+	}
+	w.response = &response{err: err}
+	if w.sendPage() {
+		w.response.paged = true
 		// A handler that ignores errors may go on for long: let the client know.
 		if canFlush(w.ResponseWriter) {
 			_ = http.NewResponseController(w.ResponseWriter).Flush()
 		}
 	}
-	return w.err
+	return err
 }
 
 // canFlush asks the innermost writer, because there are some, Echo's for one,

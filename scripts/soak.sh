@@ -18,11 +18,11 @@ run() { # run PACKAGE [TEST]: its figures, each with its test, without what only
 
 failed=()
 for what in "tests/interleavings" "tests/histories" "tests/crashes" "tests/memory" "stores/valkey ^TestStore$" \
-	"tests/valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|Adapters)$" \
+	"tests/valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|Adapters|AdaptersCluster|CachingOwnWrites)$" \
 	"tests/mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|StepDown|Adapters)$" \
 	"tests/sql" "stores/sqlite ^Test(Store|KilledProcesses|KilledBetweenStatements|NobodyStarves|ManyWritersAreTenTimesAsFastAsWithAWaitForTheDiskEach|OneWriterLosesLittle|AReadCostsLittleMoreThanTheDrivers)$" \
 	"predecessors ^TestOnlyTheFirstRequestPaysForTakingOver$" \
-	"tests/valkeytopology ^Test(Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
+	"tests/valkeytopology ^Test(Cluster|TLSServer|OldServer|Crash|Hang|Reshard|ClusterFailover|LogoutsThroughFailover|Sentinel)$"; do
 	read -r package tests <<<"$what"
 	echo "=== $package"
 	run "$package" "$tests" || failed+=("$package")

@@ -13,8 +13,10 @@ shift $(($# > 0))
 mapfile -t packages < <(go list "${packages[@]}" | awk '!seen[$0]++' | grep -vxF -f <(printf '%s\n' "${plain[@]:--}"))
 
 # Both at once: each waits for servers, browsers and clocks most of the time.
+# Go vet is for make vet, and what a debugger wants is left out: both take a while.
 cores=$(getconf _NPROCESSORS_ONLN) failed=0 pids=()
-go test ${race:+"$race"} -p $((cores + 1)) -timeout 30m -count=1 "${packages[@]}" & pids+=($!)
-((${#plain[@]} == 0)) || { go test -p "$cores" -timeout 30m -count=1 "${plain[@]}" & pids+=($!); }
+flags=(-count=1 -timeout 30m -vet=off -ldflags=-w)
+go test ${race:+"$race"} -p $((cores + 1)) "${flags[@]}" "${packages[@]}" & pids+=($!)
+((${#plain[@]} == 0)) || { go test -p "$cores" "${flags[@]}" "${plain[@]}" & pids+=($!); }
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 exit $failed

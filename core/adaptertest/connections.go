@@ -12,7 +12,6 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/cloakroom-go/cloakroom/core"
 )
@@ -392,9 +391,10 @@ func connections() []scenario {
 			b.get("/read").is(http.StatusOK, "2")
 		}},
 		{"a timeout outside: a new session whose answer is thrown away is not stored", func(s *scene) {
-			served := timeoutOutside(s)
+			served, expire := timeoutOutside(s)
 			s.serve(at("/slow", func(c *Context) error {
 				count.Set(c.Get(), 100)
+				expire()
 				s.pause(c.Request.Context().Done())
 				return c.String(http.StatusOK, marker)
 			}))
@@ -406,12 +406,13 @@ func connections() []scenario {
 			}
 		}},
 		{"a timeout outside: Renew whose answer is thrown away is not done, the old id lives on", func(s *scene) {
-			served := timeoutOutside(s)
+			served, expire := timeoutOutside(s)
 			slow := func(verb func(*core.Session) error) Handler {
 				return func(c *Context) error {
 					if err := verb(c.Get()); err != nil {
 						s.Errorf("%v", err)
 					}
+					expire()
 					s.pause(c.Request.Context().Done())
 					return c.String(http.StatusOK, marker)
 				}
@@ -428,8 +429,9 @@ func connections() []scenario {
 			}
 		}},
 		{"a timeout outside: logout is done all the same", func(s *scene) {
-			served := timeoutOutside(s)
+			served, expire := timeoutOutside(s)
 			s.serve(at("/leave", func(c *Context) error {
+				expire()
 				s.pause(c.Request.Context().Done())
 				if err := c.Get().Destroy(c.Request.Context()); err != nil {
 					s.Errorf("Destroy: %v", err)
@@ -569,21 +571,41 @@ func stream(s *scene) (b *browser, events func() string, goOn func()) {
 }
 
 // timeoutOutside puts a timeout around the framework, and returns what tells
-// that a handler has returned.
-func timeoutOutside(s *scene) <-chan struct{} {
-	served := s.afterwards()
+// that a handler has returned, and what ends the time of those that are slow.
+func timeoutOutside(s *scene) (served <-chan struct{}, expire func()) {
+	over := make(chan struct{})
+	served = s.afterwards()
 	tell := s.around
 	s.around = func(next http.Handler) http.Handler {
 		quick := tell(next)
-		slow := http.TimeoutHandler(quick, 300*time.Millisecond, "too late") // the store has to be quicker
+		slow := http.TimeoutHandler(quick, 2*s.patience, "too late")
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/slow", "/renew", "/leave":
-				slow.ServeHTTP(w, r)
+				slow.ServeHTTP(w, r.WithContext(expiring{r.Context(), over}))
 			default:
 				quick.ServeHTTP(w, r)
 			}
 		})
 	}
-	return served
+	return served, sync.OnceFunc(func() { close(over) })
+}
+
+// An expiring is a context whose deadline is when over is closed, on a machine as slow as
+// may be.
+type expiring struct {
+	context.Context
+
+	over <-chan struct{}
+}
+
+func (e expiring) Done() <-chan struct{} { return e.over }
+
+func (e expiring) Err() error {
+	select {
+	case <-e.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
 }

@@ -40,7 +40,7 @@ func (b *Browser) keep(from *url.URL, h http.Header) {
 			k.host = from.Hostname()
 		}
 		if k.Path == "" {
-			k.Path = "/"
+			k.Path = "/" //nolint:gosec // it is kept as it came
 		}
 		now := b.now()
 		switch {

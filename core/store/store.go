@@ -180,6 +180,16 @@ type (
 		Remove(ctx context.Context, old Record) error
 	}
 
+	// A BatchCreator stores many new records in few round trips: for a move from one store
+	// to another, and for a backup that is played back. No request uses it.
+	BatchCreator interface {
+		// CreateBatch does with each of recs, whose ids all differ, what Create does, and
+		// returns the ids that are in use, in any order. After an error any of them may be
+		// stored or not: whoever wants to know looks. A store that wraps one without this
+		// ability returns [errors.ErrUnsupported] and changes nothing.
+		CreateBatch(ctx context.Context, recs []Record) (inUse []string, err error)
+	}
+
 	// A Lister walks all live records, in no particular order. A record that
 	// is created or deleted meanwhile may or may not be seen; none is seen
 	// twice, nor is what is no record of this store. The body of the loop may call

@@ -104,6 +104,7 @@ var groups = []group{
 	{"Replacer", is[store.Replacer], replacerCases},
 	{"UpdateLoader", is[store.UpdateLoader], updateLoaderCases},
 	{"Remover", is[store.Remover], removerCases},
+	{"BatchCreator", is[store.BatchCreator], batchCreatorCases},
 	{"Lister", is[store.Lister], listerCases},
 	{"Counter", is[store.Counter], counterCases},
 	{"Clearer", is[store.Clearer], clearerCases},
@@ -117,6 +118,7 @@ var groups = []group{
 var groupsOfIndex = []group{
 	{"Store", is[store.Store], storeCases},
 	{"UpdateLoader", is[store.UpdateLoader], updateLoaderCases},
+	{"BatchCreator", is[store.BatchCreator], batchCreatorCases},
 	{"Clearer", is[store.Clearer], clearerCases},
 }
 

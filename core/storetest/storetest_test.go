@@ -27,7 +27,7 @@ func TestCarefulLister(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return careful{new(full)} })
 }
 
-var allBrokenStores = slices.Concat(brokenStores, brokenKeepers, brokenRemovers, brokenUserIndexers, brokenWatchers)
+var allBrokenStores = slices.Concat(brokenStores, brokenBatchCreators, brokenKeepers, brokenRemovers, brokenUserIndexers, brokenWatchers)
 
 // TestTheStoreOfTheListsIsTestedToo sees to it that Run looks at it.
 func TestTheStoreOfTheListsIsTestedToo(t *testing.T) {
@@ -59,7 +59,7 @@ func TestBrokenStores(t *testing.T) {
 			t.Parallel()
 			const patience = time.Second // with a store that never gets it right
 			passing := b.fails
-			for range 5 { // a race that the machine never ran proves nothing
+			for range 20 { // a race that the machine never ran proves nothing
 				failures := storetest.Failures(t, func() store.Store { return b.open(new(full)) }, patience, passing)
 				passing = slices.DeleteFunc(slices.Clone(passing), func(name string) bool {
 					message, ok := failures[name]

@@ -85,7 +85,9 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 	case core.EventReplayed: // another request was faster, and nothing was lost
 		s.current().conflicts++
 	}
-	if e.Kind != core.EventSaved && e.Kind != core.EventReplayed {
+	switch e.Kind {
+	case core.EventSaved, core.EventReplayed, core.EventExtended, core.EventRefreshed: // all the time, where all is well
+	default:
 		s.last = slices.Insert(s.last, 0, logged{e, time.Now()})
 		s.last = s.last[:min(len(s.last), lastCount)]
 	}
@@ -183,8 +185,8 @@ type eventLine struct {
 // eventKinds are the events that the operator can look for.
 var eventKinds = []core.EventKind{
 	core.EventCreated, core.EventRenewed, core.EventSignedIn, core.EventDestroyed, core.EventRevoked, core.EventLimit,
-	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError,
-	core.EventBound, core.EventRefreshed, core.EventRefused,
+	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError, core.EventOutage,
+	core.EventBound, core.EventRefused,
 }
 
 var stories = map[core.EventKind]string{
@@ -200,8 +202,8 @@ var stories = map[core.EventKind]string{
 	core.EventGone:       "The session ended under a request",
 	core.EventDropped:    "A change came too late to be stored",
 	core.EventStoreError: "The storage failed",
+	core.EventOutage:     "Something could not be done because the storage failed",
 	core.EventBound:      "Was locked to its browser",
-	core.EventRefreshed:  "The browser showed that it is the one",
 	core.EventRefused:    "Was refused, being locked to its browser",
 }
 

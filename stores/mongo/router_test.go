@@ -99,7 +99,7 @@ func (r router) collection(t *testing.T, o *options.ClientOptions) *mongo.Collec
 func TestReadsGoToThePrimary(t *testing.T) {
 	var r recorder
 	c := router{}.collection(t, r.options().SetReadPreference(readpref.SecondaryPreferred()))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	preference := func(doc bson.Raw) string {
 		mode, _ := doc.Lookup("$readPreference", "mode").StringValueOK()
@@ -185,7 +185,11 @@ func TestAWriteInAFailover(t *testing.T) {
 					}
 					return stored
 				}}.collection(t, r.options()), mongostore.Options{})
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				timeout := time.Minute
+				if times > 1 { // until which the driver asks again
+					timeout = 2 * time.Second
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				defer cancel()
 				err := s.Update(ctx, record(id, "first"), record(id, "second"))
 				commands, names := r.sent()

@@ -28,6 +28,7 @@ type Store struct {
 var _ interface {
 	store.Store
 	store.UpdateLoader
+	store.BatchCreator
 	store.Remover
 	store.Lister
 	store.Counter

@@ -1031,7 +1031,7 @@ func recovers(t *testing.T, s *mongostore.Store, w *wire) store.Record {
 			t.Logf("recovered after %v", time.Since(start).Round(time.Millisecond))
 			return rec
 		}
-		if time.Since(start) > 30*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatalf("the store did not recover: %v", err)
 		}
 	}
@@ -1081,7 +1081,7 @@ func TestAnOutageIsSaidClearlyAndPasses(t *testing.T) {
 				if !slices.ContainsFunc(tt.is, func(is error) bool { return errors.Is(err, is) }) {
 					t.Errorf("%s returned %v, want one of %v", verb, err, tt.is)
 				}
-				if took > patience+5*time.Second { // a busy machine
+				if took > 20*time.Second { // a busy machine: the driver's own time is 30 seconds
 					t.Errorf("%s took %v, want %v", verb, took, patience)
 				}
 			}
@@ -1160,7 +1160,11 @@ func TestFailover(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			timeout := time.Minute
+			if times > 1 { // until which the driver asks again
+				timeout = 5 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			err := s.Update(ctx, first, second)
 			cancel()
 			if e := failpoint(t, client, bson.D{{Key: "mode", Value: "off"}}); e != nil {
@@ -1267,7 +1271,11 @@ func TestOpenTellsNoPassword(t *testing.T) {
 		{"a server that is down", with("mongodb://user:secret@127.0.0.1:1", "connectTimeoutMS=100"), "no server is available", context.DeadlineExceeded},
 		{"a user that does not exist", "mongodb://nobody:secret@" + address, "authentication failed", nil},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		timeout := time.Minute
+		if tt.is != nil {
+			timeout = 2 * time.Second
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		s, err := mongostore.Open(ctx, tt.uri, mongostore.Options{})
 		cancel()
 		if s != nil || err == nil || !strings.Contains(err.Error(), tt.want) || tt.is != nil && !errors.Is(err, tt.is) {

@@ -36,6 +36,7 @@ type Store struct {
 var _ interface {
 	store.Store
 	store.Replacer
+	store.BatchCreator
 	store.UpdateLoader
 	store.Remover
 	store.Lister

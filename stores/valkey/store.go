@@ -31,6 +31,7 @@ type Store struct {
 var _ interface {
 	store.Store
 	store.Replacer
+	store.BatchCreator
 	store.UpdateLoader
 	store.Remover
 	store.Lister

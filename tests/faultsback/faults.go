@@ -108,8 +108,8 @@ var faults = []fault{
 		what: "the answers of a batch share whether the headers are out",
 		file: "core/answer.go",
 		edits: []edit{{
-			"if a := n.answer(h); a != nil {\n\t\t\treturn &a.answer\n",
-			"if a := n.answer(h); a != nil && h == nil {\n\t\t\treturn &a.answer\n",
+			"if a := x.nested().answer(h); a != nil {\n\t\treturn &a.answer\n",
+			"if a := x.nested().answer(h); a != nil && h == nil {\n\t\treturn &a.answer\n",
 		}},
 		in: "./core", test: "TestEachAnswerOfABatchBegins",
 	},

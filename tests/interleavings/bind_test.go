@@ -60,10 +60,10 @@ func (d *device) proof(challenge string, registers bool) string {
 	return text + "." + base64url(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
 }
 
-// between returns what stands in a text between two others.
-func between(text, before, after string) string {
-	_, text, _ = strings.Cut(text, before)
-	text, _, _ = strings.Cut(text, after)
+// quoted returns what stands in a text behind another one, up to the next quote.
+func quoted(text, behind string) string {
+	_, text, _ = strings.Cut(text, behind)
+	text, _, _ = strings.Cut(text, `"`)
 	return text
 }
 
@@ -113,7 +113,7 @@ func (b *binding) begin() error {
 		return "ok", s.SignIn(ctx, ann)
 	})
 	b.cookie = cookieOf(w)
-	b.challenge = between(w.Header().Get("Secure-Session-Registration"), `challenge="`, `"`)
+	b.challenge = quoted(w.Header().Get("Secure-Session-Registration"), `challenge="`)
 	if b.challenge == "" {
 		return fmt.Errorf("nothing is offered: %d %v", w.Code, w.Header())
 	}
@@ -122,7 +122,7 @@ func (b *binding) begin() error {
 		return nil
 	}
 	w = endpoint(ctx, b.servers[0], "", b.first.proof(b.challenge, true))
-	b.id = between(w.Body.String(), `"session_identifier":"`, `"`)
+	b.id = quoted(w.Body.String(), `"session_identifier":"`)
 	b.proven = b.cookie + boundOf(w)
 	time.Sleep(2 * time.Minute) // the grace
 	return nil
@@ -148,7 +148,7 @@ var (
 	}}
 	refreshes = bindOp{name: "refresh", do: func(ctx context.Context, b *binding, server http.Handler, _ int) *httptest.ResponseRecorder {
 		w := endpoint(ctx, server, b.id, "")
-		return endpoint(ctx, server, b.id, b.first.proof(between(w.Header().Get("Secure-Session-Challenge"), `"`, `"`), false))
+		return endpoint(ctx, server, b.id, b.first.proof(quoted(w.Header().Get("Secure-Session-Challenge"), `"`), false))
 	}}
 	besides = []bindOp{
 		asked("log out", true, func(ctx context.Context, s *core.Session, _ int) (any, error) { return "ok", s.Destroy(ctx) }),
@@ -215,7 +215,7 @@ func (b *binding) judge(ops [2]bindOp, answers [2]*httptest.ResponseRecorder) er
 		case op.name == "register" && good:
 			registered++
 			b.proven = b.cookie + boundOf(w)
-			b.id = between(w.Body.String(), `"session_identifier":"`, `"`)
+			b.id = quoted(w.Body.String(), `"session_identifier":"`)
 			b.first = []*device{b.first, nil}[min(who, 1)]
 		case op.name == "register" && w.Code != http.StatusBadRequest, op.name == "refresh" && !good && w.Code != http.StatusNotFound:
 			return fmt.Errorf("%s was answered %d", op.name, w.Code)
@@ -258,7 +258,7 @@ func (b *binding) judgeEnded() error {
 	}
 	ctx := context.Background()
 	w := endpoint(ctx, b.servers[0], b.id, "")
-	w = endpoint(ctx, b.servers[0], b.id, b.first.proof(between(w.Header().Get("Secure-Session-Challenge"), `"`, `"`), false))
+	w = endpoint(ctx, b.servers[0], b.id, b.first.proof(quoted(w.Header().Get("Secure-Session-Challenge"), `"`), false))
 	if w.Code != http.StatusNotFound || boundOf(w) != "" {
 		return fmt.Errorf("the binding of a session that has ended goes on: %d", w.Code)
 	}

@@ -53,7 +53,7 @@ var harmless = map[string]map[string]string{
 	"core/store":             {"r": "a Record, which prints its length"},
 	"core/internal/jsontext": {"err": "printed by %T, or of encoding a string, which cannot fail", "v": "printed by %T", "reason": "a constant or a type"},
 	"core/internal/seal":     {"err": "of crypto/aes and crypto/cipher about lengths"},
-	"core/internal/vault":    {"verb": "of the store"},
+	"core/internal/vault":    {"verb": "of the store", "async.Together(calls...)": "of the store"},
 
 	"ginsession":    {"err": "of core.New"},
 	"echosession":   {"err": "of core", "handlerErr": "of the app"},

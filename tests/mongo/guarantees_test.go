@@ -15,6 +15,7 @@ import (
 //
 // Standards: ASVS-8.3.2
 func TestThreeProcesses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range soak.Some(t, []struct {
 		name             string
 		objects, private bool
@@ -36,6 +37,7 @@ func TestThreeProcesses(t *testing.T) {
 //
 // Standards: ASVS-7.1.2, ASVS-7.4.2, ASVS-7.4.3, WSTG-SESS-11
 func TestUsersOfThreeProcesses(t *testing.T) {
+	t.Parallel()
 	for _, form := range soak.Some(t, []form{forms[1], forms[0]}) {
 		t.Run(form.name, func(t *testing.T) {
 			client := mongoenv.Client(t)

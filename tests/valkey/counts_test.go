@@ -158,6 +158,7 @@ func TestCommandCounts(t *testing.T)        { countCommands(t, false) }
 func TestCommandCountsCluster(t *testing.T) { countCommands(t, true) }
 
 func countCommands(t *testing.T, cluster bool) {
+	t.Parallel()
 	l := newLedger(t, cluster)
 	renewal, renewed := tally{"GET": 1, "EVALSHA": 1}, tally{"GET": 1, "SET": 2}
 	if cluster {

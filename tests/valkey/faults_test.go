@@ -81,6 +81,7 @@ func faultMatrixOfUsers(t *testing.T, cluster bool) {
 }
 
 func TestExactlyOnce(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		cluster bool

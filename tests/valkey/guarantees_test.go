@@ -18,6 +18,7 @@ import (
 //
 // Standards: ASVS-8.3.2
 func TestThreeProcesses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		cluster bool
@@ -48,6 +49,7 @@ func TestThreeProcesses(t *testing.T) {
 //
 // Standards: ASVS-7.1.2, ASVS-7.4.2, ASVS-7.4.3, WSTG-SESS-11
 func TestUsersOfThreeProcesses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range soak.Some(t, []struct {
 		name    string
 		addrs   func(testing.TB) []string

@@ -19,6 +19,7 @@ import (
 //
 // Standards: ASVS-7.4.1, ASVS-7.4.2
 func TestEndsAreTold(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
 	user := strings.ToLower(rand.Text())
 	server.Must("ACL", "SETUSER", user, "on", ">password", "~*", "resetchannels", "+@all", "-client|tracking")

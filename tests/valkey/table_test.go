@@ -29,6 +29,9 @@ func TestAdapters(t *testing.T) {
 }
 
 func TestAdaptersCluster(t *testing.T) {
+	if soak.For(t) == 0 {
+		t.Skip("TestThreeProcesses, TestFaultMatrixCluster and the suite of stores have a cluster too, and the table says no more there: make soak")
+	}
 	client := valkeyenv.Client(t, valkey.ClientOption{InitAddress: valkeyenv.ClusterAddrs(t)})
 	table(t, frameworks.All()[1], client, valkeystore.Options{})
 }

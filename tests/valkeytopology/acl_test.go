@@ -47,6 +47,7 @@ var (
 // The store passes its suite on a server that demands TLS and a user who may do
 // what is listed above and nothing else; and nothing of the list is too much.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		opts   valkeystore.Options
@@ -59,6 +60,7 @@ func TestACL(t *testing.T) {
 		{"WaitReplicas", valkeystore.Options{WaitReplicas: 1}, slices.Concat(always, withScripts, withUsers, withWait, forLists), slices.Concat(quiet, quietWithWait)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			server := servers.StartTLS(t)
 			if tt.opts.WaitReplicas > 0 {
 				servers.StartReplica(t, server)
@@ -104,6 +106,7 @@ func logsNothing(t *testing.T, server *servers.Server) {
 
 // The same on a cluster.
 func TestClusterACL(t *testing.T) {
+	t.Parallel()
 	cluster := servers.StartCluster(t)
 	user := func(may ...string) valkey.ClientOption {
 		o := cluster.Option()
@@ -133,6 +136,7 @@ func TestClusterACL(t *testing.T) {
 
 // Open asks for no more than New on a client that the app made with care.
 func TestOpenACL(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
 	name := strings.ToLower(rand.Text())
 	server.Must(append([]string{"ACL", "SETUSER", name, "on", ">password", "resetkeys", "~sess:*", "resetchannels", "-@all"}, always...)...)
@@ -187,10 +191,10 @@ func works(t *testing.T, server *servers.Server, o valkey.ClientOption, opts val
 
 // The server that the environment names demands TLS and a user.
 func TestTLSServer(t *testing.T) {
+	t.Parallel()
 	o := servers.TLSOption(t)
 	t.Log(servers.Version(o))
-	c := client(t, o)
-	storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{}) })
+	passes(t, client(t, o))
 
 	for name, change := range map[string]func(*valkey.ClientOption){
 		"another password": func(o *valkey.ClientOption) { o.Password += "x" },

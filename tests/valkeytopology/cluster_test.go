@@ -15,27 +15,35 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	cluster := servers.StartCluster(t)
 	t.Log(cluster.Servers[0].Version(), "and five more")
 	c := client(t, cluster.Option())
 	t.Run("storetest", func(t *testing.T) {
-		for _, scripts := range []valkeystore.Scripts{valkeystore.ScriptsAuto, valkeystore.ScriptsAlways, valkeystore.ScriptsNever} {
-			t.Run(strconv.Itoa(int(scripts)), func(t *testing.T) {
-				storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{Scripts: scripts}) })
+		for _, tt := range []struct {
+			name string
+			opts valkeystore.Options
+			long bool // the tests of the store have it on another cluster, or it says no more here
+		}{
+			{"always by scripts", valkeystore.Options{Scripts: valkeystore.ScriptsAlways}, false},
+			{"cached", valkeystore.Options{CacheTTL: time.Minute}, false},
+			{"WaitReplicas", valkeystore.Options{WaitReplicas: 1}, false},
+			{"by default", valkeystore.Options{}, true},
+			{"never by scripts", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, true},
+		} {
+			if tt.long && soak.For(t) == 0 {
+				continue
+			}
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, tt.opts) })
 			})
 		}
-	})
-	t.Run("storetest/cached", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) store.Store {
-			return newStore(t, c, valkeystore.Options{CacheTTL: time.Minute})
-		})
-	})
-	t.Run("storetest/WaitReplicas", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{WaitReplicas: 1}) })
 	})
 	t.Run("walk", func(t *testing.T) { testWalk(t, cluster, newStore(t, c, valkeystore.Options{})) })
 	t.Run("walk while a slot moves", func(t *testing.T) {
@@ -124,6 +132,7 @@ func testMovingWalk(t *testing.T, cluster *servers.Cluster, st *valkeystore.Stor
 // The slot of all sessions moves to another primary and back, key by key, while
 // they are used.
 func TestReshard(t *testing.T) {
+	t.Parallel()
 	cluster := servers.StartCluster(t)
 	for _, tt := range []struct {
 		name string
@@ -137,7 +146,7 @@ func TestReshard(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.opts.Prefix = "sess:{" + rand.Text() + "}:"
 			st := newStore(t, client(t, cluster.Option()), tt.opts)
-			l := newApp(t, st).begin(8, 8, false)
+			l := newPatientApp(t, st).begin(8, 8, false)
 			slot, steps, began := cluster.Slot(tt.opts.Prefix), 0, time.Now()
 			for range 2 {
 				l.more(100)
@@ -158,6 +167,7 @@ func TestReshard(t *testing.T) {
 
 // A primary dies under load and its replica takes over.
 func TestClusterFailover(t *testing.T) {
+	t.Parallel()
 	cluster := servers.StartCluster(t)
 	prefix := "sess:{" + rand.Text() + "}:"
 	st := newStore(t, client(t, cluster.Option()), valkeystore.Options{Prefix: prefix})
@@ -182,7 +192,7 @@ func TestClusterFailover(t *testing.T) {
 		primary.Start()
 		cluster.AwaitReady(6)
 		stayEnded(a, ended)
-		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, client(t, cluster.Option()), valkeystore.Options{}) })
+		passes(t, client(t, cluster.Option()))
 	})
 }
 
@@ -203,9 +213,12 @@ func endedSessions(a *app, n int) (cookies []string) {
 	a.t.Helper()
 	for range n {
 		cookie := a.login()
-		if status, _, _ := a.get("/logout", cookie); status != http.StatusOK {
-			a.t.Fatalf("/logout: status %d", status)
-		}
+		servers.Await(a.t, "a logout", func() error {
+			if status, _, _ := a.get("/logout", cookie); status != http.StatusOK {
+				return fmt.Errorf("status %d", status)
+			}
+			return nil
+		})
 		cookies = append(cookies, cookie)
 	}
 	return cookies
@@ -243,8 +256,10 @@ func stayEnded(a *app, cookies []string) {
 // Options.WaitReplicas no logout that was acknowledged is lost; without, those
 // that the replica did not see are.
 func TestLogoutsThroughFailover(t *testing.T) {
+	t.Parallel()
 	for _, wait := range []int{0, 1} {
 		t.Run(fmt.Sprintf("WaitReplicas=%d", wait), func(t *testing.T) {
+			t.Parallel()
 			cluster := servers.StartCluster(t)
 			prefix := "sess:{" + rand.Text() + "}:"
 			a := newApp(t, newStore(t, client(t, cluster.Option()), valkeystore.Options{Prefix: prefix, WaitReplicas: wait}))
@@ -295,6 +310,7 @@ func TestLogoutsThroughFailover(t *testing.T) {
 // which nothing was written yet. It must not be taken for confirmed as long as
 // the replica has not seen the first.
 func TestWaitReplicasTriedAgain(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		scripts valkeystore.Scripts
@@ -307,6 +323,7 @@ func TestWaitReplicasTriedAgain(t *testing.T) {
 		{"remove without scripts", valkeystore.ScriptsNever, func(ctx context.Context, s *valkeystore.Store) error { return s.Remove(ctx, record(secretData)) }, store.ErrNotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			primary := servers.Start(t)
 			replica := servers.StartReplica(t, primary)
 			prefix := "sess:" + rand.Text() + ":"

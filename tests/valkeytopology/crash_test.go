@@ -16,6 +16,7 @@ import (
 // The server is killed and comes back. Meanwhile the answer is 503; afterwards
 // everything that was acknowledged is there.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, fsync string
 		lossy       bool
@@ -24,6 +25,7 @@ func TestCrash(t *testing.T) {
 		{"fsync=everysec", "everysec", true}, // a crash of the process may lose what was not written yet
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			server := servers.Start(t, "--appendonly", "yes", "--appendfsync", tt.fsync)
 			t.Log(server.Version())
 			l := newApp(t, newStore(t, client(t, server.Option()), valkeystore.Options{})).begin(8, 8, tt.lossy)
@@ -43,6 +45,7 @@ func TestCrash(t *testing.T) {
 // takes no longer than StoreTimeout allows, and what became of the writes that
 // were under way is settled when the server goes on.
 func TestHang(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
 	l := newApp(t, newStore(t, client(t, server.Option()), valkeystore.Options{})).begin(4, 8, false)
 	for range 2 {
@@ -59,8 +62,9 @@ func TestHang(t *testing.T) {
 // is not over, is settled within the same request: it succeeds and is applied
 // once.
 func TestShortHang(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
-	a := newApp(t, newStore(t, client(t, server.Option()), valkeystore.Options{}))
+	a := newPatientApp(t, newStore(t, client(t, server.Option()), valkeystore.Options{}))
 	cookie := a.login()
 	for range 5 {
 		server.Pause()
@@ -88,6 +92,7 @@ func TestShortHang(t *testing.T) {
 // A call whose time is over while a connection is being made says so, as any
 // other does.
 func TestInterruptedDial(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
 	var inTime, late, wrong int
 	for range 40 {

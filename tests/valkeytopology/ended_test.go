@@ -34,6 +34,7 @@ func openStreams(t *testing.T, option valkey.ClientOption, n int) *promises.Stre
 
 // Standards: ASVS-7.4.1, ASVS-16.5.2
 func TestEndsAreToldThroughTheTroublesOfACluster(t *testing.T) {
+	t.Parallel()
 	cluster := servers.StartCluster(t)
 	s := openStreams(t, cluster.Option(), 1000)
 	s.AreTold(s.End(50))
@@ -93,6 +94,7 @@ func TestEndsAreToldThroughTheTroublesOfACluster(t *testing.T) {
 
 // Standards: ASVS-7.4.1, ASVS-16.5.2
 func TestEndsAreToldThroughTheTroublesOfAServer(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir())
 	s := openStreams(t, server.Option(), 600)
 	s.AreTold(s.End(50))
@@ -125,6 +127,7 @@ func TestEndsAreToldThroughTheTroublesOfAServer(t *testing.T) {
 
 // Standards: ASVS-7.4.1
 func TestEndsAreToldThroughAFailoverOfSentinels(t *testing.T) {
+	t.Parallel()
 	sentinels := servers.StartSentinels(t)
 	s := openStreams(t, sentinels.Option(), 300)
 	s.AreTold(s.End(50))
@@ -138,6 +141,7 @@ func TestEndsAreToldThroughAFailoverOfSentinels(t *testing.T) {
 //
 // Standards: ASVS-16.5.2
 func TestARefusedReadLosesNoWatch(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
 	st := newStore(t, client(t, server.Option()), valkeystore.Options{Prefix: "sess:"})
 	told := make(chan string, 10)

@@ -6,4 +6,4 @@ import (
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
-func TestMain(m *testing.M) { suite.Main(m) }
+func TestMain(m *testing.M) { suite.MainWaiting(m) }

@@ -14,7 +14,9 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/store"
+	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
@@ -98,8 +100,20 @@ func allowed(t *testing.T, s *valkeystore.Store, list ...string) {
 	}
 }
 
+// passes checks that each of the verbs is done; the long form is the suite of stores, which
+// the tests of the store run on such servers in any case.
+func passes(t *testing.T, c valkey.Client) {
+	t.Helper()
+	if soak.For(t) > 0 {
+		storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, valkeystore.Options{}) })
+		return
+	}
+	allowed(t, newStore(t, c, valkeystore.Options{}), "ping", "create", "load", "touch", "inspect", "list", "count", "update", "delete", "create", "remove", "create", "clear")
+}
+
 // What a server may say instead of doing what it was asked for.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t)
 	t.Log(server.Version())
 	key := func(prefix string) string { return prefix + secretID }
@@ -228,6 +242,7 @@ func TestRefusals(t *testing.T) {
 // A replica is no place for sessions: it says so, and says so too when its
 // primary is gone.
 func TestReplicaRefuses(t *testing.T) {
+	t.Parallel()
 	primary := servers.Start(t)
 	replica := servers.StartReplica(t, primary, "--replica-serve-stale-data", "no")
 	c := client(t, replica.Option())
@@ -249,10 +264,11 @@ func TestReplicaRefuses(t *testing.T) {
 // A server that comes back and has much to read refuses everything until it is
 // done.
 func TestLoading(t *testing.T) {
-	server := servers.Start(t, "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no")
+	t.Parallel()
+	server := servers.Start(t, "--key-load-delay", "50000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no")
 	s := newStore(t, client(t, server.Option()), valkeystore.Options{})
 	allowed(t, s, "create")
-	for i := range 1000 { // 2 ms each
+	for i := range 1000 { // 50 ms each: it loads until it is told to go on without a pause
 		if err := s.Create(t.Context(), store.Record{ID: strconv.Itoa(i), Data: []byte(strings.Repeat("x", 1024)), TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
@@ -270,6 +286,7 @@ func TestLoading(t *testing.T) {
 		return errors.New("create: " + errors.Join(err, errors.New("is not what is wanted")).Error())
 	})
 	refused(t, s, "server is loading its data", "create", "update", "remove", "delete") // the others are tried again until that is over
+	server.Must("CONFIG", "SET", "key-load-delay", "0")
 	servers.Await(t, "recovery", func() error {
 		switch status, _, _ := a.get("/add", cookie); status {
 		case http.StatusOK:
@@ -286,6 +303,7 @@ func TestLoading(t *testing.T) {
 
 // A cluster that has lost slots serves none.
 func TestClusterDown(t *testing.T) {
+	t.Parallel()
 	server := servers.Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(servers.FreePort(t)), "--cluster-announce-ip", "127.0.0.1")
 	server.Must("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 	serves := func(want string) {
@@ -330,6 +348,7 @@ func TestClusterDown(t *testing.T) {
 // Without scripts and without DELIFEQ, be it not known or not permitted, a session
 // is removed in two steps. The server is not asked for DELIFEQ each time.
 func TestRemoveWithoutDELIFEQ(t *testing.T) {
+	t.Parallel()
 	unknown := servers.Start(t, "--rename-command", "DELIFEQ", "")
 	denied := servers.Start(t)
 	denied.Must("ACL", "SETUSER", "default", "-delifeq")

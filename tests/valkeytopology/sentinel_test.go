@@ -14,6 +14,7 @@ import (
 // Sentinels make the replica the primary, first because they are told to and
 // then because the primary died.
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	set := servers.StartSentinels(t)
 	t.Log(set.Servers[0].Version(), "twice, and three Sentinels")
 	c := client(t, set.Option())

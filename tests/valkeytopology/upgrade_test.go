@@ -8,12 +8,14 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 	"github.com/cloakroom-go/cloakroom/core/storetest"
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
 // A server that does not know SET with IFEQ does everything by scripts, and is
 // asked for IFEQ once.
 func TestOldServer(t *testing.T) {
+	t.Parallel()
 	server := servers.StartOld(t)
 	t.Log(server.Version())
 	for _, tt := range []struct {
@@ -26,9 +28,11 @@ func TestOldServer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := client(t, server.Option())
-			t.Run("storetest", func(t *testing.T) {
-				storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, tt.opts) })
-			})
+			if soak.For(t) > 0 { // the tests of the store have it on another old server
+				t.Run("storetest", func(t *testing.T) {
+					storetest.Run(t, func(t *testing.T) store.Store { return newStore(t, c, tt.opts) })
+				})
+			}
 			st := newStore(t, c, tt.opts)
 			server.Must("CONFIG", "RESETSTAT")
 			l := newApp(t, st).begin(4, 8, false)
@@ -60,6 +64,7 @@ func TestOldServer(t *testing.T) {
 // A server is replaced by a newer one at the same address and back again, under
 // a load that goes on.
 func TestUpgradeInPlace(t *testing.T) {
+	t.Parallel()
 	newer := servers.Env(t, "VALKEY_SERVER")
 	older := servers.Env(t, "VALKEY_OLD_SERVER")
 	server := servers.StartOld(t, "--appendonly", "yes", "--appendfsync", "always")

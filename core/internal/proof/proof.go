@@ -22,8 +22,8 @@ const (
 	// maxMembers is how many members an object in a proof has at most.
 	maxMembers = 16
 
-	// tokenType is the member typ of a proof.
-	tokenType = "dbsc+jwt"
+	// jwtType is the member typ of a proof.
+	jwtType = "dbsc+jwt"
 )
 
 var (
@@ -69,7 +69,7 @@ func Parse(value string) (*Proof, error) {
 	}
 	p := &Proof{Challenge: claims.text("jti"), alg: head.text("alg"), signed: value[:len(header)+1+len(payload)], signature: sig}
 	switch {
-	case head.text("typ") != tokenType, p.Challenge == "", head["crit"] != nil: // no extension is known (RFC 7515, section 4.1.11)
+	case head.text("typ") != jwtType, p.Challenge == "", head["crit"] != nil: // no extension is known (RFC 7515, section 4.1.11)
 		return nil, ErrMalformed
 	case p.alg != ES256 && p.alg != RS256:
 		return nil, ErrMalformed

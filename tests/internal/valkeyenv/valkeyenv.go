@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -72,7 +71,7 @@ func Clear(tb testing.TB, client valkey.Client, prefix string) {
 	if err != nil {
 		tb.Fatalf("valkeystore.New: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), servers.Patience)
 	defer cancel()
 	for _, part := range []store.Store{st, st.UserIndex()} {
 		if err := part.(store.Clearer).Clear(ctx); err != nil {

@@ -1,0 +1,90 @@
+package target
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core/store"
+	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
+)
+
+func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
+	query := u.Query()
+	var opts valkeystore.Options
+	opts.Prefix, opts.UserPrefix = take(query, "prefix"), take(query, "user_prefix")
+	opts.NoPrefix = take(query, "no_prefix") != ""
+	ca, sentinelUser, sentinelPassword := take(query, "ca"), take(query, "sentinel_username"), take(query, "sentinel_password")
+	if hosts := strings.Split(u.Host, ","); len(hosts) > 1 {
+		u.Host = hosts[0]
+		query["addr"] = append(query["addr"], hosts[1:]...)
+	}
+	u.RawQuery = query.Encode()
+	option, err := valkey.ParseURL(u.String())
+	if err != nil { // it quotes what it does not understand
+		return nil, urlError("want valkey://user:password@host:port/db")
+	}
+	option.DisableCache = true
+	if option.Sentinel.MasterSet != "" {
+		option.Sentinel.Username, option.Sentinel.Password = sentinelUser, sentinelPassword
+		option.Sentinel.TLSConfig = option.TLSConfig
+	}
+	if ca != "" {
+		if option.TLSConfig == nil {
+			return nil, urlError("it has a ca, but does not begin with valkeys://")
+		}
+		pem, err := os.ReadFile(ca) //nolint:gosec // the operator's choice
+		if err != nil {
+			return nil, urlError("the file of the ca cannot be read: %v", err)
+		}
+		option.TLSConfig.RootCAs = x509.NewCertPool()
+		if !option.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, urlError("the file of the ca has no certificate in it")
+		}
+	}
+	client, err := valkey.NewClient(option)
+	if err != nil {
+		return nil, dialError(err)
+	}
+	s, err := valkeystore.New(client, opts)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	t := &Target{
+		Store: s, Kind: "valkey", Where: strings.Join(option.InitAddress, ","), Valkey: client,
+		Prefix: opts.Prefix, UserPrefix: opts.UserPrefix,
+	}
+	if t.Prefix == "" && !opts.NoPrefix {
+		t.Prefix = "sess:"
+	}
+	if t.UserPrefix == "" {
+		t.UserPrefix = "user-" + t.Prefix
+		if opts.NoPrefix {
+			t.UserPrefix = "user-sess:"
+		}
+	}
+	t.onClose(client.Close)
+	return t, nil
+}
+
+// dialError makes an error of what a client says that could not connect. A server's text
+// is left out: it may quote what it was sent.
+func dialError(err error) error {
+	failure := &store.Error{Store: "valkey", Verb: "open", Outcome: store.OutcomeNotApplied, Class: "connection failed"}
+	var op *net.OpError
+	switch refusal, refused := valkey.IsValkeyErr(err); {
+	case refused:
+		word, _, _ := strings.Cut(refusal.Error(), " ")
+		failure.Class = "the server refused the connection: " + word
+	case errors.As(err, &op):
+		failure.Err = op
+	}
+	return failure
+}

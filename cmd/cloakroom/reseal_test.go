@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+func TestEverythingIsSealedAnew(t *testing.T) {
+	t.Parallel()
+	onEveryStore(t, func(t *testing.T, url string) {
+		s := open(t, url)
+		old := newApp(t, s, core.Config{SealKeys: []string{keyOne}})
+		ada := old.visit("login=ada&cart=apples")
+		env := map[string]string{"CLOAKROOM_STORE": url}
+		operate(t, env, "reseal").want(t, exitUsage, "SealKeys")
+		operate(t, env, "users").want(t, exitOK, "0 users; 0 sessions of nobody")
+
+		keys := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(keys, []byte(keyTwo+"\n"+keyOne+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		operate(t, env, "reseal", "--seal-keys", keys).want(t, exitOK, "2 records were looked at, 2 were sealed anew")
+		operate(t, env, "reseal", "--seal-keys", keys, "--json").want(t, exitOK, `{"looked":2,"retired":0,"sealed":0,"unreadable":0}`)
+
+		app := newApp(t, s, core.Config{SealKeys: []string{keyTwo}})
+		if body, _ := app.ask(ada, ""); body != "ada apples" {
+			t.Errorf("under the new key alone she is %q", body)
+		}
+		env["CLOAKROOM_SEAL_KEYS"] = keyTwo
+		operate(t, env, "list", "--user", "ada", "--json").want(t, exitOK, `"user":"ada"`)
+		env["CLOAKROOM_SEAL_KEYS"] = keyOne
+		operate(t, env, "reseal").want(t, exitFound, "2 cannot be opened")
+		env["CLOAKROOM_RETIRED_SEAL_KEYS"] = keyTwo
+		operate(t, env, "reseal").want(t, exitOK, "1 were sealed anew, 1 are under a retired key")
+	})
+}

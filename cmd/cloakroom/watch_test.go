@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/cloakroom-go/cloakroom/core"
+)
+
+func TestWatchTellsWhatBecomesOfSessions(t *testing.T) {
+	t.Parallel()
+	url := kinds["valkey"](t)
+	app := newApp(t, open(t, url), core.Config{})
+	ada, bob := app.visit("login=ada"), app.visit("login=bob")
+	ctx, interrupt := context.WithCancel(t.Context())
+	out := &lineWriter{lines: make(chan string, 1000)}
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, []string{"watch", "--every", "100ms", "--json"}, world{out: out, err: out, now: time.Now, getenv: func(name string) string {
+			return map[string]string{"CLOAKROOM_STORE": url}[name]
+		}})
+	}()
+	var sum change
+	next := func() (d change) {
+		t.Helper()
+		select {
+		case line := <-out.lines:
+			d = lines[change](t, result{out: line})[0]
+		case <-time.After(patience):
+			t.Fatal("nothing is shown")
+		}
+		sum.Began, sum.SignedIn, sum.Changed, sum.Ended = sum.Began+d.Began, sum.SignedIn+d.SignedIn, sum.Changed+d.Changed, sum.Ended+d.Ended
+		return d
+	}
+	if d := next(); d.Sessions != 2 || d.Users != 2 || d.Commands == 0 {
+		t.Errorf("at first %+v", d)
+	}
+	app.ask(ada, "cart=apples")
+	app.visit("login=mia")
+	app.visit("cart=pears")
+	if err := app.m.RevokeUser(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	_ = bob
+	for began := time.Now(); sum.Began < 2 || sum.Ended < 1 || sum.Changed < 1; next() {
+		if time.Since(began) > patience {
+			break
+		}
+	}
+	if sum.Began != 2 || sum.SignedIn != 1 || sum.Changed != 1 || sum.Ended != 1 {
+		t.Errorf("together %+v", sum)
+	}
+	interrupt()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	operate(t, map[string]string{"CLOAKROOM_STORE": url}, "watch", "--every", "100ms", "--rounds", "2").want(t, exitOK, "SESSIONS", "COMMANDS/S")
+	operate(t, nil, "watch", "--every", "1ms").want(t, exitUsage)
+}
+
+// A lineWriter passes on what is written, a line at a time.
+type lineWriter struct{ lines chan string }
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.lines <- string(p)
+	return len(p), nil
+}
