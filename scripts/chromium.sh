@@ -56,8 +56,21 @@ if [[ ${1:-} == unpack ]]; then
 	exit
 fi
 
-for name in ${CHROMIUM:+"$CHROMIUM"} chromium chromium-browser google-chrome chromium-headless-shell chrome "$ROOT/run"; do
-	! command -v "$name" || exit 0
+# Prints the path, and what that one cannot do.
+found() {
+	echo "$1"
+	case $1 in
+	"$ROOT/run" | *headless-shell)
+		echo "chromium.sh: this is the headless shell, so sessions that are bound to their browser are NOT TESTED there: that needs a whole Chromium" >&2
+		;;
+	esac
+}
+
+for name in ${CHROMIUM:+"$CHROMIUM"} chromium chromium-browser google-chrome chrome chromium-headless-shell "$ROOT/run"; do
+	if path=$(command -v "$name"); then
+		if [[ ${1:-} == find ]]; then echo "$path"; else found "$path"; fi
+		exit
+	fi
 done
 
 [[ ${1:-} != find ]] || exit 1
@@ -65,7 +78,7 @@ reason='there is no program of that name, and this is not Debian'
 if [[ $(uname -s) == Linux ]] && grep -qs '^ID=debian$' /etc/os-release; then
 	echo "chromium.sh: unpacking Debian's Chromium" >&2
 	if bash "${BASH_SOURCE[0]}" unpack; then # which stops at the first failure, as a function would not here
-		echo "$ROOT/run"
+		found "$ROOT/run"
 		exit
 	fi
 	reason="Debian's packages do not run here: see above"

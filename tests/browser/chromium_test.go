@@ -40,7 +40,7 @@ type process struct {
 }
 
 // names are what Chromium is called on a PATH.
-var names = []string{"chromium", "chromium-browser", "google-chrome", "chromium-headless-shell", "chrome"}
+var names = []string{"chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell"}
 
 // find returns the program.
 func find() string {
