@@ -149,8 +149,8 @@ func (a *app) playStolenCookies(ctx context.Context, p *performance) error {
 		p.Verdict = "The stolen cookies are good."
 	}
 	p.Figures = []tally{
-		{"requests of the browser are its user's", byBrowser, 2, true},
-		{"requests of the thief are: with all cookies, and before the second one ends", byThief, 3, false},
+		{"requests of the browser are taken for its user's", byBrowser, 2, true},
+		{"requests of the thief are, with all cookies and before the second one ends", byThief, 3, false},
 	}
 	return nil
 }
