@@ -7,15 +7,16 @@
 # TESTSERVERS_DIR (see scripts/servers.sh; up to 560 MB) and run there, without
 # root and without a change to the system. That one has no windows: it takes half
 # the time, keeps no pages for the back button, and binds no sessions: the tests of
-# that are skipped. Where none can be had, it prints nothing and says so on stderr,
-# and the tests are skipped. Where CI is set that is a failure. With find it looks,
-# and fetches nothing.
+# that are skipped. Where CI is set it is a whole one. Where none can be had, it prints
+# nothing and says so on stderr, and the tests are skipped. Where CI is set that is a
+# failure. With find it looks, and fetches nothing.
 set -euo pipefail
 umask 022
 
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
 mkdir -p "$DIR" && DIR=$(cd "$DIR" && pwd -P)
-ROOT=$DIR/chromium
+ROOT=$DIR/chromium package=chromium-headless-shell
+[[ -z ${CI:-} ]] || ROOT=$DIR/chromium-whole package=chromium
 
 # What the system has already is not unpacked again: it is this release of Debian's.
 unpack() {
@@ -26,7 +27,7 @@ unpack() {
 	apt=(apt-get -qq -o Dir::State::lists="$new/apt/lists" -o Dir::Cache="$new/apt/cache" -o Debug::NoLocking=true
 		-o APT::Sandbox::User="$(id -un)" -o APT::Install-Recommends=false -o Acquire::Languages=none -o Acquire::Retries=3)
 	"${apt[@]}" update
-	"${apt[@]}" -s install chromium-headless-shell fonts-dejavu-core |
+	"${apt[@]}" -s install "$package" fonts-dejavu-core |
 		awk '/^Inst /{v=$3; sub(/^\(/,"",v); print $2 "=" v}' >list
 	(cd debs && xargs -r "${apt[@]}" download <../list)
 	for deb in debs/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --no-same-owner --no-same-permissions --keep-directory-symlink; done
@@ -44,10 +45,11 @@ unpack() {
 			[ ! -d "$d" ] || LD_LIBRARY_PATH=$d${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 		done
 		export LD_LIBRARY_PATH FONTCONFIG_FILE="$r/fonts.conf"
-		exec "$r/usr/lib/chromium/chromium-headless-shell" "$@"
+		exec "$r/usr/lib/chromium/PACKAGE" "$@"
 	W
+	sed -i "s/PACKAGE/$package/" run
 	chmod 755 run
-	./run --no-sandbox --dump-dom 'data:text/html,<p>it runs</p>' 2>log | grep 'it runs' >/dev/null || { cat log; exit 1; } >&2
+	./run --headless --no-sandbox --dump-dom 'data:text/html,<p>it runs</p>' 2>log | grep 'it runs' >/dev/null || { cat log; exit 1; } >&2
 	rm -rf "$ROOT"
 	mv "$new" "$ROOT"
 }
@@ -59,11 +61,8 @@ fi
 # Prints the path, and what that one cannot do.
 found() {
 	echo "$1"
-	case $1 in
-	"$ROOT/run" | *headless-shell)
+	[[ $1 != *headless-shell && $1-$package != $ROOT/run-*headless-shell ]] ||
 		echo "chromium.sh: this is the headless shell, so sessions that are bound to their browser are NOT TESTED there: that needs a whole Chromium" >&2
-		;;
-	esac
 }
 
 for name in ${CHROMIUM:+"$CHROMIUM"} chromium chromium-browser google-chrome chrome chromium-headless-shell "$ROOT/run"; do
