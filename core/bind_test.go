@@ -330,6 +330,38 @@ func TestWhoeverHasTheCookieMaySignInAndEndTheSession(t *testing.T) {
 	}
 }
 
+// A session that is bound to another key is one that the request may not have, and hides no
+// other that came with it.
+func TestALockedSessionHidesNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBindStage(t)
+	b.login()
+	b.browser.ExpireBound()
+	stale := idCookie(t, b.browser)
+	plain := b.another()
+	plain.Plain = true
+	b.is(plain, "/login", "ann unbound")
+	for _, cookies := range []string{stale + "; " + idCookie(t, plain), idCookie(t, plain) + "; " + stale} {
+		if a := b.request(cookies, b.page, func(r *http.Request) { r.URL.Path = "/set" }); a.body != "ann unbound" {
+			t.Errorf("a session beside a locked one: %d %q", a.status, a.body)
+		}
+	}
+	b.refused.took()
+	if a := b.request(stale+"; sid=abc", b.page); a.body != " unproven" && a.body != "unproven" {
+		t.Errorf("a locked session alone: %q", a.body)
+	}
+	if got := b.refused.took(); !slices.Equal(got, []core.Cause{core.CauseUnproven}) {
+		t.Errorf("refused: %v", got)
+	}
+	a := b.request(stale+"; "+idCookie(t, plain), b.page, func(r *http.Request) { r.URL.Path = "/logout" })
+	if a.status != http.StatusOK {
+		t.Errorf("a logout: %d", a.status)
+	}
+	if a := b.request(stale, b.page); a.body != "unbound" && a.body != " unbound" {
+		t.Errorf("a logout leaves %q", a.body)
+	}
+}
+
 func TestALogoutDeletesBothCookiesAndEndsTheBinding(t *testing.T) {
 	t.Parallel()
 	b := newBindStage(t)
