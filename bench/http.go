@@ -23,16 +23,16 @@ import (
 // overHTTP are the workloads that are measured over HTTP.
 var overHTTP = []string{"W3", "W4"}
 
-// served lists the subjects that are measured over HTTP: those with Valkey, and
-// for comparison some that wait for nothing.
-func served() (list []subject) {
+// served lists the subjects that are measured over HTTP with sessions in Valkey, or in
+// PostgreSQL, and beside Valkey for comparison some that wait for nothing.
+func served(store string) (list []subject) {
 	for _, sub := range subjects() {
-		switch sub.store {
-		case valkeyS:
-			if sub.library == lazyName || sub.library == scsIdleName {
+		switch {
+		case sub.store == store:
+			if sub.library == lazyName || strings.HasPrefix(sub.library, scsIdleName) {
 				continue // does here as its neighbour does
 			}
-		case noStore, memory, cached:
+		case store == valkeyS && (sub.store == noStore || sub.store == memory || sub.store == cached):
 			if sub.on != onGin || sub.library == lazyName || sub.library == ginLibrary {
 				continue
 			}
@@ -42,15 +42,21 @@ func served() (list []subject) {
 		list = append(list, sub)
 	}
 	if _, err := os.Stat(expressInstalled); err == nil {
-		list = append(list, subject{library: expressLibrary, on: "Express", store: valkeyS})
+		list = append(list, subject{library: expressLibraries[store], on: onExpress, store: store})
 	}
 	return list
 }
 
-const (
-	expressLibrary   = "express-session with connect-redis"
-	expressInstalled = "express/node_modules/express-session/package.json"
-)
+const onExpress = "Express"
+
+// expressLibraries are what a subject on Express is called, by its store.
+var expressLibraries = map[string]string{
+	valkeyS:   "express-session with connect-redis",
+	postgresS: "express-session with connect-pg-simple",
+}
+
+// expressInstalled is of the package that package.json had last.
+const expressInstalled = "express/node_modules/connect-pg-simple/package.json"
 
 // installExpress installs what package-lock.json lists, unless that is there.
 func installExpress(ctx context.Context) error {
@@ -85,15 +91,15 @@ type load struct {
 	visitors  []*regular
 }
 
-// overNetwork measures the subjects behind real connections. Server, clients
-// and Valkey share the machine.
-func overNetwork(ctx context.Context, s *servers, o options) (all []*server, err error) {
+// overNetwork measures the subjects with that store behind real connections. Server,
+// clients and database share the machine.
+func overNetwork(ctx context.Context, s *servers, o options, store string) (all []*server, err error) {
 	defer func() {
 		for _, srv := range all {
 			srv.app.close()
 		}
 	}()
-	for _, sub := range served() {
+	for _, sub := range served(store) {
 		srv, err := startServer(ctx, s, sub)
 		if err != nil {
 			return all, fmt.Errorf("%s: %w", sub.where(), err)
@@ -104,7 +110,7 @@ func overNetwork(ctx context.Context, s *servers, o options) (all []*server, err
 		}
 	}
 	for round := range o.httpRounds {
-		o.progress("over HTTP: round %d of %d", round+1, o.httpRounds)
+		o.progress("over HTTP, %s: round %d of %d", store, round+1, o.httpRounds)
 		for _, w := range overHTTP {
 			for _, srv := range all {
 				if err := srv.round(ctx, w, o.httpSlice); err != nil {
@@ -133,11 +139,15 @@ func startServer(ctx context.Context, s *servers, sub subject) (*server, error) 
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self, serveCommand, sub.id())
-	cmd.Env = append(os.Environ(), "VALKEY_ADDR="+s.valkey)
-	if sub.library == expressLibrary {
+	cmd.Env = append(os.Environ(), "VALKEY_ADDR="+s.valkey, "POSTGRESQL_URL="+s.postgresql)
+	if sub.on == onExpress {
 		cmd = exec.CommandContext(ctx, "node", "server.js")
 		cmd.Dir = "express"
-		cmd.Env = append(os.Environ(), "VALKEY_ADDR="+s.valkey, "SESSION_SECRET="+secret, "NODE_ENV=production")
+		url := "" // nothing: sessions are in Valkey
+		if sub.store == postgresS {
+			url = s.postgresql
+		}
+		cmd.Env = append(os.Environ(), "VALKEY_ADDR="+s.valkey, "POSTGRESQL_URL="+url, "POOL_SIZE="+strconv.Itoa(poolSize), "SESSION_SECRET="+secret, "NODE_ENV=production")
 	}
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe() // closing it ends the process

@@ -126,6 +126,9 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 	if r.parallel, err = inProcess(ctx, s, o, cores, noStore, memory, cookie); err != nil {
 		return nil, err
 	}
+	if err := installExpress(ctx); err != nil {
+		leaveOut("Express, as " + err.Error())
+	}
 	if s.valkey == "" {
 		leaveOut("all that needs Valkey, as VALKEY_ADDR is not set")
 	} else {
@@ -138,10 +141,7 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 		if r.costs, err = costs(ctx, s, o, valkeyS, cached); err != nil {
 			return nil, err
 		}
-		if err := installExpress(ctx); err != nil {
-			leaveOut("Express, as " + err.Error())
-		}
-		if r.servers, err = overNetwork(ctx, s, o); err != nil {
+		if r.servers, err = overNetwork(ctx, s, o, valkeyS); err != nil {
 			return nil, err
 		}
 	}
@@ -162,6 +162,9 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 			return nil, err
 		}
 		if r.sqlCosts, err = costs(ctx, s, o, postgresS); err != nil {
+			return nil, err
+		}
+		if r.sqlServers, err = overNetwork(ctx, s, o, postgresS); err != nil {
 			return nil, err
 		}
 	}

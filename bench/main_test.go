@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // some libraries log forged cookies
 	flag.Parse()
 	if flag.Arg(0) == serveCommand { // see startServer
-		s := &servers{valkey: os.Getenv("VALKEY_ADDR")}
+		s := &servers{valkey: os.Getenv("VALKEY_ADDR"), postgresql: os.Getenv("POSTGRESQL_URL")}
 		if err := serve(context.Background(), s, flag.Arg(1)); err != nil {
 			panic(err)
 		}

@@ -25,8 +25,9 @@ type results struct {
 	costs            map[string]map[string]cost // of subjects with Valkey
 	mongoCosts       map[string]map[string]cost
 	sqlCosts         map[string]map[string]cost // of subjects with PostgreSQL
-	servers          []*server
-	sessions, stores []kept // a million of them
+	servers          []*server                  // over HTTP, with Valkey
+	sqlServers       []*server                  // with PostgreSQL
+	sessions, stores []kept                     // a million of them
 }
 
 // write writes RESULTS.md and the charts.
@@ -174,7 +175,8 @@ func (r *results) page() string {
 		p.say("connection, as theirs would wait for each other.\n")
 		r.sqlite.say(p, false)
 	}
-	r.sayServers(p)
+	r.sayServers(p, r.servers, valkeyS)
+	r.sayServers(p, r.sqlServers, postgresS)
 	r.sayMillion(p)
 	return strings.TrimRight(p.String(), "\n") + "\n"
 }
@@ -306,17 +308,17 @@ func sayCosts(p *page, costs map[string]map[string]cost) {
 	p.say("")
 }
 
-func (r *results) sayServers(p *page) {
-	if r.servers == nil {
+func (r *results) sayServers(p *page, servers []*server, store string) {
+	if servers == nil {
 		return
 	}
-	p.say("## Over HTTP, %d connections\n", clients)
-	p.say("Each server is a process of its own, for Go an `http.Server` as it comes. It shares the machine with the clients and with Valkey.")
+	p.say("## Over HTTP, %s, %d connections\n", store, clients)
+	p.say("Each server is a process of its own, for Go an `http.Server` as it comes. It shares the machine with the clients and with %s.", store)
 	p.say("Medians of %d rounds; the processor time is the server's.\n", r.options.httpRounds)
 	for _, w := range overHTTP {
 		p.head(w+", "+r.what(w), "requests/s", "of the floor", "p50 ms", "p99 ms", "CPU us")
-		floor := r.server(floorLibrary, onGin, w)
-		for _, s := range r.servers {
+		floor := find(servers, floorLibrary, onGin, store, w)
+		for _, s := range servers {
 			l, share, cpu := s.measure[w], "", "?"
 			if floor != nil {
 				share = fmt.Sprintf("%.2f", ratio(l.perSecond, floor.perSecond))

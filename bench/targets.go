@@ -87,7 +87,7 @@ func (r *results) targets() (list []target) {
 
 	// Over HTTP.
 	for _, w := range overHTTP {
-		own, floor := r.server(libraryName, onGin, w), r.server(floorLibrary, onGin, w)
+		own, floor := find(r.servers, libraryName, onGin, valkeyS, w), find(r.servers, floorLibrary, onGin, valkeyS, w)
 		if own == nil || floor == nil {
 			continue
 		}
@@ -98,7 +98,7 @@ func (r *results) targets() (list []target) {
 		slack := max(spread(own.p99), spread(floor.p99))
 		add(later <= 1+slack, "Gin, Valkey, over HTTP, "+w, "a p99 no worse than the floor's", "%.2f x (spread ±%.0f%%)", later, 100*slack)
 	}
-	if own, express := r.server(libraryName, onGin, "W3"), r.server(expressLibrary, "Express", "W3"); own != nil && express != nil {
+	if own, express := find(r.servers, libraryName, onGin, valkeyS, "W3"), find(r.servers, expressLibraries[valkeyS], onExpress, valkeyS, "W3"); own != nil && express != nil {
 		times := ratio(own.perSecond, express.perSecond)
 		add(times >= 6.5, "Gin, Valkey, over HTTP, W3", "at least 6.5 x the requests/s of Express", "%.1f x", times)
 	}
@@ -193,10 +193,10 @@ func (k *kept) before() time.Duration {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// server returns what was measured over HTTP, with sessions in Valkey, or nil.
-func (r *results) server(library, on, workload string) *load {
-	for _, s := range r.servers {
-		if s.subject.library == library && s.subject.on == on && s.subject.store == valkeyS {
+// find returns what was measured over HTTP, or nil.
+func find(servers []*server, library, on, store, workload string) *load {
+	for _, s := range servers {
+		if s.subject.library == library && s.subject.on == on && s.subject.store == store {
 			return s.measure[workload]
 		}
 	}

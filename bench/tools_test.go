@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,8 +138,8 @@ func TestRoundTripsOfTheFloor(t *testing.T) {
 
 func TestServersAreAskedOverHTTP(t *testing.T) {
 	s := testServers(t)
-	for _, sub := range served() {
-		if sub.library != floorLibrary && sub.library != libraryName && sub.on != onFiber {
+	for _, sub := range slices.Concat(served(valkeyS), served(postgresS)) {
+		if sub.library != floorLibrary && sub.library != libraryName && sub.on != onFiber && sub.on != onExpress {
 			continue
 		}
 		t.Run(sub.where(), func(t *testing.T) {

@@ -74,18 +74,23 @@ func (x *Exchange) nest() *nesting {
 	return x.nesting.Load()
 }
 
-// beginAnswer notes that a handler writes a response with that header map. The
-// middleware mounted twice sees the same one, and it is the same answer.
-func (x *Exchange) beginAnswer(h http.Header) {
+// ownHeader is the header map of the first answer where that is the caller's of [Manager.Load]
+// and the like, and no response of net/http. It stays empty.
+var ownHeader = http.Header{}
+
+// beginAnswer notes that a handler writes a response with that header map, and reports
+// whether it is the first. The middleware mounted twice sees the same map, and it is the
+// same answer.
+func (x *Exchange) beginAnswer(h http.Header) (first bool) {
 	a := &x.first
 	if a.header != nil {
 		again := x.nested().answer(h)
 		switch {
 		case again != nil:
 			again.mounts.Add(1)
-			return
+			return false
 		case a.hasHeader(h):
-			return
+			return false
 		}
 		nested := new(nestedAnswer) // a handler makes another request by hand
 		a = &nested.answer
@@ -96,6 +101,7 @@ func (x *Exchange) beginAnswer(h http.Header) {
 	if len(h) > 0 {
 		a.before = h.Clone()
 	}
+	return a == &x.first
 }
 
 // add puts an answer among the others.

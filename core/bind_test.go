@@ -330,6 +330,64 @@ func TestWhoeverHasTheCookieMaySignInAndEndTheSession(t *testing.T) {
 	}
 }
 
+// A browser that is restarted may lose the cookie of a session and keep its binding. Bindings
+// share the name of the bound cookie: the one that is left must not take it from the session
+// that the browser has by now.
+func TestABindingThatIsLeftEndsWhereTheBrowserHasAnotherSession(t *testing.T) {
+	t.Parallel()
+	b := newBindStage(t)
+	b.login()
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/restart" {
+			http.SetCookie(w, &http.Cookie{Name: "sid", Path: "/", MaxAge: -1})
+			return
+		}
+		b.page(w, r)
+	}
+	b.is(b.browser, "/restart", "")
+	b.clock.advance(20 * time.Minute)
+	b.is(b.browser, "/who", "unbound") // what is left is proven: there is no cookie to tell that it is of no use
+	did(t, b.browser, 1, "refresh: 403", "refresh with proof: 200")
+	b.is(b.browser, "/login", "ann unbound")
+	for from, want := 4, []string{"refresh: 404", "refresh: 403", "refresh with proof: 200"}; len(want) > 1; from, want = from+len(want), want[1:] {
+		b.clock.advance(20 * time.Minute)
+		b.is(b.browser, "/who", "ann bound")
+		did(t, b.browser, from, want...)
+	}
+}
+
+// A session that is bound to another key is one that the request may not have, and hides no
+// other that came with it.
+func TestALockedSessionHidesNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBindStage(t)
+	b.login()
+	b.browser.ExpireBound()
+	stale := idCookie(t, b.browser)
+	plain := b.another()
+	plain.Plain = true
+	b.is(plain, "/login", "ann unbound")
+	for _, cookies := range []string{stale + "; " + idCookie(t, plain), idCookie(t, plain) + "; " + stale} {
+		if a := b.request(cookies, b.page, func(r *http.Request) { r.URL.Path = "/set" }); a.body != "ann unbound" {
+			t.Errorf("a session beside a locked one: %d %q", a.status, a.body)
+		}
+	}
+	b.refused.took()
+	if a := b.request(stale+"; sid=abc", b.page); a.body != " unproven" && a.body != "unproven" {
+		t.Errorf("a locked session alone: %q", a.body)
+	}
+	if got := b.refused.took(); !slices.Equal(got, []core.Cause{core.CauseUnproven}) {
+		t.Errorf("refused: %v", got)
+	}
+	a := b.request(stale+"; "+idCookie(t, plain), b.page, func(r *http.Request) { r.URL.Path = "/logout" })
+	if a.status != http.StatusOK {
+		t.Errorf("a logout: %d", a.status)
+	}
+	if a := b.request(stale, b.page); a.body != "unbound" && a.body != " unbound" {
+		t.Errorf("a logout leaves %q", a.body)
+	}
+}
+
 func TestALogoutDeletesBothCookiesAndEndsTheBinding(t *testing.T) {
 	t.Parallel()
 	b := newBindStage(t)
@@ -377,7 +435,7 @@ func TestAnIdThatIsRenewedIsBoundAnew(t *testing.T) {
 		b.browser.ExpireBound()
 		b.is(b.browser, "/who", "ann bound")
 		history := b.browser.History()
-		if !slices.Contains(history, "refresh with proof: 404") || history[len(history)-1] != "refresh with proof: 200" {
+		if !slices.Contains(history, "refresh: 404") || history[len(history)-1] != "refresh with proof: 200" {
 			t.Errorf("%s: the old binding has to end, and the new one to be refreshed: %q", path, history)
 		}
 	}

@@ -185,17 +185,13 @@ func (s *Session) isProven(doc *record.Document) bool {
 }
 
 // keepLocked makes s the empty session of a request that led to one which is bound to
-// another browser, as far as can be told.
-func (s *Session) keepLocked(key string, doc *record.Document) {
+// another browser, as far as can be told, and tells the operator. origin is the key that led
+// to it. What the browser says of why it has no proof is logged, and not believed.
+func (s *Session) keepLocked(ctx context.Context, origin string, doc *record.Document) {
+	m := s.x.m
 	s.become(state.Locked)
-	s.key, s.origin = key, key
+	s.key, s.origin = doc.Record.ID, origin
 	s.needRarities().locked = doc
-}
-
-// tellLocked tells the operator of it. What the browser says of why it has no proof is
-// logged, and not believed.
-func (s *Session) tellLocked(ctx context.Context) {
-	m, doc := s.x.m, s.rare.locked
 	m.notify(ctx, Event{Kind: EventRefused, Cause: CauseUnproven, User: m.userOf(doc), Handle: m.handleIn(doc)})
 	if said := s.x.r; said != nil && said.Header.Get("Secure-Session-Skipped") != "" {
 		m.log(ctx, slog.LevelInfo, "cloakroom: a browser says that it could not prove that a session is bound to it",

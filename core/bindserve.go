@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -173,6 +174,10 @@ func (x *Exchange) refresh(w http.ResponseWriter, id string) {
 		x.refuse(w, http.StatusNotFound, Event{Cause: CauseForged})
 		return
 	}
+	if x.hasAnother(key) { // two bindings would take the bound cookie from one another
+		answerBinding(w, http.StatusNotFound)
+		return
+	}
 	value := x.r.Header.Get(proofHeader)
 	if value == "" {
 		x.challengeBrowser(w, id)
@@ -198,6 +203,16 @@ func (x *Exchange) refresh(w http.ResponseWriter, id string) {
 	default:
 		x.answerBound(w, id, key, thumbprint)
 	}
+}
+
+// hasAnother reports whether the browser has gone on to another session than that, with which
+// it may have kept the binding of the former one: after a restart, for instance, which it
+// outlives and a cookie may not. A request without cookies says nothing.
+func (x *Exchange) hasAnother(key string) bool {
+	var found [ticket.MaxEnded]candidate
+	n, _ := x.candidates(found[:])
+	is := func(c candidate) bool { return x.m.keyOf(&c) == key }
+	return n > 0 && n < len(found) && !slices.ContainsFunc(found[:n], is)
 }
 
 // checkProof looks up which key the session has to be bound to, and checks a proof by it.

@@ -455,3 +455,61 @@ func TestACommitEndsWithinStoreTimeoutWhateverHangs(t *testing.T) {
 		}
 	}
 }
+
+// A revoker is an Observer that ends the sessions of a user when the store fails, which
+// writes to the list of that user. It needs the turn of that list.
+type revoker struct {
+	m    atomic.Pointer[core.Manager]
+	busy atomic.Bool
+	done atomic.Int64
+}
+
+func (o *revoker) Observe(ctx context.Context, e core.Event) {
+	if m := o.m.Load(); m != nil && e.Kind == core.EventStoreError && o.busy.CompareAndSwap(false, true) {
+		if m.RevokeUser(context.WithoutCancel(ctx), "ada") == nil {
+			o.done.Add(1)
+		}
+	}
+}
+
+// What works at the list of a user beside a request, or after one has looked at it, tells the
+// Observer when it has left the list to others.
+func TestTheObserverMayUseTheListOfAUserThatCouldNotBeWritten(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(t *testing.T, m *core.Manager, st *userStore, cookie string){
+		"a session that is listed anew": func(_ *testing.T, m *core.Manager, _ *userStore, cookie string) {
+			serve(m, requestWith(context.Background(), cookie), func(_ http.ResponseWriter, r *http.Request) { core.FromContext(r.Context()) })
+		},
+		"a list that is tidied": func(t *testing.T, m *core.Manager, st *userStore, _ string) {
+			for _, rec := range st.sessions.Records() {
+				if err := st.sessions.Delete(context.Background(), rec.ID); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, err := range m.Sessions(context.Background(), "ada") {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inTime(t, func() {
+				st, lists := newUserStore(), &faultyStore{Store: new(mapstore.Store)}
+				st.index = lists
+				cookie := ada(t, process(t, st, func(c *core.Config) { c.IdleTimeout = time.Hour }))
+				o := new(revoker)
+				m := process(t, st, func(c *core.Config) {
+					c.Observer, c.IdleTimeout, c.StoreTimeout = o, 100*time.Hour, time.Hour
+				})
+				o.m.Store(m)
+				lists.failOnce("update", outage{err: &store.Error{Outcome: store.OutcomeNotApplied}})
+				do(t, m, st, cookie)
+				if o.done.Load() != 1 {
+					t.Errorf("the Observer has ended the sessions %d times, want once", o.done.Load())
+				}
+			})
+		})
+	}
+}

@@ -151,6 +151,9 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 		x = new(Exchange)
 	}
 	x.m, x.r, x.ctx, x.cookie = m, r, ctx, &m.cfg.Cookie
+	if r == nil { // requests that are made with its context have answers of their own
+		x.first.header = ownHeader
+	}
 	if m.ends != nil {
 		x.jar = new(jar)
 	}

@@ -234,10 +234,10 @@ func (s *Session) keepListedBeside(now time.Time) {
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
-	s.listing = async.Beside(func() (struct{}, error) {
-		limit := x.m.detach(x.ctx)
-		defer limit.stop()
-		return struct{}{}, x.m.keepListed(limit, doc, life)
+	s.listing = async.Beside(func() (_ struct{}, err error) {
+		op := x.m.untraced(x.ctx)
+		defer func() { op.end(err) }()
+		return struct{}{}, x.m.keepListed(op, doc, life)
 	})
 }
 

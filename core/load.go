@@ -249,6 +249,8 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		m       = s.x.m
 		event   = Event{Kind: EventUnknown} // unless one is found
 		retired = false
+		locked  *record.Document // one that is bound to another browser, which must not hide a good one
+		origin  string           // and the key that led to it
 		first   = m.keyOf(&found[0])
 		last    = m.extended.Last(first)
 		ahead   = s.extendAhead(first, last, now)
@@ -281,27 +283,34 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			if next, err := m.rotated(op, key, doc, s.x.cookie.MaxAge); err != nil {
 				return err
 			} else if next != nil {
-				s.foundRotated(op, c.id, key, next, now)
-				return nil
+				if s.foundRotated(c.id, key, next, now) {
+					return nil
+				}
+				locked, origin = next, key
+				continue
 			}
 			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
 		case m.isExpired(doc):
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		default:
-			s.foundBy(op, c, key, doc, now)
-			switch {
-			case s.standing == state.Locked:
-				return nil
-			case ahead != nil && i == 0:
+			if !s.foundBy(op, c, key, doc, now) {
+				locked, origin = doc, key
+				continue
+			}
+			if ahead != nil && i == 0 {
 				ahead <- m.lifespan(doc)
-			default:
+			} else {
 				s.extendBeside(last, now)
 			}
 			m.flights.enter(s, m.lifespan(doc), now)
 			return nil
 		}
 	}
-	if retired {
+	switch {
+	case locked != nil:
+		s.keepLocked(op, origin, locked)
+		return nil
+	case retired:
 		s.become(state.MovedOn)
 	}
 	m.notify(op, event)
@@ -338,31 +347,31 @@ func (m *Manager) keyOf(c *candidate) string {
 	return m.storeKey(c.id)
 }
 
-// foundBy makes s the session of a record that a candidate led to.
-func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.Document, now time.Time) {
+// foundBy makes s the session of a record that a candidate led to. It reports false where
+// the request may not have it.
+func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.Document, now time.Time) bool {
 	m := s.x.m
-	s.found(c.id, key, doc)
 	c.remember(doc)
-	if s.standing == state.Locked {
-		s.tellLocked(op)
-		return
+	if !s.found(c.id, key, doc) {
+		return false
 	}
 	if c.outdated {
 		s.ticket = state.Outdated
 		m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
 	}
 	s.keepListedBeside(now)
+	return true
 }
 
-// found makes s the session of a record, or an empty one where that is bound to a browser
-// and the request need not come from there.
-func (s *Session) found(id, key string, doc *record.Document) {
+// found makes s the session of a record. It reports false, and leaves s as it is, where that
+// is bound to a browser and nothing shows that the request comes from there.
+func (s *Session) found(id, key string, doc *record.Document) bool {
 	if !s.isProven(doc) {
-		s.keepLocked(key, doc)
-		return
+		return false
 	}
 	s.become(state.Live)
 	s.status, s.id, s.key, s.origin, s.base = int8(StatusLoaded), id, key, key, doc
+	return true
 }
 
 // loadLive returns what the store has under key, for a caller that has no use for a session that

@@ -31,8 +31,16 @@ type operationKey struct{}
 // becomes of ctx. The Tracer is told, if there is one, so the caller holds no lock.
 // The caller ends the operation when it has released its locks.
 func (m *Manager) operate(ctx context.Context, kind Operation) *operation {
+	op := m.untraced(ctx)
+	op.parent = op.trace(ctx, m, kind)
+	return op
+}
+
+// untraced is operate for what is part of another operation or runs beside one: the Tracer
+// is not told.
+func (m *Manager) untraced(ctx context.Context) *operation {
 	op := new(operation)
-	op.parent, op.detached, op.until = op.trace(ctx, m, kind), &m.deadlines, time.Now().Add(m.cfg.StoreTimeout)
+	op.parent, op.detached, op.until = ctx, &m.deadlines, time.Now().Add(m.cfg.StoreTimeout)
 	return op
 }
 

@@ -135,8 +135,8 @@ func TestSurveyTellsWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	f.rotate()
-	f.userStore.sessions.Create(t.Context(), store.Record{ID: "damaged", Data: []byte("{"), TTL: 1e12})
-	f.userStore.sessions.Create(t.Context(), store.Record{ID: strings.Repeat("h", 43), Data: []byte(`{"cookie":{}}`), TTL: 1e12})
+	f.sessions.Create(t.Context(), store.Record{ID: "damaged", Data: []byte("{"), TTL: 1e12})
+	f.sessions.Create(t.Context(), store.Record{ID: strings.Repeat("h", 43), Data: []byte(`{"cookie":{}}`), TTL: 1e12})
 	for name, c := range map[string]struct {
 		cfg  core.Config
 		want core.Tally

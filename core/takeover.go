@@ -174,9 +174,8 @@ func (s *Session) goOnFrom(op *operation, marker string) (spent bool, err error)
 	case m.isExpired(doc):
 		return true, nil
 	}
-	s.found(id, key, doc)
-	if s.standing == state.Locked {
-		s.tellLocked(op)
+	if !s.found(id, key, doc) {
+		s.keepLocked(op, key, doc)
 		return false, nil
 	}
 	s.status, s.deed = int8(StatusTakenOver), state.Created // the browser does not have its id yet

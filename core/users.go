@@ -160,11 +160,12 @@ func (m *Manager) info(e roster.Entry, r look, c current) Info {
 // tidyList drops the entries of sessions that are dead, and ends what somebody
 // else left ending. Where that fails, the next one does it.
 func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dead map[string]bool) {
-	limit := m.detach(ctx)
-	defer limit.stop()
-	_, _ = m.lists.edit(limit, m.listKey(user), list, func(l *roster.List) (bool, error) {
+	op := m.untraced(ctx)
+	var err error
+	defer func() { op.end(err) }()
+	_, err = m.lists.edit(op, m.listKey(user), list, func(l *roster.List) (bool, error) {
 		before := len(l.Sessions)
-		ended, _ := m.endSome(limit, l.Unfinished())
+		ended, _ := m.endSome(op, l.Unfinished())
 		l.Finish(m.cfg.Now(), roster.Among(ended))
 		l.Drop(func(e roster.Entry) bool { return e.State == roster.Live && dead[e.Key] })
 		return len(ended) > 0 || len(l.Sessions) < before, nil

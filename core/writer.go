@@ -45,9 +45,8 @@ type Failer interface {
 
 // Writer returns the writer for the handler. It has no Failer yet.
 func (x *Exchange) Writer(w http.ResponseWriter) *Writer {
-	x.beginAnswer(w.Header())
 	writer := &x.writer
-	if writer.x != nil { // mounted twice
+	if !x.beginAnswer(w.Header()) { // mounted twice, or of another answer
 		writer = new(Writer)
 	}
 	writer.ResponseWriter, writer.x = w, x

@@ -26,6 +26,7 @@ type settings struct {
 	SaveUninitialized bool           `json:"saveUninitialized,omitempty"`
 	Rolling           bool           `json:"rolling,omitempty"`
 	Unset             string         `json:"unset,omitempty"`
+	Middleware        string         `json:"middleware,omitempty"` // JavaScript, behind express-session
 }
 
 // Where the sessions are, for express/server.js.

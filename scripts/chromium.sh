@@ -6,15 +6,17 @@
 # PATH has; else, on Debian, one from Debian's packages, which are unpacked below
 # TESTSERVERS_DIR (see scripts/servers.sh; up to 560 MB) and run there, without
 # root and without a change to the system. That one has no windows: it takes half
-# the time, and keeps no pages for the back button. Where none can be had, it
-# prints nothing and says so on stderr, and the tests are skipped. Where CI is set
-# that is a failure. With find it looks, and fetches nothing.
+# the time, keeps no pages for the back button, and binds no sessions: the tests of
+# that are skipped. Where CI is set it is a whole one. Where none can be had, it prints
+# nothing and says so on stderr, and the tests are skipped. Where CI is set that is a
+# failure. With find it looks, and fetches nothing.
 set -euo pipefail
 umask 022
 
 DIR=${TESTSERVERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/cloakroom-testservers}
 mkdir -p "$DIR" && DIR=$(cd "$DIR" && pwd -P)
-ROOT=$DIR/chromium
+ROOT=$DIR/chromium package=chromium-headless-shell
+[[ -z ${CI:-} ]] || ROOT=$DIR/chromium-whole package=chromium
 
 # What the system has already is not unpacked again: it is this release of Debian's.
 unpack() {
@@ -25,7 +27,7 @@ unpack() {
 	apt=(apt-get -qq -o Dir::State::lists="$new/apt/lists" -o Dir::Cache="$new/apt/cache" -o Debug::NoLocking=true
 		-o APT::Sandbox::User="$(id -un)" -o APT::Install-Recommends=false -o Acquire::Languages=none -o Acquire::Retries=3)
 	"${apt[@]}" update
-	"${apt[@]}" -s install chromium-headless-shell fonts-dejavu-core |
+	"${apt[@]}" -s install "$package" fonts-dejavu-core |
 		awk '/^Inst /{v=$3; sub(/^\(/,"",v); print $2 "=" v}' >list
 	(cd debs && xargs -r "${apt[@]}" download <../list)
 	for deb in debs/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --no-same-owner --no-same-permissions --keep-directory-symlink; done
@@ -43,10 +45,11 @@ unpack() {
 			[ ! -d "$d" ] || LD_LIBRARY_PATH=$d${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 		done
 		export LD_LIBRARY_PATH FONTCONFIG_FILE="$r/fonts.conf"
-		exec "$r/usr/lib/chromium/chromium-headless-shell" "$@"
+		exec "$r/usr/lib/chromium/PACKAGE" "$@"
 	W
+	sed -i "s/PACKAGE/$package/" run
 	chmod 755 run
-	./run --no-sandbox --dump-dom 'data:text/html,<p>it runs</p>' 2>log | grep 'it runs' >/dev/null || { cat log; exit 1; } >&2
+	./run --headless --no-sandbox --dump-dom 'data:text/html,<p>it runs</p>' 2>log | grep 'it runs' >/dev/null || { cat log; exit 1; } >&2
 	rm -rf "$ROOT"
 	mv "$new" "$ROOT"
 }
@@ -55,8 +58,18 @@ if [[ ${1:-} == unpack ]]; then
 	exit
 fi
 
-for name in ${CHROMIUM:+"$CHROMIUM"} chromium chromium-browser google-chrome chromium-headless-shell chrome "$ROOT/run"; do
-	! command -v "$name" || exit 0
+# Prints the path, and what that one cannot do.
+found() {
+	echo "$1"
+	[[ $1 != *headless-shell && $1-$package != $ROOT/run-*headless-shell ]] ||
+		echo "chromium.sh: this is the headless shell, so sessions that are bound to their browser are NOT TESTED there: that needs a whole Chromium" >&2
+}
+
+for name in ${CHROMIUM:+"$CHROMIUM"} chromium chromium-browser google-chrome chrome chromium-headless-shell "$ROOT/run"; do
+	if path=$(command -v "$name"); then
+		if [[ ${1:-} == find ]]; then echo "$path"; else found "$path"; fi
+		exit
+	fi
 done
 
 [[ ${1:-} != find ]] || exit 1
@@ -64,7 +77,7 @@ reason='there is no program of that name, and this is not Debian'
 if [[ $(uname -s) == Linux ]] && grep -qs '^ID=debian$' /etc/os-release; then
 	echo "chromium.sh: unpacking Debian's Chromium" >&2
 	if bash "${BASH_SOURCE[0]}" unpack; then # which stops at the first failure, as a function would not here
-		echo "$ROOT/run"
+		found "$ROOT/run"
 		exit
 	fi
 	reason="Debian's packages do not run here: see above"

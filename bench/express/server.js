@@ -1,11 +1,10 @@
 'use strict'
-// The paths of workload.go, with express-session and connect-redis as their
-// READMEs have them, but for options whose defaults they advise against. The
-// server tells its address on a line, and ends when its input does.
+// The paths of workload.go, with express-session and a store of connect-redis or
+// connect-pg-simple as their READMEs have them, but for options whose defaults
+// they advise against. Where POSTGRESQL_URL is set, sessions are there, and else in
+// Valkey. The server tells its address on a line, and ends when its input does.
 const express = require('express')
 const session = require('express-session')
-const { RedisStore } = require('connect-redis')
-const { createClient } = require('redis')
 
 const userName = 'alice'
 const fillerValue = 'a value such as an app keeps: some text, 0123456789 0123456789'
@@ -15,10 +14,22 @@ const answer = (res, ok) => {
   res.end(ok ? 'ok\n' : 'wrong\n')
 }
 
-async function main () {
+async function openStore () {
+  if (process.env.POSTGRESQL_URL) {
+    const { Pool } = require('pg')
+    const PgStore = require('connect-pg-simple')(session)
+    const pool = new Pool({ connectionString: process.env.POSTGRESQL_URL, max: Number(process.env.POOL_SIZE) })
+    return new PgStore({ pool, tableName: 'express', createTableIfMissing: true, pruneSessionInterval: false })
+  }
+  const { RedisStore } = require('connect-redis')
+  const { createClient } = require('redis')
   const client = createClient({ url: 'redis://' + process.env.VALKEY_ADDR })
   await client.connect()
+  return new RedisStore({ client, prefix: 'express:' })
+}
 
+async function main () {
+  const store = await openStore()
   const app = express()
   app.disable('x-powered-by')
   app.use(session({
@@ -26,7 +37,7 @@ async function main () {
     secret: process.env.SESSION_SECRET,
     resave: false,
     saveUninitialized: false,
-    store: new RedisStore({ client, prefix: 'express:' })
+    store
   }))
 
   app.get('/', (req, res) => answer(res, true))

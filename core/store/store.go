@@ -185,8 +185,8 @@ type (
 	BatchCreator interface {
 		// CreateBatch does with each of recs, whose ids all differ, what Create does, and
 		// returns the ids that are in use, in any order. After an error any of them may be
-		// stored or not: whoever wants to know looks. A store that wraps one without this
-		// ability returns [errors.ErrUnsupported] and changes nothing.
+		// stored or not, whatever Outcome it has: whoever wants to know looks. A store that
+		// wraps one without this ability returns [errors.ErrUnsupported] and changes nothing.
 		CreateBatch(ctx context.Context, recs []Record) (inUse []string, err error)
 	}
 

@@ -25,10 +25,10 @@ var batchCreatorCases = []testCase{
 // batch is how many records are created at once: more than a statement of most stores has.
 const batch = 300
 
-func (c *check) records(name string, n int) (recs []store.Record) {
+func (c *check) records(n int) (recs []store.Record) {
 	for i := range n {
-		rec := c.record(fmt.Sprint(name, "-", i))
-		rec.Data = c.data(fmt.Sprint("of ", name, " ", i))
+		rec := c.record(fmt.Sprint("batch-", i))
+		rec.Data = c.data(fmt.Sprint("of batch ", i))
 		recs = append(recs, rec)
 	}
 	return recs
@@ -55,7 +55,7 @@ func (c *check) createBatch(recs []store.Record, others ...store.Record) {
 }
 
 func createBatch(c *check) {
-	recs := c.records("batch", batch)
+	recs := c.records(batch)
 	c.createBatch(recs)
 	for _, rec := range []store.Record{recs[0], recs[batch/2], recs[batch-1]} {
 		c.holds(rec)
@@ -68,7 +68,7 @@ func createBatch(c *check) {
 func createBatchOfNone(c *check) { c.createBatch(nil) }
 
 func createBatchExists(c *check) {
-	recs := c.records("batch", batch)
+	recs := c.records(batch)
 	first, second := c.create(with(recs[3], c.data("other"))), c.create(with(recs[batch-1], c.data("other")))
 	c.createBatch(recs, first, second)
 	c.holds(first)
@@ -79,7 +79,7 @@ func createBatchExists(c *check) {
 }
 
 func createBatchOverExpired(c *check) {
-	recs := c.records("batch", 10)
+	recs := c.records(10)
 	c.create(lasting(with(recs[3], c.data("other")), short))
 	c.outlive(short)
 	c.createBatch(recs)
@@ -89,7 +89,7 @@ func createBatchOverExpired(c *check) {
 }
 
 func createBatchSetsLives(c *check) {
-	recs := c.records("batch", 10)
+	recs := c.records(10)
 	recs[3].TTL = short
 	c.createBatch(recs)
 	c.goes(recs[3])
@@ -98,7 +98,7 @@ func createBatchSetsLives(c *check) {
 }
 
 func createBatchForOneNanosecond(c *check) {
-	recs := c.records("batch", 2)
+	recs := c.records(2)
 	recs[0].TTL = 1
 	c.createBatch(recs)
 	c.goes(recs[0])
@@ -106,7 +106,7 @@ func createBatchForOneNanosecond(c *check) {
 }
 
 func createBatchKeepsNoSlice(c *check) {
-	recs := c.records("batch", 3)
+	recs := c.records(3)
 	given := slices.Clone(recs)
 	for i := range given {
 		given[i].Data = slices.Clone(given[i].Data)
@@ -123,7 +123,7 @@ func createBatchKeepsNoSlice(c *check) {
 func createBatchDone(o over) func(*check) {
 	return func(c *check) {
 		ctx := o.make(c.Context())
-		recs := c.records("batch", 3)
+		recs := c.records(3)
 		_, err := c.tryBatch(ctx, recs)
 		c.answers("CreateBatch, "+o.name+",", err, ctx.Err())
 		for _, rec := range recs {
@@ -134,7 +134,7 @@ func createBatchDone(o over) func(*check) {
 
 // Of many who create the same records, each record is one's.
 func raceCreateBatch(c *check) {
-	recs := c.records("batch", 20)
+	recs := c.records(20)
 	lost := make([][]string, callers)
 	errs := c.together(callers, func(i int) (err error) {
 		lost[i], err = c.tryBatch(c.Context(), recs)

@@ -33,6 +33,7 @@ type settings struct {
 // An app is all of the program but the framework.
 type app struct {
 	sessions  *core.Manager
+	config    core.Config // of sessions
 	users     users
 	hashes    *hashQueue
 	mail      *postbox
@@ -88,10 +89,14 @@ func newApp(st store.Store, s settings) (*app, error) {
 		Observer:     core.Observers(a.stats, a.evicted, core.LogObserver(slog.Default())),
 		Now:          s.now,
 	}
-	if s.https { // a cookie that no other host of the domain and no plain HTTP can set
+	if s.https {
+		// A cookie that no other host of the domain and no plain HTTP can set, and sessions
+		// that browsers lock to themselves, if they can.
 		cfg.Cookie.Name, cfg.Cookie.Secure = "__Host-sid", core.SecureAlways
+		cfg.Bind = &core.Bind{Exclude: []string{"/static"}}
 	}
 	var err error
+	a.config = cfg
 	a.sessions, err = core.New(cfg)
 	return a, err
 }
@@ -221,6 +226,7 @@ func (p *problem) Error() string { return p.Title }
 var (
 	errLogIn       = &problem{http.StatusUnauthorized, "Log in first", "This page is for you alone, so we have to know that it is you."}
 	errLogInAgain  = &problem{http.StatusUnauthorized, "Log in again", "You have been logged in for a while. Log in once more, and you can do this."}
+	errLocked      = &problem{http.StatusUnauthorized, "Log in on this device", "That login is locked to another browser, or yours could not show that it is the one. Nothing was done."}
 	errStaffOnly   = &problem{http.StatusForbidden, "Staff only", "This page is for who runs the shop."}
 	errCrossOrigin = &problem{http.StatusForbidden, "That came from elsewhere", "Another site tried to send this form in your name. Nothing was done."}
 	errNotFound    = &problem{http.StatusNotFound, "Nothing hangs here", "There is no such page. The link may be old or mistyped."}
@@ -248,6 +254,8 @@ func problemOf(err error) *problem {
 		return errLogIn
 	case errors.Is(err, core.ErrSignInTooOld):
 		return errLogInAgain
+	case errors.Is(err, core.ErrUnproven):
+		return errLocked
 	}
 	switch core.HTTPStatus(err) {
 	case http.StatusConflict:

@@ -5,15 +5,22 @@
 //	go run ./accounts -framework echo -store valkey://127.0.0.1:6379
 //
 // Read it in this order: app.go sets the sessions up, gin.go and echo.go mount
-// them, pages.go uses them. show.go shows what they are worth when requests race. api.go is for programs, which have a bearer token in place of a
-// cookie; cli is one. The mails that it would send, with the link that ends a
-// sign-up, are printed.
+// them, pages.go uses them. show.go and stolen.go show what they are worth when
+// requests race, and when a cookie is stolen. api.go is for programs, which have a
+// bearer token in place of a cookie; cli is one. The mails that it would send, with
+// the link that ends a sign-up, are printed.
+//
+// With -tls it is at https://localhost, and locks sessions to browsers that can do
+// that:
+//
+//	go run ./accounts -tls
 package main
 
 import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -52,6 +59,7 @@ func run(ctx context.Context) error {
 		data      = flag.String("data", "", "a folder that keeps the accounts and the secret over a restart and, unless -store says otherwise, the sessions")
 		cert      = flag.String("cert", "", "certificate for HTTPS, a PEM file")
 		key       = flag.String("key", "", "its private key, a PEM file")
+		ownTLS    = flag.Bool("tls", false, "HTTPS on localhost with a certificate of its own, which -data keeps; browsers that can do it lock their sessions to the device")
 		mails     = flag.String("mail", "", "a file to which the mails are added that the app would send; without it they are printed")
 		s         settings
 	)
@@ -95,7 +103,11 @@ func run(ctx context.Context) error {
 	// A random secret ends all sessions with the process. An app that is deployed
 	// has one of its own, the same on every instance.
 	s.secret = cmp.Or(os.Getenv("SESSION_SECRET"), s.secret, rand.Text()+rand.Text())
-	s.https = *cert != ""
+	certificate, err := certificateFor(*cert, *key, *ownTLS, *data, time.Now())
+	if err != nil {
+		return err
+	}
+	s.https = certificate != nil
 	post, closePost, err := openPost(*mails)
 	if err != nil {
 		return err
@@ -105,10 +117,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here := "http://" + listener.Addr().String()
-	if s.https {
-		here = "https://" + listener.Addr().String()
-	}
+	here := addressOf(listener, s.https, *ownTLS)
 	s.mail, s.url = post, cmp.Or(s.url, here)
 	a, err := newApp(store, s)
 	if err != nil {
@@ -117,17 +126,23 @@ func run(ctx context.Context) error {
 
 	log.Printf("%s, sessions in %s; Ctrl-C ends it", *framework, nameOf(*storeURL))
 	fmt.Println(here)
+	if *ownTLS {
+		fmt.Println("See a session that is locked to its browser, in Chromium 156 or newer:\n  chromium", strings.Join(append(browserFlags(certificate), here), " \\\n    "))
+	}
 	server := newServer(a.protect(mount(a)))
 	server.RegisterOnShutdown(a.endStreams)
-	return serve(ctx, server, listener, *cert, *key)
+	if certificate != nil {
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return serve(ctx, server, listener)
 }
 
 // serve serves until ctx is done.
-func serve(ctx context.Context, server *http.Server, listener net.Listener, cert, key string) error {
+func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
 	ended := make(chan error, 1)
 	go func() {
-		if cert != "" {
-			ended <- server.ServeTLS(listener, cert, key)
+		if server.TLSConfig != nil {
+			ended <- server.ServeTLS(listener, "", "") // with the certificate that it has
 		} else {
 			ended <- server.Serve(listener)
 		}

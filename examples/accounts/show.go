@@ -14,10 +14,11 @@ import (
 	"github.com/cloakroom-go/cloakroom/core"
 )
 
-// The show: what becomes of a session when requests race, in the worst order there is. A
-// demonstration has a visitor of its own, so the session of whoever looks on is left alone.
-// Its requests go through the same Manager to the same store as all others, and nothing
-// in them waits for the clock: each goes on when the others have come far enough.
+// The show: what becomes of a session when requests race, in the worst order there is, and
+// when its cookies are stolen. A demonstration has a visitor of its own, so the session of
+// whoever looks on is left alone. Its requests go through a Manager to the same store as all
+// others, and nothing in them waits for the clock: each goes on when the others have come
+// far enough.
 
 // A demonstration is a page with a button, and with what came of it.
 type demonstration struct {
@@ -56,6 +57,20 @@ func (a *app) demonstrations() []demonstration {
 			Button: "Log out under a slow request",
 			Why:    "A logout ends the session in the store, before its answer leaves. A request that comes too late can change a session that is there, and never make one that is gone. So its answer is an error, and not a session that is back.",
 			play:   a.playLateRequest,
+		},
+		{
+			Name: "stolen-cookies", Title: "Stolen cookies end",
+			Promise: "A thief copies all cookies of a browser that has locked its session to the device.",
+			Script: []string{
+				"A user logs in. The browser makes a key that stays on the device, and locks the session to it.",
+				"Two minutes later a thief copies the cookies, and tries the session cookie, and then both.",
+				"Twelve minutes pass.",
+				"The thief tries both cookies again.",
+				"The browser asks for the same page.",
+			},
+			Button: "Steal the cookies",
+			Why:    "A locked session has a second cookie, which ends after ten minutes. Only who has the key gets another one: the browser signs what the server asks it to, before it asks for the page. A copy of all cookies is good until the second one ends, a copy of the session cookie alone never is. Browsers that cannot do this keep plain sessions. Of yours the page of your devices says whether they are locked, if the app was started with -tls.",
+			play:   a.playStolenCookies,
 		},
 	}
 }

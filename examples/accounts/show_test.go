@@ -24,7 +24,7 @@ func TestTheShow(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		ann := s.browser(t).signUp("ann")
 		ann.post("/cart", "item", "coat")
-		ann.get("/show").at(200, "/show").says("Nothing is lost", "Logged out is logged out", `action="/show/late-request#result"`)
+		ann.get("/show").at(200, "/show").says("Nothing is lost", "Logged out is logged out", "Stolen cookies end", `action="/show/late-request#result"`)
 		ann.get("/show/late-request").at(200, "/show/late-request").saysNot(`id="result"`)
 		ann.get("/show/nothing").isProblem(404)
 		ann.post("/show/nothing").isProblem(404)
@@ -47,10 +47,18 @@ func TestTheShow(t *testing.T) {
 			t.Errorf("the picture shows %d requests", n)
 		}
 
+		page = ann.post("/show/stolen-cookies").at(200, "/show/stolen-cookies")
+		page.says("worth nothing any more", "<strong>2 of 2</strong>", "<strong>1 of 3</strong>", "twelve minutes pass",
+			"locks the session to it", "until the second cookie ends", "it shows that it has the key").saysNot("broken")
+		if n := len(laneMark.FindAllString(page.body, -1)); n != 5 {
+			t.Errorf("the picture shows %d requests", n)
+		}
+
 		// Whoever looks on has what they had, and what was made up is gone.
 		ann.get("/cart").at(200, "/cart").says(`<span id="cart-count" class="count">1<`, `id="user"`)
 		s.later.Add(int64(2 * time.Minute)) // ids that were given up count for a minute
 		ann.get("/admin?event=signed-in").says("The show", "Logged in (session ")
+		ann.get("/admin?event=refused").says("The show", "Was refused, being locked to its browser: a cookie came without the proof")
 		if devices, _ := ann.devices(); len(devices) != 0 {
 			t.Errorf("the show left %d devices", len(devices))
 		}
@@ -60,9 +68,9 @@ func TestTheShow(t *testing.T) {
 func TestManyShowsAtOnceComeOneAfterTheOther(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		var all sync.WaitGroup
-		for i := range 8 {
+		for i := range 9 {
 			all.Go(func() {
-				name := []string{"lost-updates", "late-request"}[i%2]
+				name := []string{"lost-updates", "late-request", "stolen-cookies"}[i%3]
 				s.browser(t).post("/show/"+name).at(200, "/show/"+name).saysNot("broken")
 			})
 		}

@@ -85,7 +85,9 @@ func (s *stats) Observe(_ context.Context, e core.Event) {
 	case core.EventReplayed: // another request was faster, and nothing was lost
 		s.current().conflicts++
 	}
-	if e.Kind != core.EventSaved && e.Kind != core.EventReplayed && e.Kind != core.EventExtended {
+	switch e.Kind {
+	case core.EventSaved, core.EventReplayed, core.EventExtended, core.EventRefreshed: // all the time, where all is well
+	default:
 		s.last = slices.Insert(s.last, 0, logged{e, time.Now()})
 		s.last = s.last[:min(len(s.last), lastCount)]
 	}
@@ -184,6 +186,7 @@ type eventLine struct {
 var eventKinds = []core.EventKind{
 	core.EventCreated, core.EventRenewed, core.EventSignedIn, core.EventDestroyed, core.EventRevoked, core.EventLimit,
 	core.EventExpired, core.EventUnknown, core.EventForged, core.EventGone, core.EventDropped, core.EventStoreError, core.EventOutage,
+	core.EventBound, core.EventRefused,
 }
 
 var stories = map[core.EventKind]string{
@@ -200,6 +203,8 @@ var stories = map[core.EventKind]string{
 	core.EventDropped:    "A change came too late to be stored",
 	core.EventStoreError: "The storage failed",
 	core.EventOutage:     "Something could not be done because the storage failed",
+	core.EventBound:      "Was locked to its browser",
+	core.EventRefused:    "Was refused, being locked to its browser",
 }
 
 var causes = map[core.Cause]string{
@@ -208,6 +213,9 @@ var causes = map[core.Cause]string{
 	core.CauseRevokeOthers: "everywhere else",
 	core.CauseRevokeUser:   "everywhere",
 	core.CauseLimit:        "to make room for another device",
+	core.CauseUnproven:     "a cookie came without the proof",
+	core.CauseForged:       "a proof was not of its key",
+	core.CauseBound:        "there was another key",
 }
 
 // told puts events into words. people are the names of users, by their ids.

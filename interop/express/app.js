@@ -1,5 +1,6 @@
 // The Express app. It knows nothing of Go. The same routes are in Gin and Echo:
 // see ../routes_test.go.
+import { createRequire } from "node:module";
 import flash from "connect-flash";
 import express from "express";
 import session from "express-session";
@@ -21,6 +22,8 @@ export function createApp(settings, store) {
       unset: settings.unset,
     }),
   );
+  // Middleware of a guide, as it is written there.
+  new Function("require", "app", "secrets", settings.middleware ?? "")(createRequire(import.meta.url), app, settings.secrets);
   app.use(express.json({ strict: false, limit: "1mb" }));
   app.use(flash());
 

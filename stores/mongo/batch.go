@@ -27,12 +27,15 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 	}
 	_, err = s.coll.InsertMany(alone(ctx), docs, options.InsertMany().SetOrdered(false))
 	var refused mongo.BulkWriteException
-	if !errors.As(err, &refused) || refused.WriteConcernError != nil {
+	switch {
+	case !errors.As(err, &refused):
 		return nil, failure(ctx, verb, err)
+	case refused.WriteConcernError != nil:
+		return nil, failure(ctx, verb, mongo.WriteException{WriteConcernError: refused.WriteConcernError})
 	}
 	for _, one := range refused.WriteErrors {
 		if !mongo.IsDuplicateKeyError(one) {
-			return nil, failure(ctx, verb, one)
+			return nil, failure(ctx, verb, mongo.WriteException{WriteErrors: mongo.WriteErrors{one.WriteError}})
 		}
 		switch err := s.Create(ctx, recs[one.Index]); { // it may have expired
 		case errors.Is(err, store.ErrExists):

@@ -3,22 +3,25 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"slices"
+	"iter"
 	"strings"
 
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // How many records one statement creates, and one transaction of SQLite, which waits for
-// the disk once.
+// the disk once. A statement of more than a few megabytes is too large for many servers, also
+// where each of its records is not.
 const (
 	mostInBatch       = 256
 	mostInTransaction = 1024
+	mostBytes         = 1 << 20
 )
 
 // CreateBatch implements [store.BatchCreator]. In PostgreSQL and MySQL it is one statement
-// for every 256 records, and in SQLite a transaction for every 1024. Where an id is in use, MySQL takes one
-// or two statements for each of those 256.
+// for every 256 records, and in SQLite a transaction for every 1024; for fewer where they are more
+// than a megabyte. Where an id is in use, MySQL takes a transaction for those of that statement, with
+// one to three statements for each.
 func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []string, err error) {
 	const verb = "create batch"
 	for _, rec := range recs {
@@ -30,19 +33,16 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 	if s.opts.Dialect == SQLite {
 		most = mostInTransaction
 	}
-	for some := range slices.Chunk(recs, most) {
+	for some := range batches(recs, most) {
 		taken, err := call(ctx, s, verb, func(ctx context.Context, c *sql.Conn) ([]string, error) {
 			switch s.opts.Dialect {
 			case PostgreSQL:
 				return s.insertOrTell(ctx, c, some)
 			case MySQL:
 				return s.insertOrRetreat(ctx, c, some)
+			default:
+				return s.insertEach(ctx, c, some)
 			}
-			var taken []string
-			return taken, s.transact(ctx, c, func() (err error) {
-				taken, err = s.insertEach(ctx, c, some)
-				return err
-			})
 		})
 		if err != nil {
 			return nil, err
@@ -50,6 +50,24 @@ func (s *Store) CreateBatch(ctx context.Context, recs []store.Record) (inUse []s
 		inUse = append(inUse, taken...)
 	}
 	return inUse, nil
+}
+
+// batches takes records apart: so many in each, and no more than mostBytes where these are
+// several.
+func batches(recs []store.Record, most int) iter.Seq[[]store.Record] {
+	return func(yield func([]store.Record) bool) {
+		for len(recs) > 0 {
+			n, size := 0, 0
+			for n < min(most, len(recs)) && (n == 0 || size+len(recs[n].Data) <= mostBytes) {
+				size += len(recs[n].Data)
+				n++
+			}
+			if !yield(recs[:n]) {
+				return
+			}
+			recs = recs[n:]
+		}
+	}
 }
 
 // rows returns as many rows of parameters as there are records, and the parameters.
@@ -93,15 +111,20 @@ func (s *Store) insertOrRetreat(ctx context.Context, c *sql.Conn, recs []store.R
 	return s.insertEach(ctx, c, recs)
 }
 
-func (s *Store) insertEach(ctx context.Context, c *sql.Conn, recs []store.Record) (inUse []string, _ error) {
-	for _, rec := range recs {
-		created, err := s.do.create(ctx, c, rec)
-		if err != nil {
-			return nil, err
+// insertEach creates one record after the other, in a transaction: where that is done again
+// for the sake of another call, none of the records is there by its own doing.
+func (s *Store) insertEach(ctx context.Context, c *sql.Conn, recs []store.Record) (inUse []string, err error) {
+	err = s.transact(ctx, c, func() error {
+		for _, rec := range recs {
+			created, err := s.do.create(ctx, c, rec)
+			if err != nil {
+				return err
+			}
+			if !created {
+				inUse = append(inUse, rec.ID)
+			}
 		}
-		if !created {
-			inUse = append(inUse, rec.ID)
-		}
-	}
-	return inUse, nil
+		return nil
+	})
+	return inUse, err
 }

@@ -35,6 +35,30 @@ func call[T any](ctx context.Context, s *Store, verb string, fn func(ctx context
 	}
 }
 
+// A querier is a connection, or the pool, which takes one for a statement.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// read is call for one statement that changes nothing: nobody has to know whether one
+// that was given up had a connection, so the pool may take it, which costs less. What
+// fails in a way that a connection may have to do with is left to call.
+func read[T any](ctx context.Context, s *Store, verb string, fn func(ctx context.Context, q querier) (T, error)) (result T, err error) {
+	if s.punctual || ctx.Done() == nil {
+		if err := s.refuse(ctx, verb); err != nil {
+			return result, err
+		}
+		result, err = fn(ctx, s.db)
+		if err == nil || isAnswer(err) {
+			return result, err
+		}
+		if f, again := s.failure(ctx, verb, sent, err); !again && f.Class != unexplained {
+			return result, f
+		}
+	}
+	return call(ctx, s, verb, func(ctx context.Context, c *sql.Conn) (T, error) { return fn(ctx, c) })
+}
+
 // timely returns when ctx is done, even if the driver does not.
 func timely[T any](ctx context.Context, s *Store, verb string, fn func(context.Context, *sql.Conn) (T, error)) (result T, again bool, err error) {
 	if s.punctual || ctx.Done() == nil {
@@ -71,7 +95,7 @@ func once[T any](ctx context.Context, s *Store, verb string, fn func(context.Con
 		return result, false, err
 	}
 	f, again := s.failure(ctx, verb, sent, err)
-	if f.Class == unexplained && twice[verb] && ctx.Err() == nil {
+	if f.Class == unexplained && repeats(verb, err) && ctx.Err() == nil {
 		again = c.PingContext(ctx) != nil // it is the connection
 	}
 	return result, again, f

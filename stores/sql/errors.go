@@ -230,7 +230,7 @@ func (s *Store) failure(ctx context.Context, verb string, reached phase, err err
 		if ctx.Err() != nil {
 			f.Class, f.Err = contextClass(ctx.Err()), ctx.Err()
 		}
-		return f, ctx.Err() == nil && (r.again || r.lost && reached == sent && twice[verb])
+		return f, ctx.Err() == nil && (r.again || r.lost && reached == sent && repeats(verb, err))
 	}
 	lost := false
 	switch {
@@ -261,13 +261,16 @@ func (s *Store) failure(ctx context.Context, verb string, reached phase, err err
 	default:
 		f.Class = unexplained
 	}
-	return f, lost && reached == sent && twice[verb]
+	return f, lost && reached == sent && repeats(verb, err)
 }
 
 // unexplained is the class of an error that says nothing to this package.
 const unexplained = "driver failed"
 
-// twice are the verbs that come to the same when they are done twice: where a connection
-// is lost under one, it is done again over another. What else is lost is core's to find
-// out about.
+// repeats reports whether a call whose connection was lost is made again over another:
+// where it comes to the same when it is done twice, and where it was a transaction that
+// was not to be committed yet. What else is lost is core's to find out about.
+func repeats(verb string, err error) bool { return twice[verb] || errors.As(err, new(undone)) }
+
+// twice are the verbs that come to the same when they are done twice.
 var twice = map[string]bool{"load": true, "inspect": true, "list": true, "count": true, "touch": true, "delete": true}

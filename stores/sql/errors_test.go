@@ -76,7 +76,10 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"timeout of the driver", PostgreSQL, live, sent, context.DeadlineExceeded, unknown, "timeout", context.DeadlineExceeded, false},
 		{"bad connection, nothing sent", PostgreSQL, live, sent, driver.ErrBadConn, refused, "connection failed", io.ErrUnexpectedEOF, true},
 		{"closed pool", PostgreSQL, live, connecting, errors.New("sql: database is closed"), refused, "pool is closed", net.ErrClosed, false},
-		{"failure within a transaction", MySQL, live, sent, undone{read}, refused, "connection failed", syscall.ECONNRESET, false},
+		{"connection lost within a transaction", MySQL, live, sent, undone{read}, refused, "connection failed", syscall.ECONNRESET, true},
+		{"shutdown within a transaction", MySQL, live, sent, undone{mysql(1053)}, refused, "server is shutting down", nil, true},
+		{"failure within a transaction", MySQL, live, sent, undone{mysql(1205)}, refused, "lock timeout", nil, false},
+		{"deadline within a transaction", MySQL, cancelled, sent, undone{read}, refused, "canceled", context.Canceled, false},
 
 		{"serialization failure", PostgreSQL, live, sent, postgresError("40001"), refused, "serialization failure", nil, true},
 		{"deadlock", PostgreSQL, live, sent, postgresError("40P01"), refused, "deadlock", nil, true},

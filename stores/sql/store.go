@@ -123,8 +123,8 @@ func bytesOf(data []byte) []byte {
 // Load implements [store.Store]. It is one statement, as the others are, unless they
 // say more.
 func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
-	data, err := call(ctx, s, "load", func(ctx context.Context, c *sql.Conn) ([]byte, error) {
-		return s.load(ctx, c, id)
+	data, err := read(ctx, s, "load", func(ctx context.Context, q querier) ([]byte, error) {
+		return s.load(ctx, q, id)
 	})
 	if err != nil {
 		return store.Record{}, err
@@ -132,8 +132,8 @@ func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	return store.Record{ID: id, Data: data}, nil
 }
 
-func (s *Store) load(ctx context.Context, c *sql.Conn, id string) (data []byte, err error) {
-	err = c.QueryRowContext(ctx, s.say.load, []byte(id)).Scan(&data)
+func (s *Store) load(ctx context.Context, q querier, id string) (data []byte, err error) {
+	err = q.QueryRowContext(ctx, s.say.load, []byte(id)).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, store.ErrNotFound
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -37,12 +38,34 @@ func openHandle(ctx context.Context, name string) (*handle, error) {
 	}
 	h := &handle{conn: conn, stmts: make(map[string]driver.Stmt)}
 	for _, s := range settings {
-		if err := h.set(ctx, s); err != nil {
+		if err := h.setPatiently(ctx, s); err != nil {
 			_ = h.close()
 			return nil, err
 		}
 	}
 	return h, nil
+}
+
+// setPatiently makes a setting, and waits for other processes until ctx is done, or for as
+// long as patience where it has no deadline. Where two give a new file its log at once,
+// SQLite turns one of them away without a wait, whatever busy_timeout says.
+func (h *handle) setPatiently(ctx context.Context, setting string) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	for {
+		err := h.set(ctx, setting)
+		if !isBusy(err) {
+			return err
+		}
+		select {
+		case <-time.After(moment):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // set makes a setting. One that SQLite cannot do with this file, it leaves as it was, and

@@ -311,6 +311,28 @@ func writeUntilKilled() {
 	os.Exit(0)
 }
 
+// Where a file is new, each makes it one with a write-ahead log, and SQLite turns all but one
+// away at once, whatever busy_timeout says.
+func TestManyOpenANewFileAtOnce(t *testing.T) {
+	for range 10 {
+		file := filepath.Join(t.TempDir(), "sessions.db")
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				s, err := sqlitestore.Open(t.Context(), file, sqlitestore.Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 // TestKilledProcesses has two processes on one file, kills both in the middle of it, and
 // looks whether all is there that they said, and nothing that they said had ended.
 func TestKilledProcesses(t *testing.T) {

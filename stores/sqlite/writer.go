@@ -58,8 +58,10 @@ func newWriter(ctx context.Context, name string, d Durability) (*writer, error) 
 	switch {
 	case errors.Is(err, errNoLog):
 		return nil, err
+	case isBusy(err):
+		return nil, errors.New("cloakroom: sqlite store: the file cannot be used: another process has locked it all the time")
 	case err != nil:
-		return nil, errors.New("cloakroom: sqlite store: the file cannot be used: it is no database of SQLite, or a process has locked it")
+		return nil, errors.New("cloakroom: sqlite store: the file cannot be used: it is no database of SQLite")
 	}
 	if err := h.set(ctx, "PRAGMA busy_timeout = 0"); err != nil { // see patiently
 		return nil, errors.Join(errors.New("cloakroom: sqlite store: the connection cannot be set up"), h.close())
@@ -216,15 +218,19 @@ const (
 func (w *writer) patiently(query string, args []driver.NamedValue) (result driver.Result, err error) {
 	for end := time.Now().Add(patience); ; time.Sleep(moment) {
 		result, err = w.handle.exec(context.Background(), query, args)
-		var code interface{ Code() int }
-		if !errors.As(err, &code) || code.Code()&0xff != busy || time.Now().After(end) {
+		if !isBusy(err) || time.Now().After(end) {
 			return result, err
 		}
 		w.yielded = time.Now() // to them
 	}
 }
 
-const busy = 5 // SQLITE_BUSY
+// isBusy reports whether an error says that another process has the lock of the file.
+func isBusy(err error) bool {
+	const busy = 5 // SQLITE_BUSY
+	var code interface{ Code() int }
+	return errors.As(err, &code) && code.Code()&0xff == busy
+}
 
 // yield leaves the file alone for a moment where this process has written for a while
 // without a pause.

@@ -131,7 +131,7 @@ func TestNoPageHasBarriers(t *testing.T) {
 	shown("the operator's page with everything open")
 	look("/admin?q=nobody&event=forged")
 	look("/show")
-	for _, name := range []string{"lost-updates", "late-request"} {
+	for _, name := range []string{"lost-updates", "late-request", "stolen-cookies"} {
 		look("/show/" + name)
 		b.click("main form button")
 		shown("the result of " + name)
@@ -146,4 +146,16 @@ func TestNoPageHasBarriers(t *testing.T) {
 	b.click("#ended a[href^='/login']")
 	b.logIn(user{boss.email, boss.name, "a guess at it"})
 	shown("the login with an error")
+
+	// The devices, where they are locked: which TestADeviceThatIsLockedToItsBrowser needs.
+	if b.cannotBind() == "" {
+		locked := startOwnTLS(t)
+		locked.signUp(b.tab, ann)
+		b.untilBound(locked.URL)
+		b.open(locked.URL + "/devices")
+		if !b.shows("#devices .locked") {
+			b.fatalf("the device is not locked")
+		}
+		shown("the page with a device that is locked")
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +40,7 @@ type process struct {
 }
 
 // names are what Chromium is called on a PATH.
-var names = []string{"chromium", "chromium-browser", "google-chrome", "chromium-headless-shell", "chrome"}
+var names = []string{"chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell"}
 
 // find returns the program.
 func find() string {
@@ -83,6 +84,8 @@ func launch(path string, more ...chromedp.ExecAllocatorOption) (context.Context,
 		chromedp.Flag("lang", "en-GB"),
 		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"), // names that are not the loopback address to it
 		chromedp.Flag("ignore-certificate-errors-spki-list", certificate().pin),
+		// Sessions are bound to keys, on a machine without a chip for them too.
+		chromedp.Flag("enable-features", "DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting"),
 	)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	quiet := func(string, ...any) {} // of events that are newer than the library
@@ -359,10 +362,11 @@ func (b *tab) cookies(url string) []*network.Cookie {
 	return call(b, network.GetCookies, network.GetCookiesParams{URLs: []string{url}}).Cookies
 }
 
-// cookie returns the one cookie that the browser has for a URL.
+// cookie returns the cookie of the session that the browser has for a URL, and which is the
+// only one there, but for the one that says that it is bound.
 func (b *tab) cookie(url string) *network.Cookie {
 	b.t.Helper()
-	all := b.cookies(url)
+	all := slices.DeleteFunc(b.cookies(url), isBoundCookie)
 	if len(all) != 1 {
 		b.fatalf("the browser has %d cookies for the app, want 1", len(all))
 	}

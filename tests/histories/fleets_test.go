@@ -167,7 +167,8 @@ type settings struct {
 	Via        map[string]string // the proxy's address by that of the server
 	Prefix     string
 	Collection string
-	PostgreSQL string // a URL
+	Driver     string // of SQL
+	DSN        string
 	Table      string
 	File       string // of SQLite
 }
@@ -190,8 +191,8 @@ func (s settings) open() (store.Store, error) {
 	if s.File != "" {
 		return sqlitestore.Open(context.Background(), s.File, sqlitestore.Options{})
 	}
-	if s.PostgreSQL != "" {
-		db, err := sql.Open("pgx", s.PostgreSQL)
+	if s.Driver != "" {
+		db, err := sql.Open(s.Driver, s.DSN)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@
 package histories
 
 import (
+	"database/sql"
 	"errors"
 	"net/url"
 	"path/filepath"
@@ -138,14 +139,10 @@ func TestMongo(t *testing.T) {
 // processes and the faults of the network.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
-	db := sqlenv.PostgreSQL.Open(t)
-	s, proxy := settings{Table: sqlenv.Table(t, db)}, faultproxy.NewPostgreSQL(t, sqlenv.Verb)
-	s.PostgreSQL = sqlenv.Through(t, sqlenv.PostgreSQL.DSN(t), proxy.Addr) + "&application_name=" + s.Table
-	sqlenv.Store(t, db, sqlstore.Options{Table: s.Table})
-	f := newProcessFleet(t, s, proxy, nil, map[string]bool{"load": true, "create": true, "update": true, "touch": true, "remove": true, "replace": true}, 60)
+	f, db, table := newFleetOfSQL(t, sqlenv.PostgreSQL, faultproxy.NewPostgreSQL, "&application_name=")
 	run(t, f, 24, func() {
 		f.kill()
-		if _, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", s.Table); err != nil {
+		if _, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", table); err != nil {
 			t.Errorf("ending the connections: %v", err)
 		}
 		f.faults.Add(1)
@@ -153,12 +150,36 @@ func TestPostgreSQL(t *testing.T) {
 	t.Log(f)
 }
 
+// TestMariaDB has faults in the middle of transactions, beside the kills of processes.
+func TestMariaDB(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newFleetOfSQL(t, sqlenv.MariaDB, faultproxy.NewMySQL, "")
+	run(t, f, 24, f.kill)
+	t.Log(f)
+}
+
+// newFleetOfSQL starts processes on a table behind a proxy. What is named after the table
+// is a parameter behind the DSN.
+func newFleetOfSQL(t *testing.T, d sqlenv.Database, newProxy func(tb testing.TB, verb func(statement string) string) *faultproxy.Proxy, named string) (f *processFleet, db *sql.DB, table string) {
+	t.Helper()
+	db = d.Open(t)
+	table = sqlenv.Table(t, db)
+	proxy := newProxy(t, sqlenv.Verb)
+	s := settings{Driver: d.Driver, DSN: d.Through(t, proxy.Addr), Table: table}
+	if named != "" {
+		s.DSN += named + table
+	}
+	sqlenv.Store(t, db, sqlstore.Options{Table: table})
+	statements := map[string]bool{"load": true, "create": true, "update": true, "touch": true, "remove": true, "replace": true, "begin": true, "commit": true}
+	return newProcessFleet(t, s, proxy, nil, statements, 60), db, table
+}
+
 // TestPostgreSQLIsKilled kills the server, beside processes, and starts it again.
 func TestPostgreSQLIsKilled(t *testing.T) {
 	t.Parallel()
 	server := servers.StartPostgreSQL(t)
-	s := settings{PostgreSQL: server.URL(), Table: "sessions"}
-	sqlenv.Store(t, sqlenv.Open(t, "pgx", s.PostgreSQL), sqlstore.Options{Table: s.Table})
+	s := settings{Driver: sqlenv.PostgreSQL.Driver, DSN: server.URL(), Table: "sessions"}
+	sqlenv.Store(t, sqlenv.Open(t, s.Driver, s.DSN), sqlstore.Options{Table: s.Table})
 	f := startProcesses(t, s)
 	run(t, f, 12, func() {
 		f.kill()

@@ -70,6 +70,7 @@ var harmless = map[string]map[string]string{
 		"verb":                             "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or of encoding constants", "p.Mode().String()": "a read preference",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "cmp.Or(ctx.Err(), context.DeadlineExceeded)": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers",
 		"r.class": "constants", "r.err": "a sentinel",
+		"refused.WriteConcernError": "made to a store.Error by failure", "mongo.WriteErrors{one.WriteError}": "likewise",
 	},
 	"stores/sql": {
 		"s.name()": "a dialect", "o.name()": "a dialect", "verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "err.Error()": "a store.Error",

@@ -320,6 +320,12 @@ func TestACallIsGivenUpInTime(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		fails(t, "Create without a connection", s.Create(ctx, record("b", "x")), store.OutcomeNotApplied, "timeout", context.DeadlineExceeded)
+		again, cancelAgain := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancelAgain()
+		_, err = s.Load(again, "a")
+		if !errors.As(err, &f) || !errors.Is(err, context.DeadlineExceeded) || f.Class != "timeout" {
+			t.Errorf("Load without a connection: %v, want DeadlineExceeded", err)
+		}
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}

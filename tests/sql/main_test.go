@@ -9,8 +9,6 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/go-sql-driver/mysql"
-
 	"github.com/cloakroom-go/cloakroom/core/store"
 	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
 	sqlitestore "github.com/cloakroom-go/cloakroom/stores/sqlite"
@@ -33,9 +31,6 @@ func open(text json.RawMessage) (store.Store, error) {
 	}
 	if s.File != "" {
 		return sqlitestore.Open(context.Background(), s.File, sqlitestore.Options{})
-	}
-	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil { // it says of each connection that it is lost
-		return nil, err
 	}
 	db, err := sql.Open(s.Driver, s.DSN)
 	if err != nil {

@@ -41,13 +41,14 @@ func (f Fault) String() string { return names[f] }
 type Command []string
 
 // Name returns the name of the command: in upper case for Valkey, as it is sent to
-// MongoDB, and for PostgreSQL as NewPostgreSQL says.
+// MongoDB, and for SQL as NewPostgreSQL and NewMySQL say.
 func (c Command) Name() string { return c[0] }
 
-// A protocol tells what is on the wire.
+// A protocol tells what is on the wire of one connection.
 type protocol interface {
-	// read returns the next command or reply, as it is.
-	read(r *bufio.Reader) ([]byte, error)
+	// readCommand and readReply return what comes next, as it is.
+	readCommand(r *bufio.Reader) ([]byte, error)
+	readReply(r *bufio.Reader) ([]byte, error)
 	// command tells what a client sent.
 	command(frame []byte) Command
 	// unasked reports whether a reply is none, but what a server says by itself.
@@ -63,7 +64,7 @@ type protocol interface {
 // A Proxy is what stands between.
 type Proxy struct {
 	tb       testing.TB
-	protocol protocol
+	protocol func() protocol // of a connection
 
 	asking    sync.RWMutex // held while before is called
 	mu        sync.Mutex
@@ -81,20 +82,26 @@ type Proxy struct {
 }
 
 // New returns a proxy for Valkey servers, which is closed when the test is over.
-func New(tb testing.TB) *Proxy { return newProxy(tb, resp{}) }
+func New(tb testing.TB) *Proxy { return newProxy(tb, func() protocol { return resp{} }) }
 
 // NewMongo returns a proxy for servers that speak MongoDB's protocol, which is
 // closed when the test is over.
-func NewMongo(tb testing.TB) *Proxy { return newProxy(tb, msg{}) }
+func NewMongo(tb testing.TB) *Proxy { return newProxy(tb, func() protocol { return msg{} }) }
 
 // NewPostgreSQL returns a proxy for servers that speak PostgreSQL's protocol, which is
 // closed when the test is over. The name of a command is what verb makes of its
 // statement, which is the command's second part.
 func NewPostgreSQL(tb testing.TB, verb func(statement string) string) *Proxy {
-	return newProxy(tb, &wire{verb: verb, named: make(map[string]string)})
+	return newProxy(tb, func() protocol { return &wire{verb: verb, named: make(map[string]string)} })
 }
 
-func newProxy(tb testing.TB, protocol protocol) *Proxy {
+// NewMySQL returns a proxy for servers that speak MySQL's protocol, which is closed when
+// the test is over. Commands have names as for NewPostgreSQL.
+func NewMySQL(tb testing.TB, verb func(statement string) string) *Proxy {
+	return newProxy(tb, func() protocol { return &mysql{verb: verb, prepared: make(map[uint32]string)} })
+}
+
+func newProxy(tb testing.TB, protocol func() protocol) *Proxy {
 	p := &Proxy{tb: tb, protocol: protocol, listeners: make(map[string]net.Listener), conns: make(map[*conn]struct{}), counts: make(map[string]int)}
 	tb.Cleanup(p.close)
 	return p
@@ -237,7 +244,7 @@ func (p *Proxy) ReleaseLate() {
 		_ = call.conn.server.SetDeadline(time.Now().Add(10 * time.Second)) // or Read tells
 		if _, err := call.conn.server.Write(call.frame); err != nil {
 			p.tb.Errorf("faultproxy: late %s: %v", call.command.Name(), err)
-		} else if _, err := p.protocol.read(call.conn.replies); err != nil {
+		} else if _, err := call.conn.protocol.readReply(call.conn.replies); err != nil {
 			p.tb.Errorf("faultproxy: late %s: %v", call.command.Name(), err)
 		}
 		_ = call.conn.server.Close()
@@ -262,7 +269,7 @@ func (p *Proxy) accept(l net.Listener, server string) {
 			_ = client.Close()
 			continue
 		}
-		c := &conn{p: p, client: client, server: upstream, replies: bufio.NewReaderSize(upstream, 1<<16), stalled: make(chan struct{}), ended: make(chan struct{}), answered: make(chan struct{})}
+		c := &conn{p: p, protocol: p.protocol(), client: client, server: upstream, replies: bufio.NewReaderSize(upstream, 1<<16), stalled: make(chan struct{}), ended: make(chan struct{}), answered: make(chan struct{})}
 		p.mu.Lock()
 		if p.closed {
 			c.end(false)
@@ -277,6 +284,7 @@ func (p *Proxy) accept(l net.Listener, server string) {
 // A conn is a pair of connections.
 type conn struct {
 	p              *Proxy
+	protocol       protocol
 	client, server net.Conn
 	replies        *bufio.Reader
 
@@ -343,14 +351,14 @@ func (c *conn) forward() {
 	}()
 	r := bufio.NewReaderSize(c.client, 1<<16)
 	for {
-		frame, err := c.p.protocol.read(r)
+		frame, err := c.protocol.readCommand(r)
 		if err != nil {
 			return
 		}
 		if c.isStalled() {
 			continue // down the black hole
 		}
-		call := &call{conn: c, command: c.p.protocol.command(frame), frame: frame, sent: time.Now()}
+		call := &call{conn: c, command: c.protocol.command(frame), frame: frame, sent: time.Now()}
 		c.p.asking.RLock()
 		c.p.mu.Lock()
 		before := c.p.before
@@ -370,7 +378,7 @@ func (c *conn) forward() {
 			if !c.quiet() { // replies come in order
 				return
 			}
-			if _, err := c.client.Write(c.p.protocol.refusal(frame)); err != nil {
+			if _, err := c.client.Write(c.protocol.refusal(frame)); err != nil {
 				return
 			}
 			continue
@@ -424,14 +432,14 @@ func (c *conn) backward() {
 	defer c.end(false)
 	defer close(c.answered)
 	for {
-		frame, err := c.p.protocol.read(c.replies)
+		frame, err := c.protocol.readReply(c.replies)
 		if err != nil {
 			return
 		}
 		if c.isStalled() {
 			continue
 		}
-		asked := !c.p.protocol.unasked(frame)
+		asked := !c.protocol.unasked(frame)
 		if !asked && c.p.loses() {
 			continue
 		}
@@ -442,7 +450,7 @@ func (c *conn) backward() {
 		if _, err := c.client.Write(frame); err != nil {
 			return
 		}
-		if asked && !c.p.protocol.more(frame) {
+		if asked && !c.protocol.more(frame) {
 			c.mu.Lock()
 			c.queue = c.queue[1:]
 			c.mu.Unlock()
@@ -481,7 +489,7 @@ func (c *conn) reply(frame []byte) bool {
 		_, _ = c.client.Write(frame[:len(frame)/2]) // it will be closed
 		c.end(false)
 	case Garbage:
-		_, _ = c.client.Write(c.p.protocol.garbage())
+		_, _ = c.client.Write(c.protocol.garbage())
 		c.end(false)
 	case StallAfter:
 		c.stall()

@@ -21,7 +21,10 @@ const (
 	sequence   = 1      // a kind of section in OP_MSG
 )
 
-func (msg) read(r *bufio.Reader) ([]byte, error) {
+func (msg) readCommand(r *bufio.Reader) ([]byte, error) { return readMessage(r) }
+func (msg) readReply(r *bufio.Reader) ([]byte, error)   { return readMessage(r) }
+
+func readMessage(r *bufio.Reader) ([]byte, error) {
 	head, err := r.Peek(header)
 	if err != nil {
 		return nil, err

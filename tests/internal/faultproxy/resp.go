@@ -20,7 +20,8 @@ func (resp) refusal([]byte) []byte {
 
 func (resp) garbage() []byte { return bytes.Repeat([]byte{0xff, '\r', '\n', 0xff}, 8) }
 
-func (resp) read(r *bufio.Reader) ([]byte, error) { return appendFrame(nil, r) }
+func (resp) readCommand(r *bufio.Reader) ([]byte, error) { return appendFrame(nil, r) }
+func (resp) readReply(r *bufio.Reader) ([]byte, error)   { return appendFrame(nil, r) }
 
 func appendFrame(frame []byte, r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 )
 
 // wire is the protocol of PostgreSQL, 3.0, without TLS. A command is all messages up to
@@ -17,8 +16,7 @@ import (
 type wire struct {
 	verb func(statement string) string
 
-	mu    sync.Mutex
-	named map[string]string // statements that are prepared, by their names: a driver gives each its own
+	named map[string]string // statements that are prepared, by their names
 }
 
 // The types of messages, of the client and of the server, which have some in common.
@@ -35,7 +33,11 @@ const (
 	typeless = 4 // the length of a message, which includes itself
 )
 
-func (*wire) read(r *bufio.Reader) (frame []byte, err error) {
+func (*wire) readCommand(r *bufio.Reader) ([]byte, error) { return readMessages(r) }
+func (*wire) readReply(r *bufio.Reader) ([]byte, error)   { return readMessages(r) }
+
+// readMessages reads up to the last one of a command or a reply.
+func readMessages(r *bufio.Reader) (frame []byte, err error) {
 	for {
 		first, err := r.Peek(1)
 		if errors.Is(err, io.EOF) && len(frame) > 0 {
@@ -84,8 +86,6 @@ func (w *wire) command(frame []byte) Command {
 	if frame[0] == 0 {
 		return Command{"connect"}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	what := Command{"other"}
 	for len(frame) > 0 {
 		end := 1 + int(binary.BigEndian.Uint32(frame[1:]))

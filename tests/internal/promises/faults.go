@@ -144,9 +144,10 @@ type Trouble struct {
 	Begin   string // what the visitor asks for first: paths with spaces between
 	Path    string // the request in trouble
 	Command string
-	Nth     int  // which of the commands of that name, 0: the first
-	Write   bool // it creates or changes a session
-	Creates bool // a record: one that arrives late has an id that nobody has
+	Nth     int    // which of the commands of that name, 0: the first
+	Restart string // the command by which it begins again, where that is another
+	Write   bool   // it creates or changes a session
+	Creates bool   // a record: one that arrives late has an id that nobody has
 
 	// What becomes of it when the connection was lost before or after the
 	// server saw the command.

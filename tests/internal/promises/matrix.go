@@ -1,6 +1,7 @@
 package promises
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -142,15 +143,17 @@ func (n *Network) ask(c faultproxy.Command) faultproxy.Fault {
 	s := &n.struck
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.of == nil || c.Name() != s.of.Command || n.ofList != nil && n.ofList(c) != s.ofList {
+	if s.of == nil || n.ofList != nil && n.ofList(c) != s.ofList {
 		return faultproxy.None
 	}
-	s.seen++
-	switch nth := s.seen - s.of.Nth; {
-	case nth == 2 && s.f.kind == late:
+	struck := s.seen > s.of.Nth
+	if struck && s.f.kind == late && c.Name() == cmp.Or(s.of.Restart, s.of.Command) {
 		n.Proxy.ReleaseLate()
+	}
+	if c.Name() != s.of.Command {
 		return faultproxy.None
-	case nth != 1:
+	}
+	if s.seen++; struck || s.seen <= s.of.Nth {
 		return faultproxy.None
 	}
 	switch s.f.kind {
@@ -213,7 +216,7 @@ type fate struct {
 func fates(tr Trouble, f fault) []fate {
 	done := fate{tr.Status, State{tr.Count, tr.Live, tr.Retired}, 0, soon}
 	if tr.Unreached != 0 && f.kind == healing {
-		done.status = tr.Unreached
+		done.status, done.stored = tr.Unreached, tr.Before
 	}
 	if f.kind == late && tr.Creates {
 		done.stored.Live++ // nobody has its id
@@ -285,9 +288,10 @@ func (n *Network) became(tr Trouble, f fault, b *Browser, a Answer, took time.Du
 		b.Expect(n.t, n.url+"/read", is.stored.Count)
 		return tooLong
 	}
+	undone := tr.Before == tr.After // whatever becomes of the command
 	switch err := n.last(); {
-	case f.kind == silent && tr.Write && !errors.Is(err, core.ErrUnknownOutcome):
-		n.t.Errorf("%s failed with %v, want ErrUnknownOutcome", tr.Path, err)
+	case f.kind == silent && tr.Write && undone == errors.Is(err, core.ErrUnknownOutcome):
+		n.t.Errorf("%s failed with %v, want ErrUnknownOutcome: %v", tr.Path, err, !undone)
 	case f.kind == refused && errors.Is(err, core.ErrUnknownOutcome):
 		n.t.Errorf("%s failed with %v, want what the server says", tr.Path, err)
 	}

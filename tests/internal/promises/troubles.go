@@ -13,7 +13,7 @@ type Subject struct {
 
 // Subjects are all of them. docs/reliability.md has what Matrix asserts of each.
 func Subjects() []Subject {
-	return []Subject{Memory, MemoryOfFive, Valkey, ValkeyCluster, Mongo(false), PostgreSQL}
+	return []Subject{Memory, MemoryOfFive, Valkey, ValkeyCluster, Mongo(false), PostgreSQL, MySQL}
 }
 
 // What cannot be sent again by core, a load and an extension, fails its request
@@ -96,6 +96,22 @@ var PostgreSQL = Subject{"PostgreSQL", []Trouble{
 	{Name: "update", Begin: "/count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
 	{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
 	{Name: "replace", Begin: "/count", Path: "/login?user=ann", Command: "replace", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("0", 1, 1)},
+	{Name: "delete", Begin: "/count", Path: "/leave", Command: "remove", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
+	{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "touch", Status: 200, Unreached: 503, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
+}}
+
+// MySQL is one server that speaks MySQL's protocol. It does what PostgreSQL does, but for
+// a replacement, which is a transaction: nothing of that is stored before its commit.
+var MySQL = Subject{"MySQL's protocol", []Trouble{
+	{Name: "load", Begin: "/count", Path: "/read", Command: "load", Status: 200, Unreached: 503, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
+	{Name: "load, in the handler", Begin: "/count", Path: "/reload", Command: "load", Nth: 1, Status: 200, Unreached: 503, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
+	{Name: "create", Path: "/count", Command: "create", Write: true, Creates: true, Status: 200, Me: "user=", Count: "1", Live: 1, Before: Left("0", 0, 0), After: Left("0", 1, 0)},
+	{Name: "update", Begin: "/count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
+	{Name: "update of a large record", Begin: "/large /count", Path: "/count", Command: "update", Write: true, Status: 200, Me: "user=", Count: "2", Live: 1, Before: Left("1", 1, 0), After: Left("2", 1, 0)},
+	{Name: "replace, its begin", Begin: "/count", Path: "/login?user=ann", Command: "begin", Write: true, Status: 200, Unreached: 503, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
+	{Name: "replace, the next", Begin: "/count", Path: "/login?user=ann", Command: "create", Restart: "begin", Write: true, Status: 200, Unreached: 503, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
+	{Name: "replace, the old", Begin: "/count", Path: "/login?user=ann", Command: "update", Restart: "begin", Write: true, Status: 200, Unreached: 503, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
+	{Name: "replace, its commit", Begin: "/count", Path: "/login?user=ann", Command: "commit", Restart: "begin", Write: true, Status: 200, Me: "user=ann", Count: "1", Live: 1, Retired: 1, Before: Left("1", 1, 0), After: Left("0", 1, 1)},
 	{Name: "delete", Begin: "/count", Path: "/leave", Command: "remove", Status: 200, Me: "user=", Count: "0", Live: 0, Again: true, Before: Left("1", 1, 0), After: Left("0", 0, 0)},
 	{Name: "touch", Begin: "/count", Path: "/touching/read", Command: "touch", Status: 200, Unreached: 503, Me: "user=", Count: "1", Live: 1, Before: Left("1", 1, 0), After: Left("1", 1, 0)},
 }}

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
+	"github.com/go-sql-driver/mysql"   // the driver "mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
@@ -20,6 +20,10 @@ import (
 	sqlstore "github.com/cloakroom-go/cloakroom/stores/sql"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
+
+func init() {
+	_ = mysql.SetLogger(&mysql.NopLogger{}) // it says of each connection that it is lost
+}
 
 // A Database is one that tests run on.
 type Database struct {
@@ -147,22 +151,25 @@ func Stores(tb testing.TB, db *sql.DB, o sqlstore.Options) func(t *testing.T) st
 	}
 }
 
-// Verb returns the verb of package store that a statement of a store on PostgreSQL is
-// for, or "other".
+// Verb returns the verb of package store that a statement of a store on a server is for.
+// What MySQL needs a transaction for has "begin" and "commit" around it; everything else
+// is "other".
 func Verb(statement string) string {
 	begins := func(with string) bool { return strings.HasPrefix(statement, with) }
 	has := func(part string) bool { return strings.Contains(statement, part) }
 	switch {
+	case statement == "BEGIN", statement == "COMMIT":
+		return strings.ToLower(statement)
 	case begins("SELECT data FROM"):
 		return "load"
-	case begins("SELECT id, data, CAST("):
+	case begins("SELECT id, data, "):
 		return "inspect"
 	case begins("INSERT INTO"):
 		return "create"
-	case begins("DELETE FROM") && has("WHERE id = $1"):
-		return "delete"
-	case has("DELETE FROM") && has("USING j"):
+	case has("DELETE FROM") && (has("USING j") || has(" AND data = ")):
 		return "remove"
+	case begins("DELETE FROM") && has("WHERE id = "):
+		return "delete"
 	case has("INSERT INTO"):
 		return "replace"
 	case has(" SET data = "):
@@ -173,13 +180,21 @@ func Verb(statement string) string {
 	return "other"
 }
 
-// Through returns how PostgreSQL is reached by way of another address, such as that of a
+// Through returns how a server is reached by way of another address, such as that of a
 // proxy.
-func Through(tb testing.TB, dsn string, addr func(server string) string) string {
+func (d Database) Through(tb testing.TB, addr func(server string) string) (dsn string) {
 	tb.Helper()
-	u, err := url.Parse(dsn)
+	if d.Dialect == sqlstore.MySQL {
+		c, err := mysql.ParseDSN(d.DSN(tb))
+		if err != nil {
+			tb.Fatalf("the DSN of %s cannot be parsed", d.Name)
+		}
+		c.Addr = addr(c.Addr)
+		return c.FormatDSN()
+	}
+	u, err := url.Parse(d.DSN(tb))
 	if err != nil {
-		tb.Fatal("the URL of PostgreSQL cannot be parsed")
+		tb.Fatalf("the URL of %s cannot be parsed", d.Name)
 	}
 	u.Host = addr(u.Host)
 	return u.String()
