@@ -129,6 +129,7 @@ func (c *command) passes(ctx context.Context, run *transfer.Copy, from *target.T
 		last := false
 		if o.follow && ctx.Err() != nil { // what was asked for: one more, which nothing interrupts
 			last = true
+			c.hint("the last pass; interrupt it once more to give up")
 			ctx = context.WithoutCancel(ctx)
 		}
 		began := c.now()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,8 +33,11 @@ them: that is how it knows what the user may do. With --read-only it does not.`,
 				return usagef("--ids is hashed or plain, not %q", ids)
 			}
 			t, err := c.openURL(cmd.Context(), c.url(), target.Options{})
-			if err != nil {
+			switch {
+			case err != nil && (cmd.Context().Err() != nil || errors.As(err, new(usageError)) || errors.Is(err, target.ErrURL)):
 				return err
+			case err != nil:
+				return c.tell([]doctor.Finding{doctor.Unreachable(say(err))}, quiet)
 			}
 			defer t.Close()
 			m, err := c.manager(t, nil)
@@ -67,6 +71,7 @@ func (c *command) tell(findings []doctor.Finding, quiet bool) error {
 	}
 	for _, level := range []doctor.Level{doctor.Failure, doctor.Warning, doctor.Note, doctor.OK} {
 		for _, f := range findings {
+			f.Says = plain(f.Says)
 			if f.Level != level || quiet && (level == doctor.OK || level == doctor.Note) {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -259,6 +260,13 @@ var plants = []planted{
 		plant: on("sqlite", func(t *testing.T, s *target.Target) { create(t, s, "x", "a:1:{}") }),
 	},
 	{
+		name: "a session of Express's, and one that is not in a list", level: doctor.Warning, check: "users' lists", says: "(1 looked for)",
+		plant: on("sqlite", func(t *testing.T, s *target.Target) {
+			express(t, s, "eve")
+			newApp(t, s, core.Config{UserKey: "userId", Cookie: core.Cookie{Name: "shop"}}).visit("login=ada")
+		}), args: []string{"--user-key", "userId"},
+	},
+	{
 		name: "another name of the cookie", level: doctor.Warning, check: "users' lists", says: "no session of a user is in a list",
 		plant: on("sqlite", signedIn(core.Config{Cookie: core.Cookie{Name: "shop"}})),
 	},
@@ -321,6 +329,16 @@ func TestDoctorSaysOfAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	addr := start(t)
 	env := map[string]string{"CLOAKROOM_STORE": fmt.Sprintf("valkey://app:wrong@%s", addr)}
-	operate(t, env, "doctor").want(t, exitFailed, "WRONGPASS")
+	operate(t, env, "doctor").want(t, exitFound, "FAIL  connection", "WRONGPASS")
+	for _, f := range lines[doctor.Finding](t, operate(t, env, "doctor", "--json").want(t, exitFound)) {
+		if f.Level != doctor.Failure || f.Do == "" {
+			t.Errorf("%+v", f)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	operate(t, map[string]string{"CLOAKROOM_STORE": "sqlite:" + file}, "doctor").want(t, exitFound, "no database of SQLite")
 	operate(t, env, "doctor", "--ids", "perhaps").want(t, exitUsage)
 }

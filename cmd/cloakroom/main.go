@@ -13,6 +13,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second one ends what the first could not
 	code := run(ctx, os.Args[1:], world{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now,
 	})
@@ -42,7 +44,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1 // the store, or something else, failed
 	exitUsage    = 2 // what was asked for makes no sense
-	exitFound    = 3 // doctor found something to do; copy ended and the two differ
+	exitFound    = 3 // doctor found something to do; copy ended and the two differ; a key is missing
 	exitNotFound = 4 // there is no such session
 	exitStopped  = 130
 )
@@ -68,9 +70,14 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // run does what the arguments say, and returns the exit code.
 func run(ctx context.Context, args []string, w world) int {
+	out := &output{Writer: w.out}
+	w.out = out
 	root := newRoot(w) //nolint:contextcheck // the commands have that of ExecuteContext
 	root.SetArgs(handlesLast(args))
 	err := root.ExecuteContext(ctx)
+	if err == nil || errors.Is(err, errFound) {
+		err = cmp.Or(out.err, err)
+	}
 	if err != nil && !errors.Is(err, errFound) && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 		_, _ = fmt.Fprintln(w.err, "cloakroom:", say(err))
 	}
@@ -88,6 +95,7 @@ func run(ctx context.Context, args []string, w world) int {
 	case errors.As(err, &misuse), errors.As(err, &wrong), errors.Is(err, target.ErrURL):
 		return exitUsage
 	case ctx.Err() != nil:
+		_, _ = fmt.Fprintln(w.err, "cloakroom: interrupted")
 		return exitStopped
 	}
 	return exitFailed
@@ -116,12 +124,18 @@ func handlesLast(args []string) []string {
 	return flags
 }
 
-// say returns the text of an error, without what every error of Cloakroom begins with.
+// giveKeys says how seal keys are given.
+const giveKeys = "give all Config.SealKeys of the apps, in CLOAKROOM_SEAL_KEYS or --seal-keys"
+
+// say returns the text of an error, as the operator is told of it.
 func say(err error) string {
-	const prefix = "cloakroom: "
-	text := err.Error()
-	for len(text) > len(prefix) && text[:len(prefix)] == prefix {
-		text = text[len(prefix):]
+	text := plain(err.Error())
+	if errors.Is(err, core.ErrUnknownSealKey) {
+		text += ": " + giveKeys
 	}
 	return text
 }
+
+// plain returns a text without what every error of Cloakroom begins with, and so does each
+// that is wrapped in it.
+func plain(text string) string { return strings.ReplaceAll(text, "cloakroom: ", "") }

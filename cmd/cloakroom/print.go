@@ -17,6 +17,21 @@ import (
 // How results are printed: tables for people, JSON for scripts, and progress where somebody
 // looks at it.
 
+// An output remembers that something could not be printed: half a list is not to be taken
+// for a whole one.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // printJSON prints an object on a line of its own.
 func (c *command) printJSON(v any) error { return json.NewEncoder(c.out).Encode(v) }
 
@@ -104,6 +119,9 @@ func size(n int64) string {
 
 // isTerminal reports whether somebody looks at what is printed there.
 func isTerminal(w io.Writer) bool {
+	if o, wrapped := w.(*output); wrapped {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // it was an int before
 }

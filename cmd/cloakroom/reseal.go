@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,9 @@ it again where it was interrupted. Give the keys as the apps have them: the new 
 Before: the new key is the first on every instance. After: the old ones can be taken out.
 docs/keys.md is the guide. It exits with 3 where something is left that no key opens.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if keys, err := c.secrets(c.sealKeys, "CLOAKROOM_SEAL_KEYS"); err != nil || len(keys) == 0 {
+				return cmp.Or(err, usagef("under which key? %s, the new one first", giveKeys))
+			}
 			t, m, err := c.open(cmd.Context())
 			if err != nil {
 				return err

@@ -15,8 +15,7 @@ func TestEverythingIsSealedAnew(t *testing.T) {
 		old := newApp(t, s, core.Config{SealKeys: []string{keyOne}})
 		ada := old.visit("login=ada&cart=apples")
 		env := map[string]string{"CLOAKROOM_STORE": url}
-		operate(t, env, "reseal").want(t, exitUsage, "SealKeys")
-		operate(t, env, "users").want(t, exitOK, "0 users; 0 sessions of nobody")
+		operate(t, env, "reseal").want(t, exitUsage, "SealKeys", "CLOAKROOM_SEAL_KEYS")
 
 		keys := filepath.Join(t.TempDir(), "keys")
 		if err := os.WriteFile(keys, []byte(keyTwo+"\n"+keyOne+"\n"), 0o600); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -33,11 +34,33 @@ func (c *command) ending(ctx context.Context) (*target.Target, *core.Manager, *e
 	}
 	e := new(ended)
 	m, err := c.manager(t, e)
+	if err == nil {
+		err = c.fits(ctx, m)
+	}
 	if err != nil {
 		t.Close()
 		return nil, nil, nil, err
 	}
 	return t, m, e, nil
+}
+
+// fits refuses keys that are not the apps'. What is written without a key, or under another
+// one, the apps cannot read: the user could not log in, or would not be logged out.
+func (c *command) fits(ctx context.Context, m *core.Manager) error {
+	const most = 200
+	s, err := m.Survey(ctx, most)
+	if err != nil {
+		return nil //nolint:nilerr // what was asked for may work where no walk does
+	}
+	unknown := s.Sessions.UnknownKey + s.Lists.UnknownKey
+	unsealed := s.Sessions.Unsealed + s.Lists.Unsealed
+	switch {
+	case unknown > 0 && !c.keyed:
+		return usagef("the apps seal what they store, and no key was given: %s", giveKeys)
+	case unknown+unsealed > 0 && s.Sessions.Readable+s.Lists.Readable == 0:
+		return usagef("nothing was looked at that is sealed under the keys given: %s", giveKeys)
+	}
+	return nil
 }
 
 // tellEnded prints how many sessions have ended.
@@ -63,6 +86,9 @@ func (c *command) newRevoke() *cobra.Command {
 With --user it goes by that user's list. Without, it walks all sessions to find the one: also
 one of nobody, or one that is in no list.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := named(cmd, user); err != nil {
+				return err
+			}
 			t, m, e, err := c.ending(cmd.Context())
 			if err != nil {
 				return err
@@ -80,7 +106,11 @@ one of nobody, or one that is in no list.`,
 
 func (c *command) revoke(ctx context.Context, m *core.Manager, user, handle string) error {
 	if user != "" {
-		return m.Revoke(ctx, user, handle)
+		err := m.Revoke(ctx, user, handle)
+		if errors.Is(err, store.ErrNotFound) {
+			c.hint("that handle is not in the list of that user; without --user, all sessions are looked at")
+		}
+		return err
 	}
 	s, err := c.find(ctx, m, handle)
 	if err != nil {
@@ -116,6 +146,9 @@ app since. With --user-key it always does.
 
 When it fails halfway, no login comes through any more, and the next call does what is left.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usagef("USER is empty")
+			}
 			t, m, e, err := c.ending(cmd.Context())
 			if err != nil {
 				return err
@@ -127,12 +160,12 @@ When it fails halfway, no login comes through any more, and the next call does w
 			if walk || c.userKey != "" {
 				err = c.endUnlisted(cmd.Context(), m, args[0])
 			} else if e.n.Load() == 0 {
-				c.hint("no session of that user was listed under this name of the cookie: is --cookie what the apps have?")
+				c.hint("no session of that user was listed under this name of the cookie: is --cookie what the apps have? --walk looks at every session")
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, errFound) {
 				return err
 			}
-			return c.tellEnded(e)
+			return cmp.Or(c.tellEnded(e), err)
 		},
 	}
 	cmd.Flags().BoolVar(&walk, "walk", false, "walk all sessions too, for those that are in no list")
@@ -153,5 +186,9 @@ func (c *command) endUnlisted(ctx context.Context, m *core.Manager, user string)
 			err = errors.Join(err, destroy(ctx, s))
 		}
 	}
-	return err
+	p.end()
+	if err != nil {
+		return err
+	}
+	return c.unread(ctx, m, 0) // all of them: what is left out may be this user's
 }

@@ -28,6 +28,8 @@ type command struct {
 	timeout  time.Duration
 	idle     time.Duration // the apps' Config.IdleTimeout; 0: not said
 	json     bool
+
+	keyed bool // there are seal keys
 }
 
 const long = `cloakroom looks after the sessions that apps keep with Cloakroom.
@@ -46,8 +48,8 @@ It needs no signing secret (Config.Secrets), and does not want one.
 It prints no id of a session. HANDLE is what Session.Handle returns: nobody gets at a
 session by it.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 doctor or verification found something;
-4 no such session; 130 interrupted.`
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 doctor or verification found something, or
+sessions are sealed under a key that was not given; 4 no such session; 130 interrupted.`
 
 func newRoot(w world) *cobra.Command {
 	c := &command{world: w}
@@ -60,7 +62,7 @@ func newRoot(w world) *cobra.Command {
 	root.SetIn(w.in)
 	root.SetOut(w.out)
 	root.SetErr(w.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef("%w; see %s -h", err, cmd.CommandPath()) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.store, "store", "", "the URL of the store (better: CLOAKROOM_STORE)")
 	flags.StringVar(&c.cookie, "cookie", "", `the apps' Cookie.Name (default "sid"; "connect.sid" with --express)`)
@@ -68,7 +70,7 @@ func newRoot(w world) *cobra.Command {
 	flags.BoolVar(&c.express, "express", false, "the apps have Config.ShareWithExpress")
 	flags.StringVar(&c.sealKeys, "seal-keys", "", "a file with the apps' Config.SealKeys, one a line (or CLOAKROOM_SEAL_KEYS)")
 	flags.StringVar(&c.retired, "retired-seal-keys", "", "the same for Config.RetiredSealKeys (or CLOAKROOM_RETIRED_SEAL_KEYS)")
-	flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long one step may take")
+	flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for an answer; a walk of all sessions has no limit")
 	flags.BoolVar(&c.json, "json", false, "JSON for scripts: one object, or one a line where there may be many")
 	root.AddCommand(
 		c.newCount(), c.newUsers(), c.newList(), c.newShow(), c.newRevoke(), c.newRevokeUser(),
@@ -78,7 +80,10 @@ func newRoot(w world) *cobra.Command {
 		args := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
-				return usageError{err}
+				if cmd.HasParent() {
+					return usagef("%w; usage: %s", err, cmd.UseLine())
+				}
+				return usagef("%w; see cloakroom -h", err)
 			}
 			return nil
 		}
@@ -123,6 +128,7 @@ func (c *command) manager(t *target.Target, observer core.Observer) (*core.Manag
 	if err != nil {
 		return nil, err
 	}
+	c.keyed = len(keys) > 0
 	retired, err := c.secrets(c.retired, "CLOAKROOM_RETIRED_SEAL_KEYS")
 	if err != nil {
 		return nil, err

@@ -62,13 +62,16 @@ that signed in last first, which asks for that user's list and nothing else.
 --idle-timeout says what the apps have for Config.IdleTimeout: by that it is known when a
 session of a user was seen last.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := named(cmd, user); err != nil {
+				return err
+			}
 			t, m, err := c.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer t.Close()
 			if user != "" {
-				return c.listUser(cmd.Context(), m, user)
+				return c.listUser(cmd.Context(), m, user, most)
 			}
 			defer c.sparingly()()
 			return c.listAll(cmd.Context(), t, m, most)
@@ -80,7 +83,16 @@ session of a user was seen last.`,
 	return cmd
 }
 
-func (c *command) listUser(ctx context.Context, m *core.Manager, user string) error {
+// named refuses a --user without a name: a script whose variable is empty means nobody, and
+// not everybody.
+func named(cmd *cobra.Command, user string) error {
+	if user == "" && cmd.Flags().Changed("user") {
+		return usagef("--user is empty")
+	}
+	return nil
+}
+
+func (c *command) listUser(ctx context.Context, m *core.Manager, user string, most int) error {
 	now, n := c.now(), 0
 	t := &table{}
 	if !c.json {
@@ -105,9 +117,12 @@ func (c *command) listUser(ctx context.Context, m *core.Manager, user string) er
 			if err := c.printJSON(s); err != nil {
 				return err
 			}
-			continue
+		} else {
+			t.row(s.Handle, ago(value(s.Created), now), ago(value(s.Seen), now), in(value(s.Expires), now), strings.Join(s.Methods, ","), s.Network, s.Device)
 		}
-		t.row(s.Handle, ago(value(s.Created), now), ago(value(s.Seen), now), in(value(s.Expires), now), strings.Join(s.Methods, ","), s.Network, s.Device)
+		if n == most {
+			break
+		}
 	}
 	if n == 0 {
 		c.hint("no session of that user is listed under this name of the cookie: is --cookie what the apps have?")
@@ -148,10 +163,32 @@ func (c *command) listAll(ctx context.Context, t *target.Target, m *core.Manager
 			break
 		}
 	}
-	if c.json {
-		return nil
+	if !c.json {
+		if err := out.end(); err != nil {
+			return err
+		}
 	}
-	return out.end()
+	return c.unread(ctx, m, sampled)
+}
+
+// sampled is how many records tell whether all keys were given.
+const sampled = 2000
+
+// unread says what a walk leaves out for want of a key: of up to most records, 0 for all.
+func (c *command) unread(ctx context.Context, m *core.Manager, most int) error {
+	survey, err := m.Survey(ctx, most)
+	if err != nil {
+		return err
+	}
+	s := survey.Sessions
+	if s.Unsealed > 0 {
+		c.hint("%d of %d sessions that were looked at are left out: they are not sealed, though there is a key, and count as gone", s.Unsealed, s.Looked)
+	}
+	if s.UnknownKey > 0 {
+		c.hint("%d of %d sessions that were looked at are left out: they are sealed under a key that was not given: %s", s.UnknownKey, s.Looked, giveKeys)
+		return errFound
+	}
+	return nil
 }
 
 // described walks all sessions, and asks for the lives of some of them at a time.
@@ -216,7 +253,10 @@ for each user, some 150 bytes.`,
 				return err
 			}
 			defer t.Close()
-			return c.users(cmd.Context(), m, most)
+			if err := c.users(cmd.Context(), m, most); err != nil {
+				return err
+			}
+			return c.unread(cmd.Context(), m, sampled)
 		},
 	}
 	cmd.Flags().IntVar(&most, "limit", 0, "print so many; 0: all")
@@ -318,7 +358,7 @@ func rawValue(s *core.Session, key string) (json.RawMessage, error) {
 }
 
 func (c *command) show(ctx context.Context, s *core.Session, values bool) error {
-	var all []heldValue
+	all := []heldValue{} // in JSON none are [], and not null
 	for key := range s.Keys() {
 		raw, err := rawValue(s, key)
 		if err != nil {
@@ -386,7 +426,11 @@ func (c *command) find(ctx context.Context, m *core.Manager, handle string) (*co
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no session with that handle, or no key was given that opens it: %w", store.ErrNotFound)
+	p.end()
+	if err := c.unread(ctx, m, sampled); err != nil && !errors.Is(err, errFound) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w with that handle", store.ErrNotFound)
 }
 
 // errRenewed says that a session got another id in the moment in which it was to be ended.

@@ -91,7 +91,7 @@ func TestSessionsAreCountedListedShownAndEnded(t *testing.T) {
 			t.Error("a value is shown unasked")
 		}
 		do("show", all[at].Handle, "--json", "--values").want(t, exitOK, `"value":"apples"`, `"bytes":8`)
-		do("show", "nobody's").want(t, exitNotFound, "no session with that handle")
+		do("show", "nobody's").want(t, exitNotFound, "no such session with that handle")
 		do("show").want(t, exitUsage)
 
 		do("revoke", "--user", "bob", ada[0].Handle).want(t, exitNotFound)
@@ -198,7 +198,7 @@ func TestAHandleMayBeginWithADash(t *testing.T) {
 	open(t, url)
 	env := map[string]string{"CLOAKROOM_STORE": url}
 	for _, handle := range []string{"-gjHnwWq_VbLPhip", "--jHnwWq_VbLPhip"} {
-		operate(t, env, "show", handle, "--json").want(t, exitNotFound, "no session with that handle")
+		operate(t, env, "show", handle, "--json").want(t, exitNotFound, "no such session with that handle")
 		operate(t, env, "revoke", handle, "--user", "ada").want(t, exitNotFound)
 		operate(t, env, "revoke", "--", handle).want(t, exitNotFound)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -115,7 +116,13 @@ func look(ctx context.Context, m *core.Manager, seed maphash.Seed, size int) (vi
 func (c *command) watch(ctx context.Context, t *target.Target, m *core.Manager, every time.Duration, rounds int) error {
 	seed := maphash.MakeSeed()
 	before, err := look(ctx, m, seed, 0)
-	if err != nil {
+	if err == nil {
+		err = c.unread(ctx, m, sampled)
+	}
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // as it is asked to
+	}
+	if err != nil && !errors.Is(err, errFound) {
 		return err
 	}
 	screen := newScreen(c, t)

@@ -114,9 +114,17 @@ func (e *examination) answers() bool {
 		e.find(Failure, "tables", "call sqlstore.Migrate at a deployment, or run the statements of sqlstore.Schema; see whether ?table= names the right ones",
 			"the tables are missing or of another version: %s", safe(err))
 	default:
-		e.find(Failure, "connection", "see whether the server runs, and whether address, user and password are right", "%s", safe(err))
+		e.findings = append(e.findings, Unreachable(safe(err)))
 	}
 	return false
+}
+
+// Unreachable returns what is found of a store that cannot be opened, or does not answer.
+func Unreachable(says string) Finding {
+	return Finding{
+		Level: Failure, Check: "connection", Says: says,
+		Do: "see whether the server runs, or whether the file is the right one; and whether address, user and password are right",
+	}
 }
 
 // How much clocks may differ.

@@ -215,7 +215,7 @@ func (e *examination) lists() {
 			break
 		}
 		user, handle := s.User(), s.Handle()
-		if user == "" {
+		if user == "" || s.CreatedAt().IsZero() { // what Express made is in a list from the first request to a Go app on
 			continue
 		}
 		looked++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -80,7 +81,10 @@ func openSQLite(ctx context.Context, file string, o Options) (*Target, error) {
 	if err := exists(file, o); err != nil {
 		return nil, err
 	}
-	s, err := sqlitestore.Open(ctx, file, sqlitestore.Options{SweepInterval: sqlstore.NeverSweep})
+	s, err := sqlitestore.Open(ctx, file, sqlitestore.Options{
+		SweepInterval: sqlstore.NeverSweep,
+		Logger:        slog.New(slog.DiscardHandler), // doctor says what there is to say of the file
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,14 @@ package target
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/valkey-io/valkey-go"
@@ -24,6 +27,11 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 	if hosts := strings.Split(u.Host, ","); len(hosts) > 1 {
 		u.Host = hosts[0]
 		query["addr"] = append(query["addr"], hosts[1:]...)
+	}
+	for name := range query {
+		if !slices.Contains(parameters, name) { // which may be part of a password that is not escaped
+			return nil, urlError("a parameter is not known. There are prefix, user_prefix, no_prefix, ca, sentinel_username, sentinel_password, %s", strings.Join(parameters, ", "))
+		}
 	}
 	u.RawQuery = query.Encode()
 	option, err := valkey.ParseURL(u.String())
@@ -70,21 +78,36 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 			t.UserPrefix = "user-sess:"
 		}
 	}
+	if option.SelectDB != 0 {
+		t.Where += "/" + strconv.Itoa(option.SelectDB)
+	}
 	t.onClose(client.Close)
 	return t, nil
+}
+
+// parameters are those of [valkey.ParseURL], which takes others for nothing.
+var parameters = []string{
+	"addr", "client_cache", "client_name", "db", "dial_timeout", "master_set", "max_retries", "protocol", "skip_verify", "write_timeout",
 }
 
 // dialError makes an error of what a client says that could not connect. A server's text
 // is left out: it may quote what it was sent.
 func dialError(err error) error {
 	failure := &store.Error{Store: "valkey", Verb: "open", Outcome: store.OutcomeNotApplied, Class: "connection failed"}
-	var op *net.OpError
+	var (
+		op          *net.OpError
+		certificate *tls.CertificateVerificationError
+	)
 	switch refusal, refused := valkey.IsValkeyErr(err); {
 	case refused:
 		word, _, _ := strings.Cut(refusal.Error(), " ")
 		failure.Class = "the server refused the connection: " + word
+	case errors.As(err, &certificate):
+		failure.Class, failure.Err = "the server's certificate is not trusted", certificate
 	case errors.As(err, &op):
 		failure.Err = op
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		failure.Class = "no answer in time"
 	}
 	return failure
 }
