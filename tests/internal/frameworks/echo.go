@@ -24,6 +24,8 @@ func EchoWith(app adaptertest.App, sessions func(*core.Manager) echo.MiddlewareF
 			switch {
 			case mw.Session != nil:
 				all = append(all, sessions(mw.Session))
+			case mw.Guard != nil && mw.Guard.Proof:
+				all = append(all, echosession.RequireProof(mw.Guard.MaxAge, mw.Guard.Page))
 			case mw.Guard != nil && mw.Guard.MaxAge != 0:
 				all = append(all, echosession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
 			case mw.Guard != nil:

@@ -26,6 +26,8 @@ func EchoV5With(app adaptertest.App, sessions func(*core.Manager) echo.Middlewar
 			switch {
 			case mw.Session != nil:
 				all = append(all, sessions(mw.Session))
+			case mw.Guard != nil && mw.Guard.Proof:
+				all = append(all, echov5session.RequireProof(mw.Guard.MaxAge, mw.Guard.Page))
 			case mw.Guard != nil && mw.Guard.MaxAge != 0:
 				all = append(all, echov5session.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
 			case mw.Guard != nil:

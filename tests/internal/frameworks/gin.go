@@ -22,6 +22,8 @@ func serveGin(_ testing.TB, app adaptertest.App) http.Handler {
 			switch {
 			case mw.Session != nil:
 				all = append(all, ginsession.Use(mw.Session))
+			case mw.Guard != nil && mw.Guard.Proof:
+				all = append(all, ginsession.RequireProof(mw.Guard.MaxAge, mw.Guard.Page))
 			case mw.Guard != nil && mw.Guard.MaxAge != 0:
 				all = append(all, ginsession.RequireRecentSignIn(mw.Guard.MaxAge, mw.Guard.Page))
 			case mw.Guard != nil:
