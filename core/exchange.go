@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -352,45 +351,6 @@ func (x *Exchange) end() (mayBeLate bool) {
 	}
 	x.m.flights.leave(x)
 	return !x.isReady() || s.isLateChangeDue()
-}
-
-// saveLate stores what was changed after the headers were out.
-func (x *Exchange) saveLate() {
-	s := x.session.Load()
-	if s == nil || !x.isLoaded() || !s.lock() {
-		return
-	}
-	due := s.isLateChangeDue()
-	x.unlock()
-	if !due {
-		return
-	}
-	err := s.operate(x.ctx, OpCommit, func(op *operation) error {
-		if !s.isLateChangeDue() { // another goroutine was first
-			return nil
-		}
-		return s.run(op, false)
-	})
-	switch {
-	case err == nil, errors.Is(err, ErrReentered):
-	case errors.Is(err, ErrHeadersSent):
-		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set", s.changes.Names()...)
-	default:
-		x.logFailure(slog.LevelError, "cloakroom: changes made after the first byte of the response could not be saved", err)
-		x.m.notify(x.ctx, Event{Kind: EventDropped, Err: err})
-	}
-}
-
-// isLateChangeDue reports whether there is something to save although the headers
-// are out. The caller holds the lock.
-func (s *Session) isLateChangeDue() bool {
-	return !s.x.hijacked && s.x.err == nil && (s.touched || s.modified())
-}
-
-// drop tells that changes were dropped, and of which keys.
-func (x *Exchange) drop(why string, keys ...string) {
-	x.log(slog.LevelWarn, "cloakroom: changes to a session were dropped, made "+why, slog.String("keys", strings.Join(keys, ", ")))
-	x.m.notify(x.ctx, Event{Kind: EventDropped})
 }
 
 // Panicked ends the exchange because the handler panicked with v, and lets the
