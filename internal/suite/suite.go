@@ -46,6 +46,9 @@ func MainWaiting(m *testing.M) {
 func Run(m *testing.M, after func(code int) int) (code int) {
 	said := new(transcript)
 	logTo(said)
+	// Whoever closes an httptest.Server closes what is idle in the transport that all tests
+	// share, and a request that another test is about to send on such a connection fails.
+	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
 	code = m.Run()
 	if after != nil {
 		code = after(code)
@@ -155,7 +158,6 @@ func Suspicious(text string) (is bool) {
 // itself, and returns the others if there are any after some time.
 func goroutines(patience time.Duration) (left string) {
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		runtime.GC() // what is collected may end its own
 		if left = others(); left == "" || time.Now().After(end) {
 			return left
