@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -223,6 +224,58 @@ func TestAStolenCookieIsWorthNothing(t *testing.T) {
 			t.Errorf("%d bound, %d refreshed", b.refused.count(core.EventBound), b.refused.count(core.EventRefreshed))
 		}
 	}
+}
+
+// Only the very cookie that the browser was given for this session and this key proves it,
+// whatever was verified before.
+func TestNoOtherCookieProvesABinding(t *testing.T) {
+	t.Parallel()
+	b := newBindStage(t)
+	b.login()
+	other := b.another()
+	b.is(other, "/login", "ann unbound")
+	b.is(other, "/who", "ann bound")
+	b.is(other, "/who", "ann bound") // its cookie is known by now
+	good, foreign := boundCookie(t, b.browser), boundCookie(t, other)
+	expiry, mark, _ := strings.Cut(good, ".")
+	_, foreignMark, _ := strings.Cut(foreign, ".")
+	until, err := strconv.ParseInt(expiry, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := idCookie(t, b.browser)
+	for name, value := range map[string]string{
+		"no mark":                      expiry + ".",
+		"no separator":                 expiry,
+		"a mark that is none":          expiry + ".x",
+		"a mark of another secret":     expiry + "." + strings.Repeat("A", len(mark)),
+		"a mark that is cut":           expiry + "." + mark[:len(mark)-1],
+		"a later end":                  strconv.FormatInt(until+3600, 10) + "." + mark,
+		"another session's":            foreign,
+		"another session's mark":       expiry + "." + foreignMark,
+		"an end that is no number":     "x." + mark,
+		"the id in place of the proof": strings.TrimPrefix(id, "sid="),
+	} {
+		for range 3 { // remembered or not
+			b.is(b.another(), "/who", "unproven", func(r *http.Request) { r.Header.Set("Cookie", id+"; sid-bound="+value) })
+		}
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	b.is(b.another(), "/who", "ann bound", func(r *http.Request) { r.Header.Set("Cookie", id+"; sid-bound="+good) })
+}
+
+// boundCookie returns the value of the bound cookie of a browser.
+func boundCookie(t testing.TB, b *sessiontest.Browser) string {
+	t.Helper()
+	for _, c := range b.Cookies(app) {
+		if c.Name == "sid-bound" {
+			return c.Value
+		}
+	}
+	t.Fatal("there is no bound cookie")
+	return ""
 }
 
 // cookieHeader returns all cookies that a browser has, whether they have ended or not.

@@ -314,11 +314,12 @@ func writeUntilKilled() {
 // Where a file is new, each makes it one with a write-ahead log, and SQLite turns all but one
 // away at once, whatever busy_timeout says.
 func TestManyOpenANewFileAtOnce(t *testing.T) {
-	for range 10 {
-		file := filepath.Join(t.TempDir(), "sessions.db")
+	for range 40 {
+		file, begin := filepath.Join(t.TempDir(), "sessions.db"), make(chan struct{})
 		var wg sync.WaitGroup
-		for range 8 {
+		for range 16 {
 			wg.Go(func() {
+				<-begin
 				s, err := sqlitestore.Open(t.Context(), file, sqlitestore.Options{})
 				if err != nil {
 					t.Error(err)
@@ -329,6 +330,7 @@ func TestManyOpenANewFileAtOnce(t *testing.T) {
 				}
 			})
 		}
+		close(begin)
 		wg.Wait()
 	}
 }
