@@ -1025,6 +1025,11 @@ func TestWhatIsNoRefresh(t *testing.T) {
 	if a := b.send(id, d.prove(challenge)); a.status != http.StatusForbidden || a.header.Get("Secure-Session-Challenge") == "" {
 		t.Errorf("a challenge of two minutes ago: %d", a.status)
 	}
+	late := ask(id)
+	b.clock.advance(-2 * time.Minute) // as an instance whose clock is that much behind
+	if a := b.send(id, d.prove(late)); a.status != http.StatusForbidden || a.header.Get("Secure-Session-Challenge") == "" {
+		t.Errorf("a challenge from two minutes ahead: %d", a.status)
+	}
 }
 
 func TestTheEndpointIsTheMiddlewaresAlone(t *testing.T) {
