@@ -395,7 +395,6 @@ func connections() []scenario {
 			s.serve(at("/slow", func(c *Context) error {
 				count.Set(c.Get(), 100)
 				expire()
-				s.pause(c.Request.Context().Done())
 				return c.String(http.StatusOK, marker)
 			}))
 			b := s.browser()
@@ -413,7 +412,6 @@ func connections() []scenario {
 						s.Errorf("%v", err)
 					}
 					expire()
-					s.pause(c.Request.Context().Done())
 					return c.String(http.StatusOK, marker)
 				}
 			}
@@ -432,7 +430,6 @@ func connections() []scenario {
 			served, expire := timeoutOutside(s)
 			s.serve(at("/leave", func(c *Context) error {
 				expire()
-				s.pause(c.Request.Context().Done())
 				if err := c.Get().Destroy(c.Request.Context()); err != nil {
 					s.Errorf("Destroy: %v", err)
 				}
@@ -570,10 +567,11 @@ func stream(s *scene) (b *browser, events func() string, goOn func()) {
 	}, g.release
 }
 
-// timeoutOutside puts a timeout around the framework, and returns what tells
-// that a handler has returned, and what ends the time of those that are slow.
+// timeoutOutside puts a timeout around the framework. A handler that calls expire
+// goes on once the timeout's own answer is under way: had both come to an end by
+// then, http.TimeoutHandler might take either.
 func timeoutOutside(s *scene) (served <-chan struct{}, expire func()) {
-	over := make(chan struct{})
+	over, answered := make(chan struct{}), make(chan struct{})
 	served = s.afterwards()
 	tell := s.around
 	s.around = func(next http.Handler) http.Handler {
@@ -582,13 +580,29 @@ func timeoutOutside(s *scene) (served <-chan struct{}, expire func()) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/slow", "/renew", "/leave":
+				w = tellingWriter{w, sync.OnceFunc(func() { close(answered) })}
 				slow.ServeHTTP(w, r.WithContext(expiring{r.Context(), over}))
 			default:
 				quick.ServeHTTP(w, r)
 			}
 		})
 	}
-	return served, sync.OnceFunc(func() { close(over) })
+	return served, sync.OnceFunc(func() {
+		close(over)
+		s.pause(answered)
+	})
+}
+
+// A tellingWriter tells when an answer has begun.
+type tellingWriter struct {
+	http.ResponseWriter
+
+	begun func()
+}
+
+func (w tellingWriter) WriteHeader(status int) {
+	w.ResponseWriter.WriteHeader(status)
+	w.begun()
 }
 
 // An expiring is a context whose deadline is when over is closed, on a machine as slow as
