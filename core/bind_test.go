@@ -1190,7 +1190,7 @@ func TestABrowserIsAskedForAProofNow(t *testing.T) {
 	stolen := cookieHeader(b.browser)
 	for range 3 {
 		a := b.request(stolen, b.handler, func(r *http.Request) { r.URL.Path = "/pay" })
-		if a.status != http.StatusTemporaryRedirect || a.header.Get("Location") != "/pay" || a.header.Get("Cache-Control") != "no-store" {
+		if a.status != http.StatusTemporaryRedirect || a.header.Get("Location") != "/pay" || a.header.Get("Cache-Control") != "no-store" || a.body != "" {
 			t.Errorf("a thief: %d %q", a.status, a.header.Get("Location"))
 		}
 	}
@@ -1226,6 +1226,7 @@ func TestWhatBindIsRefusedWith(t *testing.T) {
 		"four minutes":    {func(c *core.Config) { c.Bind.Life = 4 * time.Minute }, "Bind.Life"},
 		"a negative life": {func(c *core.Config) { c.Bind.Life = -1 }, "Bind.Life"},
 		"a short grace":   {func(c *core.Config) { c.Bind.Grace = 30 }, "Bind.Grace"},
+		"under a second":  {func(c *core.Config) { c.Bind.Grace = time.Second - 1 }, "Bind.Grace"},
 		"a negative one":  {func(c *core.Config) { c.Bind.Grace = -1 }, "Bind.Grace"},
 		"another site":    {func(c *core.Config) { c.Bind.Path = "//evil.test/" }, "Bind.Path"},
 		"a relative path": {func(c *core.Config) { c.Bind.Path = "bind" }, "Bind.Path"},
@@ -1246,6 +1247,7 @@ func TestWhatBindIsRefusedWith(t *testing.T) {
 	for name, edit := range map[string]func(*core.Config){
 		"Express that checks": func(c *core.Config) { c.ShareWithExpress, c.Bind.ExpressChecks = true, true },
 		"a header, too":       func(c *core.Config) { c.Header = &core.Header{} },
+		"a header for some":   func(c *core.Config) { c.Header = &core.Header{Only: func(*http.Request) bool { return true }} },
 		"__Http-":             func(c *core.Config) { c.Cookie.Name = "__Http-sid" },
 	} {
 		cfg := boundConfig(edit)
@@ -1258,6 +1260,16 @@ func TestWhatBindIsRefusedWith(t *testing.T) {
 		if b := m.Config().Bind; b.Life != 10*time.Minute || b.Grace != time.Minute || b.Path != "/.session/bind" || b.String() != "/.session/bind, for 10m0s" {
 			t.Errorf("%s: %+v", name, b)
 		}
+	}
+}
+
+// The least that may be set.
+func TestBindMayBeSetAsLowAsThat(t *testing.T) {
+	t.Parallel()
+	cfg := boundConfig(func(c *core.Config) { c.Bind.Life, c.Bind.Grace = 4*time.Minute+1, time.Second })
+	cfg.Store, cfg.Secrets = newStage(t, core.Config{}).store, []string{stageSecret}
+	if _, err := core.New(cfg); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -414,11 +414,83 @@ func TestTheUserOfAnExpressAppIsOfferedABinding(t *testing.T) {
 	if err := users.Create(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]bool{"/set": false, "/renew": true} {
-		a := b.request(b.put2(rec.ID), b.page, func(r *http.Request) { r.URL.Path = path })
-		if a.status >= 400 || (a.header.Get("Secure-Session-Registration") != "") != want {
-			t.Errorf("%s: %d %v", path, a.status, a.header)
+	for _, tt := range []struct {
+		path    string
+		offered bool
+	}{{"/set", false}, {"/renew", true}} {
+		a := b.request(b.put2(rec.ID), b.page, func(r *http.Request) { r.URL.Path = tt.path })
+		if a.status >= 400 || (a.header.Get("Secure-Session-Registration") != "") != tt.offered {
+			t.Errorf("%s: %d %v", tt.path, a.status, a.header)
 		}
+	}
+}
+
+// Where no cookie can be set, none can be bound, and one that is not there is not deleted.
+func TestWhatTheBrowserDoesNotGetItIsNotOfferedToBind(t *testing.T) {
+	t.Parallel()
+	b := newBindStage(t, func(c *core.Config) { c.IsHTTPS = func(r *http.Request) bool { return r.Header.Get("Plain") == "" } })
+	a := b.request("", b.page, func(r *http.Request) { r.URL.Path = "/login"; r.Header.Set("Plain", "1") })
+	if a.setCookie != "" || a.header.Get("Secure-Session-Registration") != "" {
+		t.Errorf("over plain HTTP: %v", a.header)
+	}
+	_, cookie := b.offered()
+	a = b.request(cookie, b.page, func(r *http.Request) { r.URL.Path = "/logout" })
+	if lines := a.header["Set-Cookie"]; len(lines) != 1 || !strings.HasPrefix(lines[0], "sid=;") {
+		t.Errorf("a logout without a bound cookie sets %q", lines)
+	}
+}
+
+// Who has just signed in has shown more than a proof, whether the browser can bind sessions
+// or not.
+func TestAPageThatWantsAProofTakesAFreshLogin(t *testing.T) {
+	t.Parallel()
+	for _, bind := range []*core.Bind{{}, nil} {
+		b := newBindStage(t, func(c *core.Config) { c.Bind = bind })
+		pay := core.RequireProof(time.Minute, core.SignInPage{}).Handler(http.HandlerFunc(b.page))
+		a := b.request("", b.page, func(r *http.Request) { r.URL.Path = "/login" })
+		for _, tt := range []struct {
+			passes time.Duration
+			want   int
+		}{{0, http.StatusOK}, {time.Minute - time.Millisecond, http.StatusOK}, {time.Millisecond, http.StatusUnauthorized}} {
+			b.clock.advance(tt.passes)
+			want := tt.want
+			if bind == nil {
+				want = http.StatusUnauthorized // nobody can prove anything
+			}
+			if got := b.request(a.cookie, pay.ServeHTTP); got.status != want {
+				t.Errorf("bound by %v, after %v more: %d, want %d", bind, tt.passes, got.status, want)
+			}
+		}
+	}
+}
+
+// What is remembered of a bound cookie is worth nothing for another key of the same session.
+func TestABoundCookieThatIsRememberedIsThatOfItsKey(t *testing.T) {
+	t.Parallel()
+	b := newBindStage(t)
+	challenge, cookie := b.offered()
+	register := func() string {
+		a := b.send("", newDevice().register(challenge))
+		return cookie + "; " + strings.SplitN(a.header.Get("Set-Cookie"), ";", 2)[0]
+	}
+	first := register()
+	for range 3 {
+		b.is(b.another(), "/who", "ann bound", func(r *http.Request) { r.Header.Set("Cookie", first) })
+	}
+	b.rewrite(b.keyOf(cookie), withBinding(`{"offered":1}`))
+	register()
+	b.clock.advance(time.Minute)
+	b.is(b.another(), "/who", "unproven", func(r *http.Request) { r.Header.Set("Cookie", first) })
+}
+
+func TestTheInstructionsAreThoseOfTheConfigurationThatWasGiven(t *testing.T) {
+	t.Parallel()
+	exclude := []string{"/static"}
+	b := newBindStage(t, func(c *core.Config) { c.Bind = &core.Bind{Exclude: exclude} })
+	exclude[0] = "/"
+	challenge, _ := b.offered()
+	if a := b.send("", newDevice().register(challenge)); !strings.Contains(a.body, `"path":"/static"`) {
+		t.Error(a.body)
 	}
 }
 
