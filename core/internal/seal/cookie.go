@@ -2,7 +2,6 @@ package seal
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
@@ -76,22 +75,15 @@ func CookieLength(host, id string, record int) int {
 // SealCookie returns the value of the cookie that holds c, bound to a text. No two calls
 // return the same.
 func (k *Key) SealCookie(c Cookie, bound string) string {
-	var nonce [nonceSize]byte
-	rand.Read(nonce[:]) // This never fails: crypto/rand ends the program rather than return bad bytes.
-	return k.sealCookie(c, bound, nonce)
-}
-
-// sealCookie is SealCookie with a nonce, which is to be used once.
-func (k *Key) sealCookie(c Cookie, bound string, nonce [nonceSize]byte) string {
 	const before = nameSize + nonceSize
 	host := c.Host[:min(len(c.Host), MaxHost)]
 	raw := make([]byte, 0, cookieOverhead+cookieHead+len(host)+len(c.ID)+len(c.Record))
-	raw = append(append(raw, k.name[:]...), nonce[:]...)
+	key, raw := k.aead.next(append(raw, k.name[:]...))
 	raw = binary.BigEndian.AppendUint64(raw, uint64(c.Expires.UnixMilli())) //nolint:gosec // it comes back as it was
 	raw = append(raw, byte(len(host)))                                      //nolint:gosec // it was cut
 	raw = binary.BigEndian.AppendUint16(raw, uint16(len(c.ID)))             //nolint:gosec // an id is one that fits a cookie
 	raw = append(append(append(raw, host...), c.ID...), c.Record...)
-	raw = k.aead.seal(raw[:before], raw[nameSize:before], raw[before:], []byte(bound)) // in its place
+	raw = key.Seal(raw[:before], raw[nameSize+halfSize:before], raw[before:], []byte(bound)) // in its place
 
 	var room [4096]byte // more than browsers keep
 	return string(base64.RawURLEncoding.AppendEncode(append(room[:0], cookieVersion...), raw))
