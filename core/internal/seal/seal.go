@@ -1,7 +1,7 @@
 // Package seal encrypts records at rest with XAES-256-GCM
-// (https://c2sp.org/XAES-256-GCM): AES-256-GCM under a key that is derived for each
-// message from half of a random nonce of 24 bytes, so that no number of writes
-// under one key is too many. The id under which the store keeps the record is the
+// (https://c2sp.org/XAES-256-GCM): AES-256-GCM under a key that is derived from half of a
+// random nonce of 24 bytes, which a few of a process's messages have in common, so that no
+// number of writes under one secret is too many. The id under which the store keeps the record is the
 // associated data: a record that was moved to another id cannot be opened.
 //
 // A sealed record is a JSON object of one member, so that stores for which data is
