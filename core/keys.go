@@ -21,7 +21,7 @@ type keyRing struct {
 	tickets *hot.Table[knownTicket, *knownTicket] // that it has verified
 
 	cookies []*seal.Key                           // seal the cookies of Config.Sealed
-	opened  *hot.Table[knownCookie, *knownCookie] // of those
+	opened  *hot.Table[knownCookie, *knownCookie] // those that it has opened or sealed
 
 	// successors seal where a session went when its id was given up: AES-256-GCM
 	// under keys derived from the secrets. A record that says so lives for a minute,
