@@ -220,8 +220,9 @@ func (e *endings) lookAfter(key string, left time.Duration) {
 }
 
 // giveUp notes that the session under key has ended, or goes on under another id, by the
-// doing of this process.
+// doing of this process. When it was extended does not matter any more.
 func (m *Manager) giveUp(key string) {
 	m.givenUp.Put(key, m.cfg.Now(), record.Lifespan{})
+	m.extended.Forget(key)
 	m.endings.hint(key)
 }

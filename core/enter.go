@@ -79,7 +79,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	kind := EventCreated
 	if s.standing == state.Live {
 		kind = EventRenewed
-		if newer, err = m.sessions.Update(e.op, s.base, s.retire(d), s.x.cookie.MaxAge); err != nil {
+		retired := s.retire(d)
+		if newer, err = m.sessions.Update(e.op, s.base, &retired, s.x.cookie.MaxAge); err != nil {
 			return newer, err
 		}
 	}

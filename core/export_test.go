@@ -23,3 +23,6 @@ func Verify(secrets []string, value string) (id string, outdated, ok bool) {
 	id, verdict := ticket.NewSigner(secrets).Verify(value)
 	return id, verdict == ticket.Outdated, verdict >= ticket.Outdated
 }
+
+// Remembers reports whether m remembers when the session with an id was extended last.
+func (m *Manager) Remembers(id string) bool { return !m.extended.Last(m.storeKey(id)).At.IsZero() }

@@ -124,6 +124,9 @@ func (t *Table[T, V]) Drop(key string) {
 		return
 	}
 	r := &rooms[t.place(key)%places]
+	if r.value.Load() == nil { // most keys are not remembered, and need no lock
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if v := V(r.value.Load()); v != nil {
