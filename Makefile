@@ -71,7 +71,7 @@ tidy-check: ## tell whether a go.mod or go.sum is out of date
 	@GOWORK=off scripts/each-module.sh go mod tidy -diff
 
 api: ## write the exported API down in api/
-	@go run -write
+	@go run ./tests/apilist -write
 
 api-check: ## tell whether the exported API differs from api/
 	@go run ./tests/apilist
