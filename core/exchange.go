@@ -46,6 +46,7 @@ type Exchange struct {
 
 	jar     *jar                    // nil without Config.Sealed
 	lazy    *lazyLoading            // nil where the session is looked for before anybody can ask
+	left    atomic.Pointer[telling] // what the app is to be told of that ran beside the handler: see leave
 	room    *sessionRoom            // for the session of a request with a cookie
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it
 	nesting atomic.Pointer[nesting] // nil for most
@@ -278,15 +279,15 @@ func (x *Exchange) lock() (s *Session, ok bool) {
 
 // unlock releases the lock, and then tells the app what there is to tell.
 func (x *Exchange) unlock() {
-	s := x.session.Load()
-	if s == nil || s.rarities().untold == nil {
-		x.mu.Unlock()
-		return
+	var untold func()
+	if s := x.session.Load(); s != nil && s.rarities().untold != nil {
+		untold, s.rare.untold = s.rare.untold, nil
 	}
-	untold := s.rare.untold
-	s.rare.untold = nil
 	x.mu.Unlock()
-	untold()
+	x.tellLeft()
+	if untold != nil {
+		untold()
+	}
 }
 
 // tellUnlocked calls tell, which is about something that no operation is under way
@@ -328,6 +329,7 @@ func (x *Exchange) Finish(h http.Header) error {
 	}
 	last, mayBeLate := x.nested().leave(), true
 	if last {
+		defer x.endTelling()
 		mayBeLate = x.end() // waits for a commit that another goroutine began by the first byte
 	}
 	if x.answerOf(h).out.Load() {
@@ -363,6 +365,7 @@ func (x *Exchange) end() (mayBeLate bool) {
 // does that of a handler which gave up because the error page took the place of
 // what it wrote, as net/http/httputil.ReverseProxy does: the client gets all of it.
 func (x *Exchange) Panicked(w *Writer, v any) {
+	defer x.endTelling()
 	defer x.endAnswer(w.Header())
 	if p, ok := v.(*loadPanic); ok && p.x == x {
 		if w.Began() && w.Err() == nil {

@@ -17,3 +17,12 @@ func Verify(secrets []string, value string) (id string, outdated, ok bool) {
 	id, verdict := ticket.NewSigner(secrets).Verify(value)
 	return id, verdict == ticket.Outdated, verdict >= ticket.Outdated
 }
+
+// IsLocked reports whether somebody holds the lock of a session.
+func IsLocked(s *Session) bool {
+	if s.x.mu.TryLock() {
+		s.x.mu.Unlock()
+		return false
+	}
+	return true
+}
