@@ -40,7 +40,7 @@ func (x *Exchange) respond(h http.Header, last bool) error {
 func (x *Exchange) firstByte(h http.Header) error {
 	err := x.respond(h, true)
 	if err != nil { // the handler may have the lock, see resetHeaders
-		x.answerOf(h).out.Store(true)
+		x.answerOf(h).send()
 	}
 	return err
 }
@@ -75,7 +75,7 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 	}
 	err = x.commitLocked(op, h, s, loaded)
 	if last {
-		x.answerOf(h).out.Store(true)
+		x.answerOf(h).send()
 	}
 	return err
 }
@@ -88,7 +88,7 @@ func (x *Exchange) commitNothing(h http.Header, last bool) error {
 		x.addVary(h, new([1]string))
 	}
 	if last {
-		x.answerOf(h).out.Store(true)
+		x.answerOf(h).send()
 	}
 	return x.err
 }

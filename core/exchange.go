@@ -166,7 +166,7 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 func (m *Manager) newFoundExchange(ctx context.Context) *Exchange {
 	x := m.newExchange(ctx, nil)
 	x.passive = true
-	x.first.out.Store(true)
+	x.first.send()
 	return x
 }
 
@@ -332,7 +332,7 @@ func (x *Exchange) Finish(h http.Header) error {
 		defer x.endTelling()
 		mayBeLate = x.end() // waits for a commit that another goroutine began by the first byte
 	}
-	if x.answerOf(h).out.Load() {
+	if x.answerOf(h).isOut() {
 		if mayBeLate {
 			x.saveLate()
 		}
@@ -397,7 +397,7 @@ func (x *Exchange) abandon(h http.Header) {
 		s.proven = false // and the store is not asked again
 	}
 	switch {
-	case x.answerOf(h).out.Load():
+	case x.answerOf(h).isOut():
 	case x.err != nil && (s == nil || !s.hasActed()):
 	case s != nil:
 		s.setHeaders(h)
