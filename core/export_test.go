@@ -26,3 +26,13 @@ func IsLocked(s *Session) bool {
 	}
 	return true
 }
+
+// Waiting returns how often somebody waits for the end of a session.
+func (m *Manager) Waiting() (n int) {
+	m.endings.mu.Lock()
+	defer m.endings.mu.Unlock()
+	for _, end := range m.endings.byKey {
+		n += end.waiting
+	}
+	return n
+}
