@@ -67,9 +67,9 @@ func refuseUnknown(u url.URL, query url.Values) error {
 		return slices.Contains([]string{"srvmaxhosts", "srvservicename"}, strings.ToLower(name)) // of mongodb+srv alone
 	})
 	u.Scheme, u.RawQuery = "mongodb", query.Encode() // which needs no DNS
-	parsed, err := connstring.Parse(u.String())
-	if err != nil {
-		return nil // the driver refuses it
+	parsed, _ := connstring.Parse(u.String()) // what is wrong with it otherwise the driver refuses
+	if parsed == nil {
+		return nil
 	}
 	for name := range parsed.UnknownOptions {
 		if quotable && query.Get(name) != "" {
