@@ -429,6 +429,30 @@ func TestWhoeverHasGoneIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// Two streams of one request may ask before each message, each with its own context.
+func TestWhoeverAsksAgainWaitsOnce(t *testing.T) {
+	t.Parallel()
+	m := instance(t, new(mapstore.Store))
+	s := resume(t, m, begin(t, m))
+	var ctxs []context.Context
+	for range 3 {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		ctxs = append(ctxs, ctx)
+	}
+	first := s.Ended(ctxs[0])
+	for range 10 {
+		for _, ctx := range ctxs {
+			if s.Ended(ctx) != first {
+				t.Fatal("the channels of a session are not one")
+			}
+		}
+	}
+	if n := m.Waiting(); n != len(ctxs) {
+		t.Errorf("it is waited for %d times", n)
+	}
+}
+
 func TestWhereNoSessionIsStoredItHasEnded(t *testing.T) {
 	m := instance(t, newTellingStore())
 	cookie := begin(t, m)

@@ -26,3 +26,22 @@ func Verify(secrets []string, value string) (id string, outdated, ok bool) {
 
 // Remembers reports whether m remembers when the session with an id was extended last.
 func (m *Manager) Remembers(id string) bool { return !m.extended.Last(m.storeKey(id)).At.IsZero() }
+
+// IsLocked reports whether somebody holds the lock of a session.
+func IsLocked(s *Session) bool {
+	if s.x.mu.TryLock() {
+		s.x.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// Waiting returns how often somebody waits for the end of a session.
+func (m *Manager) Waiting() (n int) {
+	m.endings.mu.Lock()
+	defer m.endings.mu.Unlock()
+	for _, end := range m.endings.byKey {
+		n += end.waiting
+	}
+	return n
+}
