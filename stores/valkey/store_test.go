@@ -335,9 +335,7 @@ func TestDestroyFailsWithoutTheReplicasThatWereAskedFor(t *testing.T) {
 		if err := s.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		err := call(ctx, rec)
-		cancel()
+		err := call(t.Context(), rec) // without a deadline it waits for a second, from when the record is gone
 		var failure *store.Error
 		if !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != store.OutcomeUnknown {
 			t.Errorf("%s returned %v, want a store.Error with an unknown outcome: one server has no replicas", verb, err)
@@ -461,7 +459,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		cancel()
 		select {
 		case err = <-returned:
-		case <-time.After(3 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("%s: Open did not return when its context was done", query)
 			err = <-returned
 		}
