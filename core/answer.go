@@ -275,8 +275,8 @@ func (s *Session) setCookie(how state.Cookie) string {
 	x.checkDomain()
 	now := m.cfg.Now()
 	maxAge := record.Lifespan{Idle: s.currentAge().Max, Deadline: m.deadline(s.base.Meta.Created)}.Left(now)
-	if how == state.ResignCookie { // under the new secret, but for no longer than before
-		if expires := record.CookieExpires(s.base.Cookie()); maxAge > 0 && expires.After(now) {
+	if how == state.ResignCookie && maxAge > 0 { // under the new secret, but for no longer than before
+		if expires := record.CookieExpires(s.base.Cookie()); expires.After(now) {
 			maxAge = min(maxAge, expires.Sub(now))
 		}
 	}

@@ -104,7 +104,7 @@ func (t *Table[T, V]) Put(at Place, v V) {
 		return
 	}
 	rooms := t.rooms.Load()
-	if rooms == nil {
+	if rooms == nil || at == nowhere {
 		return
 	}
 	t.mu.Lock()
