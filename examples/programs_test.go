@@ -172,7 +172,7 @@ func newVisitor(t *testing.T, base string) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{t, base, &http.Client{Jar: jar, Timeout: 10 * time.Second}}
+	return &visitor{t, base, &http.Client{Jar: jar, Timeout: patience}}
 }
 
 // do returns the status and body of a request, and the cookies that it set.
