@@ -123,7 +123,7 @@ func (c Config) validateBind() error {
 		{c.Header.isOnly(), "", "is set, but Header.Only is AlwaysHeader: what is bound is a cookie of a browser, so drop one of the two"},
 		{c.ShareWithExpress && !b.ExpressChecks, ".ExpressChecks", "is not set, but ShareWithExpress is: an Express app that does not check the bound cookie lets a thief in; see docs/binding.md"},
 		{b.Life < 0, ".Life", fmt.Sprintf("is negative (%v): leave it 0 for the default", b.Life)},
-		{b.Life >= 0 && b.Life <= leastBindLife, ".Life", fmt.Sprintf("is too short: it is %v, and browsers make no more than 6 signatures in 9 minutes: use more than %v", b.Life, leastBindLife)},
+		{b.Life <= leastBindLife, ".Life", fmt.Sprintf("is too short: it is %v, and browsers make no more than 6 signatures in 9 minutes: use more than %v", b.Life, leastBindLife)},
 		{b.Grace < 0, ".Grace", fmt.Sprintf("is negative (%v): leave it 0 for the default", b.Grace)},
 		{tooShort(b.Grace, time.Second) != "", ".Grace", tooShort(b.Grace, time.Second)},
 		{!validBindPath(b.Path), ".Path", fmt.Sprintf("%q is no path of this site: write one like %q, without a query, dots and double slashes", b.Path, defaultBindPath)},
@@ -166,7 +166,7 @@ func (c Cookie) validateBindable(name string) error {
 
 // isOnly reports whether no request has a cookie. h may be nil.
 func (h *Header) isOnly() bool {
-	return h != nil && h.Only != nil && reflect.ValueOf(h.Only).Pointer() == reflect.ValueOf(AlwaysHeader).Pointer()
+	return h != nil && reflect.ValueOf(h.Only).Pointer() == reflect.ValueOf(AlwaysHeader).Pointer()
 }
 
 // A Binding tells whether a session is bound to its browser, see [Bind].

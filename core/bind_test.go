@@ -58,15 +58,27 @@ type refusals struct {
 	stageEvents
 	mu     sync.Mutex
 	causes []core.Cause
+	events []core.Event // all
 }
 
 func (r *refusals) Observe(ctx context.Context, e core.Event) {
 	r.stageEvents.Observe(ctx, e)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
 	if e.Kind == core.EventRefused {
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.causes = append(r.causes, e.Cause)
 	}
+}
+
+// last returns the last event.
+func (r *refusals) last() core.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) == 0 {
+		return core.Event{}
+	}
+	return r.events[len(r.events)-1]
 }
 
 func (r *refusals) took() []core.Cause {
@@ -537,7 +549,7 @@ func TestVisitorsAreOfferedNothing(t *testing.T) {
 func TestAFailedLoginOffersNothing(t *testing.T) {
 	t.Parallel()
 	b := newBindStage(t)
-	b.store.failWith("create", errors.New("down"))
+	b.store.failWith("create", &store.Error{Store: "test", Verb: "create", Outcome: store.OutcomeNotApplied})
 	a := b.request("", b.page, func(r *http.Request) { r.URL.Path = "/login" })
 	if a.status != http.StatusServiceUnavailable || a.header.Get("Secure-Session-Registration") != "" {
 		t.Errorf("%d, %v", a.status, a.header)
@@ -645,7 +657,7 @@ func TestWhileTheStoreIsDownBindingsAreKept(t *testing.T) {
 	b := newBindStage(t)
 	b.is(b.browser, "/login", "ann unbound")
 	b.clock.advance(20 * time.Minute)
-	down := &store.Error{Store: "test", Verb: "load", Err: errors.New("down")}
+	down := &store.Error{Store: "test", Verb: "load", Outcome: store.OutcomeNotApplied}
 	b.store.failWith("load", down)
 	if status, _ := goTo(t, b.browser, "/who"); status != http.StatusServiceUnavailable {
 		t.Errorf("%d", status)
@@ -664,6 +676,9 @@ func TestWhileTheStoreIsDownBindingsAreKept(t *testing.T) {
 	did(t, other, 0, "registration: 503")
 	b.store.failWith("update", nil)
 	b.is(other, "/who", "ann unbound")
+	if b.log.count("a browser could not bind its session, or prove that it is bound to it") == 0 {
+		t.Error("the log does not say that a browser was turned away")
+	}
 }
 
 func TestHowOftenTheStoreIsAsked(t *testing.T) {
@@ -862,7 +877,14 @@ func between(text, before, after string) string {
 // send posts to the endpoint what a test makes up, without any cookie.
 func (b *bindStage) send(id, proof string) answer {
 	b.t.Helper()
-	return b.request("", nil, func(r *http.Request) {
+	return b.sendWith("", id, proof)
+}
+
+// sendWith is send with cookies. An answer that gives no cookie says its status and nothing
+// else, once, and a browser is told to come back where it may.
+func (b *bindStage) sendWith(cookies, id, proof string) answer {
+	b.t.Helper()
+	a := b.request(cookies, nil, func(r *http.Request) {
 		r.Method, r.URL.Path = http.MethodPost, "/.session/bind"
 		if id != "" {
 			r.Header.Set("Sec-Secure-Session-Id", id)
@@ -871,6 +893,17 @@ func (b *bindStage) send(id, proof string) answer {
 			r.Header.Set("Secure-Session-Response", proof)
 		}
 	})
+	b.handler = b.page
+	if a.status != http.StatusOK && (a.body != http.StatusText(a.status)+"\n" || a.header.Get("Content-Type") != "text/plain; charset=utf-8") {
+		b.t.Errorf("%d says %q, as %q", a.status, a.body, a.header.Get("Content-Type"))
+	}
+	if later := a.header.Get("Retry-After"); (later == "5") != (a.status == http.StatusServiceUnavailable) || later != "" && later != "5" {
+		b.t.Errorf("%d is to be tried again after %q", a.status, later)
+	}
+	if a.header.Get("Cache-Control") != "no-store" {
+		b.t.Errorf("%d may be stored: %q", a.status, a.header.Get("Cache-Control"))
+	}
+	return a
 }
 
 // offered signs in and returns the challenge of the offer, and the cookie.
@@ -893,7 +926,10 @@ func (b *bindStage) registered(d *device) (id string) {
 
 func TestTheInstructions(t *testing.T) {
 	t.Parallel()
-	b := newBindStage(t, func(c *core.Config) { c.Bind = &core.Bind{Exclude: []string{"/static"}} })
+	b := newBindStage(t, func(c *core.Config) {
+		c.Bind = &core.Bind{Exclude: []string{"/static"}}
+		c.Cookie.Priority = core.PriorityHigh // no attribute that a browser compares
+	})
 	challenge, _ := b.offered()
 	a := b.send("", newDevice().register(challenge))
 	want := `{"session_identifier":"` + between(a.body, `"session_identifier":"`, `"`) + `","refresh_url":"/.session/bind",` +
@@ -921,6 +957,7 @@ func TestWhatIsNoRegistration(t *testing.T) {
 	}()
 	id := b.registered(newDevice())
 	refresh := between(b.send(id, "").header.Get("Secure-Session-Challenge"), `"`, `"`)
+	b.refused.took()
 	for name, proof := range map[string]string{
 		"no proof":                  "abc",
 		"no key":                    d.prove(challenge),
@@ -937,6 +974,13 @@ func TestWhatIsNoRegistration(t *testing.T) {
 	} {
 		if a := b.send("", proof); a.status != http.StatusBadRequest || len(a.header["Set-Cookie"]) > 0 {
 			t.Errorf("%s: %d", name, a.status)
+		}
+		var want []core.Cause // what may be an honest browser's, with a challenge that is over, is nothing to tell
+		if !strings.Contains(name, "challenge of") && !strings.Contains(name, "challenge by") && name != "an identifier" && name != "a challenge that is a bit" {
+			want = []core.Cause{core.CauseForged}
+		}
+		if got := b.refused.took(); !slices.Equal(got, want) {
+			t.Errorf("%s: refused because of %v, want %v", name, got, want)
 		}
 	}
 	b.refused.took()
@@ -1070,6 +1114,18 @@ func TestPagesThatNeedABoundSession(t *testing.T) {
 		b.is(b.another(), "/who", "unbound") // nobody is signed in
 		b.login()                            // the page behind it is let through, though it comes before the session is bound
 		b.is(b.browser, "/set", "ann bound")
+		b.is(b.another(), "/other", "unproven", b.locked())
+		if status, _ := goTo(t, b.another(), "/who", b.locked()); status != http.StatusUnauthorized {
+			t.Errorf("an unproven session that changes nothing: %d", status)
+		}
+		visitor := b.another()
+		b.is(visitor, "/set", "unbound") // a session, and nobody is signed in
+		b.is(visitor, "/who", "unbound")
+		b.store.failWith("load", errors.New("down"))
+		if status, _ := goTo(t, b.browser, "/who"); status != http.StatusServiceUnavailable {
+			t.Errorf("without a store: %d", status)
+		}
+		b.store.failWith("load", nil)
 		if status, _ := goTo(t, b.another(), "/set", b.locked()); status != http.StatusUnauthorized {
 			t.Errorf("an unproven session: %d", status)
 		}
@@ -1146,7 +1202,7 @@ func TestABrowserIsAskedForAProofNow(t *testing.T) {
 	stolen := cookieHeader(b.browser)
 	for range 3 {
 		a := b.request(stolen, b.handler, func(r *http.Request) { r.URL.Path = "/pay" })
-		if a.status != http.StatusTemporaryRedirect || a.header.Get("Location") != "/pay" || a.header.Get("Cache-Control") != "no-store" {
+		if a.status != http.StatusTemporaryRedirect || a.header.Get("Location") != "/pay" || a.header.Get("Cache-Control") != "no-store" || a.body != "" {
 			t.Errorf("a thief: %d %q", a.status, a.header.Get("Location"))
 		}
 	}
@@ -1182,6 +1238,7 @@ func TestWhatBindIsRefusedWith(t *testing.T) {
 		"four minutes":    {func(c *core.Config) { c.Bind.Life = 4 * time.Minute }, "Bind.Life"},
 		"a negative life": {func(c *core.Config) { c.Bind.Life = -1 }, "Bind.Life"},
 		"a short grace":   {func(c *core.Config) { c.Bind.Grace = 30 }, "Bind.Grace"},
+		"under a second":  {func(c *core.Config) { c.Bind.Grace = time.Second - 1 }, "Bind.Grace"},
 		"a negative one":  {func(c *core.Config) { c.Bind.Grace = -1 }, "Bind.Grace"},
 		"another site":    {func(c *core.Config) { c.Bind.Path = "//evil.test/" }, "Bind.Path"},
 		"a relative path": {func(c *core.Config) { c.Bind.Path = "bind" }, "Bind.Path"},
@@ -1202,6 +1259,7 @@ func TestWhatBindIsRefusedWith(t *testing.T) {
 	for name, edit := range map[string]func(*core.Config){
 		"Express that checks": func(c *core.Config) { c.ShareWithExpress, c.Bind.ExpressChecks = true, true },
 		"a header, too":       func(c *core.Config) { c.Header = &core.Header{} },
+		"a header for some":   func(c *core.Config) { c.Header = &core.Header{Only: func(*http.Request) bool { return true }} },
 		"__Http-":             func(c *core.Config) { c.Cookie.Name = "__Http-sid" },
 	} {
 		cfg := boundConfig(edit)
@@ -1214,6 +1272,16 @@ func TestWhatBindIsRefusedWith(t *testing.T) {
 		if b := m.Config().Bind; b.Life != 10*time.Minute || b.Grace != time.Minute || b.Path != "/.session/bind" || b.String() != "/.session/bind, for 10m0s" {
 			t.Errorf("%s: %+v", name, b)
 		}
+	}
+}
+
+// The least that may be set.
+func TestBindMayBeSetAsLowAsThat(t *testing.T) {
+	t.Parallel()
+	cfg := boundConfig(func(c *core.Config) { c.Bind.Life, c.Bind.Grace = 4*time.Minute+1, time.Second })
+	cfg.Store, cfg.Secrets = newStage(t, core.Config{}).store, []string{stageSecret}
+	if _, err := core.New(cfg); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -1230,6 +1298,9 @@ func TestACookieForARequestThatCannotBeBoundIsRefused(t *testing.T) {
 	if a := b.send("", "abc"); a.status != http.StatusServiceUnavailable {
 		t.Errorf("the endpoint: %d", a.status)
 	}
+	if got := b.log.count("Config.CookieFor returned a cookie that cannot be set"); got != 2 {
+		t.Errorf("it is said %d times", got)
+	}
 }
 
 func TestWhatABrowserSaysOfItsFailureIsLoggedAndNotBelieved(t *testing.T) {
@@ -1237,7 +1308,7 @@ func TestWhatABrowserSaysOfItsFailureIsLoggedAndNotBelieved(t *testing.T) {
 	b := newBindStage(t)
 	b.login()
 	id := idCookie(t, b.browser)
-	for _, said := range []string{`quota_exceeded;session_identifier="x"`, "anything\telse"} {
+	for _, said := range []string{"", `quota_exceeded;session_identifier="x"`, "anything\telse"} {
 		a := b.request(id, b.page, func(r *http.Request) { r.Header.Set("Secure-Session-Skipped", said) })
 		if a.body != "unproven" && a.body != " unproven" {
 			t.Errorf("%q", a.body)

@@ -120,8 +120,7 @@ func (s *Session) bindMember(base, next *record.Document, key string) ([]byte, e
 // isRecent reports whether something happened within Bind.Grace, by the clock of any
 // instance.
 func (m *Manager) isRecent(at time.Time) bool {
-	age := m.cfg.Now().Sub(at)
-	return !at.IsZero() && age < m.cfg.Bind.Grace && age > -clockSkew
+	return m.isYoung(at, m.cfg.Bind.Grace)
 }
 
 // proofUntil returns until when the bound cookie of the request says that it comes from

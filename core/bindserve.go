@@ -13,7 +13,6 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 	"github.com/cloakroom-go/cloakroom/core/internal/proof"
-	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/seal"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 	"github.com/cloakroom-go/cloakroom/core/store"
@@ -155,7 +154,6 @@ func (m *Manager) isYoung(made time.Time, life time.Duration) bool {
 // returns the session as it is then, with errBound where somebody was first.
 func (m *Manager) bind(ctx context.Context, key string, public *proof.Key) (*Session, error) {
 	x := m.newFoundExchange(ctx)
-	defer x.ended.Store(true)
 	s := x.ensureSession()
 	return s, s.operate(ctx, OpBind, func(op *operation) error {
 		doc, err := m.loadLive(op, key, x.cookie.MaxAge)
@@ -228,7 +226,7 @@ func (x *Exchange) checkProof(op *operation, key string, p *proof.Proof) (thumbp
 	if err != nil {
 		return "", err
 	}
-	public, err := boundKey(doc)
+	public, err := proof.ParseKey(jsontext.First(doc.Meta.Bind, "jwk"))
 	if err != nil {
 		return "", store.ErrNotFound // it is not bound any more: by Express, or by hand
 	}
@@ -238,14 +236,6 @@ func (x *Exchange) checkProof(op *operation, key string, p *proof.Proof) (thumbp
 	}
 	m.notify(op, event)
 	return public.Thumbprint(), err
-}
-
-// boundKey returns the key that the session with that record is bound to.
-func boundKey(d *record.Document) (*proof.Key, error) {
-	if _, _, bound := boundSince(d); !bound {
-		return nil, proof.ErrKey
-	}
-	return proof.ParseKey(jsontext.First(d.Meta.Bind, "jwk"))
 }
 
 // openIdentifier returns what the store calls the session of an identifier.

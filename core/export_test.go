@@ -3,6 +3,7 @@ package core
 import (
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 func init() {
@@ -22,6 +23,13 @@ func Remembers(m *Manager, value string) bool {
 func Verify(secrets []string, value string) (id string, outdated, ok bool) {
 	id, verdict := ticket.NewSigner(secrets).Verify(value)
 	return id, verdict == ticket.Outdated, verdict >= ticket.Outdated
+}
+
+// NewRecentEnds returns what a process remembers of the ends of sealed sessions, and how many
+// there are.
+func NewRecentEnds() (ends store.Store, count func() int) {
+	r := new(recentEnds)
+	return r, func() int { return len(r.records) }
 }
 
 // Remembers reports whether m remembers when the session with an id was extended last.

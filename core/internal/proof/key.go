@@ -42,10 +42,7 @@ type Key struct {
 // to 4096 bits with the exponent 65537; other members of the JWK are ignored. The error is
 // [ErrKey].
 func ParseKey(jwk []byte) (*Key, error) {
-	o, ok := parseObject(jwk)
-	if !ok {
-		return nil, ErrKey
-	}
+	o := parseObject(jwk)
 	switch o.text("kty") {
 	case "EC":
 		return parseEC(o)
@@ -109,22 +106,23 @@ func (k *Key) verifies(text string, signature []byte) bool {
 // An object is a JSON object whose names are plain and stand once each.
 type object map[string][]byte
 
-// parseObject reads one. It refuses what two readers could take for two things.
-func parseObject(raw []byte) (object, bool) {
+// parseObject reads one. It returns nil for what is none, and for what two readers could
+// take for two things.
+func parseObject(raw []byte) object {
 	var buf [8]jsontext.Member
 	members, ok := jsontext.Scan(raw, buf[:0])
 	if !ok || len(members) > maxMembers {
-		return nil, false
+		return nil
 	}
 	o := make(object, len(members))
 	for _, m := range members {
 		name := raw[m.Name:m.NameEnd()]
 		if _, twice := o[string(name)]; twice || !jsontext.IsPlain(name) {
-			return nil, false
+			return nil
 		}
 		o[string(name)] = raw[m.Value:m.ValueEnd]
 	}
-	return o, true
+	return o
 }
 
 // text returns the string that a member holds, or an empty one where it is missing, is no

@@ -61,12 +61,11 @@ func Parse(value string) (*Proof, error) {
 	if !found {
 		return nil, ErrMalformed
 	}
-	head, ok := parsePart(header)
-	claims, alsoOK := parsePart(payload)
 	sig, err := decode(signature)
-	if !ok || !alsoOK || err != nil {
+	if err != nil {
 		return nil, ErrMalformed
 	}
+	head, claims := parsePart(header), parsePart(payload)
 	p := &Proof{Challenge: claims.text("jti"), alg: head.text("alg"), signed: value[:len(header)+1+len(payload)], signature: sig}
 	switch {
 	case head.text("typ") != jwtType, p.Challenge == "", head["crit"] != nil: // no extension is known (RFC 7515, section 4.1.11)
@@ -81,11 +80,11 @@ func Parse(value string) (*Proof, error) {
 	return p, nil
 }
 
-// parsePart reads a part of a JWT that is an object.
-func parsePart(part string) (object, bool) {
+// parsePart reads a part of a JWT. What is no object has no members.
+func parsePart(part string) object {
 	raw, err := decode(part)
 	if err != nil {
-		return nil, false
+		return nil
 	}
 	return parseObject(raw)
 }

@@ -172,6 +172,14 @@ func TestWhatIsNoKey(t *testing.T) {
 		n := new(big.Int).Lsh(big.NewInt(1), 2047)
 		return b64(n.Bytes())
 	}()
+	var point []byte
+	for _, name := range []string{"x", "y"} {
+		raw, err := base64.RawURLEncoding.DecodeString(ec[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		point = append(point, raw...)
+	}
 	offCurve := edit(elliptical().jwk, "y", ec["x"], "x", ec["y"])
 	for name, jwk := range map[string]string{
 		"nothing":                      ``,
@@ -184,6 +192,7 @@ func TestWhatIsNoKey(t *testing.T) {
 		"a point that is on no curve":  offCurve,
 		"the point at infinity":        edit(elliptical().jwk, "x", b64(make([]byte, 32)), "y", b64(make([]byte, 32))),
 		"a coordinate that is short":   edit(elliptical().jwk, "x", ec["x"][:42]),
+		"coordinates cut elsewhere":    edit(elliptical().jwk, "x", b64(point[:31]), "y", b64(point[31:])),
 		"a coordinate with a zero":     edit(elliptical().jwk, "x", "AA"+ec["x"]),
 		"a coordinate beyond":          edit(elliptical().jwk, "x", b64(bytes.Repeat([]byte{0xff}, 32))),
 		"base64 with padding":          edit(elliptical().jwk, "x", ec["x"]+"="),
@@ -192,6 +201,10 @@ func TestWhatIsNoKey(t *testing.T) {
 		"a weak modulus":               newRSA(1024).jwk,
 		"a modulus of 2047 bits":       edit(rivest().jwk, "n", b64(new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 2047), big.NewInt(1)).Bytes())),
 		"a modulus that is too large":  edit(rivest().jwk, "n", b64(append(bytes.Repeat([]byte{0xff}, 513), 1))),
+		"a modulus of 4104 bits":       edit(rivest().jwk, "n", b64(bytes.Repeat([]byte{0xff}, 513))),
+		"a modulus with padding":       edit(rivest().jwk, "n", b64(bytes.Repeat([]byte{0xff}, 384))+"="),
+		"a name twice, once escaped":   strings.Replace(elliptical().jwk, `{`, `{"\u0078":"`+ec["y"]+`",`, 1),
+		"something behind it":          elliptical().jwk + "x",
 		"an even modulus":              edit(rivest().jwk, "n", even),
 		"no modulus":                   edit(rivest().jwk, "n", ""),
 		"a modulus with a zero before": edit(rivest().jwk, "n", b64(append([]byte{0}, bytes.Repeat([]byte{0xff}, 256)...))),
@@ -201,6 +214,40 @@ func TestWhatIsNoKey(t *testing.T) {
 	} {
 		if _, err := proof.ParseKey([]byte(jwk)); !errors.Is(err, proof.ErrKey) {
 			t.Errorf("%s: %v, want ErrKey", name, err)
+		}
+	}
+}
+
+// What a key and a proof may just have.
+func TestTheLargestKeyAndTheLargestProof(t *testing.T) {
+	for _, n := range []int{256, 384, 512} {
+		if _, err := proof.ParseKey(fmt.Appendf(nil, `{"kty":"RSA","e":"AQAB","n":"%s"}`, b64(bytes.Repeat([]byte{0xff}, n)))); err != nil {
+			t.Errorf("a modulus of %d bytes: %v", n, err)
+		}
+	}
+	good := elliptical().refresh("abc")
+	for n, want := range map[int]error{4096: nil, 4097: proof.ErrMalformed} {
+		if _, err := proof.Parse(good + strings.Repeat(" ", n-len(good))); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", n, err, want)
+		}
+	}
+	for n, want := range map[int]error{16: nil, 17: proof.ErrMalformed} {
+		var more strings.Builder
+		for i := range n - 1 {
+			fmt.Fprintf(&more, `,"a%d":1`, i)
+		}
+		if _, err := proof.Parse(elliptical().jwt(`{"alg":"ES256","typ":"dbsc+jwt"}`, `{"jti":"abc"`+more.String()+`}`)); !errors.Is(err, want) {
+			t.Errorf("%d members: %v, want %v", n, err, want)
+		}
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	for value, want := range map[string]string{
+		``: ``, `a`: `a`, `"a"`: `a`, ` "a" `: `a`, "\t\"a\"\t": `a`, `""`: ``, `"`: `"`, `"a`: `"a`, `a"`: `a"`, `""a""`: `"a"`, `"a" "`: `a" `,
+	} {
+		if got := proof.Unquote(value); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	}
 }
@@ -216,6 +263,11 @@ func TestWhatIsNoProof(t *testing.T) {
 		"JSON":             `{"alg":"ES256"}`,
 		"padding":          good + "=",
 		"a line break":     parts[0] + "\n." + parts[1] + "." + parts[2],
+		"a CR":             parts[0] + "." + parts[1] + "\r." + parts[2],
+		"a break later":    good[:len(good)-1] + "\n" + good[len(good)-1:],
+		"no object":        ec.jwt(`{"alg":"ES256","typ":"dbsc+jwt"}`, `"abc"`),
+		"one and a half":   ec.jwt(`{"alg":"ES256","typ":"dbsc+jwt"}`, `{"jti":"abc"}x`),
+		"half a header":    ec.jwt(`{"alg":"ES256","typ":"dbsc+jwt",`, `{"jti":"abc"}`),
 		"standard base64":  strings.Replace(good, ".", "+.", 1),
 		"a list as header": ec.jwt(`["dbsc+jwt"]`, `{"jti":"abc"}`),
 		"another typ":      ec.jwt(`{"alg":"ES256","typ":"JWT"}`, `{"jti":"abc"}`),
@@ -253,7 +305,7 @@ func keyOf(t testing.TB, s signer) *proof.Key {
 
 func TestWhatTheKeyDidNotSign(t *testing.T) {
 	ec, rs, other := elliptical(), rivest(), newEC(elliptic.P256())
-	good := strings.Split(ec.refresh("abc"), ".")
+	good, signed := strings.Split(ec.refresh("abc"), "."), strings.Split(rs.refresh("abc"), ".")
 	header := func(alg string) string { return `{"alg":"` + alg + `","typ":"dbsc+jwt"}` }
 	hmacByKey := func() string { // signed by the public key, as if it were a secret
 		text := b64([]byte(header("ES256"))) + "." + b64([]byte(`{"jti":"abc"}`))
@@ -274,6 +326,10 @@ func TestWhatTheKeyDidNotSign(t *testing.T) {
 		"the algorithm of P, for RSA":       {keyOf(t, rs), ec.refresh("abc")},
 		"the algorithm of P, signed by RSA": {keyOf(t, rs), rs.jwt(header("ES256"), `{"jti":"abc"}`)},
 		"a MAC by the public key":           {keyOf(t, ec), hmacByKey},
+		"another RSA key's":                 {keyOf(t, rs), newRSA(2048).refresh("abc")},
+		"an RSA key's, of another text":     {keyOf(t, rs), signed[0] + "." + b64([]byte(`{"jti":"abd"}`)) + "." + signed[2]},
+		"half of an RSA key's":              {keyOf(t, rs), signed[0] + "." + signed[1] + "." + signed[2][:168]},
+		"none of an RSA key's":              {keyOf(t, rs), signed[0] + "." + signed[1] + "."},
 	} {
 		p, err := proof.Parse(tt.value)
 		if err != nil {
