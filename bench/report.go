@@ -28,6 +28,13 @@ type results struct {
 	servers          []*server                  // over HTTP, with Valkey
 	sqlServers       []*server                  // with PostgreSQL
 	sessions, stores []kept                     // a million of them
+	parts            []part                     // what stands for itself
+}
+
+// A part of what is measured says what it found, and which targets that met.
+type part interface {
+	say(p *page)
+	targets() []target
 }
 
 // write writes RESULTS.md and the charts.
@@ -120,11 +127,7 @@ func (r *results) page() string {
 	for _, why := range r.left {
 		p.say("**Left out: %s.**\n", why)
 	}
-	p.row("measured with", "")
-	p.say("|---|---|")
-	for _, f := range slices.Concat(r.machine, libraries()) {
-		p.row(f.what, f.value)
-	}
+	r.sayMachine(p)
 	p.say("\n| request | |\n|---|---|")
 	for _, w := range slices.Concat(workloads, ofUsers) {
 		p.row(w.name, w.what)
@@ -178,7 +181,18 @@ func (r *results) page() string {
 	r.sayServers(p, r.servers, valkeyS)
 	r.sayServers(p, r.sqlServers, postgresS)
 	r.sayMillion(p)
+	for _, part := range r.parts {
+		part.say(p)
+	}
 	return strings.TrimRight(p.String(), "\n") + "\n"
+}
+
+func (r *results) sayMachine(p *page) {
+	p.row("measured with", "")
+	p.say("|---|---|")
+	for _, f := range slices.Concat(r.machine, libraries()) {
+		p.row(f.what, f.value)
+	}
 }
 
 func (r *results) sayTargets(p *page) {
@@ -316,7 +330,7 @@ func (r *results) sayServers(p *page, servers []*server, store string) {
 	p.say("Each server is a process of its own, for Go an `http.Server` as it comes. It shares the machine with the clients and with %s.", store)
 	p.say("Medians of %d rounds; the processor time is the server's.\n", r.options.httpRounds)
 	for _, w := range overHTTP {
-		p.head(w+", "+r.what(w), "requests/s", "of the floor", "p50 ms", "p99 ms", "CPU us")
+		p.head(w+", "+workloadOf(w).what, "requests/s", "of the floor", "p50 ms", "p99 ms", "CPU us")
 		floor := find(servers, floorLibrary, onGin, store, w)
 		for _, s := range servers {
 			l, share, cpu := s.measure[w], "", "?"
@@ -332,11 +346,6 @@ func (r *results) sayServers(p *page, servers []*server, store string) {
 		}
 		p.say("")
 	}
-}
-
-func (r *results) what(name string) string {
-	i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
-	return workloads[i].what
 }
 
 func (r *results) sayMillion(p *page) {
@@ -442,7 +451,7 @@ func (r *results) charts() map[string]chart {
 	if r.servers != nil {
 		c := chart{title: fmt.Sprintf("Over HTTP, %d connections, sessions in Valkey: requests per second", clients), note: "more is better"}
 		for _, w := range overHTTP {
-			c.panels = append(c.panels, r.what(w))
+			c.panels = append(c.panels, workloadOf(w).what)
 		}
 		for _, s := range r.servers {
 			if s.subject.store != valkeyS {

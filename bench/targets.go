@@ -130,6 +130,9 @@ func (r *results) targets() (list []target) {
 		raised := own.raised()
 		add(raised <= time.Millisecond/2, "memory store, a million sessions expire", "readers' p99.9 at most 0.5 ms higher", "%+.2f ms", milliseconds(raised))
 	}
+	for _, part := range r.parts {
+		list = append(list, part.targets()...)
+	}
 	return list
 }
 
