@@ -20,6 +20,7 @@ type choice struct {
 func choices() []choice {
 	return []choice{
 		{"builds", false, needsGit, func(ctx context.Context, s *servers, o options) (part, error) { return compareBuilds(ctx, s, o) }},
+		{"extensions", false, needsNothing, func(ctx context.Context, _ *servers, o options) (part, error) { return measureExtensions(ctx, o) }},
 		{"growth", false, needsNothing, func(ctx context.Context, _ *servers, o options) (part, error) { return measureGrowth(ctx, o) }},
 		{"tail", false, needsValkey, func(ctx context.Context, s *servers, o options) (part, error) { return measureTail(ctx, s, o) }},
 		{"slow", false, needsNothing, func(ctx context.Context, _ *servers, o options) (part, error) { return measureSlow(ctx, o) }},

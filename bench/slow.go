@@ -103,8 +103,8 @@ type slowWork struct {
 
 	p99      []time.Duration
 	alone    []time.Duration // the p99 of as many waits, and nothing else
-	inFlight []int // bytes that a request takes while it waits for its last trip, by round
-	stack    []int // of these, on the stack of its goroutine
+	inFlight []int           // bytes that a request takes while it waits for its last trip, by round
+	stack    []int           // of these, on the stack of its goroutine
 }
 
 type slowWorks []*slowWork
