@@ -123,12 +123,31 @@ func (w *waited) capacity(ctx context.Context, length time.Duration) (float64, e
 
 // round sends requests at that rate. Each is sent by whichever visitor is free.
 func (w *waited) round(ctx context.Context, perSecond float64, length time.Duration) error {
+	took, err := atRate(ctx, perSecond, length, len(w.mix), func(visitor int, i int64) error { return w.mix[visitor].send(i) })
+	if err == nil {
+		w.add(took)
+	}
+	return err
+}
+
+// add adds what was waited for in a round.
+func (w *waited) add(took []time.Duration) {
+	w.p50 = append(w.p50, quantile(took, 0.50))
+	w.p99 = append(w.p99, quantile(took, 0.99))
+	w.p999 = append(w.p999, quantile(took, 0.999))
+}
+
+// atRate sends requests at that rate, each by whichever of the visitors is free, and returns
+// how long each took from when it was due.
+func atRate(ctx context.Context, perSecond float64, length time.Duration, visitors int, send func(visitor int, i int64) error) ([]time.Duration, error) {
 	var (
 		n     = int64(perSecond * length.Seconds())
 		took  = make([]time.Duration, n)
 		due   = make(chan int64, n)
 		start = time.Now()
 		at    = func(i int64) time.Duration { return time.Duration(float64(i) / perSecond * float64(time.Second)) }
+		errs  = make([]error, visitors)
+		done  sync.WaitGroup
 	)
 	go func() {
 		defer close(due)
@@ -137,22 +156,18 @@ func (w *waited) round(ctx context.Context, perSecond float64, length time.Durat
 			due <- i // there is room for all
 		}
 	}()
-	err := w.all(func(m *mixed) error {
-		for i := range due {
-			if err := m.send(i); err != nil {
-				return err
+	for visitor := range visitors {
+		done.Go(func() {
+			for i := range due {
+				if errs[visitor] = errors.Join(send(visitor, i), ctx.Err()); errs[visitor] != nil {
+					return
+				}
+				took[i] = time.Since(start) - at(i)
 			}
-			took[i] = time.Since(start) - at(i)
-		}
-		return nil
-	})
-	if err := errors.Join(err, ctx.Err()); err != nil {
-		return err
+		})
 	}
-	w.p50 = append(w.p50, quantile(took, 0.50))
-	w.p99 = append(w.p99, quantile(took, 0.99))
-	w.p999 = append(w.p999, quantile(took, 0.999))
-	return nil
+	done.Wait()
+	return took, errors.Join(errs...)
 }
 
 // all lets each visitor do something at once.
