@@ -26,20 +26,21 @@ type turn struct {
 	n      int    // times in a slice
 	most   float64
 	valkey bool
+	usual  bool // an app does it all the time
 
 	now, then []time.Duration // of one, by round
 }
 
 var turns = []turn{
-	{kind: "read", n: 20_000, most: 0.6},
-	{kind: "change", n: 10_000, most: 0.75},
+	{kind: "read", usual: true, n: 20_000, most: 0.6},
+	{kind: "change", usual: true, n: 10_000, most: 0.75},
 	{kind: "read 64 KB", n: 2_000, most: 0.1},
-	{kind: "first sign-in", n: 1_000, most: 0.55},
+	{kind: "first sign-in", usual: true, n: 1_000, most: 0.55},
 	{kind: "hundredth sign-in", n: 20, most: 0.4},
 	{kind: "sessions", n: 5, most: 0.4},
 	{kind: "revocation", n: 1, most: 0.4},
-	{kind: "Valkey read", n: 20 * clients, most: 0.6, valkey: true},
-	{kind: "Valkey change", n: 20 * clients, most: 0.72, valkey: true},
+	{kind: "Valkey read", n: 20 * clients, most: 0.6, usual: true, valkey: true},
+	{kind: "Valkey change", n: 20 * clients, most: 0.72, usual: true, valkey: true},
 }
 
 // turnNames say what the kinds are.
@@ -71,6 +72,11 @@ func compareBuilds(ctx context.Context, s *servers, o options) (b builds, err er
 	if err := compile(ctx, filepath.Join(dir, "tree", "bench"), then); err != nil {
 		return nil, err
 	}
+	return takeTurns(ctx, s, o, "beside the build of "+earlier, now, then)
+}
+
+// takeTurns lets a process of each of two builds do what is in turns.
+func takeTurns(ctx context.Context, s *servers, o options, what, now, then string) (b builds, err error) {
 	today, err := startBuild(ctx, s, now)
 	if err != nil {
 		return nil, err
@@ -82,13 +88,12 @@ func compareBuilds(ctx context.Context, s *servers, o options) (b builds, err er
 	}
 	defer before.close()
 	for _, t := range turns {
-		if t.valkey && s.valkey == "" {
-			continue
+		if !t.valkey || s.valkey != "" {
+			b = append(b, t)
 		}
-		b = append(b, t)
 	}
 	for round := range o.rounds {
-		o.progress("beside the build of %s: round %d of %d", earlier, round+1, o.rounds)
+		o.progress("%s: round %d of %d", what, round+1, o.rounds)
 		for i := range b {
 			if err := b[i].take(today, before, round%2 == 0); err != nil {
 				return nil, fmt.Errorf("%s: %w", b[i].kind, err)
@@ -141,8 +146,8 @@ func checkOut(ctx context.Context, dir string) error {
 }
 
 // compile builds the program turns of a tree.
-func compile(ctx context.Context, bench, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", to, "./turns")
+func compile(ctx context.Context, bench, to string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath"}, flags...), "-o", to, "./turns")...)
 	cmd.Dir = bench
 	return quiet(cmd)
 }
@@ -162,8 +167,8 @@ type buildProcess struct {
 	close func()
 }
 
-func startBuild(ctx context.Context, s *servers, program string) (*buildProcess, error) {
-	cmd := exec.CommandContext(ctx, program)
+func startBuild(ctx context.Context, s *servers, program string, args ...string) (*buildProcess, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "VALKEY_ADDR="+s.valkey)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -198,10 +203,7 @@ func (b builds) say(p *page) {
 	p.say("back at once were remembered. The floor's part of a request, some 0.3 us, is in both.\n")
 	p.head("", "now", "then", "ratio")
 	for _, t := range b {
-		us := func(all []time.Duration) string {
-			return fmt.Sprintf("%.1f ±%.0f%%", float64(median(all))/1e3, 100*spread(all))
-		}
-		p.row(turnNames[t.kind], us(t.now), us(t.then), fmt.Sprintf("%.2f", ratio(t.now, t.then)))
+		p.row(turnNames[t.kind], microseconds(t.now), microseconds(t.then), fmt.Sprintf("%.2f", ratio(t.now, t.then)))
 	}
 	p.say("")
 }
@@ -215,4 +217,9 @@ func (b builds) targets() (list []target) {
 		})
 	}
 	return list
+}
+
+// microseconds writes a median.
+func microseconds(all []time.Duration) string {
+	return fmt.Sprintf("%.1f ±%.0f%%", float64(median(all))/1e3, 100*spread(all))
 }

@@ -210,10 +210,7 @@ func (all growths) say(p *page) {
 	p.say("Processor time in microseconds, net/http and the store in memory.\n")
 	p.head("", "so many", "of them", "ten times as many", "ratio")
 	for _, g := range all {
-		us := func(all []time.Duration) string {
-			return fmt.Sprintf("%.1f ±%.0f%%", float64(median(all))/1e3, 100*spread(all))
-		}
-		p.row(g.what, thousands(int64(g.few)), us(g.small), us(g.large), fmt.Sprintf("%.1f", ratio(g.large, g.small)))
+		p.row(g.what, thousands(int64(g.few)), microseconds(g.small), microseconds(g.large), fmt.Sprintf("%.1f", ratio(g.large, g.small)))
 	}
 	p.say("")
 }

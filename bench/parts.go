@@ -24,6 +24,7 @@ func choices() []choice {
 		{"growth", false, needsNothing, func(ctx context.Context, _ *servers, o options) (part, error) { return measureGrowth(ctx, o) }},
 		{"tail", false, needsValkey, func(ctx context.Context, s *servers, o options) (part, error) { return measureTail(ctx, s, o) }},
 		{"slow", false, needsNothing, func(ctx context.Context, _ *servers, o options) (part, error) { return measureSlow(ctx, o) }},
+		{"pgo", true, needsNothing, func(ctx context.Context, s *servers, o options) (part, error) { return measureProfile(ctx, s, o) }},
 		{"memory", true, needsNothing, func(ctx context.Context, _ *servers, o options) (part, error) { return measureCrowds(ctx, o) }},
 		{"valkey", true, needsServers, func(ctx context.Context, _ *servers, o options) (part, error) { return measureFullValkeys(ctx, o) }},
 	}

@@ -3,7 +3,7 @@
 // Command turns measures one build of Cloakroom, so that two builds can take turns: it is
 // compiled with today's packages and with those of an earlier commit, and each line that
 // comes in, how often and what kind of work, is answered with the nanoseconds of processor time
-// that it took. It uses nothing that the earlier commit does not have, but for one line,
+// that it took. With an argument it writes a profile of itself to that file. It uses nothing that the earlier commit does not have, but for one line,
 // which package main of the benchmark replaces.
 package main
 
@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,18 @@ var (
 
 func main() {
 	app := make([]byte, appHeap)
+	if len(os.Args) > 1 {
+		f, err := os.Create(os.Args[1])
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "turns:", err)
+			os.Exit(1)
+		}
+	}
 	err := answer(context.Background())
+	pprof.StopCPUProfile()
 	runtime.KeepAlive(app)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "turns:", err)
