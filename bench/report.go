@@ -91,10 +91,60 @@ func (r *results) summary() string {
 		}
 	}
 	p.say("\n![Processor time of a request in memory](bench/memory.svg)\n")
+	r.sayToUsers(p)
 	p.say("Measured on one machine, which clients, apps and Valkey shared: %s.", strings.Join(with, ", "))
 	p.say("*The floor* is written by hand for the benchmark: it does the least that gives the right answer, and keeps none of the promises above.")
 	p.say("Of %d targets that we set ourselves, %d are met; [bench/RESULTS.md](bench/RESULTS.md#targets) lists them all.\n", len(targets), met)
 	return p.String()
+}
+
+// sayToUsers is what matters most to who chooses, beside what others take.
+func (r *results) sayToUsers(p *page) {
+	type column struct{ title, library, on, remote, onValkey string }
+	columns := []column{
+		{libraryName, libraryName, onGin, libraryName, onGin},
+		{"gin-contrib", ginLibrary, onGin, ginLibrary + ", tuned", onGin},
+		{"scs", scsName, onHTTP, scsName, onHTTP},
+		{"Fiber", fiberName, onFiber, fiberName, onFiber},
+		{"express-session", "", "", expressLibraries[valkeyS], onExpress},
+	}
+	cells := []string{""}
+	for _, c := range columns {
+		cells = append(cells, c.title)
+	}
+	p.head(cells...)
+	row := func(what string, cell func(c column) string) {
+		cells := []string{what}
+		for _, c := range columns {
+			cells = append(cells, cell(c))
+		}
+		p.row(cells...)
+	}
+	for _, line := range []struct{ what, workload string }{{"a read in memory, us", "W3"}, {"a change in memory, us", "W4"}, {"a sign-in in memory, us", "W6"}} {
+		row(line.what, func(c column) string {
+			if b := r.serial.find(c.library, c.on, memory, line.workload); b != nil {
+				return fmt.Sprintf("%.1f", float64(median(b.cpu))/1e3)
+			}
+			return ""
+		})
+	}
+	for _, line := range []struct{ what, workload string }{{"requests/s over HTTP that read, Valkey", "W3"}, {"that change", "W4"}} {
+		row(line.what, func(c column) string {
+			if l := find(r.servers, c.remote, c.onValkey, valkeyS, line.workload); l != nil {
+				return thousands(int64(median(l.perSecond)))
+			}
+			return ""
+		})
+	}
+	row("bytes of a session in memory", func(c column) string {
+		for _, k := range r.sessions {
+			if k.Name == (subject{library: c.library, on: c.on}).name() {
+				return fmt.Sprintf("%.0f", k.Bytes)
+			}
+		}
+		return ""
+	})
+	p.say("")
 }
 
 // A page is written line by line.

@@ -122,7 +122,7 @@ func measureSlow(ctx context.Context, o options) (slowWorks, error) {
 func (s *slowWork) measure(ctx context.Context, o options) error {
 	kept := newSlowStore()
 	defer kept.Close()
-	m, err := core.New(core.Config{Store: kept, Secrets: []string{secret}, Logger: slog.New(slog.DiscardHandler)})
+	m, err := core.New(core.Config{Store: kept, Secrets: []string{secret}, Logger: slog.New(slog.DiscardHandler), StoreTimeout: time.Minute})
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (s *slowWork) hold(ctx context.Context, kept *slowStore, b *bench) error {
 			case <-full:
 				memoryInUse(&during)
 				ended <- nil
-			case <-time.After(2 * time.Second):
+			case <-time.After(30 * time.Second):
 				ended <- errors.New("the requests do not wait for as many trips as they should")
 			case <-ctx.Done():
 				ended <- ctx.Err()
