@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -68,6 +67,9 @@ func ask(ctx context.Context, to any, args ...string) error {
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
+	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == exitBusy {
+		return errBusy
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", args, err)
 	}
@@ -214,7 +216,7 @@ func crowdMemory(ctx context.Context, n int) (c crowded, err error) {
 		took = append(took, part...)
 		c.Collections = int(collectionsDone() - collections)
 		if time.Since(from) > most {
-			return c, errors.New("nothing was collected for too long")
+			return c, fmt.Errorf("%w: no collection within %v", errBusy, most)
 		}
 	}
 	c.For = time.Since(from)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,8 +42,8 @@ func partNames() (names []string) {
 func needsNothing(*servers) string { return "" }
 
 func needsGit(*servers) string {
-	if _, err := os.Stat("../.git"); err != nil {
-		return "this is no clone"
+	if err := exec.Command("git", "-C", "..", "cat-file", "-e", earlier).Run(); err != nil { //nolint:noctx // takes no time
+		return "git does not know the commit " + earlier
 	}
 	return ""
 }
@@ -64,6 +66,10 @@ func (r *results) addParts(ctx context.Context, s *servers, want func(choice) bo
 			continue
 		}
 		p, err := c.do(ctx, s, r.options)
+		if errors.Is(err, errBusy) {
+			r.leaveOut(c.name + ", as " + err.Error())
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
