@@ -200,7 +200,7 @@ func (p *buildProcess) measure(kind string, n int) (time.Duration, error) {
 func (b builds) say(p *page) {
 	p.say("## Beside the build of %s\n", earlier)
 	p.say("Processor time in microseconds, in two processes that take turns: what is here, and what was there before sessions that come")
-	p.say("back at once were remembered. The floor's part of a request, some 0.3 us, is in both.\n")
+	p.say("back at once were remembered. Sending a request and answering it is in both.\n")
 	p.head("", "now", "then", "ratio")
 	for _, t := range b {
 		p.row(turnNames[t.kind], microseconds(t.now), microseconds(t.then), fmt.Sprintf("%.2f", ratio(t.now, t.then)))
