@@ -406,11 +406,11 @@ func (all fullValkeys) say(p *page) {
 	p.say("")
 }
 
-func (f *fullValkey) name() string {
-	if f.Servers == 1 {
+func (c *fullValkey) name() string {
+	if c.Servers == 1 {
 		return "one server"
 	}
-	return fmt.Sprintf("%d primaries", f.Servers)
+	return fmt.Sprintf("%d primaries", c.Servers)
 }
 
 // targets implements part.

@@ -91,9 +91,9 @@ func TestRequestsInFlightAreHeld(t *testing.T) {
 }
 
 func TestPartsJudgeByTheirTargets(t *testing.T) {
-	ms := func(n ...time.Duration) (all []time.Duration) {
+	ms := func(n ...int) (all []time.Duration) {
 		for _, n := range n {
-			all = append(all, n*time.Millisecond)
+			all = append(all, time.Duration(n)*time.Millisecond)
 		}
 		return all
 	}
