@@ -158,7 +158,7 @@ func (f *family) visitors(a *app, visitors, n int, path func(i int64) string) fu
 	}
 	var asked atomic.Uint64
 	return func(visitor int, i int64) error {
-		const far = 11400714819323198485 // spreads numbers that follow each other over all
+		const far = 11400714819323198485                    // spreads numbers that follow each other over all
 		v, next := all[visitor], asked.Add(1)*far%uint64(n) //nolint:gosec // n is not negative
 		v.ask(path(i), f.ticket(f.id(int(next))))           //nolint:gosec // less than n
 		if status := v.send(); status != 200 {
