@@ -23,12 +23,15 @@ help: ## list the targets
 run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its sessions are in; it keeps accounts in DATA=folder
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
-# The packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/mongo ./tests/valkey ./stores/mongo ./core ./tests/valkeytopology ./stores/valkey ./stores/sqlite
+# In both lists the packages that take longest come first: else they would go on alone when all others are done.
+LONGEST := ./tests/valkey ./core ./stores/mongo ./tests/valkeytopology ./stores/valkey ./stores/sqlite ./cmd/cloakroom
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
-# the other, or repeat on another server, in another process or in another order what packages of the others do.
-ORDERLY := ./tests/adapters ./interop ./predecessors ./tests/browser ./bench ./tests/crashes ./tests/sql ./tests/interleavings ./tests/consumer ./tests/constanttime
+# the other, or repeat on another server, in another process or in another order what packages of the others do; or they
+# read code and documents, or start programs.
+ORDERLY := ./tests/browser ./tests/mongo ./tests/sql ./predecessors ./tests/interleavings ./interop ./examples ./tests/adapters ./tests/consumer \
+	./bench ./tests/crashes ./tests/constanttime ./tests/documents ./tests/faultsback ./tests/imports ./tests/leaks ./tests/reliability ./tests/servers \
+	./tests/standards
 
 test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
 	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \

@@ -79,11 +79,9 @@ func (m *Manager) makeRoom(ctx context.Context, user string, admitted roster.Ent
 	}
 	l.Prune(alive, admitted.Key)
 	surplus := l.Surplus(limit, admitted, alive, m.cfg.AtUserLimit == DropLeastRecentlyUsed)
-	if len(surplus) > 0 && m.cfg.MaxSessionsPerUser == 0 {
-		m.hints.userBound.Do(func() {
-			m.log(ctx, slog.LevelWarn, fmt.Sprintf("cloakroom: a user has %d sessions, which is the most there can be, and signed in again; "+
-				"Config.AtUserLimit says what happens then (%v), and Config.MaxSessionsPerUser sets a limit of your own", roster.Most, m.cfg.AtUserLimit))
-		})
+	if len(surplus) > 0 && m.cfg.MaxSessionsPerUser == 0 && isFirst(&m.hints.userBound) {
+		m.log(ctx, slog.LevelWarn, fmt.Sprintf("cloakroom: a user has %d sessions, which is the most there can be, and signed in again; "+
+			"Config.AtUserLimit says what happens then (%v), and Config.MaxSessionsPerUser sets a limit of your own", roster.Most, m.cfg.AtUserLimit))
 	}
 	switch {
 	case len(surplus) == 0:

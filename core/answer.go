@@ -20,10 +20,25 @@ import (
 // map: an inner request that a handler makes by hand, for a batch of requests, has
 // an answer of its own, and several may be under way at once.
 type answer struct {
-	header http.Header // nil: not begun
-	before http.Header // as they were before the handler ran; nil for none
-	out    atomic.Bool // the headers are out
+	header  http.Header   // nil: not begun
+	before  http.Header   // as they were before the handler ran; nil for none
+	outcome atomic.Uint32 // an outcome
 }
+
+// An outcome is what has become of an answer.
+type outcome = uint32
+
+const (
+	unsent outcome = iota
+	sent           // its headers are out
+	paged          // likewise, and the error page takes the place of what the handler wrote
+)
+
+// send notes that the headers are out.
+func (a *answer) send() { a.outcome.CompareAndSwap(unsent, sent) }
+
+// isOut reports whether the headers are out.
+func (a *answer) isOut() bool { return a.outcome.Load() != unsent }
 
 // hasHeader reports whether that is the header map of the answer.
 func (a *answer) hasHeader(h http.Header) bool {
@@ -143,9 +158,9 @@ func (x *Exchange) nestedAnswerOf(h http.Header) *answer {
 // headersOut reports whether it is too late for a cookie: no answer is left that can
 // be given one.
 func (x *Exchange) headersOut() bool {
-	out := x.first.out.Load()
+	out := x.first.isOut()
 	for a := x.nested().answers.Load(); a != nil && out; a = a.older {
-		out = a.out.Load()
+		out = a.isOut()
 	}
 	return out
 }
@@ -154,7 +169,7 @@ func (x *Exchange) headersOut() bool {
 // returned. The first answer may yet be written by an outer handler.
 func (x *Exchange) endAnswer(h http.Header) {
 	if nested := x.nested().answer(h); nested != nil && nested.mounts.Add(-1) == 0 {
-		nested.out.Store(true)
+		nested.send()
 	}
 }
 
@@ -230,7 +245,7 @@ func (s *Session) setHeaders(h http.Header) {
 	if before := s.sent.line; before != line { // who changes it has the session's lock as well
 		before.remove(h) // of an earlier commit of this request
 		s.sent.store(line)
-		if s.ticket == state.Outdated && s.deed != state.Created && headers.Cookie.Sets() {
+		if before.name == "" && s.ticket == state.Outdated && s.deed != state.Created && headers.Cookie.Sets() {
 			s.notifyReissued()
 		}
 	}
@@ -275,8 +290,8 @@ func (s *Session) setCookie(how state.Cookie) string {
 	x.checkDomain()
 	now := m.cfg.Now()
 	maxAge := record.Lifespan{Idle: s.currentAge().Max, Deadline: m.deadline(s.base.Meta.Created)}.Left(now)
-	if how == state.ResignCookie { // under the new secret, but for no longer than before
-		if expires := record.CookieExpires(s.base.Cookie()); maxAge > 0 && expires.After(now) {
+	if how == state.ResignCookie && maxAge > 0 { // under the new secret, but for no longer than before
+		if expires := record.CookieExpires(s.base.Cookie()); expires.After(now) {
 			maxAge = min(maxAge, expires.Sub(now))
 		}
 	}

@@ -571,6 +571,34 @@ func (st *stage) beside(cookie string, fn func(s *core.Session) error) {
 	}
 }
 
+// A session that another request rotates is led to by its former id for a moment, and ends
+// when it does under the new one.
+func TestASessionThatIsRotatedTellsWhenItEnds(t *testing.T) {
+	t.Parallel()
+	st, backing := newUserStage(t, core.Config{IdleTimeout: time.Hour, Passive: func(*http.Request) bool { return true }})
+	other := newStage(t, core.Config{Store: backing, IdleTimeout: time.Hour})
+	other.clock.follow(st.clock)
+	cookie := st.logIn("", "ada")
+	st.clock.advance(10 * time.Minute)
+	st.visit(cookie, func(s *core.Session) {
+		for range 2 { // and rotated once more
+			rotated := other.visit(cookie, func(s *core.Session) {
+				if err := s.Rotate(); err != nil {
+					t.Error(err)
+				}
+			})
+			if e, err := s.ExpiresAt(t.Context()); err != nil || !e.Idle.Equal(st.clock.Now().Add(time.Hour)) {
+				t.Errorf("%v, %v", e.Idle, err)
+			}
+			cookie = rotated.cookie
+		}
+		other.visit(cookie, func(s *core.Session) { _ = s.SignOut(t.Context()) })
+		if _, err := s.ExpiresAt(t.Context()); !errors.Is(err, core.ErrSessionGone) {
+			t.Errorf("after a logout: %v", err)
+		}
+	})
+}
+
 // A store may have been told a longer life: before there was an absolute timeout, or by
 // Express.
 func TestTheIdleEndIsNeverAfterTheAbsoluteOne(t *testing.T) {

@@ -922,7 +922,6 @@ func TestWhatIsNoRegistration(t *testing.T) {
 	id := b.registered(newDevice())
 	refresh := between(b.send(id, "").header.Get("Secure-Session-Challenge"), `"`, `"`)
 	for name, proof := range map[string]string{
-		"nothing":                   "",
 		"no proof":                  "abc",
 		"no key":                    d.prove(challenge),
 		"no challenge":              d.register(""),
@@ -939,6 +938,13 @@ func TestWhatIsNoRegistration(t *testing.T) {
 		if a := b.send("", proof); a.status != http.StatusBadRequest || len(a.header["Set-Cookie"]) > 0 {
 			t.Errorf("%s: %d", name, a.status)
 		}
+	}
+	b.refused.took()
+	if a := b.send("", ""); a.status != http.StatusBadRequest || len(b.refused.took()) > 0 { // a scanner, or somebody's curl, has forged nothing
+		t.Errorf("nothing: %d", a.status)
+	}
+	if b.send("", "abc"); !slices.Equal(b.refused.took(), []core.Cause{core.CauseForged}) {
+		t.Error("the operator is not told of a proof that is none")
 	}
 	b.clock.advance(5 * time.Minute)
 	if a := b.send("", d.register(challenge)); a.status != http.StatusBadRequest {
@@ -1107,12 +1113,18 @@ func TestABrowserIsAskedForAProofNow(t *testing.T) {
 	b.clock.advance(2 * time.Minute)
 	b.is(b.browser, "POST /pay?x=1", "POST amount=1", pay)
 	did(t, b.browser, 0, "registration: 200", "refresh: 403", "refresh with proof: 200")
-	b.clock.advance(50 * time.Second)
+	b.clock.advance(110 * time.Second) // by a clock that is up to a minute ahead of the one that saw the proof
 	b.is(b.browser, "/pay", "GET")
 	did(t, b.browser, 3)
 	b.clock.advance(10 * time.Second)
 	b.is(b.browser, "/pay", "GET")
 	did(t, b.browser, 3, "refresh: 403", "refresh with proof: 200")
+	b.clock.advance(-50 * time.Second) // by a clock that is behind
+	b.is(b.browser, "/pay", "GET")
+	did(t, b.browser, 5)
+	b.clock.advance(-10 * time.Second) // by one that is too far behind, or where Bind.Life was longer
+	b.is(b.browser, "/pay", "GET")
+	did(t, b.browser, 5, "refresh: 403", "refresh with proof: 200")
 
 	// Others are led to sign in: a thief with all cookies, a locked session, a plain one, nobody.
 	plain := b.another()

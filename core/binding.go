@@ -355,7 +355,9 @@ func (s *Session) requireProof(maxAge time.Duration) error {
 	if !bound || s.proofUntil == 0 {
 		return ErrUnproven
 	}
-	if proven := time.Unix(s.proofUntil, 0).Add(-m.cfg.Bind.Life); m.cfg.Now().Sub(proven) >= maxAge {
+	// Clocks differ, and it was seen by another, or under another Bind.Life.
+	proven := time.Unix(s.proofUntil, 0).Add(-m.cfg.Bind.Life)
+	if age := m.cfg.Now().Sub(proven); age >= maxAge+clockSkew || age <= -clockSkew {
 		return errOldProof
 	}
 	return nil

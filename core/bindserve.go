@@ -98,7 +98,12 @@ func (x *Exchange) failBinding(w http.ResponseWriter, err error) {
 // answered 400: the session stays a plain one.
 func (x *Exchange) register(w http.ResponseWriter) {
 	m := x.m
-	p, err := proof.Parse(x.r.Header.Get(proofHeader))
+	value := x.r.Header.Get(proofHeader)
+	if value == "" {
+		answerBinding(w, http.StatusBadRequest) // whoever posts nothing has forged nothing
+		return
+	}
+	p, err := proof.Parse(value)
 	if err != nil {
 		x.refuse(w, http.StatusBadRequest, Event{Cause: CauseForged})
 		return

@@ -40,7 +40,7 @@ func (x *Exchange) respond(h http.Header, last bool) error {
 func (x *Exchange) firstByte(h http.Header) error {
 	err := x.respond(h, true)
 	if err != nil { // the handler may have the lock, see resetHeaders
-		x.answerOf(h).out.Store(true)
+		x.answerOf(h).send()
 	}
 	return err
 }
@@ -75,7 +75,7 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 	}
 	err = x.commitLocked(op, h, s, loaded)
 	if last {
-		x.answerOf(h).out.Store(true)
+		x.answerOf(h).send()
 	}
 	return err
 }
@@ -83,12 +83,12 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 // commitNothing is commit where nobody has asked for a session, or whoever did was told. The caller
 // holds the lock, which is released.
 func (x *Exchange) commitNothing(h http.Header, last bool) error {
-	defer x.mu.Unlock()
+	defer x.unlock()
 	if x.err == nil && x.accessed.Load() {
 		x.addVary(h, new([1]string))
 	}
 	if last {
-		x.answerOf(h).out.Store(true)
+		x.answerOf(h).send()
 	}
 	return x.err
 }
@@ -157,8 +157,8 @@ func (s *Session) operateLocked(ctx context.Context, kind Operation) (op *operat
 // unlocked calls a function of the app while the lock is released. What the caller
 // knew of the session may not be so any more.
 func (s *Session) unlocked(call func()) {
+	defer s.x.mu.Lock() // whatever panics: the caller releases it
 	s.x.unlock()
-	defer s.x.mu.Lock()
 	call()
 }
 

@@ -120,10 +120,9 @@ func (s *Session) cookieWriter(base *record.Document, key string, now time.Time)
 // retire returns what takes the place of the present record when the session moves
 // on to the next one. It says where to, under the secrets of this deployment: who
 // has the old cookie, or shares the store, learns nothing from it.
-func (s *Session) retire(next *record.Document) (d *record.Document) {
+func (s *Session) retire(next *record.Document) (d record.Document) {
 	s.x.m.keys.Load().withSuccessor(s.key, next.Record.ID, func(member []byte) {
 		d = s.withoutData(s.base, member, s.renewal == state.RotateID)
-		d.Meta.Retired.Next = nil // it is in the text
 	})
 	return d
 }
@@ -146,22 +145,18 @@ func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []by
 }
 
 // tombstone returns what takes the place of a record that is about to be deleted.
-func (s *Session) tombstone(of *record.Document) *record.Document {
+func (s *Session) tombstone(of *record.Document) record.Document {
 	return s.withoutData(of, nil, false)
 }
 
 // withoutData returns a record that is the proof that there was a session, and
-// nothing of it.
-func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) *record.Document {
+// nothing of it. When and where to it was retired is in its text alone.
+func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) (d record.Document) {
 	m, now, key := s.x.m, s.x.m.cfg.Now(), of.Record.ID
-	made := new(struct {
-		record.Document
-		record.Retirement
-	})
-	made.Retirement = record.Retirement{At: record.Millis(now), Next: next, Rotated: rotated}
-	d := &made.Document
-	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken(), Retired: &made.Retirement}
-	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
+	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken()}
+	said := d.Meta
+	said.Retired = &record.Retirement{At: record.Millis(now), Next: next, Rotated: rotated}
+	d.Text = record.RetiredText(said, record.CookieWriter{
 		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever, Now: now,
 	})
 	d.Record = store.Record{ID: key, Data: m.sessions.Seal(key, d.Text), TTL: retiredLife, Shared: true}

@@ -208,7 +208,8 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 			continue
 		}
 		known = true
-		newer, err := m.sessions.Remove(ctx, doc, by.tombstone(doc), by.x.cookie.MaxAge)
+		tombstone := by.tombstone(doc)
+		newer, err := m.sessions.Remove(ctx, doc, &tombstone, by.x.cookie.MaxAge)
 		switch {
 		case err == nil:
 			m.giveUp(key)

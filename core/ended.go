@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,11 +59,7 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 	defer s.x.unlock()
 	switch s.standing {
 	case state.Live, state.Ending:
-		last := &s.needRarities().awaited
-		if last.ended == nil || last.key != s.key || last.gone != ctx.Done() { // else a stream asks before each message
-			*last = awaited{ctx.Done(), s.key, s.x.m.await(ctx, s.key, s.inCookie())}
-		}
-		return last.ended
+		return s.awaitEnd(ctx)
 	case state.Unavailable:
 		return make(chan struct{}) // nothing is known of it
 	}
@@ -71,11 +68,33 @@ func (s *Session) Ended(ctx context.Context) <-chan struct{} {
 	return over
 }
 
-// An awaited is what Ended returned last.
+// An awaited is what Ended has returned to somebody who waits.
 type awaited struct {
 	gone  <-chan struct{} // of the context: whoever waited has gone
 	key   string
 	ended <-chan struct{}
+}
+
+// awaitEnd returns the channel of the session as it is stored: to whoever asks again, as a
+// stream does before each message, the one that they have.
+func (s *Session) awaitEnd(ctx context.Context) <-chan struct{} {
+	rare, gone := s.needRarities(), ctx.Done()
+	for _, a := range rare.awaited {
+		if a.key == s.key && a.gone == gone {
+			return a.ended
+		}
+	}
+	rare.awaited = slices.DeleteFunc(rare.awaited, func(a awaited) bool {
+		select {
+		case <-a.gone:
+			return true
+		default:
+			return a.key != s.key
+		}
+	})
+	ended := s.x.m.await(ctx, s.key, s.inCookie())
+	rare.awaited = append(rare.awaited, awaited{gone, s.key, ended})
+	return ended
 }
 
 // endings are the sessions whose end somebody waits for.
@@ -220,8 +239,9 @@ func (e *endings) lookAfter(key string, left time.Duration) {
 }
 
 // giveUp notes that the session under key has ended, or goes on under another id, by the
-// doing of this process.
+// doing of this process. When it was extended does not matter any more.
 func (m *Manager) giveUp(key string) {
 	m.givenUp.Put(key, m.cfg.Now(), record.Lifespan{})
+	m.extended.Forget(key)
 	m.endings.hint(key)
 }

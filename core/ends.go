@@ -71,6 +71,7 @@ func (m *Manager) useCookies() {
 	o := m.vaultOptions(&cookieStore{m: m, ends: m.ends}, "a sealed session cannot be decoded; it counts as gone")
 	o.Failed = func(context.Context, error) {} // what can fail are the ends, which have told
 	o.Called = nil                             // a cookie is no storage that a request waits for
+	o.Hot = maxRecords
 	m.sessions = vault.New(o)
 }
 

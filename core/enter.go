@@ -79,7 +79,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	kind := EventCreated
 	if s.standing == state.Live {
 		kind = EventRenewed
-		if newer, err = m.sessions.Update(e.op, s.base, s.retire(d), s.x.cookie.MaxAge); err != nil {
+		retired := s.retire(d)
+		if newer, err = m.sessions.Update(e.op, s.base, &retired, s.x.cookie.MaxAge); err != nil {
 			return newer, err
 		}
 	}
@@ -129,11 +130,11 @@ func (s *Session) fetchList(ctx context.Context) func() (*userList, error) {
 	lists, login := s.x.m.lists, s.login
 	key := s.x.m.listKey(s.user())
 	if login == nil {
-		future := lists.fetch(ctx, key)
+		future := lists.fetch(ctx, s.x, key)
 		return func() (*userList, error) { return lists.await(ctx, future) }
 	}
 	if login.list == nil && login.since == nil { // that of SignIn could not be loaded
-		login.list, login.read = lists.fetch(ctx, key), roster.ReadLate
+		login.list, login.read = lists.fetch(ctx, s.x, key), roster.ReadLate
 	}
 	return func() (list *userList, err error) {
 		if login.since == nil { // else it is that of a commit that failed
@@ -150,22 +151,16 @@ func (s *Session) signInUnderWay(ctx context.Context) (*roster.Admission, error)
 	if s.login == nil || s.x.m.lists == nil {
 		return nil, nil
 	}
-	limit := s.x.m.detach(ctx)
-	defer limit.stop()
-	since, err := s.fetchList(limit)()
+	since, err := s.fetchList(ctx)()
 	if err != nil {
 		return nil, err
 	}
 	return &roster.Admission{Since: since.List, Read: s.login.read, At: s.login.began}, nil
 }
 
-// fetch asks for a list, beside its caller.
-func (u *userLists) fetch(ctx context.Context, key string) *async.Future[*userList] {
-	return async.Beside(func() (*userList, error) {
-		limit := u.m.detach(ctx)
-		defer limit.stop()
-		return u.loadOrClear(limit, key)
-	})
+// fetch asks for a list, beside the handler of x.
+func (u *userLists) fetch(ctx context.Context, x *Exchange, key string) *async.Future[*userList] {
+	return beside(ctx, x, func(ctx context.Context) (*userList, error) { return u.loadOrClear(ctx, key) })
 }
 
 // await returns the list when it is there.

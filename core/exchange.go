@@ -46,6 +46,7 @@ type Exchange struct {
 
 	jar     *jar                    // nil without Config.Sealed
 	lazy    *lazyLoading            // nil where the session is looked for before anybody can ask
+	left    atomic.Pointer[telling] // what the app is to be told of that ran beside the handler: see leave
 	room    *sessionRoom            // for the session of a request with a cookie
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it
 	nesting atomic.Pointer[nesting] // nil for most
@@ -165,7 +166,7 @@ func (m *Manager) newExchange(ctx context.Context, r *http.Request) *Exchange {
 func (m *Manager) newFoundExchange(ctx context.Context) *Exchange {
 	x := m.newExchange(ctx, nil)
 	x.passive = true
-	x.first.out.Store(true)
+	x.first.send()
 	return x
 }
 
@@ -278,15 +279,15 @@ func (x *Exchange) lock() (s *Session, ok bool) {
 
 // unlock releases the lock, and then tells the app what there is to tell.
 func (x *Exchange) unlock() {
-	s := x.session.Load()
-	if s == nil || s.rarities().untold == nil {
-		x.mu.Unlock()
-		return
+	var untold func()
+	if s := x.session.Load(); s != nil && s.rarities().untold != nil {
+		untold, s.rare.untold = s.rare.untold, nil
 	}
-	untold := s.rare.untold
-	s.rare.untold = nil
 	x.mu.Unlock()
-	untold()
+	x.tellLeft()
+	if untold != nil {
+		untold()
+	}
 }
 
 // tellUnlocked calls tell, which is about something that no operation is under way
@@ -328,9 +329,10 @@ func (x *Exchange) Finish(h http.Header) error {
 	}
 	last, mayBeLate := x.nested().leave(), true
 	if last {
+		defer x.endTelling()
 		mayBeLate = x.end() // waits for a commit that another goroutine began by the first byte
 	}
-	if x.answerOf(h).out.Load() {
+	if x.answerOf(h).isOut() {
 		if mayBeLate {
 			x.saveLate()
 		}
@@ -363,6 +365,7 @@ func (x *Exchange) end() (mayBeLate bool) {
 // does that of a handler which gave up because the error page took the place of
 // what it wrote, as net/http/httputil.ReverseProxy does: the client gets all of it.
 func (x *Exchange) Panicked(w *Writer, v any) {
+	defer x.endTelling()
 	defer x.endAnswer(w.Header())
 	if p, ok := v.(*loadPanic); ok && p.x == x {
 		if w.Began() && w.Err() == nil {
@@ -394,7 +397,7 @@ func (x *Exchange) abandon(h http.Header) {
 		s.proven = false // and the store is not asked again
 	}
 	switch {
-	case x.answerOf(h).out.Load():
+	case x.answerOf(h).isOut():
 	case x.err != nil && (s == nil || !s.hasActed()):
 	case s != nil:
 		s.setHeaders(h)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,25 +61,45 @@ func (s *Session) ExpiresAt(ctx context.Context) (Expiry, error) {
 	return expiry, nil
 }
 
-// lifeLeft asks the store how long the session under key will live.
+// lifeLeft asks the store how long the session that a request with key is led to will live.
 func (m *Manager) lifeLeft(ctx context.Context, key string, configured time.Duration) (time.Duration, error) {
 	limit := m.limit(ctx)
 	defer limit.stop()
-	call := m.sessions.Call(limit, "inspect")
-	records, err := m.lists.indexer.Inspect(limit, []string{key})
+	for range maxHops {
+		doc, err := m.inspect(limit, key, configured)
+		switch {
+		case err != nil:
+			return 0, err
+		case m.isLive(doc):
+			return doc.Record.TTL, nil
+		case !doc.Meta.IsRetired():
+			return 0, ErrSessionGone
+		}
+		next, err := m.rotated(limit, key, doc, configured)
+		if next == nil {
+			return 0, cmp.Or(err, ErrSessionGone)
+		}
+		key = next.Record.ID
+	}
+	return 0, ErrSessionGone
+}
+
+// inspect returns what the store has under key, with how long it will live, and
+// ErrSessionGone where that is nothing.
+func (m *Manager) inspect(ctx context.Context, key string, configured time.Duration) (*record.Document, error) {
+	call := m.sessions.Call(ctx, "inspect")
+	records, err := m.lists.indexer.Inspect(ctx, []string{key})
 	if err := call.End(err); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, rec := range records {
-		var doc *record.Document
-		if doc, err = m.sessions.Read(rec, configured); err == nil && m.isLive(doc) {
-			return rec.TTL, nil
+		doc, err := m.sessions.Read(rec, configured)
+		if errors.Is(err, ErrUndecodable) {
+			break
 		}
+		return doc, err
 	}
-	if err == nil || errors.Is(err, ErrUndecodable) {
-		err = ErrSessionGone
-	}
-	return 0, err
+	return nil, ErrSessionGone
 }
 
 // errNoExpiry says that the store does not tell how long a session will live.

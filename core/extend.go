@@ -37,18 +37,16 @@ func (s *Session) extendAhead(key string, last vault.Note, now time.Time) chan<-
 		return nil
 	}
 	loaded := make(chan record.Lifespan, 1)
-	s.extending = async.Beside(func() (struct{}, error) {
-		limit := m.detach(x.ctx)
-		defer limit.stop()
+	s.extending = beside(x.ctx, x, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.claimed(key, func() error {
-			if err := m.sessions.Touch(limit, key, last.Life.Left(now)); err != nil {
+			if err := m.sessions.Touch(ctx, key, last.Life.Left(now)); err != nil {
 				return err
 			}
 			life, ok := <-loaded
 			if !ok {
 				return store.ErrNotFound
 			}
-			return m.extend(limit, key, life, last.Life, now)
+			return m.extend(ctx, key, life, last.Life, now)
 		})
 	})
 	return loaded
@@ -64,10 +62,8 @@ func (s *Session) extendBeside(last vault.Note, now time.Time) {
 	if s.extending = nil; !x.claimExtension(key, last, life, now) { // nil: what is there is of another session
 		return
 	}
-	s.extending = async.Beside(func() (struct{}, error) {
-		limit := x.m.detach(x.ctx)
-		defer limit.stop()
-		return struct{}{}, x.m.extendClaimed(limit, key, life, now)
+	s.extending = beside(x.ctx, x, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, x.m.extendClaimed(ctx, key, life, now)
 	})
 }
 

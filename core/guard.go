@@ -57,7 +57,8 @@ func RequireRecentSignIn(maxAge time.Duration, page SignInPage) *Guard {
 
 // RequireProof returns a Guard that lets a request through where the browser has proven less
 // than maxAge ago that it is the one that the session is bound to ([Bind]), or where the user
-// signed in less than Bind.Grace ago. A browser whose proof is older is led to the same URL
+// signed in less than Bind.Grace ago. The clocks of the processes may be a minute apart, so
+// a proof may be a minute older than that. A browser whose proof is older is led to the same URL
 // again, with 307 and without its bound cookie, which makes it prove it now: the request
 // comes back with its body, half a second later or so. Whoever has copied the cookies cannot.
 //

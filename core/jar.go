@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,8 @@ type keptSession struct {
 	expires time.Time
 	unsent  bool   // the browser does not have it like this
 	value   string // of the cookie, once it is sealed
+	known   string // the value of the cookie that it came in, or that went out in place of that
+	hot     bool   // that is remembered, with data
 }
 
 // find returns the session with an id, or nil. The caller holds the lock.
@@ -102,17 +105,18 @@ func (j *jar) cameFrom(host string) {
 	}
 }
 
-// drop takes a session out of the jar.
-func (j *jar) drop(id string) {
+// drop takes a session out of the jar, and returns it.
+func (j *jar) drop(id string) (dropped keptSession) {
 	if j == nil {
-		return
+		return dropped
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if k := j.find(id); k != nil {
 		last := len(j.kept) - 1
-		*k, j.kept = j.kept[last], j.kept[:last]
+		dropped, *k, j.kept = *k, j.kept[last], j.kept[:last]
 	}
+	return dropped
 }
 
 // carries reports whether the cookie of the session has to go out, because it holds
@@ -134,7 +138,10 @@ func (s *Session) cookieValue() string {
 	value, host := "", x.host()
 	x.jar.change(s.key, func(k *keptSession) bool {
 		if k.value == "" {
-			k.value = keys.cookies[0].SealCookie(seal.Cookie{Expires: k.expires, Host: host, ID: k.id, Record: k.data}, x.bound())
+			k.value = keys.seal(seal.Cookie{Expires: k.expires, Host: host, ID: k.id, Record: k.data}, x.bound(), k.known)
+			if k.known != "" {
+				k.known = k.value
+			}
 		}
 		value = k.value
 		return false
@@ -180,16 +187,21 @@ func (x *Exchange) verify(keys *keyRing, value string) (candidate, ticket.Verdic
 	if len(value) > ticket.MaxCookie || !seal.IsCookie(value) {
 		return candidate{}, ticket.Malformed
 	}
-	c, key, err := seal.OpenCookie(keys.cookies, x.bound(), value)
+	c, isKnown, at, err := keys.open(value, x.bound())
 	if host := x.host(); err != nil || c.ID == "" || c.Host != "" && host != "" && !isHost(c.Host, host) {
 		return candidate{}, ticket.Forged
 	}
-	x.jar.cameFrom(c.Host)
-	x.jar.put(keptSession{id: c.ID, data: c.Record, expires: c.Expires}) // of two with one id the first counts
-	if key > 0 {
-		return candidate{id: c.ID, outdated: true}, ticket.Outdated
+	found := candidate{id: c.ID, outdated: c.outdated}
+	if !isKnown && keys.opened.Wants(at) {
+		opened := c
+		found.cookie, found.place, found.keys = &opened, at, keys
 	}
-	return candidate{id: c.ID}, ticket.Genuine
+	x.jar.cameFrom(c.Host)
+	x.jar.put(keptSession{id: c.ID, data: c.Record, expires: c.Expires, known: value, hot: isKnown || found.cookie != nil}) // of two with one id the first counts
+	if c.outdated {
+		return found, ticket.Outdated
+	}
+	return found, ticket.Genuine
 }
 
 // isHost reports whether what a cookie says of its host is that host, of which it may
@@ -255,20 +267,34 @@ func (c *cookieStore) jar(ctx context.Context) *jar {
 // Load implements [store.Store].
 func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error) {
 	kept, ok := c.jar(ctx).get(id)
-	if ok && !c.m.cfg.Now().Before(kept.expires) {
+	now := c.m.cfg.Now()
+	if ok && !now.Before(kept.expires) {
+		c.forget(kept)
 		return store.Record{}, store.ErrNotFound
 	}
-	rec := store.Record{ID: id, Data: kept.data}
+	rec := store.Record{ID: id, Data: kept.data, Shared: kept.hot}
 	end, err := c.ends.find(ctx, id, c.userOf(rec))
 	switch {
+	case errors.Is(err, store.ErrNotFound):
+		c.forget(kept)
+		return store.Record{}, err
 	case err != nil:
 		return store.Record{}, err
 	case end != nil:
+		c.forget(kept)
 		return store.Record{ID: id, Data: end.Text}, nil
-	case !ok, c.endedHere(id):
+	case !ok, c.endedHere(id, now):
+		c.forget(kept)
 		return store.Record{}, store.ErrNotFound
 	}
 	return rec, nil
+}
+
+// forget forgets the cookie of a session that has ended.
+func (c *cookieStore) forget(k keptSession) {
+	if k.known != "" {
+		c.m.keys.Load().opened.Drop(k.known)
+	}
 }
 
 // userOf returns whose session it is, where a revocation of that user's sessions may
@@ -284,8 +310,8 @@ func (c *cookieStore) userOf(rec store.Record) (in signedIn) {
 }
 
 // endedHere reports whether this process has ended the session, or given up its id.
-func (c *cookieStore) endedHere(id string) bool {
-	return c.m.givenUp.Within(id, c.m.cfg.Now(), c.m.cfg.AbsoluteTimeout)
+func (c *cookieStore) endedHere(id string, now time.Time) bool {
+	return c.m.givenUp.Within(id, now, c.m.cfg.AbsoluteTimeout)
 }
 
 // Create implements [store.Store].
@@ -315,7 +341,7 @@ func (c *cookieStore) Update(ctx context.Context, old, next store.Record) (err e
 		switch {
 		case !now.Before(k.expires):
 			err = store.ErrNotFound
-		case c.endedHere(old.ID), !bytes.Equal(k.data, old.Data):
+		case c.endedHere(old.ID, now), !bytes.Equal(k.data, old.Data):
 			err = store.ErrConflict // core looks what there is
 		default:
 			k.data = next.Data
@@ -336,7 +362,7 @@ func (c *cookieStore) Update(ctx context.Context, old, next store.Record) (err e
 func (c *cookieStore) Touch(ctx context.Context, id string, ttl time.Duration) (err error) {
 	kept := c.jar(ctx).change(id, func(k *keptSession) bool {
 		now := c.m.cfg.Now()
-		if !now.Before(k.expires) || c.endedHere(id) {
+		if !now.Before(k.expires) || c.endedHere(id, now) {
 			err = store.ErrNotFound
 			return false
 		}
@@ -353,7 +379,7 @@ func (c *cookieStore) Touch(ctx context.Context, id string, ttl time.Duration) (
 func (c *cookieStore) Delete(ctx context.Context, id string) error {
 	jar := c.jar(ctx)
 	if _, kept := jar.get(id); kept {
-		jar.drop(id)
+		c.forget(jar.drop(id))
 		return nil
 	}
 	return c.ends.delete(ctx, id)
@@ -362,10 +388,11 @@ func (c *cookieStore) Delete(ctx context.Context, id string) error {
 // live returns the session of the jar that old is, or why old is none that lives there.
 func (c *cookieStore) live(jar *jar, old store.Record) (keptSession, error) {
 	kept, ok := jar.get(old.ID)
+	now := c.m.cfg.Now()
 	switch {
-	case !ok, !c.m.cfg.Now().Before(kept.expires):
+	case !ok, !now.Before(kept.expires):
 		return kept, store.ErrNotFound
-	case c.endedHere(old.ID), !bytes.Equal(kept.data, old.Data):
+	case c.endedHere(old.ID, now), !bytes.Equal(kept.data, old.Data):
 		return kept, store.ErrConflict
 	}
 	return kept, nil
@@ -385,7 +412,7 @@ func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Reco
 		jar.drop(next.ID)
 		return err
 	}
-	jar.drop(old.ID)
+	c.forget(jar.drop(old.ID))
 	return nil
 }
 
@@ -399,6 +426,6 @@ func (c *cookieStore) Remove(ctx context.Context, old store.Record) error {
 	if err := c.ends.endUnseen(ctx, old.ID, kept.expires); err != nil {
 		return err
 	}
-	jar.drop(old.ID)
+	c.forget(jar.drop(old.ID))
 	return nil
 }

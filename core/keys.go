@@ -19,7 +19,9 @@ import (
 type keyRing struct {
 	signer  *ticket.Signer
 	tickets *hot.Table[knownTicket, *knownTicket] // that it has verified
+
 	cookies []*seal.Key                           // seal the cookies of Config.Sealed
+	opened  *hot.Table[knownCookie, *knownCookie] // those that it has opened or sealed
 
 	// successors seal where a session went when its id was given up: AES-256-GCM
 	// under keys derived from the secrets. A record that says so lives for a minute,
@@ -36,7 +38,7 @@ func newKeyRing(secrets []string) (*keyRing, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keyRing{signer: ticket.NewSigner(secrets), tickets: hot.NewTable[knownTicket](maxTickets), cookies: cookies}
+	k := &keyRing{signer: ticket.NewSigner(secrets), tickets: hot.NewTable[knownTicket](maxTickets), cookies: cookies, opened: hot.NewTable[knownCookie](maxOpened)}
 	if k.binder, err = newBinder(secrets); err != nil {
 		return nil, err
 	}

@@ -682,3 +682,29 @@ func TestTheResponseOfAnUntouchedSessionHasNoHeaderOfOurs(t *testing.T) {
 		t.Errorf("Set-Cookie, Vary, Cache-Control: %s", got)
 	}
 }
+
+func TestWhenAnIdThatWasGivenUpWasExtendedIsForgotten(t *testing.T) {
+	t.Parallel()
+	everyKind(t, core.Config{}, func(t *testing.T, st *stage) {
+		cookie := st.signIn()
+		for range 3 {
+			old := st.idOf(cookie)
+			if !st.Remembers(old) {
+				t.Fatal("it is not known when the session got its life")
+			}
+			cookie = st.rotates(cookie)
+			if st.Remembers(old) {
+				t.Error("an id that was given up still takes the room of one that lives")
+			}
+		}
+		last := st.idOf(cookie)
+		st.visit(cookie, func(s *core.Session) {
+			if err := s.Destroy(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		if st.Remembers(last) {
+			t.Error("a session that has ended still takes the room of one that lives")
+		}
+	})
+}

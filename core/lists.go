@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cloakroom-go/cloakroom/core/internal/async"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
 	"github.com/cloakroom-go/cloakroom/core/internal/roster"
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
@@ -234,10 +233,8 @@ func (s *Session) keepListedBeside(now time.Time) {
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
-	s.listing = async.Beside(func() (_ struct{}, err error) {
-		op := x.m.untraced(x.ctx)
-		defer func() { op.end(err) }()
-		return struct{}{}, x.m.keepListed(op, doc, life)
+	s.listing = beside(x.ctx, x, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, x.m.keepListed(ctx, doc, life)
 	})
 }
 

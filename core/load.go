@@ -138,9 +138,10 @@ type candidate struct {
 	key      string // what the store calls its session, where that is known already
 
 	// For one that is not known yet, so that it may be remembered.
-	value string // as it stands in the header
-	place hot.Place
-	keys  *keyRing // that verified it
+	value  string // as it stands in the header
+	place  hot.Place
+	keys   *keyRing     // that verified it
+	cookie *knownCookie // a sealed one, with what is in it
 }
 
 // candidates collects the cookies of the request that verify, or the tokens in its

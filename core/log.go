@@ -18,11 +18,18 @@ type hints struct {
 	untrustedProxy, insecure, foreignDomain, withheld, shortSecret, userBound, retiredKey, watch sync.Once
 }
 
+// isFirst reports whether something is done for the first time. It is done when the once is
+// released: the Logger may do the same again.
+func isFirst(once *sync.Once) (is bool) {
+	once.Do(func() { is = true })
+	return is
+}
+
 // hint says something in the log, once for each Manager. The caller holds the lock.
 func (x *Exchange) hint(once *sync.Once, message string, attrs ...slog.Attr) {
-	once.Do(func() {
+	if isFirst(once) {
 		x.ensureSession().tellUnlocked(func() { x.log(slog.LevelWarn, message, attrs...) })
-	})
+	}
 }
 
 // log writes to Config.Logger, for a caller that holds no lock.

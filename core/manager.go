@@ -125,10 +125,10 @@ func (m *Manager) vaultOptions(st store.Store, damaged string) vault.Options {
 			m.notify(ctx, Event{Kind: EventUndecodable})
 		},
 		Gone: func(ctx context.Context) {
-			m.hints.retiredKey.Do(func() {
+			if isFirst(&m.hints.retiredKey) {
 				m.log(ctx, slog.LevelWarn, "cloakroom: a stored session is sealed under one of Config.RetiredSealKeys and counts as gone, "+
 					"as all others will that are; the Observer is told how many")
-			})
+			}
 			m.notify(ctx, Event{Kind: EventKeyRetired, Count: int(m.goneByKey.Add(1))})
 		},
 		Leftover: func(ctx context.Context, err error) {
@@ -153,10 +153,8 @@ func (m *Manager) SetSecrets(secrets []string) error {
 
 func (m *Manager) useSecrets(secrets []string) error {
 	for _, s := range secrets {
-		if len(s) < shortSecret {
-			m.hints.shortSecret.Do(func() {
-				m.cfg.Logger.Warn(fmt.Sprintf("cloakroom: a secret in Config.Secrets is shorter than %d bytes; use random ones, such as from: openssl rand -base64 32", shortSecret))
-			})
+		if len(s) < shortSecret && isFirst(&m.hints.shortSecret) {
+			m.cfg.Logger.Warn(fmt.Sprintf("cloakroom: a secret in Config.Secrets is shorter than %d bytes; use random ones, such as from: openssl rand -base64 32", shortSecret))
 		}
 	}
 	keys, err := newKeyRing(secrets)
@@ -200,6 +198,7 @@ func (m *Manager) Commit(ctx context.Context, s *Session, secure bool) (setCooki
 		s.x.ended.Store(true)                  // what comes later is dropped, which is logged
 		s.x.unlock()
 	}
+	defer s.x.endTelling()
 	h := make(http.Header)
 	if err := s.x.commit(ctx, h, true); err != nil {
 		return "", err

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/async"
 )
 
 // An operation is one piece of work with the store: it limits the time of its
@@ -22,6 +24,17 @@ type telling struct {
 	ctx   context.Context // what the Observer and the Logger are given
 	span  func(error)     // ends the span of the Tracer; nil without one
 	queue []func(context.Context)
+	older *telling // the one that an exchange was left before
+}
+
+// tell tells it, after those that are older.
+func (t *telling) tell() {
+	if t.older != nil {
+		t.older.tell()
+	}
+	for _, tell := range t.queue {
+		tell(t.ctx)
+	}
 }
 
 // operationKey is the key under which a context leads to its operation.
@@ -95,17 +108,75 @@ func (o *operation) later(tell func(context.Context)) {
 // ended with err. The caller holds no lock.
 func (o *operation) end(err error) {
 	o.stop()
-	if o.told.Load() == nil {
+	told := o.take()
+	if told == nil {
 		return
 	}
-	o.mu.Lock()
-	told := o.told.Swap(nil)
-	o.mu.Unlock()
-	for _, tell := range told.queue {
-		tell(told.ctx)
-	}
+	told.tell()
 	if told.span != nil {
 		told.span(err)
+	}
+}
+
+// take returns what there is to tell, or nil.
+func (o *operation) take() *telling {
+	if o.told.Load() == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.told.Swap(nil)
+}
+
+// beside does something beside the handler of x, as an operation of its own. Whoever waits
+// for it may hold the lock of the session, so what the app is to be told of it is left to x.
+func beside[T any](ctx context.Context, x *Exchange, do func(context.Context) (T, error)) *async.Future[T] {
+	return async.Beside(func() (T, error) {
+		op := x.m.untraced(ctx)
+		defer x.leave(op)
+		return do(op)
+	})
+}
+
+// answered is what is left to an exchange that has been answered.
+var answered telling
+
+// leave ends an operation that ran beside the handler. What there is to tell is told when
+// the lock of the session is released next, or when the answer is done; after that by a
+// goroutine that nobody waits for.
+func (x *Exchange) leave(op *operation) {
+	op.stop()
+	t := op.take()
+	if t == nil {
+		return
+	}
+	t.ctx = x.ctx
+	for {
+		t.older = x.left.Load()
+		if t.older == &answered {
+			t.older = nil
+			async.Beside(func() (struct{}, error) { t.tell(); return struct{}{}, nil })
+			return
+		}
+		if x.left.CompareAndSwap(t.older, t) {
+			return
+		}
+	}
+}
+
+// tellLeft tells the app what was left to x. The caller holds no lock.
+func (x *Exchange) tellLeft() {
+	for t := x.left.Load(); t != nil && t != &answered; t = x.left.Load() {
+		if x.left.CompareAndSwap(t, nil) {
+			t.tell()
+		}
+	}
+}
+
+// endTelling is tellLeft when the answer is done.
+func (x *Exchange) endTelling() {
+	if t := x.left.Swap(&answered); t != nil && t != &answered {
+		t.tell()
 	}
 }
 

@@ -253,7 +253,8 @@ func (s *Session) replace(op *operation) error {
 		if err != nil {
 			return nil, err
 		}
-		newer, err := s.x.m.sessions.Replace(op, s.base, s.retire(next), next, s.shown, s.x.cookie.MaxAge)
+		retired := s.retire(next)
+		newer, err := s.x.m.sessions.Replace(op, s.base, &retired, next, s.shown, s.x.cookie.MaxAge)
 		if err == nil {
 			s.issued(op, next, EventRenewed)
 		}

@@ -90,8 +90,10 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) error {
 	if mine {
 		entry = roster.Entry{Key: key, Handle: m.handleIn(s.base), Until: roster.ListedUntil(m.lifespan(s.base), m.cfg.Now())}
 	}
-	underWay, err := s.signInUnderWay(ctx)
+	op := m.untraced(ctx)
+	underWay, err := s.signInUnderWay(op)
 	s.x.unlock()
+	op.end(err)
 	if err != nil {
 		return err
 	}

@@ -342,6 +342,8 @@ func (s *Session) Save(ctx context.Context) error {
 // were not stored are forgotten, but not that the id is to be renewed. It returns [ErrSessionGone], and leaves
 // everything as it is, when the session has ended or was never stored.
 func (s *Session) Reload(ctx context.Context) error {
+	limit := s.x.limit(ctx)
+	defer limit.end(nil)
 	if !s.lock() {
 		return ErrReentered
 	}
@@ -353,8 +355,6 @@ func (s *Session) Reload(ctx context.Context) error {
 	default:
 		return ErrSessionGone
 	}
-	limit := s.x.limit(ctx)
-	defer limit.stop()
 	doc, err := s.x.m.loadRotated(limit, s.key, s.x.cookie.MaxAge)
 	if err != nil {
 		return err
@@ -393,7 +393,7 @@ func (s *Session) Check(ctx context.Context) error {
 		return ErrSessionGone
 	}
 	limit := s.x.limit(ctx)
-	defer limit.stop()
+	defer limit.end(nil)
 	_, err := s.x.m.loadRotated(limit, key, s.x.cookie.MaxAge)
 	return err
 }

@@ -71,7 +71,7 @@ type rarities struct {
 	binding []byte           // the member by which the session is about to be bound
 	offer   offer            // that was set so far
 
-	awaited awaited // by a stream, last
+	awaited []awaited // by streams
 
 	followed      bool // it was rotated by another request: the browser may have a newer id, which this one was not shown
 	usedSetFor    bool

@@ -120,7 +120,7 @@ func (s *Session) signIn(ctx context.Context, user string, methods []string, att
 		s.login.began, s.login.since, s.login.read = attempt.began, attempt.list, roster.ReadBefore
 	case m.lists != nil:
 		// Not by the handler's context, which a framework may use again.
-		s.login.list = m.lists.fetch(s.x.ctx, m.listKey(user))
+		s.login.list = m.lists.fetch(s.x.ctx, s.x, m.listKey(user))
 	}
 	return nil
 }

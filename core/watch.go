@@ -247,9 +247,9 @@ func (w *watcher) inspect(ctx context.Context, keys []string) ([]store.Record, e
 		return records, err
 	}
 	w.endWatch()
-	w.m.hints.watch.Do(func() {
+	if isFirst(&w.m.hints.watch) {
 		w.m.logFailure(ctx, slog.LevelWarn, "cloakroom: the store cannot tell that a session has ended, and is asked every Config.PollInterval", err)
-	})
+	}
 	return w.ask(ctx, keys)
 }
 

@@ -71,7 +71,7 @@ func (w *Writer) Fail(err error) {
 		return
 	}
 	w.response = &response{err: err}
-	w.x.answerOf(w.Header()).out.Store(true)
+	w.x.answerOf(w.Header()).send()
 	w.sendPage()
 }
 
@@ -80,6 +80,7 @@ func (w *Writer) sendPage() (sent bool) {
 	if w.Failer == nil {
 		return false
 	}
+	w.x.answerOf(w.Header()).outcome.Store(paged)
 	w.Failer.Fail(w.ResponseWriter, cmp.Or(w.x.handled, w.x.r), w.Err())
 	return true
 }
@@ -91,9 +92,10 @@ func (w *Writer) Commit() error {
 	if w.Began() {
 		return w.response.err
 	}
-	if w.x.ended.Load() { // an outer handler writes, after the commit
+	a := w.x.answerOf(w.Header())
+	if w.x.ended.Load() || a.outcome.Load() == paged { // an outer handler writes, after the commit; or the middleware that is inside, mounted twice
 		w.response = &ofHandler
-		w.x.answerOf(w.Header()).out.Store(true)
+		a.send()
 		return nil
 	}
 	err := w.x.firstByte(w.Header()) // may panic: then the response has not begun

@@ -39,13 +39,7 @@ func TestQuickstartAPI(t *testing.T) {
 // The accounts app and its client for the command line, both as processes.
 func TestTheClientOfTheAccountsApp(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	app, cli, token := filepath.Join(dir, "app"), filepath.Join(dir, "cli"), filepath.Join(dir, "settings", "token")
-	for binary, source := range map[string]string{app: "./accounts", cli: "./accounts/cli"} {
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source).CombinedOutput(); err != nil {
-			t.Fatalf("go build %s: %v\n%s", source, err, out)
-		}
-	}
+	app, cli, token := build(t, "accounts"), build(t, "accounts/cli"), filepath.Join(t.TempDir(), "settings", "token")
 	cmd := exec.Command(app, "-addr", "127.0.0.1:0", "-store", "memory")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -1,11 +1,11 @@
 package examples
 
 import (
+	"fmt"
 	"io"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestTheGinMigrationLogsNobodyOut moves a browser that is signed in, while others stay.
@@ -25,14 +25,12 @@ func TestTheGinMigrationLogsNobodyOut(t *testing.T) {
 		if _, err := io.WriteString(stdin, share+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-			if got, _ := newVisitor(t, base).do("GET", "/", nil); strings.Contains(got, nowBy) {
-				return
+		eventually(t, func() error {
+			if got, _ := newVisitor(t, base).do("GET", "/", nil); !strings.Contains(got, nowBy) {
+				return fmt.Errorf("%s %% do not move", share)
 			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s %% do not move", share)
-			}
-		}
+			return nil
+		})
 	}
 	move("100", "the new app")
 	visit(v, "GET", "/", nil, "the new app: bob, 2 views")

@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A visitor goes on while every route moves to Gin and back: what is told is what
@@ -52,15 +52,13 @@ func TestTheMigration(t *testing.T) {
 		if _, err := io.WriteString(stdin, path+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		eventually(t, func() error {
 			// A visitor of his own: what he does is no one else's.
-			if got, _ := newVisitor(t, base).do("POST", path, url.Values{"item": {"x"}, "user": {"x"}}); strings.Contains(got, nowBy+":") {
-				return
+			if got, _ := newVisitor(t, base).do("POST", path, url.Values{"item": {"x"}, "user": {"x"}}); !strings.Contains(got, nowBy+":") {
+				return fmt.Errorf("%s is not served by %s", path, nowBy)
 			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s is not served by %s", path, nowBy)
-			}
-		}
+			return nil
+		})
 	}
 
 	view("Express: view 1, user nobody, cart empty")

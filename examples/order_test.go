@@ -31,11 +31,11 @@ func TestTheOrderOfCORSAndGzip(t *testing.T) {
 			st := memorystore.New(memorystore.Options{})
 			t.Cleanup(func() { _ = st.Close() })
 			page := strings.Repeat("page ", 500)
-			ask := func(st store.Store) *http.Response {
+			ask := func(st store.Store, storeTimeout time.Duration) *http.Response {
 				t.Helper()
 				e := echo.New()
 				e.Use(middleware.CORSWithConfig(middleware.CORSConfig{AllowOrigins: []string{"https://app.example.com"}, AllowCredentials: true}))
-				sessions := echosession.New(echosession.Config{Store: st, Secrets: []string{strings.Repeat("s", 40)}, StoreTimeout: time.Second})
+				sessions := echosession.New(echosession.Config{Store: st, Secrets: []string{strings.Repeat("s", 40)}, StoreTimeout: storeTimeout})
 				if order.around {
 					e.Use(middleware.Gzip(), sessions)
 				} else {
@@ -64,7 +64,7 @@ func TestTheOrderOfCORSAndGzip(t *testing.T) {
 				return res
 			}
 
-			res := ask(st)
+			res := ask(st, patience)
 			unpacked, err := gzip.NewReader(res.Body)
 			if err != nil {
 				t.Fatal(err)
@@ -73,7 +73,7 @@ func TestTheOrderOfCORSAndGzip(t *testing.T) {
 				t.Errorf("answer of %d bytes (%v) with the cookies %v, want the page and one cookie", len(body), err, res.Cookies())
 			}
 
-			res = ask(full{st})
+			res = ask(full{st}, time.Second)
 			var problem struct{ Message string }
 			if err := json.NewDecoder(res.Body).Decode(&problem); err != nil || res.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("a session that cannot be stored: status %d, %+v (%v), want 503 and a message", res.StatusCode, problem, err)

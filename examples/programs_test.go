@@ -126,10 +126,10 @@ func build(t *testing.T, program string) (binary string) {
 		}
 		b.dir, b.built = dir, make(map[string]func() error)
 	}
-	binary = filepath.Join(b.dir, program)
+	binary = filepath.Join(b.dir, strings.ReplaceAll(program, "/", "-"))
 	if b.built[program] == nil {
 		b.built[program] = sync.OnceValue(func() error {
-			if out, err := exec.Command("go", "build", "-o", binary, "./"+program).CombinedOutput(); err != nil {
+			if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "./"+program).CombinedOutput(); err != nil {
 				return fmt.Errorf("go build ./%s: %w\n%s", program, err, out)
 			}
 			return nil
@@ -172,7 +172,7 @@ func newVisitor(t *testing.T, base string) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{t, base, &http.Client{Jar: jar, Timeout: 10 * time.Second}}
+	return &visitor{t, base, &http.Client{Jar: jar, Timeout: patience}}
 }
 
 // do returns the status and body of a request, and the cookies that it set.
@@ -354,10 +354,7 @@ func listens(t *testing.T, port string) {
 // framework and store.
 func TestTheAccountsApp(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "accounts")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./accounts").CombinedOutput(); err != nil {
-		t.Fatalf("go build ./accounts: %v\n%s", err, out)
-	}
+	binary := build(t, "accounts")
 	for _, store := range []struct{ name, variable, url string }{
 		{"memory", "", "memory"},
 		{"Valkey", "VALKEY_ADDR", "valkey://" + os.Getenv("VALKEY_ADDR") + "/5"},

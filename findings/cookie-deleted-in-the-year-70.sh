@@ -15,7 +15,7 @@
 
 source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
-deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14
+deb_get "curl=7.88.1-*" "libcurl4=7.88.1-*"
 npm_get tough-cookie@6.1.0
 quiet go mod init finding
 cat >main.go <<'GO'

@@ -15,7 +15,7 @@
 
 source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
-deb_get curl=7.88.1-10+deb12u14 libcurl4=7.88.1-10+deb12u14 wget=1.21.3-1+deb12u1 libhttp-cookies-perl=6.10-1 python3.11-minimal=3.11.2-6+deb12u7 libpython3.11-stdlib=3.11.2-6+deb12u7
+deb_get "curl=7.88.1-*" "libcurl4=7.88.1-*" "wget=1.21.3-*" "libhttp-cookies-perl=6.10-*" "python3.11-minimal=3.11.2-*" "libpython3.11-stdlib=3.11.2-*"
 port=$(free_port)
 cat >server.cjs <<'JS'
 require('http').createServer((req, res) => {

@@ -31,7 +31,8 @@ npm_get() {
 	quiet npm install --prefer-offline --no-audit --no-fund --save-exact "$@"
 }
 
-# deb_get PACKAGE=VERSION...: these and what they need and the system lacks, unpacked in root/, whose programs find their libraries there
+# deb_get PACKAGE=VERSION...: these and what they need and the system lacks, unpacked in root/, whose programs find their libraries there.
+# Debian keeps the last revision of a package only, so a version is one of the program, with an asterisk for the rest: "curl=7.88.1-*".
 deb_get() {
 	mkdir -p root debs
 	local missing
@@ -77,7 +78,7 @@ postgres_up() {
 }
 
 redis_get() {
-	deb_get redis-server=5:7.0.15-1~deb12u7 redis-tools=5:7.0.15-1~deb12u7
+	deb_get "redis-server=5:7.0.15-*" "redis-tools=5:7.0.15-*"
 }
 
 # redis_serve PORT OPTION...
@@ -107,9 +108,17 @@ redis_cluster_up() {
 	for node in "$a" "$b"; do await eval "redis-cli -p $node cluster info | grep -q cluster_state:ok"; done
 }
 
-# mariadb_up: MariaDB 10.11.14, at port $mariadb of the loopback address, with a database "test" and nobody's password
+# memcached_up: memcached 1.6.18, at port $port of the loopback address
+memcached_up() {
+	deb_get "memcached=1.6.18-*"
+	port=$(free_port)
+	memcached -u nobody -l 127.0.0.1 -p "$port" >memcached.log 2>&1 &
+	await eval "(exec 3<>/dev/tcp/127.0.0.1/$port)"
+}
+
+# mariadb_up: MariaDB 10.11, at port $mariadb of the loopback address, with a database "test" and nobody's password
 mariadb_up() {
-	deb_get mariadb-server-core=1:10.11.14-0+deb12u2
+	deb_get "mariadb-server-core=1:10.11.*"
 	local options as=()
 	mariadb=$(free_port)
 	mkdir db

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # With clientFoundRows, an upsert that changes nothing counts one row, as an insert does; without it, a touch that changes nothing counts none, as a row that is gone does.
 #
-# With: mariadb-server-core 10.11.14 of Debian 12, github.com/go-sql-driver/mysql v1.10.1; 2026-11-29
+# With: mariadb-server-core 10.11 of Debian 12, github.com/go-sql-driver/mysql v1.10.1; 2026-11-29
 # Guess: One setting tells both: whether an INSERT .. ON DUPLICATE KEY UPDATE made the row, and whether an UPDATE found it.
 # Happens: By default the row counts are of changes, so that an UPDATE to what is there already is 0. With clientFoundRows they are of rows found, and the
 #   upsert over a live row, which must not touch it, is 1, like the one that made it.

@@ -14,7 +14,7 @@
 
 source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
-deb_get nginx=1.22.1-9+deb12u7
+deb_get "nginx=1.22.1-*"
 app=$(free_port) port=$(free_port) large=$(free_port)
 cat >app.cjs <<'JS'
 require('http').createServer((req, res) => {

@@ -16,7 +16,7 @@
 source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
 postgres_up
-deb_get pgbouncer=1.18.0-1+deb12u1
+deb_get "pgbouncer=1.18.0-*"
 go_get github.com/jackc/pgx/v5@v5.13.0
 port=$(free_port) as=()
 server=${postgres##*@127.0.0.1:} server=${server%%/*}

@@ -12,7 +12,7 @@
 
 source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
-deb_get sqlite3=3.40.1-2+deb12u2 libsqlite3-0=3.40.1-2+deb12u2
+deb_get "sqlite3=3.40.1-*" "libsqlite3-0=3.40.1-*"
 go_get modernc.org/sqlite@v1.62.0
 cat >main.go <<'GO'
 package main

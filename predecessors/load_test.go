@@ -3,6 +3,7 @@
 package predecessors
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -128,7 +129,13 @@ func TestOnlyTheFirstRequestPaysForTakingOver(t *testing.T) {
 	if r := ratio(1); timed && r > 1.15 { // 1.02 is what is wanted: the rest is for machines
 		t.Errorf("a later request takes %.2f x the time of a plain one", r)
 	}
-	allocations := func(v *visits) float64 { return testing.AllocsPerRun(200, func() { v.run(1) }) }
+	allocations := func(v *visits) float64 {
+		least := math.Inf(1)
+		for range 10 { // whatever else is at work allocates as well, now and then
+			least = min(least, testing.AllocsPerRun(200, func() { v.run(1) }))
+		}
+		return least
+	}
 	if got, want := allocations(taken), allocations(plain); got > want {
 		t.Errorf("a later request allocates %.0f times, a plain one %.0f times", got, want)
 	}

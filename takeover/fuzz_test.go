@@ -4,14 +4,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 	"github.com/cloakroom-go/cloakroom/takeover"
 )
 
-// The law: whatever stands in a record, it is read or refused within memory and time
-// that its length bounds, and what was read can be written as JSON.
+// The law: whatever stands in a record, it is read or refused within memory that its
+// length bounds, and what was read can be written as JSON.
 func FuzzRecord(f *testing.F) {
 	for _, v := range load(f) {
 		if v.Record != nil {
@@ -27,7 +26,6 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g := gorilla(madeAt)
 		g.Records, g.Unsigned = inMap{id: data}, true
-		began := time.Now()
 		cost := suite.Allocated(func() {
 			s, err := g.Find(t.Context(), request(cookie))
 			if err == nil {
@@ -40,9 +38,6 @@ func FuzzRecord(f *testing.F) {
 		})
 		if limit := suite.Roughly + 1000*len(data); cost > limit {
 			t.Errorf("%d bytes cost %d bytes of memory, want at most %d", len(data), cost, limit)
-		}
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("%d bytes took %v", len(data), took)
 		}
 	})
 }

@@ -250,7 +250,7 @@ func startProgram(t *testing.T, program string, options ...string) (addr string)
 			select {
 			case <-ended: // somebody else has taken the port
 			default:
-				if answers(addr) {
+				if answers(addr, cmd.Process.Pid) {
 					return addr
 				}
 				time.Sleep(10 * time.Millisecond)
@@ -263,19 +263,19 @@ func startProgram(t *testing.T, program string, options ...string) (addr string)
 	return ""
 }
 
-// answers reports whether a server of Valkey answers. That a connection is made says nothing:
-// one to a port of this machine where nobody listens may be made with itself.
-func answers(addr string) bool {
+// answers reports whether that process answers as a server of Valkey. That a connection is
+// made says nothing: one to a port of this machine where nobody listens may be made with
+// itself. Nor does an answer, which may be that of another test's server.
+func answers(addr string, pid int) bool {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	var answer [5]byte
-	_, err = conn.Write([]byte("PING\r\n"))
-	if err == nil {
-		_, err = io.ReadFull(conn, answer[:])
+	if _, err := conn.Write([]byte("INFO server\r\nQUIT\r\n")); err != nil {
+		return false
 	}
-	return err == nil && string(answer[:]) == "+PONG"
+	said, err := io.ReadAll(conn)
+	return err == nil && bytes.Contains(said, fmt.Appendf(nil, "\r\nprocess_id:%d\r\n", pid))
 }

@@ -21,8 +21,14 @@ func TestEverythingIsSealedAnew(t *testing.T) {
 		if err := os.WriteFile(keys, []byte(keyTwo+"\n"+keyOne+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		operate(t, env, "reseal", "--seal-keys", keys).want(t, exitOK, "2 records were looked at, 2 were sealed anew")
-		operate(t, env, "reseal", "--seal-keys", keys, "--json").want(t, exitOK, `{"looked":2,"retired":0,"sealed":0,"unreadable":0}`)
+		// No app has the new key, and would fail with what is sealed under it.
+		operate(t, env, "reseal", "--seal-keys", keys).want(t, exitFailed, "give it to every instance", "--unused-key")
+		if body, _ := old.ask(ada, ""); body != "ada apples" {
+			t.Errorf("under the old key alone she is %q", body)
+		}
+		newApp(t, s, core.Config{SealKeys: []string{keyTwo, keyOne}}).visit("cart=pears")
+		operate(t, env, "reseal", "--seal-keys", keys).want(t, exitOK, "3 records were looked at, 2 were sealed anew")
+		operate(t, env, "reseal", "--seal-keys", keys, "--json").want(t, exitOK, `{"looked":3,"retired":0,"sealed":0,"unreadable":0}`)
 
 		app := newApp(t, s, core.Config{SealKeys: []string{keyTwo}})
 		if body, _ := app.ask(ada, ""); body != "ada apples" {
@@ -31,8 +37,8 @@ func TestEverythingIsSealedAnew(t *testing.T) {
 		env["CLOAKROOM_SEAL_KEYS"] = keyTwo
 		operate(t, env, "list", "--user", "ada", "--json").want(t, exitOK, `"user":"ada"`)
 		env["CLOAKROOM_SEAL_KEYS"] = keyOne
-		operate(t, env, "reseal").want(t, exitFound, "2 cannot be opened")
+		operate(t, env, "reseal").want(t, exitFound, "3 cannot be opened")
 		env["CLOAKROOM_RETIRED_SEAL_KEYS"] = keyTwo
-		operate(t, env, "reseal").want(t, exitOK, "1 were sealed anew, 1 are under a retired key")
+		operate(t, env, "reseal", "--unused-key").want(t, exitOK, "1 were sealed anew, 2 are under a retired key")
 	})
 }

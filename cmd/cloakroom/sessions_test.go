@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -185,10 +186,32 @@ func TestAURLThatCannotBeUsed(t *testing.T) {
 			t.Errorf("of %q it says %q", url, r.err)
 		}
 	}
+	for _, url := range []string{"mongodb://127.0.0.1:1/db?colection=hunter2", "mongodb+srv://u:p@db.test/db?srvMaxHosts=1&colection=hunter2"} {
+		if r := operate(t, map[string]string{"CLOAKROOM_STORE": url}, "count").want(t, exitUsage, "colection", "collection, objects"); strings.Contains(r.err, "hunter2") {
+			t.Errorf("of %q it says %q", url, r.err)
+		}
+	}
+	split := "mongodb://u:pass?hunter2=x@127.0.0.1:1/db" // what is taken for a parameter is of a password
+	if r := operate(t, map[string]string{"CLOAKROOM_STORE": split}, "count").want(t, exitUsage); strings.Contains(r.err, "hunter2") {
+		t.Errorf("it says %q", r.err)
+	}
 	operate(t, nil, "frobnicate").want(t, exitUsage)
 	operate(t, nil, "count", "--frobnicate").want(t, exitUsage)
 	operate(t, nil).want(t, exitOK, "needs no signing secret", "revoke-user", "completion")
 	operate(t, nil, "completion", "bash").want(t, exitOK, "bash completion")
+}
+
+// A server that takes connections and says nothing is waited for as long as --timeout says,
+// whatever the URL says.
+func TestAServerThatSaysNothingIsGivenUpAfterTheTimeout(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	env := map[string]string{"CLOAKROOM_STORE": "valkey://" + silent.Addr().String() + "?dial_timeout=1h&write_timeout=1h"}
+	operate(t, env, "count", "--timeout", "50ms").want(t, exitFailed, "valkey")
 }
 
 // One handle of 64 begins with a dash, and is no flag for it.

@@ -94,7 +94,7 @@ func (s *site) browser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, site: s, client: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+	return &browser{t: t, site: s, client: &http.Client{Jar: jar, Timeout: time.Minute}}
 }
 
 // A reply is the page that a browser ends up at.

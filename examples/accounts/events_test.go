@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -71,24 +72,100 @@ func TestAPageIsToldThatItsSessionHasEnded(t *testing.T) {
 // What the server allows a request and an answer to take is no limit of a stream.
 func TestAStreamOutlivesTheLimitsOfTheServer(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
-		short := httptest.NewUnstartedServer(s.app.protect(frameworks[path.Base(t.Name())](s.app)))
-		short.Config.ReadTimeout, short.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
-		short.Start()
-		t.Cleanup(short.Close)
+		limited := httptest.NewUnstartedServer(s.app.protect(frameworks[path.Base(t.Name())](s.app)))
+		limited.Config.ReadTimeout, limited.Config.WriteTimeout = time.Hour, time.Hour
+		conns := &hasty{Listener: limited.Listener}
+		limited.Listener = conns
+		limited.Start()
+		t.Cleanup(limited.Close)
 		phone, laptop := s.browser(t).signUp("ann"), s.browser(t).logIn("ann", secret)
-		onPhone := (&browser{t: t, site: &site{url: short.URL}, client: phone.client}).events()
+		onPhone := (&browser{t: t, site: &site{url: limited.URL}, client: phone.client}).events()
 
-		idle, err := net.Dial("tcp", short.Listener.Addr().String())
+		idle, err := net.Dial("tcp", limited.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer idle.Close()
-		if _, err := io.Copy(io.Discard, idle); err != nil { // until the server has waited for that long
-			t.Fatal(err)
+		gone := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(io.Discard, idle)
+			gone <- err
+		}()
+		for waits := true; waits; { // until the server has waited for that long
+			conns.hurry()
+			select {
+			case err := <-gone:
+				if waits = false; err != nil {
+					t.Fatal(err)
+				}
+			case <-time.After(time.Millisecond):
+			}
 		}
 		laptop.post("/devices/end-others").at(200, "/devices")
 		if line := <-onPhone; line != "event: ended" {
 			t.Errorf("the phone is told %q", line)
 		}
 	})
+}
+
+// A hasty is a listener on whose connections an hour may pass in no time.
+type hasty struct {
+	net.Listener
+
+	mu    sync.Mutex
+	conns []*hastyConn
+}
+
+func (h *hasty) Accept() (net.Conn, error) {
+	conn, err := h.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conns = append(h.conns, &hastyConn{Conn: conn})
+	return h.conns[len(h.conns)-1], nil
+}
+
+// hurry has the limits be over of which the server has said that they are in an hour.
+func (h *hasty) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, conn := range h.conns {
+		conn.hurry()
+	}
+}
+
+type hastyConn struct {
+	net.Conn
+
+	mu          sync.Mutex
+	read, write bool // is limited to an hour
+}
+
+func isAnHour(t time.Time) bool { return time.Until(t) > 30*time.Minute }
+
+func (c *hastyConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = isAnHour(t)
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *hastyConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.write = isAnHour(t)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *hastyConn) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read {
+		_ = c.Conn.SetReadDeadline(time.Now())
+	}
+	if c.write {
+		_ = c.Conn.SetWriteDeadline(time.Now())
+	}
 }

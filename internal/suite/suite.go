@@ -90,7 +90,8 @@ func logTo(w io.Writer) {
 	log.SetOutput(w)
 }
 
-const patience = 10 * time.Second
+// patience is how long what has ended may take to be gone. Only what fails waits so long.
+const patience = time.Minute
 
 func fuzzing() bool {
 	for _, name := range []string{"test.fuzz", "test.fuzzworker"} {

@@ -13,6 +13,7 @@ import (
 type wire struct {
 	fault  atomic.Int32
 	onLost func(command []byte) // told what a lost reply was to, if set
+	onSunk func(command []byte) // told what a silent wire took, if set
 }
 
 // What a wire does to connections, those that are open too.
@@ -54,6 +55,9 @@ func (e *end) Write(p []byte) (int, error) {
 	case broken:
 		return 0, e.reset("write")
 	case silent:
+		if e.wire.onSunk != nil {
+			e.wire.onSunk(p)
+		}
 		return len(p), nil
 	}
 	e.sent = append(e.sent[:0], p...)

@@ -335,9 +335,7 @@ func TestDestroyFailsWithoutTheReplicasThatWereAskedFor(t *testing.T) {
 		if err := s.Create(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		err := call(ctx, rec)
-		cancel()
+		err := call(t.Context(), rec) // without a deadline it waits for a second, from when the record is gone
 		var failure *store.Error
 		if !errors.As(err, &failure) || failure.Verb != verb || failure.Outcome != store.OutcomeUnknown {
 			t.Errorf("%s returned %v, want a store.Error with an unknown outcome: one server has no replicas", verb, err)
@@ -391,12 +389,7 @@ func TestOpen(t *testing.T) {
 	if _, err := valkeystore.Open(ctx, "nonsense://user:pa%zz@host", valkeystore.Options{}); err == nil || strings.Contains(err.Error(), "pa%zz") {
 		t.Errorf("Open of a bad URL returned %v, want an error without the password", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	if _, err := valkeystore.Open(ctx, "valkey://:secret@"+l.Addr().String(), valkeystore.Options{}); !errors.As(err, &failure) || failure.Outcome != store.OutcomeNotApplied || strings.Contains(err.Error(), "secret") {
+	if _, err := valkeystore.Open(ctx, "valkey://:secret@127.0.0.1:1", valkeystore.Options{}); !errors.As(err, &failure) || failure.Outcome != store.OutcomeNotApplied || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Open of a server that is down returned %v, want a store.Error without the password", err)
 	}
 	if _, err := valkeystore.Open(ctx, "valkey://"+addr, valkeystore.Options{CacheTTL: -1}); err == nil {
@@ -461,7 +454,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		cancel()
 		select {
 		case err = <-returned:
-		case <-time.After(3 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("%s: Open did not return when its context was done", query)
 			err = <-returned
 		}

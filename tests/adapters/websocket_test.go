@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
@@ -105,7 +104,7 @@ type gorillaSocket struct{ *gorilla.Conn }
 
 func dialGorilla(t *testing.T, address string, jar http.CookieJar) socket {
 	t.Helper()
-	dialer := gorilla.Dialer{Jar: jar, HandshakeTimeout: 10 * time.Second}
+	dialer := gorilla.Dialer{Jar: jar, HandshakeTimeout: servers.Patience}
 	conn, res, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(address, "http"), nil)
 	if err != nil {
 		t.Fatalf("dial: %v", err)
@@ -181,7 +180,7 @@ func TestWebSockets(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				client := &http.Client{Jar: jar, Timeout: 20 * time.Second}
+				client := &http.Client{Jar: jar, Timeout: servers.Patience}
 				expect := func(want int) {
 					t.Helper()
 					res, err := client.Get(srv.URL + "/visits")

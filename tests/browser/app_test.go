@@ -29,8 +29,9 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
-// buildFlags are those of the program: it looks for data races where the tests do.
-var buildFlags []string
+// buildFlags are those of the program: nobody debugs it, and it looks for data races
+// where the tests do.
+var buildFlags = []string{"-ldflags=-s -w"}
 
 // program is examples/accounts, built by the first test that needs it.
 var program built

@@ -144,7 +144,7 @@ func again(inner openStore, s setting, r result) (outcome, error) {
 	var strayed error
 	for i := 0; !c.over(); i++ {
 		var stops []*stop
-		for deadline := time.Now().Add(servers.Patience / 6); !c.over(); time.Sleep(20 * time.Microsecond) {
+		for deadline := time.Now().Add(servers.Patience); !c.over(); time.Sleep(20 * time.Microsecond) {
 			stops = c.choices()
 			if i < len(r.order) && slices.Equal(labelsOf(stops), r.order[i].among) {
 				break

@@ -364,7 +364,7 @@ func TestRemoveWithoutDELIFEQ(t *testing.T) {
 				}
 			}
 			allowed(t, s, "load")
-			a := newApp(t, s)
+			a := newPatientApp(t, s)
 			stayEnded(a, endedSessions(a, 5))
 			if failed := a.check(); failed != "none" {
 				t.Errorf("failed: %s", failed)

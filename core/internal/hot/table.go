@@ -104,7 +104,7 @@ func (t *Table[T, V]) Put(at Place, v V) {
 		return
 	}
 	rooms := t.rooms.Load()
-	if rooms == nil {
+	if rooms == nil || at == nowhere {
 		return
 	}
 	t.mu.Lock()
@@ -124,6 +124,9 @@ func (t *Table[T, V]) Drop(key string) {
 		return
 	}
 	r := &rooms[t.place(key)%places]
+	if r.value.Load() == nil { // most keys are not remembered, and need no lock
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if v := V(r.value.Load()); v != nil {

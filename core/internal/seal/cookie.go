@@ -2,11 +2,12 @@ package seal
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -76,26 +77,27 @@ func CookieLength(host, id string, record int) int {
 // SealCookie returns the value of the cookie that holds c, bound to a text. No two calls
 // return the same.
 func (k *Key) SealCookie(c Cookie, bound string) string {
-	var nonce [nonceSize]byte
-	rand.Read(nonce[:]) // This never fails: crypto/rand ends the program rather than return bad bytes.
-	return k.sealCookie(c, bound, nonce)
-}
-
-// sealCookie is SealCookie with a nonce, which is to be used once.
-func (k *Key) sealCookie(c Cookie, bound string, nonce [nonceSize]byte) string {
 	const before = nameSize + nonceSize
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	host := c.Host[:min(len(c.Host), MaxHost)]
-	raw := make([]byte, 0, cookieOverhead+cookieHead+len(host)+len(c.ID)+len(c.Record))
-	raw = append(append(raw, k.name[:]...), nonce[:]...)
+	s.raw = slices.Grow(s.raw[:0], cookieOverhead+cookieHead+len(host)+len(c.ID)+len(c.Record))
+	key, raw := k.aead.next(append(s.raw, k.name[:]...))
 	raw = binary.BigEndian.AppendUint64(raw, uint64(c.Expires.UnixMilli())) //nolint:gosec // it comes back as it was
 	raw = append(raw, byte(len(host)))                                      //nolint:gosec // it was cut
 	raw = binary.BigEndian.AppendUint16(raw, uint16(len(c.ID)))             //nolint:gosec // an id is one that fits a cookie
 	raw = append(append(append(raw, host...), c.ID...), c.Record...)
-	raw = k.aead.seal(raw[:before], raw[nameSize:before], raw[before:], []byte(bound)) // in its place
-
-	var room [4096]byte // more than browsers keep
-	return string(base64.RawURLEncoding.AppendEncode(append(room[:0], cookieVersion...), raw))
+	s.bound = append(s.bound[:0], bound...)
+	raw = key.Seal(raw[:before], raw[nameSize+halfSize:before], raw[before:], s.bound) // in its place, so that no text stays there
+	s.value = base64.RawURLEncoding.AppendEncode(append(s.value[:0], cookieVersion...), raw)
+	return string(s.value)
 }
+
+// A scratch is memory for sealing and opening that is used again. What is left in it is
+// what everybody may see who has the cookie.
+type scratch struct{ raw, bound, value []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // IsCookie reports whether a value has the form of a sealed cookie, which says nothing
 // of whether it can be opened.
@@ -110,10 +112,13 @@ func OpenCookie(keys []*Key, bound, value string) (c Cookie, key int, err error)
 	if !IsCookie(value) || strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 { // which package base64 skips
 		return Cookie{}, 0, ErrDamaged
 	}
-	raw, err := strict.DecodeString(value[len(cookieVersion):])
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	raw, err := strict.AppendDecode(s.raw[:0], []byte(value[len(cookieVersion):]))
 	if err != nil {
 		return Cookie{}, 0, ErrDamaged
 	}
+	s.raw, s.bound = raw, append(s.bound[:0], bound...)
 	nonce, sealed := raw[nameSize:nameSize+nonceSize], raw[nameSize+nonceSize:]
 	err = ErrUnknownKey
 	for i, k := range keys {
@@ -121,7 +126,7 @@ func OpenCookie(keys []*Key, bound, value string) (c Cookie, key int, err error)
 			continue
 		}
 		// Not in its place: a text that does not open is cleared, and another key may.
-		text, openErr := k.aead.open(nonce, sealed, []byte(bound))
+		text, openErr := k.aead.open(nonce, sealed, s.bound)
 		if openErr != nil {
 			err = ErrDamaged
 			continue

@@ -1,7 +1,7 @@
 // Package seal encrypts records at rest with XAES-256-GCM
-// (https://c2sp.org/XAES-256-GCM): AES-256-GCM under a key that is derived for each
-// message from half of a random nonce of 24 bytes, so that no number of writes
-// under one key is too many. The id under which the store keeps the record is the
+// (https://c2sp.org/XAES-256-GCM): AES-256-GCM under a key that is derived from half of a
+// random nonce of 24 bytes, which a few of a process's messages have in common, so that no
+// number of writes under one secret is too many. The id under which the store keeps the record is the
 // associated data: a record that was moved to another id cannot be opened.
 //
 // A sealed record is a JSON object of one member, so that stores for which data is
@@ -13,7 +13,6 @@ package seal
 import (
 	"bytes"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -49,7 +48,7 @@ var (
 type Key struct {
 	id   string         // The public name, in hex.
 	name [nameSize]byte // The beginning of that, which a cookie has.
-	aead xaes
+	aead *xaes
 }
 
 // NewKeys returns the keys for records that are derived from secrets, in their order.
@@ -81,10 +80,7 @@ func newKeys(secrets []string, purpose string) ([]*Key, error) {
 // Seal returns text encrypted, to be stored under id. No two calls return the same,
 // because each takes a nonce of its own.
 func (k *Key) Seal(id string, text []byte) []byte {
-	nonce := make([]byte, nonceSize, nonceSize+len(text)+tagSize)
-	rand.Read(nonce) // This never fails: crypto/rand ends the program rather than return bad bytes.
-	// The nonce is what is appended to, so that the ciphertext comes behind it.
-	sealed := k.aead.seal(nonce, nonce, text, []byte(id))
+	sealed := k.aead.seal(text, []byte(id))
 	out := make([]byte, 0, len(prefix)+2*keyIDSize+1+base64.RawURLEncoding.EncodedLen(len(sealed))+len(suffix))
 	out = append(out, prefix...)
 	out = append(out, k.id...)

@@ -100,7 +100,7 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	nonce := []byte("the nonce of 24 bytes...") // fixed, so that the corpus means something
-	sealed := []byte(prefix + keys[1].id + "." + base64.RawURLEncoding.EncodeToString(keys[1].aead.seal(nonce, nonce, []byte(`{"cookie":{}}`), []byte("id"))) + suffix)
+	sealed := []byte(prefix + keys[1].id + "." + base64.RawURLEncoding.EncodeToString(append(nonce, sealWith(keys[1].aead, nonce, []byte(`{"cookie":{}}`), []byte("id"))...)) + suffix)
 	for _, seed := range [][]byte{
 		sealed, sealed[:len(sealed)-3],
 		{},

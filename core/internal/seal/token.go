@@ -3,7 +3,6 @@ package seal
 import (
 	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -25,9 +24,7 @@ func NewTokenKeys(secrets []string) ([]*Key, error) {
 // SealToken returns a text encrypted, in base64url, for one purpose alone. No two calls
 // return the same.
 func (k *Key) SealToken(purpose string, text []byte) string {
-	nonce := make([]byte, nonceSize, nonceSize+len(text)+tagSize)
-	rand.Read(nonce) // This never fails: crypto/rand ends the program rather than return bad bytes.
-	return base64.RawURLEncoding.EncodeToString(k.aead.seal(nonce, nonce, text, []byte(purpose)))
+	return base64.RawURLEncoding.EncodeToString(k.aead.seal(text, []byte(purpose)))
 }
 
 // OpenToken returns the text of a token, if one of the keys sealed it for that purpose.

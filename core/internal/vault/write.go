@@ -99,7 +99,8 @@ func (v *Vault) Replace(ctx context.Context, old, retired, next *record.Document
 	if err := v.Create(ctx, next, shown); err != nil {
 		return nil, err
 	}
-	newer, err = v.Update(ctx, old, retired, configured)
+	kept := *retired // the caller's may be on its stack, where a store replaces at once
+	newer, err = v.Update(ctx, old, &kept, configured)
 	if err != nil {
 		v.Withdraw(ctx, next)
 	}

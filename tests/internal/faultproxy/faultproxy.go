@@ -241,7 +241,7 @@ func (p *Proxy) ReleaseLate() {
 	p.late = nil
 	p.mu.Unlock()
 	for _, call := range late {
-		_ = call.conn.server.SetDeadline(time.Now().Add(10 * time.Second)) // or Read tells
+		_ = call.conn.server.SetDeadline(time.Now().Add(time.Minute)) // or Read tells
 		if _, err := call.conn.server.Write(call.frame); err != nil {
 			p.tb.Errorf("faultproxy: late %s: %v", call.command.Name(), err)
 		} else if _, err := call.conn.protocol.readReply(call.conn.replies); err != nil {
@@ -271,7 +271,7 @@ func (p *Proxy) accept(l net.Listener, server string) {
 		}
 		c := &conn{p: p, protocol: p.protocol(), client: client, server: upstream, replies: bufio.NewReaderSize(upstream, 1<<16), stalled: make(chan struct{}), ended: make(chan struct{}), answered: make(chan struct{})}
 		p.mu.Lock()
-		if p.closed {
+		if p.closed || p.down { // since it was looked at
 			c.end(false)
 		}
 		p.conns[c] = struct{}{}

@@ -1,6 +1,7 @@
 package promises
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +29,11 @@ type Streams struct {
 }
 
 // OpenStreams makes n sessions, and waits for the ends of all. The stores are those of the
-// process that waits and of the other one.
+// process that waits and of the other one. A StoreTimeout of zero is the default, because a
+// server may fail.
 func OpenStreams(t *testing.T, here, elsewhere store.Store, cfg core.Config, n int) *Streams {
 	t.Helper()
-	cfg.StoreTimeout = 5 * time.Second // the default: a server may fail
+	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, 5*time.Second)
 	cfg.Store = here
 	waiting := ManagerOn(t, cfg)
 	cfg.Store = elsewhere
@@ -185,7 +187,7 @@ func (s *Streams) Use(n int) {
 func Ends(t *testing.T, here, elsewhere store.Store) {
 	const user, idle = "ann", 2 * time.Second
 	ctx := context.Background()
-	cfg := core.Config{MaxSessionsPerUser: 4, AtUserLimit: core.DropOldest, PollInterval: 50 * time.Millisecond}
+	cfg := core.Config{MaxSessionsPerUser: 4, AtUserLimit: core.DropOldest, PollInterval: 50 * time.Millisecond, StoreTimeout: servers.Patience}
 	s := OpenStreams(t, here, elsewhere, cfg, 40)
 	s.Use(20)
 	s.AreTold(s.End(10))
@@ -261,7 +263,7 @@ func Ends(t *testing.T, here, elsewhere store.Store) {
 	s.NoOther()
 
 	// By the idle timeout, without anybody's doing.
-	cfg = core.Config{IdleTimeout: idle, PollInterval: 50 * time.Millisecond}
+	cfg = core.Config{IdleTimeout: idle, PollInterval: 50 * time.Millisecond, StoreTimeout: servers.Patience}
 	brief := OpenStreams(t, here, elsewhere, cfg, 20)
 	all := brief.Live
 	brief.Live = nil

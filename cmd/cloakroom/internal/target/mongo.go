@@ -2,12 +2,15 @@ package target
 
 import (
 	"context"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	mongostore "github.com/cloakroom-go/cloakroom/stores/mongo"
 )
@@ -20,6 +23,9 @@ func openMongo(ctx context.Context, u *url.URL, o Options) (*Target, error) {
 	collection, objects := take(query, "collection"), take(query, "objects") != ""
 	if collection == "" {
 		collection = "sessions"
+	}
+	if err := refuseUnknown(*u, query); err != nil {
+		return nil, err
 	}
 	u.RawQuery = query.Encode()
 	database := strings.Trim(u.Path, "/")
@@ -49,4 +55,27 @@ func openMongo(ctx context.Context, u *url.URL, o Options) (*Target, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// refuseUnknown refuses parameters that the driver takes for nothing: a name that is misspelt
+// leads to another collection, or to a server that is asked in another way. query is that of u
+// without those of ours.
+func refuseUnknown(u url.URL, query url.Values) error {
+	quotable := !strings.Contains(u.RawQuery, "@") // else it is of a password that is not escaped
+	query = maps.Clone(query)
+	maps.DeleteFunc(query, func(name string, _ []string) bool {
+		return slices.Contains([]string{"srvmaxhosts", "srvservicename"}, strings.ToLower(name)) // of mongodb+srv alone
+	})
+	u.Scheme, u.RawQuery = "mongodb", query.Encode() // which needs no DNS
+	parsed, _ := connstring.Parse(u.String()) // what is wrong with it otherwise the driver refuses
+	if parsed == nil {
+		return nil
+	}
+	for name := range parsed.UnknownOptions {
+		if quotable && query.Get(name) != "" {
+			return urlError("the parameter %s is not known. There are collection, objects, and those of MongoDB's drivers", name)
+		}
+		return urlError("a parameter is not known. There are collection, objects, and those of MongoDB's drivers")
+	}
+	return nil
 }

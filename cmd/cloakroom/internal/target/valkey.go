@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -56,6 +57,7 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 			return nil, urlError("the file of the ca has no certificate in it")
 		}
 	}
+	option.Dialer.Timeout = dialTimeout(ctx, option.Dialer.Timeout)
 	client, err := valkey.NewClient(option)
 	if err != nil {
 		return nil, dialError(err)
@@ -88,6 +90,20 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 // parameters are those of [valkey.ParseURL], which takes others for nothing.
 var parameters = []string{
 	"addr", "client_cache", "client_name", "db", "dial_timeout", "master_set", "max_retries", "protocol", "skip_verify", "write_timeout",
+}
+
+// dialTimeout returns for how long a server is waited for: no longer than ctx lasts, which
+// the client is not asked with.
+func dialTimeout(ctx context.Context, given time.Duration) time.Duration {
+	until, ok := ctx.Deadline()
+	if !ok {
+		return given
+	}
+	left := max(time.Until(until), time.Millisecond) // 0 is the client's own
+	if given > 0 {
+		return min(given, left)
+	}
+	return left
 }
 
 // dialError makes an error of what a client says that could not connect. A server's text
