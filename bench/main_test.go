@@ -104,12 +104,6 @@ func line(what string, s subject) string {
 	return strings.Join([]string{what, s.library, s.on, s.store}, "|")
 }
 
-// manySessions stands in gateFile for how often the sessions of 100,000 visitors who come
-// again within a minute are extended again, in a thousand of their requests. Core decides
-// that before it asks a store, so one store tells for all. Its table forgets others in each
-// process, 12 to 14 in a thousand, so the line has what is aimed at, and -update leaves it.
-var manySessions = workload{name: "100,000 sessions", path: pathRead}
-
 // columns are what the lines of the gate tell about.
 func columns() []workload { return append(slices.Concat(workloads, ofUsers), manySessions) }
 

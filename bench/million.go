@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -165,30 +164,14 @@ const exitBusy = 3
 
 // million measures each store in a process of its own.
 func million(ctx context.Context, o options) (sessions, stores []kept, err error) {
-	child := func(args ...string) (k kept, err error) {
-		self, err := os.Executable()
-		if err != nil {
-			return k, err
-		}
-		cmd := exec.CommandContext(ctx, self, append([]string{millionCommand}, args...)...)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == exitBusy {
-			return k, errBusy
-		}
-		if err != nil {
-			return k, fmt.Errorf("%s: %w", args, err)
-		}
-		return k, json.Unmarshal(out, &k)
-	}
 	n := strconv.Itoa(o.many)
 	for _, s := range subjects() {
 		if s.store != memory || !slices.Contains([]string{libraryName + "|" + onGin, ginLibrary + "|" + onGin, scsName + "|" + onHTTP, "Fiber's session|Fiber"}, s.library+"|"+s.on) {
 			continue
 		}
 		o.progress("a million sessions: %s", s.name())
-		k, err := child("sessions", s.id(), n)
-		if err != nil {
+		var k kept
+		if err := ask(ctx, &k, millionCommand, "sessions", s.id(), n); err != nil {
 			return nil, nil, err
 		}
 		k.Name = s.name()
@@ -200,8 +183,8 @@ func million(ctx context.Context, o options) (sessions, stores []kept, err error
 				continue
 			}
 			o.progress("a million sessions expire: %s, run %d of %d", keeper.name, run+1, o.sweeps)
-			k, err := child("store", keeper.name, n)
-			if err != nil {
+			var k kept
+			if err := ask(ctx, &k, millionCommand, "store", keeper.name, n); err != nil {
 				return nil, nil, err
 			}
 			if run == 0 {

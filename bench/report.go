@@ -28,6 +28,13 @@ type results struct {
 	servers          []*server                  // over HTTP, with Valkey
 	sqlServers       []*server                  // with PostgreSQL
 	sessions, stores []kept                     // a million of them
+	parts            []part                     // what stands for itself
+}
+
+// A part of what is measured says what it found, and which targets that met.
+type part interface {
+	say(p *page)
+	targets() []target
 }
 
 // write writes RESULTS.md and the charts.
@@ -84,10 +91,60 @@ func (r *results) summary() string {
 		}
 	}
 	p.say("\n![Processor time of a request in memory](bench/memory.svg)\n")
+	r.sayToUsers(p)
 	p.say("Measured on one machine, which clients, apps and Valkey shared: %s.", strings.Join(with, ", "))
 	p.say("*The floor* is written by hand for the benchmark: it does the least that gives the right answer, and keeps none of the promises above.")
 	p.say("Of %d targets that we set ourselves, %d are met; [bench/RESULTS.md](bench/RESULTS.md#targets) lists them all.\n", len(targets), met)
 	return p.String()
+}
+
+// sayToUsers is what matters most to who chooses, beside what others take.
+func (r *results) sayToUsers(p *page) {
+	type column struct{ title, library, on, remote, onValkey string }
+	columns := []column{
+		{libraryName, libraryName, onGin, libraryName, onGin},
+		{"gin-contrib", ginLibrary, onGin, ginLibrary + ", tuned", onGin},
+		{"scs", scsName, onHTTP, scsName, onHTTP},
+		{"Fiber", fiberName, onFiber, fiberName, onFiber},
+		{"express-session", "", "", expressLibraries[valkeyS], onExpress},
+	}
+	cells := []string{""}
+	for _, c := range columns {
+		cells = append(cells, c.title)
+	}
+	p.head(cells...)
+	row := func(what string, cell func(c column) string) {
+		cells := []string{what}
+		for _, c := range columns {
+			cells = append(cells, cell(c))
+		}
+		p.row(cells...)
+	}
+	for _, line := range []struct{ what, workload string }{{"a read in memory, us", "W3"}, {"a change in memory, us", "W4"}, {"a sign-in in memory, us", "W6"}} {
+		row(line.what, func(c column) string {
+			if b := r.serial.find(c.library, c.on, memory, line.workload); b != nil {
+				return fmt.Sprintf("%.1f", float64(median(b.cpu))/1e3)
+			}
+			return ""
+		})
+	}
+	for _, line := range []struct{ what, workload string }{{"requests/s over HTTP that read, Valkey", "W3"}, {"that change", "W4"}} {
+		row(line.what, func(c column) string {
+			if l := find(r.servers, c.remote, c.onValkey, valkeyS, line.workload); l != nil {
+				return thousands(int64(median(l.perSecond)))
+			}
+			return ""
+		})
+	}
+	row("bytes of a session in memory", func(c column) string {
+		for _, k := range r.sessions {
+			if k.Name == (subject{library: c.library, on: c.on}).name() {
+				return fmt.Sprintf("%.0f", k.Bytes)
+			}
+		}
+		return ""
+	})
+	p.say("")
 }
 
 // A page is written line by line.
@@ -120,11 +177,7 @@ func (r *results) page() string {
 	for _, why := range r.left {
 		p.say("**Left out: %s.**\n", why)
 	}
-	p.row("measured with", "")
-	p.say("|---|---|")
-	for _, f := range slices.Concat(r.machine, libraries()) {
-		p.row(f.what, f.value)
-	}
+	r.sayMachine(p)
 	p.say("\n| request | |\n|---|---|")
 	for _, w := range slices.Concat(workloads, ofUsers) {
 		p.row(w.name, w.what)
@@ -178,7 +231,18 @@ func (r *results) page() string {
 	r.sayServers(p, r.servers, valkeyS)
 	r.sayServers(p, r.sqlServers, postgresS)
 	r.sayMillion(p)
+	for _, part := range r.parts {
+		part.say(p)
+	}
 	return strings.TrimRight(p.String(), "\n") + "\n"
+}
+
+func (r *results) sayMachine(p *page) {
+	p.row("measured with", "")
+	p.say("|---|---|")
+	for _, f := range slices.Concat(r.machine, libraries()) {
+		p.row(f.what, f.value)
+	}
 }
 
 func (r *results) sayTargets(p *page) {
@@ -316,7 +380,7 @@ func (r *results) sayServers(p *page, servers []*server, store string) {
 	p.say("Each server is a process of its own, for Go an `http.Server` as it comes. It shares the machine with the clients and with %s.", store)
 	p.say("Medians of %d rounds; the processor time is the server's.\n", r.options.httpRounds)
 	for _, w := range overHTTP {
-		p.head(w+", "+r.what(w), "requests/s", "of the floor", "p50 ms", "p99 ms", "CPU us")
+		p.head(w+", "+workloadOf(w).what, "requests/s", "of the floor", "p50 ms", "p99 ms", "CPU us")
 		floor := find(servers, floorLibrary, onGin, store, w)
 		for _, s := range servers {
 			l, share, cpu := s.measure[w], "", "?"
@@ -332,11 +396,6 @@ func (r *results) sayServers(p *page, servers []*server, store string) {
 		}
 		p.say("")
 	}
-}
-
-func (r *results) what(name string) string {
-	i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
-	return workloads[i].what
 }
 
 func (r *results) sayMillion(p *page) {
@@ -442,7 +501,7 @@ func (r *results) charts() map[string]chart {
 	if r.servers != nil {
 		c := chart{title: fmt.Sprintf("Over HTTP, %d connections, sessions in Valkey: requests per second", clients), note: "more is better"}
 		for _, w := range overHTTP {
-			c.panels = append(c.panels, r.what(w))
+			c.panels = append(c.panels, workloadOf(w).what)
 		}
 		for _, s := range r.servers {
 			if s.subject.store != valkeyS {

@@ -85,6 +85,17 @@ func (r *results) targets() (list []target) {
 		add(times <= c.most, fmt.Sprintf("Gin, %s, %s, %d clients", c.store, c.workload, clients), fmt.Sprintf("at most %v x the floor", c.most), "%.2f x", times)
 	}
 
+	// The driver has most of it, so what this process computes is compared, too.
+	for _, w := range []string{"W3", "W4"} {
+		b, floor := r.mongo.find(libraryName, onGin, mongoS, w), r.mongo.find(floorLibrary, onGin, mongoS, w)
+		if b == nil || floor == nil {
+			continue
+		}
+		const most = 1.15
+		times := ratio(b.cpu, floor.cpu)
+		add(times <= most, fmt.Sprintf("Gin, %s, %s, %d clients, processor time of the process", mongoS, w, clients), fmt.Sprintf("at most %v x the floor", most), "%.2f x", times)
+	}
+
 	// Over HTTP.
 	for _, w := range overHTTP {
 		own, floor := find(r.servers, libraryName, onGin, valkeyS, w), find(r.servers, floorLibrary, onGin, valkeyS, w)
@@ -129,6 +140,9 @@ func (r *results) targets() (list []target) {
 	if own != nil && len(own.During) > 0 {
 		raised := own.raised()
 		add(raised <= time.Millisecond/2, "memory store, a million sessions expire", "readers' p99.9 at most 0.5 ms higher", "%+.2f ms", milliseconds(raised))
+	}
+	for _, part := range r.parts {
+		list = append(list, part.targets()...)
 	}
 	return list
 }

@@ -72,6 +72,16 @@ var ofUsers = []workload{
 	{name: "SignIn", what: "the first sign-in of a user, without a session", path: pathSignIn, anonymous: true},
 }
 
+// workloadOf returns the one of that name.
+func workloadOf(name string) workload {
+	for _, w := range workloads {
+		if w.name == name {
+			return w
+		}
+	}
+	panic("there is no workload " + name)
+}
+
 // suits reports whether a subject can be asked for that at all.
 func (w workload) suits(s subject) bool {
 	switch {
