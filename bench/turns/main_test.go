@@ -2,7 +2,13 @@
 
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/cloakroom-go/cloakroom/internal/suite"
+)
+
+func TestMain(m *testing.M) { suite.Main(m) }
 
 func TestEachKindOfWorkCanBeDone(t *testing.T) {
 	t.Setenv("VALKEY_ADDR", "")

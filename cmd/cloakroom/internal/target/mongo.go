@@ -67,7 +67,7 @@ func refuseUnknown(u url.URL, query url.Values) error {
 		return slices.Contains([]string{"srvmaxhosts", "srvservicename"}, strings.ToLower(name)) // of mongodb+srv alone
 	})
 	u.Scheme, u.RawQuery = "mongodb", query.Encode() // which needs no DNS
-	parsed, _ := connstring.Parse(u.String()) // what is wrong with it otherwise the driver refuses
+	parsed, _ := connstring.Parse(u.String())        // what is wrong with it otherwise the driver refuses
 	if parsed == nil {
 		return nil
 	}
