@@ -17,11 +17,9 @@ mapfile -t packages < <(tested "${packages[@]}" | grep -vxF -f <(printf '%s\n' "
 
 # Both at once: each waits for servers, browsers and clocks most of the time.
 # Go vet is for make vet, and what a debugger wants is left out: both take a while.
-# SQLite in Go is C, translated, and synchronizes its memory as C does: there the detector
-# has nothing to find, and takes a while too.
 cores=$(getconf _NPROCESSORS_ONLN) failed=0 pids=()
 flags=(-count=1 -timeout 30m -vet=off '-ldflags=-s -w')
-go test ${race:+"$race" '-gcflags=modernc.org/...=-race=false'} -p $((cores + 1)) "${flags[@]}" "${packages[@]}" & pids+=($!)
+go test ${race:+"$race"} -p $((cores + 1)) "${flags[@]}" "${packages[@]}" & pids+=($!)
 ((${#plain[@]} == 0)) || { go test -p "$cores" "${flags[@]}" "${plain[@]}" & pids+=($!); }
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 exit $failed
