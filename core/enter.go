@@ -159,12 +159,12 @@ func (s *Session) signInUnderWay(ctx context.Context) (*roster.Admission, error)
 }
 
 // fetch asks for a list, beside the handler of x.
-func (u *userLists) fetch(ctx context.Context, x *Exchange, key string) *async.Future[*userList] {
+func (u *userLists) fetch(ctx context.Context, x *Exchange, key string) async.Future[*userList] {
 	return beside(ctx, x, func(ctx context.Context) (*userList, error) { return u.loadOrClear(ctx, key) })
 }
 
 // await returns the list when it is there.
-func (u *userLists) await(ctx context.Context, list *async.Future[*userList]) (*userList, error) {
+func (u *userLists) await(ctx context.Context, list async.Future[*userList]) (*userList, error) {
 	l, err := list.Await(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = u.vault.Check(ctx, "load", err)

@@ -130,7 +130,7 @@ func (o *operation) take() *telling {
 
 // beside does something beside the handler of x, as an operation of its own. Whoever waits
 // for it may hold the lock of the session, so what the app is to be told of it is left to x.
-func beside[T any](ctx context.Context, x *Exchange, do func(context.Context) (T, error)) *async.Future[T] {
+func beside[T any](ctx context.Context, x *Exchange, do func(context.Context) (T, error)) async.Future[T] {
 	return async.Beside(func() (T, error) {
 		op := x.m.untraced(ctx)
 		defer x.leave(op)

@@ -47,8 +47,8 @@ type sessionState struct {
 
 	flight        flight     // the place among the requests under way
 	loadOp        operation  // of the load
-	extending     *extension // runs beside the handler
-	listing       *extension // keeps the session in the list of its user, likewise; a load sets it without the lock
+	extending     extension  // runs beside the handler
+	listing       extension  // keeps the session in the list of its user, likewise; a load sets it without the lock
 	sent          sentTicket // the Set-Cookie, or the token, that was set so far
 	vary, noStore [1]string  // the headers, where they are not there yet
 

@@ -31,12 +31,12 @@ const (
 // A login is what SignIn asks for.
 type login struct {
 	signedIn
-	was   string                   // whose session it was
-	at    time.Time                // when SignIn was called
-	began time.Time                // when what it depends on began to be looked at
-	list  *async.Future[*userList] // the list of the user, on its way
-	since *userList                // and when it is there
-	read  roster.Reading           // when that was read
+	was   string                  // whose session it was
+	at    time.Time               // when SignIn was called
+	began time.Time               // when what it depends on began to be looked at
+	list  async.Future[*userList] // the list of the user, on its way
+	since *userList               // and when it is there
+	read  roster.Reading          // when that was read
 
 	attempt *attempt // what it is based on, if it is
 }

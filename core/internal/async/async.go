@@ -11,9 +11,7 @@ import (
 
 // A Future is the result of a function that runs beside its caller. The nil
 // Future is none.
-type Future[T any] struct {
-	done chan result[T]
-}
+type Future[T any] chan result[T]
 
 // A result is what a function returned, or what it panicked with.
 type result[T any] struct {
@@ -24,15 +22,15 @@ type result[T any] struct {
 }
 
 // Beside calls f in a goroutine of its own. Nobody has to await the result.
-func Beside[T any](f func() (T, error)) *Future[T] {
-	future := &Future[T]{done: make(chan result[T], 1)}
+func Beside[T any](f func() (T, error)) Future[T] {
+	future := make(Future[T], 1)
 	go func() {
 		r := result[T]{panicked: true}
 		defer func() {
 			if r.panicked {
 				r.reason = recover()
 			}
-			future.done <- r
+			future <- r
 		}()
 		r.value, r.err = f()
 		r.panicked = false
@@ -43,9 +41,9 @@ func Beside[T any](f func() (T, error)) *Future[T] {
 // Await returns what the function returned, once. Where the function panicked,
 // Await panics with the same value: the panic belongs to whoever waits. It
 // returns the error of ctx when that is done first.
-func (f *Future[T]) Await(ctx context.Context) (T, error) {
+func (f Future[T]) Await(ctx context.Context) (T, error) {
 	select {
-	case r := <-f.done:
+	case r := <-f:
 		if r.panicked {
 			panic(r.reason)
 		}
