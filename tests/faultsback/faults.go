@@ -29,12 +29,12 @@ var faults = []fault{
 			{
 				"\tif e.next == nil {\n\t\terr = e.store(d)\n",
 				"\tif s.standing == state.Live && e.next == nil {\n" +
-					"\t\tif newer, err = m.sessions.Update(e.op, s.base, s.retire(d), s.x.cookie.MaxAge); err != nil {\n" +
+					"\t\tretired := s.retire(d)\n\t\tif newer, err = m.sessions.Update(e.op, s.base, &retired, s.x.cookie.MaxAge); err != nil {\n" +
 					"\t\t\treturn newer, err\n\t\t}\n\t}\n" +
 					"\tif e.next == nil {\n\t\terr = e.store(d)\n",
 			},
 			{
-				"\t\tif newer, err = m.sessions.Update(e.op, s.base, s.retire(d), s.x.cookie.MaxAge); err != nil {\n" +
+				"\t\tretired := s.retire(d)\n\t\tif newer, err = m.sessions.Update(e.op, s.base, &retired, s.x.cookie.MaxAge); err != nil {\n" +
 					"\t\t\treturn newer, err\n\t\t}\n\t}\n\ts.issued(",
 				"\t}\n\ts.issued(",
 			},
