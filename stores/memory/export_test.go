@@ -1,6 +1,9 @@
 package memorystore
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Overhead is what a session counts for beside its id and data.
 const Overhead = overhead
@@ -51,30 +54,33 @@ func (s *Store) Check() error {
 func (s *Store) check() (records int, bytes int64, err error) {
 	for i := range s.shards {
 		sh := &s.shards[i]
-		if len(sh.queue) != len(sh.entries) {
-			return 0, 0, fmt.Errorf("shard %d has %d sessions and %d in the queue", i, len(sh.entries), len(sh.queue))
+		if len(sh.queue.slots) != len(sh.entries) {
+			return 0, 0, fmt.Errorf("shard %d has %d sessions and %d in the queue", i, len(sh.entries), len(sh.queue.slots))
 		}
-		for place, e := range sh.queue {
-			if e.place != place || sh.entries[e.id] != e || s.shard(e.id) != sh {
+		if n := len(sh.queue.orders); n != 0 && n != len(sh.queue.slots) {
+			return 0, 0, fmt.Errorf("shard %d has %d orders for %d places", i, n, len(sh.queue.slots))
+		}
+		for place, e := range sh.queue.slots {
+			if e.place != place || sh.entries[e.id] != e.entry || s.shard(e.id) != sh {
 				return 0, 0, fmt.Errorf("shard %d has an entry out of place", i)
 			}
-			if e.expires < sh.queue[(place-1)/2].expires {
+			if e.due < sh.queue.slots[(place-1)/2].due || e.due > e.expires {
 				return 0, 0, fmt.Errorf("shard %d has a queue out of order", i)
 			}
 			records++
 			bytes += e.size()
 		}
-		ring := 0
-		for e := sh.ring.next; e != &sh.ring; e = e.next {
-			if e.next.prev != e || e.next != &sh.ring && e.next.used > e.used {
-				return 0, 0, fmt.Errorf("shard %d has a ring out of order", i)
+		used := 0
+		for e, newer := sh.newest, (*entry)(nil); e != nil; e, newer = sh.order(e).older, e {
+			if o := sh.order(e); o.newer != newer || o.used == 0 || newer != nil && o.used > sh.order(newer).used || o.older == nil && sh.oldest != e {
+				return 0, 0, fmt.Errorf("shard %d has its entries out of the order of their use", i)
 			}
-			ring++
+			used++
 		}
 		want := 0
 		switch {
 		case s.owner != nil && s.limited && s.owner.opts.AtLimit == DropLeastRecentlyUsed:
-			for _, e := range sh.queue {
+			for _, e := range sh.queue.slots {
 				if e.ties != nil && e.ties.n == 0 {
 					want++
 				}
@@ -82,8 +88,8 @@ func (s *Store) check() (records int, bytes int64, err error) {
 		case s.limited && s.opts.AtLimit == DropLeastRecentlyUsed:
 			want = len(sh.entries)
 		}
-		if ring != want {
-			return 0, 0, fmt.Errorf("shard %d has %d entries in the ring, want %d", i, ring, want)
+		if used != want {
+			return 0, 0, fmt.Errorf("shard %d has %d entries to evict, want %d", i, used, want)
 		}
 	}
 	return records, bytes, nil
@@ -91,22 +97,24 @@ func (s *Store) check() (records int, bytes int64, err error) {
 
 // checkTies reports whether each list knows how many sessions have it.
 func (s *Store) checkTies() error {
-	tied := make(map[*entry]int)
+	tied := make(map[*ties]int)
 	for i := range s.shards {
-		for _, e := range s.shards[i].queue {
-			if e.list != nil {
-				tied[e.list]++
+		for _, e := range s.shards[i].queue.slots {
+			if e.ties != nil {
+				tied[e.ties]++
 			}
 		}
 	}
 	var fixed int64
 	for i := range s.lists.shards {
-		for _, list := range s.lists.shards[i].queue {
+		for _, list := range s.lists.shards[i].queue.slots {
 			switch {
 			case list.ties == nil:
 				fixed += list.size()
-			case list.ties.n != tied[list]:
-				return fmt.Errorf("a list has %d ties, want %d", list.ties.n, tied[list])
+			case list.ties.n != tied[list.ties]:
+				return fmt.Errorf("a list has %d ties, want %d", list.ties.n, tied[list.ties])
+			case list.ties.list != list.entry:
+				return errors.New("a list has the ties of another one")
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (s *Store) inRoom(verb, keep string, bytes int64, try func() error) error {
 // makeRoom removes some expired sessions and lists or, where there are none, the
 // session or the list without a session that was used least recently, if it may, that
 // is not keep, and there would be room for so many bytes without any other. It reports
-// whether it removed any.
+// whether it removed any, or has to look again.
 func (s *Store) makeRoom(keep string, bytes int64) bool {
 	if s.owner != nil {
 		return s.owner.makeRoomIn(s, keep, bytes)
@@ -100,12 +100,12 @@ func (s *Store) makeRoomIn(kept *Store, keep string, bytes int64) bool {
 		for i := range part.shards {
 			sh := &part.shards[i]
 			sh.mu.Lock()
-			dropped := part.dropExpired(sh, now, batch)
-			if e := sh.coldest(keepIn(part)); e != nil && e.used < used && (part == s || s.quota.lacks(bytes, s.opts.MaxBytes)) {
-				coldest, in, used = sh, part, e.used
+			looked := part.dropExpired(sh, now, batch)
+			if e := sh.coldest(keepIn(part)); e != nil && sh.order(e).used < used && (part == s || s.quota.lacks(bytes, s.opts.MaxBytes)) {
+				coldest, in, used = sh, part, sh.order(e).used
 			}
 			sh.mu.Unlock()
-			if dropped > 0 {
+			if looked > 0 {
 				return true
 			}
 		}

@@ -10,24 +10,20 @@ import (
 )
 
 // overhead is what a session takes beside its id and data: the entry, its slots
-// in the map and in the queue, and what allocation rounds up.
+// in the map and in the queue, its order, and what allocation rounds up.
 const overhead = 160
 
-// An entry is a session, or a list of a user's sessions. It is in the map, the queue and the ring of its shard,
-// or in none of them.
+// An entry is a session, or a list of a user's sessions. It is in the map and the queue of its
+// shard, or in neither of them. A million take 64 bytes each, and more with every field.
 type entry struct {
 	id      string
 	data    []byte // replaced, never overwritten: Load hands it out
 	expires int64  // by Store.now
 	place   int    // in queue
 
-	// used orders entries of different shards, the ring those of one. Both are
-	// kept up only where the store evicts.
-	used       uint64
-	prev, next *entry
-
-	list *entry // of a session: the list that names it, if any
-	ties *ties  // of a list: what it has to do with its sessions; nil where core does not say
+	// ties are, of a list, what it has to do with its sessions, nil where core does not
+	// say; of a session those of the list that names it, if any.
+	ties *ties
 }
 
 func (e *entry) size() int64 { return size(e.id, e.data) }
@@ -45,15 +41,16 @@ type shard struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	queue   queue
-	ring    entry // ring.next is the entry used last, ring.prev the one to evict
-	most    int   // entries since the memory was last fitted to them
+	most    int // entries since the memory was last fitted to them
+
+	newest, oldest *entry // by their use, see order; nil for none
 }
 
 func (sh *shard) init() {
 	sh.entries = make(map[string]*entry)
-	sh.queue = nil
-	sh.ring.prev, sh.ring.next = &sh.ring, &sh.ring
+	sh.queue = queue{}
 	sh.most = 0
+	sh.newest, sh.oldest = nil, nil
 }
 
 func (sh *shard) add(id string, data []byte, expires int64) *entry {
@@ -66,8 +63,8 @@ func (sh *shard) add(id string, data []byte, expires int64) *entry {
 
 func (sh *shard) remove(e *entry) {
 	delete(sh.entries, e.id)
+	sh.unlink(e)
 	heap.Remove(&sh.queue, e.place)
-	e.unlink()
 	sh.fit()
 }
 
@@ -79,85 +76,144 @@ func (sh *shard) fit() {
 		return
 	}
 	entries := make(map[string]*entry, len(sh.entries))
-	for _, e := range sh.queue {
-		entries[e.id] = e
+	for _, at := range sh.queue.slots {
+		entries[at.id] = at.entry
 	}
 	sh.entries = entries
-	sh.queue = slices.Clone(sh.queue)
+	sh.queue = queue{slices.Clone(sh.queue.slots), slices.Clone(sh.queue.orders)}
 	sh.most = len(entries)
 }
 
+// setExpiry changes when an entry expires. One that lives longer stays where it is in the
+// queue until it comes to the front: sessions in use are extended again and again.
 func (sh *shard) setExpiry(e *entry, expires int64) {
 	e.expires = expires
-	heap.Fix(&sh.queue, e.place)
+	if at := &sh.queue.slots[e.place]; expires < at.due {
+		at.due = expires
+		heap.Fix(&sh.queue, e.place)
+	}
 }
 
-// expired returns the entry to remove next, or nil.
-func (sh *shard) expired(now int64) *entry {
-	if len(sh.queue) > 0 && !sh.queue[0].liveAt(now) {
-		return sh.queue[0]
+// front returns the entry of the queue to look at next, if one is due. It is to be removed
+// if it has expired, and goes back to where it belongs in the queue otherwise.
+func (sh *shard) front(now int64) (e *entry, expired bool) {
+	if len(sh.queue.slots) == 0 {
+		return nil, false
 	}
-	return nil
+	first := &sh.queue.slots[0]
+	switch e = first.entry; {
+	case now < first.due:
+		return nil, false
+	case e.liveAt(now):
+		first.due = e.expires
+		heap.Fix(&sh.queue, 0)
+		return e, false
+	}
+	return e, true
 }
 
 // coldest returns the entry that was used least recently, or nil. It is never that
 // of keep.
 func (sh *shard) coldest(keep string) *entry {
-	e := sh.ring.prev
-	if e != &sh.ring && e.id == keep {
-		e = e.prev
+	if e := sh.oldest; e == nil || e.id != keep {
+		return e
 	}
-	if e == &sh.ring {
-		return nil
-	}
-	return e
+	return sh.order(sh.oldest).newer
 }
 
-func (sh *shard) toFront(e *entry) {
-	e.unlink()
-	e.prev, e.next = &sh.ring, sh.ring.next
-	e.prev.next, e.next.prev = e, e
+// An order is when an entry was used, in a store that evicts: used orders the entries of all
+// shards, the rest those of one.
+type order struct {
+	used         uint64 // 0: it is not to be evicted
+	newer, older *entry // nil at the ends
 }
 
-func (e *entry) unlink() {
-	if e.next == nil {
+// order returns that of an entry, in a shard with an entry that was used.
+func (sh *shard) order(e *entry) *order { return &sh.queue.orders[e.place] }
+
+// use notes that e was used, last of all.
+func (sh *shard) use(e *entry, used uint64) {
+	if sh.queue.orders == nil {
+		sh.queue.orders = make([]order, len(sh.queue.slots))
+	}
+	sh.unlink(e)
+	*sh.order(e) = order{used: used, older: sh.newest}
+	if sh.newest == nil {
+		sh.oldest = e
+	} else {
+		sh.order(sh.newest).newer = e
+	}
+	sh.newest = e
+}
+
+// unlink takes e out of those that may be evicted.
+func (sh *shard) unlink(e *entry) {
+	if sh.queue.orders == nil || sh.order(e).used == 0 {
 		return
 	}
-	e.prev.next, e.next.prev = e.next, e.prev
-	e.prev, e.next = nil, nil
+	o := *sh.order(e)
+	*sh.order(e) = order{}
+	if o.newer == nil {
+		sh.newest = o.older
+	} else {
+		sh.order(o.newer).older = o.older
+	}
+	if o.older == nil {
+		sh.oldest = o.newer
+	} else {
+		sh.order(o.older).newer = o.newer
+	}
 }
 
 // snapshot returns copies of all entries.
 func (sh *shard) snapshot() []entry {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	entries := make([]entry, len(sh.queue))
-	for i, e := range sh.queue {
-		entries[i] = *e
+	entries := make([]entry, len(sh.queue.slots))
+	for i, at := range sh.queue.slots {
+		entries[i] = *at.entry
 	}
 	return entries
 }
 
-// A queue is a heap of entries by expiry.
-type queue []*entry
+// A queue is a heap of entries by when they are due.
+type queue struct {
+	slots  []slot
+	orders []order // of the same places, once an entry was used in a store that evicts
+}
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].expires < q[j].expires }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
+// A slot is the place of an entry in a queue.
+type slot struct {
+	due int64 // no later than the entry expires, by Store.now
+	*entry
+}
+
+func (q *queue) Len() int           { return len(q.slots) }
+func (q *queue) Less(i, j int) bool { return q.slots[i].due < q.slots[j].due }
+func (q *queue) Swap(i, j int) {
+	q.slots[i], q.slots[j] = q.slots[j], q.slots[i]
+	q.slots[i].place, q.slots[j].place = i, j
+	if q.orders != nil {
+		q.orders[i], q.orders[j] = q.orders[j], q.orders[i]
+	}
 }
 
 func (q *queue) Push(x any) {
 	e := x.(*entry)
-	e.place = len(*q)
-	*q = append(*q, e)
+	e.place = len(q.slots)
+	q.slots = append(q.slots, slot{e.expires, e})
+	if q.orders != nil {
+		q.orders = append(q.orders, order{})
+	}
 }
 
 func (q *queue) Pop() any {
-	last := len(*q) - 1
-	e := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
+	last := len(q.slots) - 1
+	e := q.slots[last].entry
+	q.slots[last] = slot{}
+	q.slots = q.slots[:last]
+	if q.orders != nil {
+		q.orders = q.orders[:last]
+	}
 	return e
 }

@@ -330,8 +330,8 @@ func (s *Store) clear() {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		for _, e := range sh.queue {
-			s.forget(e)
+		for _, at := range sh.queue.slots {
+			s.forget(at.entry)
 		}
 		sh.init()
 		sh.mu.Unlock()
@@ -442,8 +442,7 @@ func (s *Store) forget(e *entry) {
 // use notes that e was used.
 func (s *Store) use(sh *shard, e *entry) {
 	if s.limited && s.opts.AtLimit == DropLeastRecentlyUsed {
-		e.used = s.uses.Add(1)
-		sh.toFront(e)
+		sh.use(e, s.uses.Add(1))
 	}
 }
 

@@ -563,6 +563,82 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// TestWhatIsExtendedOutlivesItsFirstEnd: many sessions in each part of the store are due
+// at once, and most of them were extended meanwhile.
+func TestWhatIsExtendedOutlivesItsFirstEnd(t *testing.T) {
+	const n, ofThem = 20_000, 100 // one in so many is not extended
+	for _, tt := range []struct {
+		name    string
+		options memorystore.Options
+		look    func(*testing.T, *memorystore.Store) // at what has expired
+	}{
+		{"a count", memorystore.Options{}, func(t *testing.T, s *memorystore.Store) {
+			if _, err := s.Count(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"a session more than there may be", memorystore.Options{MaxSessions: n}, func(t *testing.T, s *memorystore.Store) {
+			for i := range n / ofThem {
+				create(t, s, fmt.Sprint("new", i))
+			}
+			isFull(t, "create", s.Create(t.Context(), record("one more")))
+			for i := range n / ofThem {
+				if err := s.Delete(t.Context(), fmt.Sprint("new", i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		{"a session more than there may be, which drops none that lives", memorystore.Options{MaxSessions: n, AtLimit: memorystore.DropLeastRecentlyUsed}, func(t *testing.T, s *memorystore.Store) {
+			for i := range n / ofThem {
+				create(t, s, fmt.Sprint("new", i))
+			}
+			for i := range n / ofThem {
+				if err := s.Delete(t.Context(), fmt.Sprint("new", i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c clock
+			tt.options.Now, tt.options.SweepInterval = c.Now, time.Hour
+			s := open(t, tt.options)
+			for i := range n {
+				create(t, s, fmt.Sprint(i))
+			}
+			c.Advance(30 * time.Minute)
+			for i := range n {
+				if i%ofThem == 0 {
+					continue
+				}
+				if err := s.Touch(t.Context(), fmt.Sprint(i), 2*time.Hour); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, ends := range []struct {
+				after time.Duration
+				want  int
+			}{{30 * time.Minute, n - n/ofThem}, {90*time.Minute - 1, n - n/ofThem}} {
+				c.Advance(ends.after)
+				tt.look(t, s)
+				if got := s.Held(); got != ends.want {
+					t.Errorf("%v later the store holds %d sessions, want %d", ends.after, got, ends.want)
+				}
+				if err := s.Check(); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Load(t.Context(), "1"); err != nil {
+					t.Errorf("%v later one that was extended: %v", ends.after, err)
+				}
+			}
+			c.Advance(1)
+			if count, err := s.Count(t.Context()); count != 0 || err != nil || s.Held() != 0 {
+				t.Errorf("at the end Count = %d, %v and the store holds %d, want none", count, err, s.Held())
+			}
+		})
+	}
+}
+
 // TestMemoryIsGivenBack: neither a map nor a slice shrinks on its own.
 func TestMemoryIsGivenBack(t *testing.T) {
 	var c clock

@@ -8,8 +8,8 @@ import (
 	"weak"
 )
 
-// batch is how many expired sessions are removed while a lock is held: some 20
-// microseconds.
+// batch is how many sessions are looked at while a lock is held, and removed if they have
+// expired: some 20 microseconds.
 const batch = 32
 
 // A sweeper removes expired sessions in rounds. A round is started by a timer,
@@ -64,28 +64,30 @@ func (s *Store) sweep(stop func() bool) {
 			}
 			sh := &s.shards[i]
 			sh.mu.Lock()
-			dropped := s.dropExpired(sh, s.now(), batch)
+			looked := s.dropExpired(sh, s.now(), batch)
 			sh.mu.Unlock()
-			if dropped > 0 {
+			if looked > 0 {
 				runtime.Gosched()
 			}
-			again = again || dropped == batch
+			again = again || looked == batch
 		}
 	}
 }
 
-// dropExpired removes up to most expired sessions of a locked shard and returns
-// how many.
-func (s *Store) dropExpired(sh *shard, now int64, most int) (dropped int) {
-	for dropped < most {
-		e := sh.expired(now)
+// dropExpired looks at up to most sessions of a locked shard that were due, removes those
+// that have expired, and returns how many it looked at.
+func (s *Store) dropExpired(sh *shard, now int64, most int) (looked int) {
+	for looked < most {
+		e, expired := sh.front(now)
 		if e == nil {
 			break
 		}
-		s.drop(sh, e)
-		dropped++
+		if expired {
+			s.drop(sh, e)
+		}
+		looked++
 	}
-	return dropped
+	return looked
 }
 
 func (s *Store) empty() bool {

@@ -21,6 +21,7 @@ func (s *Store) newLists() *Store {
 // last of them. The lock of the list's shard guards it, which is taken after that of a
 // session's.
 type ties struct {
+	list   *entry
 	n      int   // sessions that live and have it as their list, and writes of it under way
 	linger int64 // until when it is needed without any of them, by Store.now
 }
@@ -37,12 +38,12 @@ func (s *Store) hold(list *entry, rec store.Record, before, now int64) {
 	case rec.Sessions == nil:
 		return
 	case list.ties == nil:
-		list.ties = new(ties)
+		list.ties = &ties{list: list}
 		s.fix(-before)
 	}
 	list.ties.n++
 	list.ties.linger = end(now, rec.Linger)
-	list.unlink()
+	s.shard(list.id).unlink(list)
 }
 
 // tie ties a list that was written to those of its sessions that live. One that does
@@ -66,11 +67,11 @@ func (s *Store) tieTo(list *entry, id string) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.entries[id]
-	if e == nil || !e.liveAt(s.now()) || e.list == list {
+	if e == nil || !e.liveAt(s.now()) || e.ties == list.ties {
 		return
 	}
 	s.untie(e)
-	e.list = list
+	e.ties = list.ties
 	lists := s.lists.shard(list.id)
 	lists.mu.Lock()
 	defer lists.mu.Unlock()
@@ -80,11 +81,11 @@ func (s *Store) tieTo(list *entry, id string) {
 // untie ends what a session has to do with its list. The caller holds the lock of the
 // session's shard.
 func (s *Store) untie(e *entry) {
-	list := e.list
-	if list == nil {
+	if e.ties == nil {
 		return
 	}
-	e.list = nil
+	list := e.ties.list
+	e.ties = nil
 	sh := s.lists.shard(list.id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -104,8 +105,7 @@ func (s *Store) loosen(sh *shard, list *entry) {
 	}
 	sh.setExpiry(list, min(list.expires, list.ties.linger))
 	if s.limited && s.owner.opts.AtLimit == DropLeastRecentlyUsed {
-		list.used = s.owner.uses.Add(1)
-		sh.toFront(list)
+		sh.use(list, s.owner.uses.Add(1))
 	}
 }
 
