@@ -92,14 +92,14 @@ func (m *Manager) inspect(ctx context.Context, key string, configured time.Durat
 	if err := call.End(err); err != nil {
 		return nil, err
 	}
-	for _, rec := range records {
-		doc, err := m.sessions.Read(rec, configured)
-		if errors.Is(err, ErrUndecodable) {
-			break
-		}
-		return doc, err
+	if len(records) == 0 {
+		return nil, ErrSessionGone
 	}
-	return nil, ErrSessionGone
+	doc, err := m.sessions.Read(records[0], configured)
+	if errors.Is(err, ErrUndecodable) {
+		err = ErrSessionGone
+	}
+	return doc, err
 }
 
 // errNoExpiry says that the store does not tell how long a session will live.
