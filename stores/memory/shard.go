@@ -134,7 +134,7 @@ func (sh *shard) order(e *entry) *order { return &sh.queue.orders[e.place] }
 // use notes that e was used, last of all.
 func (sh *shard) use(e *entry, used uint64) {
 	if sh.queue.orders == nil {
-		sh.queue.orders = make([]order, len(sh.queue.slots))
+		sh.queue.orders = make([]order, len(sh.queue.slots), cap(sh.queue.slots))
 	}
 	sh.unlink(e)
 	*sh.order(e) = order{used: used, older: sh.newest}
@@ -201,10 +201,19 @@ func (q *queue) Swap(i, j int) {
 func (q *queue) Push(x any) {
 	e := x.(*entry)
 	e.place = len(q.slots)
-	q.slots = append(q.slots, slot{e.expires, e})
+	q.slots = append(grown(q.slots), slot{e.expires, e})
 	if q.orders != nil {
-		q.orders = append(q.orders, order{})
+		q.orders = append(grown(q.orders), order{})
 	}
+}
+
+// grown returns a slice with room for one more, and with less to spare than append would
+// give it: of a million sessions that were megabytes.
+func grown[T any](s []T) []T {
+	if len(s) < cap(s) {
+		return s
+	}
+	return append(make([]T, 0, len(s)+len(s)/8+8), s...)
 }
 
 func (q *queue) Pop() any {
