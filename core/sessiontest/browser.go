@@ -223,12 +223,16 @@ func (v *visit) offered(res *http.Response) {
 
 // A binding is a session that the browser has bound to a key.
 type binding struct {
-	key       *deviceKey
-	origin    *url.URL
-	told      instructions
+	key    *deviceKey
+	origin *url.URL
+
+	// These change while the browser is at an endpoint, and with its lock held.
+	told  instructions
+	ended bool
+
+	// These are for who is at an endpoint.
 	challenge string // to be signed with the next refresh; empty: none
 	proof     string // that was sent last, and is sent again; empty: none
-	ended     bool
 }
 
 // instructions are what a server says of a bound session.
@@ -368,14 +372,15 @@ func (bound *binding) excludes(path string) bool {
 // prove holds a request until the bound cookie is there.
 func (v *visit) prove(bound *binding, req *http.Request) {
 	b := v.b
-	if v.isForeign() && !slices.Contains(bound.told.Initiators, "*") {
+	told := b.toldOf(bound)
+	if v.isForeign() && !slices.Contains(told.Initiators, "*") {
 		return
 	}
 	ends, there := b.boundCookie(bound, req.URL)
 	switch {
 	case !there:
 		if skipped := b.refresh(bound, req.URL, v.isForeign(), time.Time{}); skipped != "" {
-			req.Header.Add("Secure-Session-Skipped", skipped+`;session_identifier="`+bound.told.Identifier+`"`)
+			req.Header.Add("Secure-Session-Skipped", skipped+`;session_identifier="`+told.Identifier+`"`)
 		}
 	case ends.Sub(b.now()) < refreshAhead:
 		v.due = append(v.due, func() { _ = b.refresh(bound, req.URL, v.isForeign(), ends) })
@@ -439,7 +444,17 @@ func (b *Browser) refreshed(bound *binding, body []byte) {
 		b.end(bound)
 		return
 	}
-	bound.told, bound.proof = told, ""
+	bound.proof = ""
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	bound.told = told
+}
+
+// toldOf returns what the server has said last of a bound session.
+func (b *Browser) toldOf(bound *binding) instructions {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bound.told
 }
 
 // end forgets a binding for good.
