@@ -105,7 +105,7 @@ soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and gor
 findings: ## run the scripts in findings/, which show surprises of other software: ten to twenty minutes, and the network
 	@failed=''; for f in findings/*.sh; do echo "=== $$f"; bash $$f || failed+=" $$f"; done; [[ -z $$failed ]] || { echo "changed:$$failed"; exit 1; }
 
-bench: ## measure Cloakroom beside others, which takes a quarter of an hour; BENCH=-short makes that a minute, BENCH=-large measures ten million sessions
+bench: ## measure Cloakroom beside others, which takes some 25 minutes; BENCH=-short makes that a minute, BENCH=-large measures ten million sessions
 	@TESTSERVERS='valkey mongo postgresql programs' scripts/servers.sh run sh -c 'cd bench && go run . -readme ../README.md $(BENCH)'
 
 bench-gate: ## fail if a request allocates more, or waits for more round trips, than bench/gate.csv allows; GATE=-update rewrites it
