@@ -30,7 +30,7 @@ LONGEST := ./tests/valkey ./core ./stores/mongo ./tests/valkeytopology ./stores/
 # the other, or repeat on another server, in another process or in another order what packages of the others do; or they
 # read code and documents, or start programs.
 ORDERLY := ./tests/browser ./tests/mongo ./tests/sql ./predecessors ./tests/interleavings ./interop ./examples ./tests/adapters ./tests/consumer \
-	./bench ./tests/crashes ./tests/constanttime ./tests/documents ./tests/faultsback ./tests/imports ./tests/leaks ./tests/reliability ./tests/servers \
+	./bench ./bench/turns ./tests/crashes ./tests/constanttime ./tests/documents ./tests/faultsback ./tests/imports ./tests/leaks ./tests/reliability ./tests/servers \
 	./tests/standards
 
 test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
