@@ -23,13 +23,17 @@ help: ## list the targets
 run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its sessions are in; it keeps accounts in DATA=folder
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
+# Without the paths of folders in what is compiled, another clone finds it in the build cache, and so do tests that build
+# modules elsewhere: nothing is compiled for them alone.
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
+
 # In both lists the packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkey ./core ./stores/mongo ./tests/valkeytopology ./stores/valkey ./stores/sqlite ./cmd/cloakroom
+LONGEST := ./core ./stores/mongo ./stores/sqlite ./stores/valkey
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do; or they
 # read code and documents, or start programs.
-ORDERLY := ./tests/browser ./tests/mongo ./tests/sql ./predecessors ./tests/interleavings ./interop ./examples ./tests/adapters ./tests/consumer \
+ORDERLY := ./tests/browser ./tests/valkey ./tests/mongo ./tests/sql ./tests/valkeytopology ./cmd/cloakroom ./tests/monitoring ./predecessors ./tests/interleavings ./interop ./examples ./tests/adapters ./tests/consumer \
 	./bench ./bench/turns ./tests/crashes ./tests/constanttime ./tests/documents ./tests/faultsback ./tests/imports ./tests/leaks ./tests/reliability ./tests/servers \
 	./tests/standards
 
