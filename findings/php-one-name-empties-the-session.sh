@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One session value whose name has a "|" in it empties the whole session in PHP, and session_write_close returns true.
+# One session value whose name has a vertical bar in it empties the whole session in PHP, and session_write_close returns true.
 #
 # With: php8.2-cli 8.2 of Debian 12; 2026-11-29
 # Guess: A name that the format of sessions cannot hold is refused, or is left out.

@@ -11,7 +11,8 @@
 #   sessions around TimeoutHandler: 503 without a cookie; the handler was told <nil> by RenewToken; then the browser has: no cart, no user; sessions in the store: 0
 #   no TimeoutHandler: 200 with a cookie; the handler was told <nil> by RenewToken; then the browser has: cart, user; sessions in the store: 1
 # Matters: A database that is slow for a moment empties the carts of those who log in, since a session is renewed at a login, as it has to be; and a session may stay in the
-#   store that is logged in and that nobody holds. A renewed id has to lead on to the new session for a while, or slow work is done before the renewal, under the request's context.
+#   store that is logged in and that nobody holds. A new id belongs to the answer that carries it: where that
+#   one is thrown away, it must not be made. In a handler the slow work is done before the renewal, and ends with the request's context.
 
 source "$(dirname "$0")/lib.bash" "$(mktemp -d)"
 
