@@ -3,8 +3,8 @@
 #
 # With: etcd-server and etcd-client 3.4.23 of Debian 12; 2026-11-29
 # Guess: A lease of ten minutes ends ten minutes after it was granted or kept alive.
-# Happens: What is on disk is the length of a lease, not its end. Whoever becomes the leader counts from there with the whole length, so each restart of a single
-#   server, and each new leader of a cluster, begins anew. And a put without its lease takes a key out of it, so that the key has no end at all.
+# Happens: What is on disk is the length of a lease, not its end. Whoever becomes the leader counts from there with the whole length, which is the restart of a
+#   single server and, by the source, each new leader of a cluster. And a put without its lease takes a key out of it, so that the key has no end at all.
 # Seen:
 #   granted for 600 seconds; after 30 of them at most 571 are left
 #   restarted: more than 575 are left, and the session is there

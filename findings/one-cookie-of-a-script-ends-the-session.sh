@@ -4,7 +4,7 @@
 # With: @hapi/hapi 21.4.10, express 5.3.0, cookie-parser 1.4.7, python3-aiohttp 3.8.4 and php8.2-cgi 8.2 of Debian 12, net/http of Go 1.26.8; 2026-11-29
 # Guess: A cookie that a server cannot read is left out, and the others are read.
 # Happens: hapi refuses the whole request by default. aiohttp reads up to that cookie and drops what follows, so the order decides, and that is the order in which
-#   paths and times of the cookies put them. Go leaves out that one. state: { strictHeader: false } and failAction of hapi's routes change its mind.
+#   paths and times of the cookies put them. Go leaves out that one, and so does hapi with routes: { state: { failAction: 'ignore' } }.
 # Seen:
 #   sid=bob; theme=dark: Go bob, Express bob, PHP bob, hapi 200 bob, aiohttp bob
 #   sid=bob; theme={"dark":true}: Go bob, Express bob, PHP bob, hapi 400, aiohttp bob
