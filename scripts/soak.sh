@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 export SOAK=$1
 
 run() { # run PACKAGE [TEST]: its figures, each with its test, without what only says that it went well
-	go test -count=1 -timeout 0 -v -run "${2:-.}" "./$1" | awk '
+	go test -count=1 -timeout 0 -tags mattn -v -run "${2:-.}" "./$1" | awk '
 		/^===/ { if ($2 != "PAUSE") name = $3; next }
 		/^ *--- (PASS|SKIP)|^PASS$|, killed (before|after)|allowed:|: found in|performed as|other calls were made|cannot change these two/ { next }
 		sub(/^ *[a-z_]*\.go:[0-9]+: /, "") { $0 = name ": " $0 }
