@@ -227,9 +227,8 @@ func relistedAs(doc *record.Document, user string) string { return doc.Record.ID
 
 // keepListedBeside puts the session that was loaded into the list of its user,
 // beside the handler, where that is due.
-func (s *Session) keepListedBeside(now time.Time) {
+func (s *Session) keepListedBeside(life record.Lifespan, now time.Time) {
 	x, doc := s.x, s.base
-	life := x.m.lifespan(doc)
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
