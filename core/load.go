@@ -277,10 +277,11 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 				locked, origin = doc, key
 				continue
 			}
-			if i > 0 {
-				ahead = nil // it is about another session
+			if i > 0 { // what began before is about another session
+				s.attend(nil, last, now)
+			} else {
+				s.attend(ahead, last, now)
 			}
-			s.attend(ahead, last, now)
 			return nil
 		case errors.Is(err, store.ErrNotFound):
 			event = m.expiredOrUnknown(key, last, now, event)
