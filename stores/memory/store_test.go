@@ -931,3 +931,46 @@ func TestSharedDataIsKeptAsItIs(t *testing.T) {
 		})
 	}
 }
+
+// A toldContext ends by the clock of whoever asks, as those of package core may.
+type toldContext struct {
+	context.Context
+	until time.Time
+}
+
+func (c toldContext) ErrAt(now time.Time) error {
+	if now.Before(c.until) {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
+func TestAContextIsToldWhatTimeItIs(t *testing.T) {
+	ahead := func() time.Time { return time.Now().Add(2 * time.Hour) }
+	for _, tt := range []struct {
+		name string
+		now  func() time.Time
+		left time.Duration
+		want string
+	}{
+		{"there is time left", nil, time.Hour, ""},
+		{"the time is over", nil, 0, "timeout"},
+		{"by the clock of the app alone the time is over", ahead, time.Hour, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := memorystore.New(memorystore.Options{Now: tt.now})
+			defer s.Close()
+			if err := s.Create(t.Context(), store.Record{ID: "id", Data: []byte("{}"), TTL: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Load(toldContext{t.Context(), time.Now().Add(tt.left)}, "id")
+			class := ""
+			if failure := (*store.Error)(nil); errors.As(err, &failure) {
+				class = failure.Class
+			}
+			if class != tt.want || (err == nil) != (tt.want == "") {
+				t.Errorf("Load returned %v, want an error of class %q", err, tt.want)
+			}
+		})
+	}
+}
