@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -287,7 +288,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
 
 // Count implements [store.Counter].
 func (s *Store) Count(ctx context.Context) (int, error) {
-	s.sweep(func() bool { return ctx.Err() != nil })
+	s.sweep(func() bool { return ctx.Err() != nil }, runtime.Gosched)
 	if err := s.refuse(ctx, "count"); err != nil {
 		return 0, err
 	}
