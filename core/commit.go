@@ -232,15 +232,15 @@ func (s *Session) run(op *operation, explicit bool) (err error) {
 			return nil
 		}
 		switch err := s.do(op, step, explicit); {
+		case err == nil:
+			explicit = explicit && step != state.Create && step != state.Replace && step != state.Write
 		case errors.Is(err, errRestanding):
 		case errors.Is(err, errNeedsID):
 			if err := s.generateID(); err != nil {
 				return err
 			}
-		case err != nil:
+		default:
 			return err
-		case step == state.Create, step == state.Replace, step == state.Write:
-			explicit = false
 		}
 	}
 }

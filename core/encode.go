@@ -29,12 +29,12 @@ func (s *Session) isActivity(key string) bool {
 }
 
 // encode returns the record that results from the changes on top of base, to be
-// stored under key, and [store.ErrNotFound] where the absolute timeout has passed.
-func (s *Session) encode(base *record.Document, key string) (*record.Document, error) {
+// stored under key now, and [store.ErrNotFound] where the absolute timeout has passed.
+func (s *Session) encode(base *record.Document, key string, now time.Time) (*record.Document, error) {
 	if err := s.changes.FirstError(); err != nil {
 		return nil, final{err} // it is the app's, and may wrap anything
 	}
-	x, now := s.x, s.x.m.cfg.Now()
+	x := s.x
 	next := &record.Document{Meta: record.Meta{Present: true, Created: record.Millis(now), Token: record.NewToken()}}
 	cookie := s.cookieWriter(base, key, now)
 	next.Age = cookie.Age
@@ -49,14 +49,15 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 			next.Meta.Age.Max = base.WrittenMaxAge(next.Meta.Age.Max)
 		}
 	}
-	life := x.m.lifespan(next).Left(now)
-	if life <= 0 {
+	life := x.m.lifespan(next)
+	left := life.Left(now)
+	if left <= 0 {
 		return nil, store.ErrNotFound
 	}
 	if err := s.checkUserKey(base, key); err != nil {
 		return nil, err
 	}
-	next.Meta.User, next.Meta.Until = s.userMember(base, next, key)
+	next.Meta.User, next.Meta.Until = s.userMember(base, next, key, life, now)
 	next.Meta.Before = s.beforeMember(next.Meta.Before, key)
 	var err error
 	if next.Meta.Bind, err = s.bindMember(base, next, key); err != nil {
@@ -71,7 +72,7 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 	if err := x.m.checkSize(base, len(next.Text), keys); err != nil {
 		return nil, err
 	}
-	next.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, next.Text), TTL: life, Shared: true}
+	next.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, next.Text), TTL: left, Shared: true}
 	if base != nil && !s.isActivity(key) {
 		next.Record.TTL = store.KeepTTL
 	}

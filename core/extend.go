@@ -53,12 +53,12 @@ func (s *Session) extendAhead(key string, last vault.Note, now time.Time) chan<-
 }
 
 // extendBeside extends the life of the session that was loaded, where that is due.
-func (s *Session) extendBeside(last vault.Note, now time.Time) {
+func (s *Session) extendBeside(life record.Lifespan, last vault.Note, now time.Time) {
 	if s.x.jar != nil {
 		s.extendByCookie(last, now)
 		return
 	}
-	x, key, life := s.x, s.key, s.x.m.lifespan(s.base)
+	x, key := s.x, s.key
 	if s.extending = nil; !x.claimExtension(key, last, life, now) { // nil: what is there is of another session
 		return
 	}

@@ -227,9 +227,8 @@ func relistedAs(doc *record.Document, user string) string { return doc.Record.ID
 
 // keepListedBeside puts the session that was loaded into the list of its user,
 // beside the handler, where that is due.
-func (s *Session) keepListedBeside(now time.Time) {
+func (s *Session) keepListedBeside(life record.Lifespan, now time.Time) {
 	x, doc := s.x, s.base
-	life := x.m.lifespan(doc)
 	if !x.m.isListDue(doc, life, now) {
 		return
 	}
@@ -253,15 +252,15 @@ func (s *Session) awaitListing(op *operation) {
 	}
 }
 
-// keepListed sees to it, before the session is stored, that the list of its user
+// keepListed sees to it, before the session is stored now, that the list of its user
 // has it for as long as it may live then.
-func (s *Session) keepListed(ctx context.Context) error {
+func (s *Session) keepListed(ctx context.Context, now time.Time) error {
 	m := s.x.m
 	if m.lists == nil || s.base.Meta.User == nil && len(m.userPath) == 0 {
 		return nil
 	}
 	next := &record.Document{Meta: s.base.Meta, Age: s.currentAge()}
-	if life := m.lifespan(next); m.isListDue(s.base, life, m.cfg.Now()) {
+	if life := m.lifespan(next); m.isListDue(s.base, life, now) {
 		return m.keepListed(ctx, s.base, life)
 	}
 	return nil

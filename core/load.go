@@ -78,9 +78,9 @@ func (x *Exchange) isReady() bool { return x.lazy == nil || x.lazy.at() == loade
 
 // isLoaded waits for another goroutine that looks for the session, and reports what
 // isReady does then: whether there is a session to commit.
-func (x *Exchange) isLoaded() bool { return x.isReady() || x.awaitLoading() }
+func (x *Exchange) isLoaded() bool { return x.lazy == nil || x.awaitLoading() }
 
-// awaitLoading is isLoaded where the session may not have been found yet.
+// awaitLoading is isLoaded with Config.Lazy.
 func (x *Exchange) awaitLoading() bool {
 	x.lazy.mu.Lock()
 	defer x.lazy.mu.Unlock()
@@ -272,6 +272,17 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		}
 		doc, err := m.sessions.Load(op, key, s.x.cookie.MaxAge)
 		switch {
+		case err == nil && m.isLive(doc):
+			if !s.foundBy(op, c, key, doc) {
+				locked, origin = doc, key
+				continue
+			}
+			if i > 0 { // what began before is about another session
+				s.attend(nil, last, now)
+			} else {
+				s.attend(ahead, last, now)
+			}
+			return nil
 		case errors.Is(err, store.ErrNotFound):
 			event = m.expiredOrUnknown(key, last, now, event)
 		case errors.Is(err, ErrUndecodable):
@@ -291,20 +302,8 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 				continue
 			}
 			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
-		case m.isExpired(doc):
+		default: // the absolute timeout has passed
 			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
-		default:
-			if !s.foundBy(op, c, key, doc, now) {
-				locked, origin = doc, key
-				continue
-			}
-			if ahead != nil && i == 0 {
-				ahead <- m.lifespan(doc)
-			} else {
-				s.extendBeside(last, now)
-			}
-			m.flights.enter(s, m.lifespan(doc), now)
-			return nil
 		}
 	}
 	switch {
@@ -350,7 +349,7 @@ func (m *Manager) keyOf(c *candidate) string {
 
 // foundBy makes s the session of a record that a candidate led to. It reports false where
 // the request may not have it.
-func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.Document, now time.Time) bool {
+func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.Document) bool {
 	m := s.x.m
 	c.remember(doc)
 	if !s.found(c.id, key, doc) {
@@ -360,8 +359,22 @@ func (s *Session) foundBy(op *operation, c *candidate, key string, doc *record.D
 		s.ticket = state.Outdated
 		m.notify(op, Event{Kind: EventOldSecret, User: m.userOf(doc), Handle: m.handleIn(doc)})
 	}
-	s.keepListedBeside(now)
 	return true
+}
+
+// attend sees to it that the session that was loaded lives on while its request is under
+// way, and after that. ahead is who waits for the life that it has, because its extension
+// began before the load; nil: nobody does. last is when this process extended it last.
+func (s *Session) attend(ahead chan<- record.Lifespan, last vault.Note, now time.Time) {
+	m := s.x.m
+	life := m.lifespan(s.base)
+	s.keepListedBeside(life, now)
+	if ahead != nil {
+		ahead <- life
+	} else {
+		s.extendBeside(life, last, now)
+	}
+	m.flights.enter(s, life, now)
 }
 
 // found makes s the session of a record. It reports false, and leaves s as it is, where that

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
@@ -124,10 +125,11 @@ func (in *signedIn) decode(raw []byte) bool {
 }
 
 // userMember returns the member for the record that takes the place of base, nil
-// for none, and how long that says that the list of the user has the session. SignIn
+// for none, and how long that says that the list of the user has the session, which is to
+// have that life from now on. SignIn
 // counts where the record gets a key of its own. There the session of an Express app's
 // user gets one too, for its handle to stay.
-func (s *Session) userMember(base, next *record.Document, key string) (member []byte, until int64) {
+func (s *Session) userMember(base, next *record.Document, key string, life record.Lifespan, now time.Time) (member []byte, until int64) {
 	var (
 		m       = s.x.m
 		signsIn = s.login != nil && key != s.key
@@ -139,11 +141,7 @@ func (s *Session) userMember(base, next *record.Document, key string) (member []
 	if !signsIn && !peers && (base == nil || base.Meta.User == nil) {
 		return nil, 0
 	}
-	var (
-		now  = m.cfg.Now()
-		life = s.x.m.lifespan(next)
-		in   signedIn
-	)
+	var in signedIn
 	switch {
 	case signsIn:
 		if in = s.login.signedIn; in.Handle == "" {

@@ -203,7 +203,7 @@ func (s *Session) prepare(base *record.Document) (*record.Document, error) {
 	if s.renewal == state.RegenerateID {
 		base = nil
 	}
-	return s.encode(base, s.x.m.storeKey(s.nextID))
+	return s.encode(base, s.x.m.storeKey(s.nextID), s.x.m.cfg.Now())
 }
 
 // issued notes that the session is stored under its next id.
@@ -275,10 +275,11 @@ func (s *Session) write(op *operation, explicit bool) error {
 		return err
 	}
 	defer m.sessions.Leave(s.key, turn)
-	if err := s.keepListed(op); err != nil {
-		return err
-	}
 	return s.insist(op, func() (*record.Document, error) {
+		now := m.cfg.Now()
+		if err := s.keepListed(op, now); err != nil {
+			return nil, final{err} // what is written says for how long the list has it
+		}
 		if s.base != loaded && state.Next(s.stepInputs(explicit)) != state.Write {
 			s.forget() // another request did the same
 			return nil, nil
@@ -291,7 +292,7 @@ func (s *Session) write(op *operation, explicit bool) error {
 		if s.modified() || s.isCookieDue() {
 			deed = state.Changed
 		}
-		next, err := s.encode(s.base, s.key)
+		next, err := s.encode(s.base, s.key, now)
 		if err != nil {
 			return nil, err
 		}
@@ -400,10 +401,11 @@ func (s *Session) takeStored(op *operation, key string, c cut) (value json.RawMe
 			s.takeChanged(key, c)
 			return nil, nil
 		}
-		if err := s.keepListed(op); err != nil {
+		now := m.cfg.Now()
+		if err := s.keepListed(op, now); err != nil {
 			return nil, final{err} // what is written says for how long the list has it
 		}
-		next, err := s.encodeOnly(key, left)
+		next, err := s.encodeOnly(key, left, now)
 		if err != nil {
 			return nil, err
 		}
@@ -439,10 +441,10 @@ func (s *Session) takeChanged(key string, c cut) {
 
 // encodeOnly returns the record with that value of a key, nil for none, and with no other
 // change.
-func (s *Session) encodeOnly(key string, value json.RawMessage) (*record.Document, error) {
+func (s *Session) encodeOnly(key string, value json.RawMessage, now time.Time) (*record.Document, error) {
 	others := s.changes
 	defer func() { s.changes = others }()
 	s.changes = record.Changes{}
 	s.changes.Set(key, value)
-	return s.encode(s.base, s.key)
+	return s.encode(s.base, s.key, now)
 }

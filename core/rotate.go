@@ -63,15 +63,12 @@ func (m *Manager) loadRotated(ctx context.Context, key string, configured time.D
 // foundRotated makes s the session that was rotated before the request came. key is what
 // the store called it before. It reports false where the request may not have it.
 func (s *Session) foundRotated(id, key string, doc *record.Document, now time.Time) bool {
-	m := s.x.m
 	if !s.found(id, doc.Record.ID, doc) {
 		return false
 	}
 	s.origin = key
 	s.needRarities().followed = true
-	s.keepListedBeside(now)
-	s.extendBeside(m.extended.Last(s.key), now)
-	m.flights.enter(s, m.lifespan(doc), now)
+	s.attend(nil, s.x.m.extended.Last(s.key), now)
 	return true
 }
 

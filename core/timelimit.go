@@ -115,12 +115,30 @@ func (c *timeLimit) Done() <-chan struct{} {
 
 // Err implements [context.Context].
 func (c *timeLimit) Err() error {
-	switch t := c.timer.Load(); {
-	case t != nil:
+	if t := c.timer.Load(); t != nil {
 		return t.Err()
-	case c.detached == nil && c.parent.Err() != nil:
-		return c.parent.Err()
-	case time.Until(c.until) <= 0:
+	}
+	return c.errWith(time.Until(c.until))
+}
+
+// ErrAt is Err for a store that has looked at the clock a moment ago: in memory a look
+// takes longer than the rest of a load. It is no part of the contract of a store. One that
+// wants it asks whether its context has such a method.
+func (c *timeLimit) ErrAt(now time.Time) error {
+	if t := c.timer.Load(); t != nil {
+		return t.Err()
+	}
+	return c.errWith(c.until.Sub(now))
+}
+
+// errWith is Err where nobody waits for the end of the context, and so much time is left.
+func (c *timeLimit) errWith(left time.Duration) error {
+	if c.detached == nil {
+		if err := c.parent.Err(); err != nil {
+			return err
+		}
+	}
+	if left <= 0 {
 		return context.DeadlineExceeded
 	}
 	return nil

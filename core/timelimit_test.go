@@ -64,6 +64,9 @@ func TestATimeLimitIsAContext(t *testing.T) {
 					if err := c.Err(); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
 						t.Errorf("Err returned %v, want %v", err, tt.want)
 					}
+					if err, at := c.Err(), c.ErrAt(time.Now()); !errors.Is(at, err) {
+						t.Errorf("ErrAt returned %v, and Err %v", at, err)
+					}
 					done := false
 					select {
 					case <-c.Done():

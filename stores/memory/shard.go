@@ -87,7 +87,10 @@ func (sh *shard) fit() {
 // setExpiry changes when an entry expires. One that lives longer stays where it is in the
 // queue until it comes to the front: sessions in use are extended again and again.
 func (sh *shard) setExpiry(e *entry, expires int64) {
-	e.expires = expires
+	before := e.expires
+	if e.expires = expires; expires >= before { // which the queue's is no later than
+		return
+	}
 	if at := &sh.queue.slots[e.place]; expires < at.due {
 		at.due = expires
 		heap.Fix(&sh.queue, e.place)

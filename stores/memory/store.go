@@ -3,12 +3,11 @@ package memorystore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"iter"
 	"math"
-	"net"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -84,18 +83,21 @@ func newPart(o Options, q *quota) *Store {
 // Load implements [store.Store]. It returns the stored bytes themselves, without
 // a copy.
 func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
-	if err := s.refuse(ctx, "load"); err != nil {
+	now := s.now() // once, and without the lock: it takes as long as the rest
+	if err := s.refuseFor(s.errAt(ctx, now), "load"); err != nil {
 		return store.Record{}, err
 	}
 	sh := s.shard(id)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	e := sh.entries[id]
-	if e == nil || !e.liveAt(s.now()) {
+	if e == nil || !e.liveAt(now) {
+		sh.mu.Unlock()
 		return store.Record{}, store.ErrNotFound
 	}
 	s.use(sh, e)
-	return e.record(), nil
+	data := e.data
+	sh.mu.Unlock()
+	return store.Record{ID: e.id, Data: data, Shared: true}, nil
 }
 
 // Create implements [store.Store]. At a limit it returns [store.ErrFull] in a
@@ -286,7 +288,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
 
 // Count implements [store.Counter].
 func (s *Store) Count(ctx context.Context) (int, error) {
-	s.sweep(func() bool { return ctx.Err() != nil })
+	s.sweep(func() bool { return ctx.Err() != nil }, runtime.Gosched)
 	if err := s.refuse(ctx, "count"); err != nil {
 		return 0, err
 	}
@@ -339,25 +341,6 @@ func (s *Store) clear() {
 	s.watches.tell()
 }
 
-// refuse returns an error when the call is not to be done at all.
-func (s *Store) refuse(ctx context.Context, verb string) error {
-	if err := ctx.Err(); err != nil {
-		class := "canceled"
-		if errors.Is(err, context.DeadlineExceeded) {
-			class = "timeout"
-		}
-		return failure(verb, class, err)
-	}
-	if s.closed.Load() {
-		return failure(verb, "closed", net.ErrClosed)
-	}
-	return nil
-}
-
-func failure(verb, class string, err error) error {
-	return &store.Error{Store: "memory", Verb: verb, Outcome: store.OutcomeNotApplied, Class: class, Err: err}
-}
-
 func (s *Store) index(id string) uint64 {
 	return maphash.String(s.seed, id) % uint64(len(s.shards))
 }
@@ -378,23 +361,6 @@ func (s *Store) lockBoth(a, b string) (unlock func()) {
 		second.Unlock()
 		first.Unlock()
 	}
-}
-
-// now is the time since the store was made. Package time takes the monotonic
-// clock for that, and a call of Since costs half of what Now costs.
-func (s *Store) now() int64 {
-	if s.opts.Now != nil {
-		return int64(s.opts.Now().Sub(s.start))
-	}
-	return int64(time.Since(s.start))
-}
-
-// end returns the time after ttl, or the end of time.
-func end(now int64, ttl time.Duration) int64 {
-	if t := now + int64(ttl); t >= now {
-		return t
-	}
-	return math.MaxInt64
 }
 
 // own returns the data of a record to keep: a copy, or the data itself where nobody will

@@ -563,6 +563,43 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// While many sessions are swept away requests find the processor free again and again.
+// Who counts the sessions waits for what there is to do, and no longer.
+func TestASweepRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		s := open(t, memorystore.Options{SweepInterval: time.Minute})
+		for round := range 2 {
+			for i := range n {
+				if err := s.Create(t.Context(), record(fmt.Sprint(i))); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Touch(t.Context(), fmt.Sprint(i), 90*time.Second); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if round == 1 {
+				time.Sleep(90 * time.Second)
+				before := time.Now()
+				if left, err := s.Count(t.Context()); left != 0 || err != nil || time.Since(before) != 0 {
+					t.Errorf("Count returned %d, %v, after %v; want 0 at once", left, err, time.Since(before))
+				}
+				return
+			}
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if gone := n - s.Held(); gone <= 0 || gone > n/8 {
+				t.Errorf("the first part of a sweep of %d sessions takes %d of them", n, gone)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if left := s.Held(); left != 0 {
+				t.Errorf("after a sweep there are %d sessions", left)
+			}
+		}
+	})
+}
+
 // TestWhatIsExtendedOutlivesItsFirstEnd: many sessions in each part of the store are due
 // at once, and most of them were extended meanwhile.
 func TestWhatIsExtendedOutlivesItsFirstEnd(t *testing.T) {
@@ -927,6 +964,49 @@ func TestSharedDataIsKeptAsItIs(t *testing.T) {
 			}
 			if got := &rec.Data[0] == &tt.data[0]; got != tt.want {
 				t.Errorf("kept as it is: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A toldContext ends by the clock of whoever asks, as those of package core may.
+type toldContext struct {
+	context.Context
+	until time.Time
+}
+
+func (c toldContext) ErrAt(now time.Time) error {
+	if now.Before(c.until) {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
+func TestAContextIsToldWhatTimeItIs(t *testing.T) {
+	ahead := func() time.Time { return time.Now().Add(2 * time.Hour) }
+	for _, tt := range []struct {
+		name string
+		now  func() time.Time
+		left time.Duration
+		want string
+	}{
+		{"there is time left", nil, time.Hour, ""},
+		{"the time is over", nil, 0, "timeout"},
+		{"by the clock of the app alone the time is over", ahead, time.Hour, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := memorystore.New(memorystore.Options{Now: tt.now})
+			defer s.Close()
+			if err := s.Create(t.Context(), store.Record{ID: "id", Data: []byte("{}"), TTL: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Load(toldContext{t.Context(), time.Now().Add(tt.left)}, "id")
+			class := ""
+			if failure := (*store.Error)(nil); errors.As(err, &failure) {
+				class = failure.Class
+			}
+			if class != tt.want || (err == nil) != (tt.want == "") {
+				t.Errorf("Load returned %v, want an error of class %q", err, tt.want)
 			}
 		})
 	}

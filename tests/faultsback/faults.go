@@ -73,7 +73,7 @@ var faults = []fault{
 		file: "core/encode.go",
 		edits: []edit{{
 			"next.Record.TTL = store.KeepTTL\n",
-			"next.Record.TTL = life\n",
+			"next.Record.TTL = left\n",
 		}},
 		in: "./core", test: "TestWhatIsNoActivityKeepsTheLifeThatIsLeft",
 	},

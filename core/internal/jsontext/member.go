@@ -38,11 +38,19 @@ func Name(data []byte, m Member) string {
 	return name
 }
 
+// mayBe reports whether the name of m is as long as name, or escaped.
+func (m Member) mayBe(name string) bool { return int(m.nameEnd-m.Name) == len(name) || !m.isPlain() }
+
 // Is reports whether the name of m, unescaped, is name. It does not allocate for a
 // plain name.
 func Is(data []byte, m Member, name string) bool {
+	return m.mayBe(name) && is(data, m, name) // most names differ in length, which needs no look at the text
+}
+
+// is is Is where the name is as long, or escaped.
+func is(data []byte, m Member, name string) bool {
 	if m.isPlain() {
-		return string(data[m.Name:m.NameEnd()]) == name
+		return string(data[m.Name:m.nameEnd]) == name
 	}
 	return Name(data, m) == name
 }

@@ -98,6 +98,9 @@ func (ch *Changes) at(key string) *Change {
 	if c := ch.Get(key); c != nil {
 		return c
 	}
+	if ch.list == nil {
+		ch.list = make([]Change, 0, 1) // most requests change one key
+	}
 	ch.list = append(ch.list, Change{key: key})
 	if ch.index != nil {
 		ch.index[key] = len(ch.list) - 1

@@ -10,7 +10,7 @@ func Encode(next, base *Document, changes *Changes, cookie CookieWriter) (keys i
 	e := encoder{out: make([]byte, 0, roomFor(base, changes)), next: next, base: base, changes: changes, cookie: cookie}
 	e.prepareNotes()
 	e.out = append(e.out, '{')
-	if base == nil || jsontext.Last(base.Text, base.Members(), cookieMember) < 0 {
+	if base == nil || !base.Bare && jsontext.Last(base.Text, base.Members(), cookieMember) < 0 {
 		// A new session, or one that Express could not load. It comes first, as
 		// Express has it, and so that a Parser knows the text by its head.
 		e.out = append(cookie.append(append(e.out, `"cookie":`...), nil), ',')

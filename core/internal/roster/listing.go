@@ -26,7 +26,8 @@ func ListedUntil(life record.Lifespan, now time.Time) int64 {
 // IsDue reports whether a session of that life has to be put into its list again,
 // which has it until then.
 func IsDue(life record.Lifespan, until int64, now time.Time) bool {
-	return until < endOf(life, dueLives, now).UnixMilli()
+	atMost := dueLives*min(life.Idle, longestLife) + listedSlack // most lists have a session for longer
+	return until <= now.UnixMilli()+atMost.Milliseconds() && until < endOf(life, dueLives, now).UnixMilli()
 }
 
 // endOf returns when that many idle lives are over, or the deadline is reached,

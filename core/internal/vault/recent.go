@@ -56,7 +56,7 @@ type Note struct {
 
 // Within reports whether it happened less than d ago.
 func (n Note) Within(now time.Time, d time.Duration) bool {
-	return !n.At.IsZero() && now.Sub(n.At) < d && now.Sub(n.At) > -d
+	return !n.At.IsZero() && now.Sub(n.At).Abs() < d
 }
 
 // Over reports whether the session that was given that life then must have ended

@@ -141,14 +141,23 @@ func (v *Vault) Load(ctx context.Context, key string, configured time.Duration) 
 		rec.ID = key
 		doc, err = v.readLoaded(rec, configured)
 	}
+	if err != nil {
+		err = v.unreadable(ctx, key, err)
+	}
+	return doc, err
+}
+
+// unreadable tells of a record that cannot be read, if that is why a load failed, and
+// returns the error of the load.
+func (v *Vault) unreadable(ctx context.Context, key string, err error) error {
 	switch {
 	case errors.Is(err, errRetired):
 		v.report(ctx, key, v.Gone)
 	case errors.Is(err, record.ErrUndecodable):
 		v.report(ctx, key, v.Damaged)
-		err = record.ErrUndecodable // whoever found out
+		return record.ErrUndecodable // whoever found out
 	}
-	return doc, err
+	return err
 }
 
 // isOfAnother reports whether a store that was asked for a key says that what it
@@ -195,8 +204,8 @@ type Call struct {
 
 // Call notes that a verb of the store begins. The caller ends it with what the store
 // returned.
-func (v *Vault) Call(ctx context.Context, verb string) Call {
-	c := Call{vault: v, ctx: ctx, verb: verb}
+func (v *Vault) Call(ctx context.Context, verb string) (c Call) {
+	c.vault, c.ctx, c.verb = v, ctx, verb
 	if v.Called != nil {
 		c.began = time.Now()
 	}
@@ -205,6 +214,14 @@ func (v *Vault) Call(ctx context.Context, verb string) Call {
 
 // End is [Vault.Check] for what the store answered, and tells how long that took.
 func (c Call) End(err error) error {
+	if err == nil && c.vault.Called == nil {
+		return nil
+	}
+	return c.end(err)
+}
+
+// end is End where there is something to tell.
+func (c Call) end(err error) error {
 	var took time.Duration
 	if c.vault.Called != nil {
 		took = time.Since(c.began)

@@ -63,7 +63,7 @@ func (v *Vault) Update(ctx context.Context, old, next *record.Document, configur
 			return ErrUnknownOutcome
 		})
 	}
-	if errors.Is(err, store.ErrConflict) && newer != nil && newer.Meta.Token == next.Meta.Token {
+	if newer != nil && errors.Is(err, store.ErrConflict) && newer.Meta.Token == next.Meta.Token {
 		newer, err = nil, nil // what is in the way is next: the driver sent it twice
 	}
 	if err == nil {
@@ -79,7 +79,9 @@ func (v *Vault) sendUpdate(ctx context.Context, old, next *record.Document, conf
 	}
 	call := v.Call(ctx, "update")
 	rec, err := v.updateLoader.UpdateOrLoad(ctx, old.Record, next.Record)
-	err = call.End(err)
+	if err = call.End(err); err == nil {
+		return nil, nil
+	}
 	if errors.Is(err, store.ErrConflict) && !isOfAnother(rec, next.Record.ID) {
 		rec.ID = next.Record.ID
 		newer, _ = v.Read(rec, configured) // nil: it will be loaded, which tells why
