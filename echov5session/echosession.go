@@ -133,8 +133,8 @@ func restore(c *echo.Context, x *core.Exchange, inner http.ResponseWriter) {
 // answers.
 func fail(m *core.Manager, c *echo.Context, err, handlerErr error) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
-	if answer := m.Config().ErrorHandler; answer != nil {
-		answer(c.Response(), c.Request(), err)
+	if m.Config().ErrorHandler != nil {
+		m.Fail(c.Response(), c.Request(), err)
 		return nil
 	}
 	status := core.HTTPStatus(err)
