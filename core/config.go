@@ -250,7 +250,7 @@ type Config struct {
 
 	// ErrorHandler, if not nil, writes the response where the session could
 	// not be loaded or saved, and where a [Guard] refuses a request. [HTTPStatus] gives the status that suits an error.
-	// The default is the framework's own way, or a short text with net/http.
+	// The default is the framework's own way, or a short text with net/http; the latter is also what follows where it writes nothing.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
 	// Logger gets what an operator has to know. The default is slog.Default().

@@ -88,7 +88,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 		if status, err := g.Admit(w, r); err == nil {
 			next.ServeHTTP(w, r)
 		} else if status != 0 {
-			exchangeOf(r.Context()).m.Fail(w, r, err)
+			exchangeOf(r.Context()).m.writeError(w, r, err)
 		}
 	})
 }
@@ -131,8 +131,7 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) (status int, err e
 	case status == http.StatusUnauthorized && x.challenge() != "":
 		w.Header().Set("WWW-Authenticate", x.challenge())
 	}
-	if x.m.cfg.ErrorHandler != nil {
-		x.m.cfg.ErrorHandler(w, r, err)
+	if x.m.handlesError(w, r, err) {
 		return 0, err
 	}
 	return status, err

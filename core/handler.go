@@ -1,9 +1,11 @@
 package core
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 )
@@ -47,10 +49,13 @@ const retryAfter = "5"
 // request the server has cancelled, only the status is sent.
 func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "no-store")
-	if m.cfg.ErrorHandler != nil {
-		m.cfg.ErrorHandler(w, r, err)
-		return
+	if !m.handlesError(w, r, err) {
+		m.writeError(w, r, err)
 	}
+}
+
+// writeError is Fail without Config.ErrorHandler.
+func (m *Manager) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status := HTTPStatus(err)
 	if status == statusClientClosedRequest {
 		if r.Context().Err() != nil {
@@ -75,6 +80,55 @@ func (m *Manager) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		_, _ = w.Write([]byte(text)) // whoever hung up needs no error page
 	}
 }
+
+// handlesError has Config.ErrorHandler write the response, where there is one. It reports
+// false where that wrote nothing: a server would make a success of it.
+func (m *Manager) handlesError(w http.ResponseWriter, r *http.Request, err error) bool {
+	if m.cfg.ErrorHandler == nil {
+		return false
+	}
+	page := &errorPage{ResponseWriter: w}
+	m.cfg.ErrorHandler(page, r, err)
+	return page.begun
+}
+
+// An errorPage is the writer of Config.ErrorHandler, which notes whether that writes
+// anything.
+type errorPage struct {
+	http.ResponseWriter
+
+	begun bool
+}
+
+// WriteHeader implements [http.ResponseWriter]. An informational response is none yet.
+func (p *errorPage) WriteHeader(status int) {
+	p.begun = p.begun || status >= 200 || status == http.StatusSwitchingProtocols
+	p.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (p *errorPage) Write(b []byte) (int, error) {
+	p.begun = true
+	return p.ResponseWriter.Write(b)
+}
+
+// Flush implements [http.Flusher].
+func (p *errorPage) Flush() { _ = p.FlushError() }
+
+// FlushError is what [http.ResponseController] calls.
+func (p *errorPage) FlushError() error {
+	p.begun = true
+	return http.NewResponseController(p.ResponseWriter).Flush()
+}
+
+// Hijack implements [http.Hijacker].
+func (p *errorPage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	p.begun = true
+	return http.NewResponseController(p.ResponseWriter).Hijack()
+}
+
+// Unwrap is for [http.ResponseController].
+func (p *errorPage) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // FromContext returns the session of the request that ctx belongs to. With
 // several Managers around a handler it is that of the innermost;

@@ -16,7 +16,7 @@ type operation struct {
 	timeLimit
 	exchange *Exchange // whose session it is about, if that is one
 	mu       sync.Mutex
-	told     atomic.Pointer[telling] // nil until there is something to tell
+	told     atomic.Pointer[telling] // nil until there is something to tell; &over when all was
 }
 
 // A telling is what the app is told when an operation ends.
@@ -92,14 +92,24 @@ func (o *operation) Value(key any) any {
 	return o.timeLimit.Value(key)
 }
 
-// later calls tell when the operation ends.
+// over is what there is to tell of an operation that has ended.
+var over telling
+
+// later calls tell when the operation ends. A call of the store that outlives it may have
+// something to tell yet: a goroutine tells that, because nobody knows which locks are held.
 func (o *operation) later(tell func(context.Context)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t := o.told.Load()
 	if t == nil {
 		t = &telling{ctx: o.parent}
-		o.told.Store(t)
+		if !o.told.CompareAndSwap(nil, t) {
+			t = &over // it ended at this moment
+		}
+	}
+	if t == &over {
+		async.Beside(func() (struct{}, error) { tell(o.parent); return struct{}{}, nil })
+		return
 	}
 	t.queue = append(t.queue, tell)
 }
@@ -118,14 +128,17 @@ func (o *operation) end(err error) {
 	}
 }
 
-// take returns what there is to tell, or nil.
+// take returns what there is to tell, or nil, and no more of it is kept.
 func (o *operation) take() *telling {
-	if o.told.Load() == nil {
+	if o.told.CompareAndSwap(nil, &over) {
 		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.told.Swap(nil)
+	if t := o.told.Swap(&over); t != &over {
+		return t
+	}
+	return nil
 }
 
 // beside does something beside the handler of x, as an operation of its own. Whoever waits

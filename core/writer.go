@@ -28,7 +28,7 @@ type Writer struct {
 
 // A response is what the client gets.
 type response struct {
-	err   error // the error page took the place of the handler's answer
+	err   error // the error page takes the place of the handler's answer
 	paged bool  // which was sent
 }
 
@@ -66,15 +66,15 @@ func (w *Writer) Err() error {
 	return w.response.err
 }
 
-// Fail sends the error page where the commit came after the handler returned
-// without writing anything.
+// Fail sends the error page where that is still due: the commit came after the handler
+// returned without writing anything, or failed before there was a Failer.
 func (w *Writer) Fail(err error) {
-	if w.Began() {
+	if w.Began() && (w.Err() == nil || w.response.paged) {
 		return
 	}
 	w.response = &response{err: err}
 	w.answer.send()
-	w.sendPage()
+	w.response.paged = w.sendPage()
 }
 
 // sendPage sends the error page, if there is a Failer to do it.

@@ -73,7 +73,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				if w.Err() == nil || !errors.Is(aborted, http.ErrAbortHandler) { // httputil.ReverseProxy panics so when a write fails
 					x.Panicked(w, v)
 				}
-				err = respond(m, c, x, inner, w.Err(), nil)
+				err = respond(m, c, x, w, inner, w.Err(), nil)
 			}()
 			handlerErr := next(c)
 			if handlerErr != nil && !w.Began() {
@@ -90,7 +90,7 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 				err = w.Err()
 			}
 			if err != nil {
-				return respond(m, c, x, inner, err, handlerErr)
+				return respond(m, c, x, w, inner, err, handlerErr)
 			}
 			return handlerErr
 		}
@@ -99,9 +99,25 @@ func Use(m *core.Manager) echo.MiddlewareFunc {
 
 // respond makes the error the response in place of what the handler wrote, of
 // which nothing left.
-func respond(m *core.Manager, c echo.Context, x *core.Exchange, inner http.ResponseWriter, err, handlerErr error) error {
+func respond(m *core.Manager, c echo.Context, x *core.Exchange, w *core.Writer, inner http.ResponseWriter, err, handlerErr error) error {
 	restore(c, x, inner)
-	return fail(m, c, err, handlerErr)
+	if m.Config().ErrorHandler == nil {
+		return fail(m, c, err, handlerErr)
+	}
+	w.Failer = page{m, c} // by w, so that the middleware that is mounted twice sends it once
+	w.Fail(err)
+	return nil
+}
+
+// A page sends the error page of Config.ErrorHandler by Echo's response, which so knows of it.
+type page struct {
+	m *core.Manager
+	c echo.Context
+}
+
+// Fail implements [core.Failer].
+func (p page) Fail(_ http.ResponseWriter, _ *http.Request, err error) {
+	p.m.Fail(p.c.Response(), p.c.Request(), err)
 }
 
 // restore undoes what the handler did to the response.
@@ -116,8 +132,8 @@ func restore(c echo.Context, x *core.Exchange, inner http.ResponseWriter) {
 // answers.
 func fail(m *core.Manager, c echo.Context, err, handlerErr error) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
-	if answer := m.Config().ErrorHandler; answer != nil {
-		answer(c.Response(), c.Request(), err)
+	if m.Config().ErrorHandler != nil {
+		m.Fail(c.Response(), c.Request(), err)
 		return nil
 	}
 	status := core.HTTPStatus(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -280,6 +281,30 @@ func TestACopyFollowsUntilItIsInterrupted(t *testing.T) {
 	has("two")
 	interrupt()
 	(<-done).want(t, exitOK, "verified: all 2 records")
+}
+
+// A file that is no journal is left alone, however short it is.
+func TestWhatIsNoJournalIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, kinds["sqlite"](t), kinds["sqlite"](t))
+	open(t, m["CLOAKROOM_STORE"])
+	for _, text := range []string{"a", "good password", "cloakroom copy journal 2\n", strings.Repeat("d", 100)} {
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		operate(t, m, "copy", "--journal", file).want(t, exitFailed, "no journal")
+		if now, err := os.ReadFile(file); err != nil || string(now) != text {
+			t.Errorf("%q has become %q, %v", text, now, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("cloakroom"), 0o600); err != nil { // a crash has cut it off
+		t.Fatal(err)
+	}
+	for range 2 {
+		operate(t, m, "copy", "--journal", file).want(t, exitOK)
+	}
 }
 
 func TestACopyThatMakesNoSenseIsRefused(t *testing.T) {

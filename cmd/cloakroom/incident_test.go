@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"io"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +151,36 @@ func TestWhatIsMistypedIsToldOf(t *testing.T) {
 }
 
 // Two databases of one server are two stores.
+// A file of SQLite without sessions is another one than was meant: it is told of, and left as
+// it is. The target of a copy may be new.
+func TestAFileWithoutSessionsIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "app.db")
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE of_the_app (id INTEGER)"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"CLOAKROOM_STORE": "sqlite:" + file}
+	for _, args := range [][]string{{"count"}, {"list"}, {"doctor"}, {"revoke-user", "ada"}} {
+		operate(t, env, args...).want(t, exitUsage, "no sessions of Cloakroom")
+	}
+	if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, before) {
+		t.Errorf("the file is another one now, %v", err)
+	}
+	full := kinds["sqlite"](t)
+	open(t, full)
+	operate(t, newMove(t, full, "sqlite:"+file), "copy", "--journal", filepath.Join(t.TempDir(), "journal")).want(t, exitOK)
+	operate(t, env, "count").want(t, exitOK)
+}
+
 func TestADatabaseOfValkeyIsCopiedToAnother(t *testing.T) {
 	t.Parallel()
 	first := "valkey://" + start(t)

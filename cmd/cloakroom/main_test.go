@@ -1,17 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,15 @@ import (
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
 
-func TestMain(m *testing.M) { suite.MainWaiting(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	suite.MainWaiting(m)
+}
+
+// asCommand is the variable that makes the program of the tests the command.
+const asCommand = "CLOAKROOM_TEST_AS_COMMAND"
 
 // patience is how long a server may take for anything. Only what fails waits so long.
 const patience = time.Minute
@@ -224,6 +233,32 @@ func start(t *testing.T, options ...string) (addr string) {
 
 func startProgram(t *testing.T, program string, options ...string) (addr string) {
 	t.Helper()
+	return startCommand(t, func(port string) []string {
+		return append([]string{program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, options...)
+	})
+}
+
+// startSentinel starts a Sentinel with a password of its own, which watches a primary by the
+// name "ours".
+func startSentinel(t *testing.T, primary, password, ofPrimary string) (addr string) {
+	t.Helper()
+	program := server(t, "VALKEY_SERVER")
+	host, primaryPort, _ := net.SplitHostPort(primary)
+	return startCommand(t, func(port string) []string {
+		file := filepath.Join(t.TempDir(), "sentinel.conf")
+		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor ours %s %s 1\nsentinel auth-pass ours %s\n",
+			port, filepath.Dir(file), host, primaryPort, ofPrimary)
+		config += "user default on >" + password + " ~* &* +@all\nuser tests on nopass ~* &* +info\n"
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{program, file, "--sentinel"}
+	})
+}
+
+// startCommand starts a server by the command for a port.
+func startCommand(t *testing.T, command func(port string) []string) (addr string) {
+	t.Helper()
 	for began := time.Now(); time.Since(began) < patience; {
 		free, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -233,7 +268,8 @@ func startProgram(t *testing.T, program string, options ...string) (addr string)
 		_ = free.Close()
 		_, port, _ := net.SplitHostPort(addr)
 		ctx, cancel := context.WithCancel(context.Background())
-		cmd := exec.CommandContext(ctx, program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, options...)...)
+		args := command(port)
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -273,9 +309,13 @@ func answers(addr string, pid int) bool {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte("INFO server\r\nQUIT\r\n")); err != nil {
+	if _, err := conn.Write([]byte("AUTH tests any\r\nINFO server\r\n")); err != nil {
 		return false
 	}
-	said, err := io.ReadAll(conn)
-	return err == nil && bytes.Contains(said, fmt.Appendf(nil, "\r\nprocess_id:%d\r\n", pid))
+	for said := bufio.NewScanner(conn); said.Scan(); {
+		if id, ok := strings.CutPrefix(said.Text(), "process_id:"); ok {
+			return id == strconv.Itoa(pid)
+		}
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"regexp"
 	"slices"
@@ -210,8 +211,12 @@ func TestAServerThatSaysNothingIsGivenUpAfterTheTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	env := map[string]string{"CLOAKROOM_STORE": "valkey://" + silent.Addr().String() + "?dial_timeout=1h&write_timeout=1h"}
-	operate(t, env, "count", "--timeout", "50ms").want(t, exitFailed, "valkey")
+	for _, as := range []string{"", "&master_set=ours"} {
+		env := map[string]string{"CLOAKROOM_STORE": "valkey://" + silent.Addr().String() + "?dial_timeout=1h&write_timeout=1h" + as}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		operateAt(ctx, nil, env, "count", "--timeout", "50ms").want(t, exitFailed, "valkey")
+	}
 }
 
 // One handle of 64 begins with a dash, and is no flag for it.

@@ -142,11 +142,11 @@ func (c *command) watch(ctx context.Context, t *target.Target, m *core.Manager, 
 		}
 		d := now.since(before)
 		d.At = c.now()
-		if served := served(ctx, t); served > 0 {
-			d.Commands = float64(served-commands) / d.At.Sub(at).Seconds()
-			commands = served
+		done := served(ctx, t)
+		if commands > 0 && done > commands { // else it was not told, or the server has begun to count anew
+			d.Commands = float64(done-commands) / d.At.Sub(at).Seconds()
 		}
-		before, at = now, d.At
+		before, commands, at = now, done, d.At
 		if err := screen.show(d); err != nil {
 			return err
 		}

@@ -59,6 +59,41 @@ func TestWatchTellsWhatBecomesOfSessions(t *testing.T) {
 	operate(t, nil, "watch", "--every", "1ms").want(t, exitUsage)
 }
 
+// A server that was started again, or told to, counts its commands anew.
+func TestCommandsThatAreCountedAnewAreNoNegativeNumber(t *testing.T) {
+	t.Parallel()
+	addr := start(t)
+	client := open(t, "valkey://"+addr).Valkey
+	for range 1000 {
+		if err := client.Do(t.Context(), client.B().Ping().Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []change
+	out := writerFunc(func(p []byte) {
+		all = append(all, lines[change](t, result{out: string(p)})...)
+		if len(all) == 1 {
+			if err := client.Do(t.Context(), client.B().ConfigResetstat().Build()).Error(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	code := run(t.Context(), []string{"watch", "--every", "100ms", "--json", "--rounds", "3"}, world{out: out, err: out, now: time.Now, getenv: func(name string) string {
+		return map[string]string{"CLOAKROOM_STORE": "valkey://" + addr}[name]
+	}})
+	if code != exitOK || len(all) != 3 || all[1].Commands < 0 || all[2].Commands <= 0 {
+		t.Errorf("exit code %d, and %+v", code, all)
+	}
+}
+
+// A writerFunc is called with what is written.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
+
 // A lineWriter passes on what is written, a line at a time.
 type lineWriter struct{ lines chan string }
 

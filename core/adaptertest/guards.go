@@ -128,6 +128,15 @@ var guards = []scenario{
 		s.guarded()
 		s.browser().get("/mine/orders").is(http.StatusUnauthorized, "sorry").has("Cache-Control", "no-store")
 	}},
+	{"what a page for users refuses is a 401 where the ErrorHandler writes nothing", func(s *scene) {
+		var calls atomic.Int32
+		s.cfg.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { calls.Add(1) }
+		s.guarded()
+		s.browser().get("/mine/orders").fails(http.StatusUnauthorized)
+		if n := calls.Load(); n != 1 {
+			s.Fatalf("the ErrorHandler was called %d times, want once", n)
+		}
+	}},
 	{"a page is told what its session has left, and does not extend it by asking", func(s *scene) {
 		s.cfg.Passive = func(r *http.Request) bool { return r.URL.Path == "/left" }
 		s.cfg.Store = teller{s.cfg.Store, s, new(mapstore.Store)}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cloakroom-go/cloakroom/core"
 	"github.com/cloakroom-go/cloakroom/core/store"
@@ -191,6 +192,23 @@ var headers = []scenario{
 		s.store.fail(writes...)
 		s.browser().get("/answer").fails(http.StatusBadGateway)
 		s.browser().get("/nothing").fails(http.StatusBadGateway)
+	}},
+	{"Config.ErrorHandler that writes nothing: the client gets an error all the same", func(s *scene) {
+		var calls atomic.Int32
+		s.cfg.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { calls.Add(1) } // as if it were there to log
+		s.serve(answering(), at("/nothing", func(c *Context) error {
+			count.Set(c.Get(), 1)
+			return nil
+		}))
+		known := s.browser()
+		known.get("/answer").sets()
+		s.store.fail()
+		s.browser().get("/answer").fails(http.StatusServiceUnavailable)
+		s.browser().get("/nothing").fails(http.StatusServiceUnavailable)
+		known.get("/answer").fails(http.StatusServiceUnavailable) // the load
+		if n := calls.Load(); n != 3 {
+			s.Fatalf("the ErrorHandler was called %d times, want once for each request", n)
+		}
 	}},
 	{"the handler's writes get the error of the commit", func(s *scene) {
 		got := make(chan error, 2)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cloakroom-go/cloakroom/core"
 )
@@ -227,6 +228,45 @@ func mounting() []scenario {
 				s.Fatalf("the session was stored %d times, want once", n)
 			}
 			b.get("/logout").deletes()
+		}},
+		{"mounted twice: Config.ErrorHandler is called once", func(s *scene) {
+			var calls atomic.Int32
+			s.cfg.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+				calls.Add(1)
+				w.WriteHeader(core.HTTPStatus(err))
+				_, _ = w.Write([]byte("back soon"))
+			}
+			s.cfg.Lazy = true
+			s.m = s.manager()
+			routes := []Route{
+				at("/nothing", func(c *Context) error {
+					count.Set(c.Get(), 1)
+					return nil
+				}),
+				at("/fail", func(c *Context) error {
+					count.Set(c.Get(), 1)
+					return c.Fail(http.StatusTeapot)
+				}),
+				at("/abort", func(c *Context) error {
+					count.Set(c.Get(), 1)
+					_, _ = c.Writer.Write([]byte(marker))
+					panic(http.ErrAbortHandler) // as httputil.ReverseProxy does where a write fails
+				}),
+			}
+			s.start(App{
+				Use:    []Middleware{recovery, {Session: s.m}, {Session: s.m}},
+				Groups: []Group{{Use: []Middleware{{Session: s.m}}, Routes: append(routes, usual()...)}},
+			})
+			known := s.browser()
+			known.get("/count").sets()
+			s.store.fail()
+			for path, b := range map[string]*browser{"/read": known, "/count": s.browser(), "/nothing": s.browser(), "/fail": s.browser(), "/abort": s.browser()} {
+				calls.Store(0)
+				b.get(path).fails(http.StatusServiceUnavailable).is(http.StatusServiceUnavailable, "back soon")
+				if n := calls.Load(); n != 1 {
+					s.Fatalf("%s: the ErrorHandler was called %d times, want once", path, n)
+				}
+			}
 		}},
 		{"mounted on a group: the session is there and nowhere else", func(s *scene) {
 			s.m = s.manager()

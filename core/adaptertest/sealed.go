@@ -125,6 +125,8 @@ var unkept = map[string][]string{
 		"the handler's writes get the error of the commit",
 		"Config.ErrorHandler that writes nothing but a status",
 		"Config.ErrorHandler writes the error page",
+		"Config.ErrorHandler that writes nothing: the client gets an error all the same",
+		"mounted twice: Config.ErrorHandler is called once",
 		"headers from outside are as they were on the error page",
 		"headers that are set after the commit failed do not show",
 		"the error page of a redirect leads nowhere",

@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -30,6 +31,12 @@ var brokenKeepers = []brokenStore{
 	{"KeepTTL rounds to a minute", keepsAs(func(f *full, old store.Record) time.Duration {
 		return max(time.Minute, f.left(old.ID).Round(time.Minute))
 	}), []string{"KeepTTLDoesNotLengthen", "KeepTTLAgainAndAgain"}},
+	{"KeepTTL of the same content changes no row", onKeepTTL(func(f *full, ctx context.Context, old, next store.Record) error {
+		if bytes.Equal(old.Data, next.Data) {
+			return errors.New("nothing was changed")
+		}
+		return f.Update(ctx, old, next)
+	}), []string{"KeepTTLSameContent"}},
 	{"KeepTTL is the life at the load", func(f *full) store.Store {
 		keeps := keepsAs(func(f *full, old store.Record) time.Duration {
 			if ends, ok := old.Token.(time.Time); ok {

@@ -13,6 +13,7 @@ import (
 var keepTTLCases = []testCase{
 	{"KeepTTL", keepTTL(byUpdate)},
 	{"KeepTTLLoaded", keepTTLLoaded},
+	{"KeepTTLSameContent", keepTTLSameContent},
 	{"KeepTTLUnknown", keepTTLUnknown},
 	{"KeepTTLDeleted", keepTTLDeleted},
 	{"KeepTTLExpired", keepTTLExpired(byUpdate)},
@@ -72,6 +73,18 @@ func keepTTLLoaded(c *check) {
 	for i := range 3 {
 		c.holds(c.keep(c.load(rec), fmt.Sprint(i)))
 	}
+}
+
+// A database may count no row as changed where what it holds is what it held.
+func keepTTLSameContent(c *check) {
+	rec := c.create(c.record("a"))
+	for range 2 {
+		c.holds(c.keep(c.load(rec), "first"))
+	}
+	stale := with(rec, c.data("never"))
+	c.answers("Update of other content with KeepTTL and the same", c.store.Update(c.Context(), stale, keeping(rec, stale.Data)), store.ErrConflict)
+	c.answers("Delete", c.store.Delete(c.Context(), rec.ID), nil)
+	c.answers("Update after Delete with KeepTTL and the same", c.store.Update(c.Context(), rec, keeping(rec, rec.Data)), store.ErrNotFound)
 }
 
 func keepTTLUnknown(c *check) {

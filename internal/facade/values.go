@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -126,17 +127,28 @@ func Decode(raw json.RawMessage) (any, error) {
 		}
 		return list, nil
 	case t.Go == "gob":
-		registerTypes()
-		var (
-			data []byte
-			b    box
-		)
-		if json.Unmarshal(t.Value, &data) != nil || gob.NewDecoder(bytes.NewReader(data)).Decode(&b) != nil {
-			return nil, ErrUnreadable
-		}
-		return b.V, nil
+		return fromGob(t.Value)
 	}
 	return nil, ErrUnreadable
+}
+
+// fromGob returns the value of a gob in base64. A type of the app may panic when it decodes
+// itself, and so does encoding/gob by some bytes that it did not write.
+func fromGob(raw json.RawMessage) (v any, err error) {
+	defer func() {
+		if recover() != nil {
+			v, err = nil, ErrUnreadable
+		}
+	}()
+	registerTypes()
+	var (
+		data []byte
+		b    box
+	)
+	if json.Unmarshal(raw, &data) != nil || gob.NewDecoder(bytes.NewReader(data)).Decode(&b) != nil {
+		return nil, ErrUnreadable
+	}
+	return b.V, nil
 }
 
 // basics decode numbers by the names of their types.
@@ -191,7 +203,7 @@ func (t typed) Find(ctx context.Context, r *http.Request) (predecessor.Session, 
 	values := make(map[string]any, len(s.Values))
 	for name, v := range s.Values {
 		raw, err := Encode(v)
-		if err != nil { // an object of JSON, with numbers or null in it
+		if err != nil && !isTagged(v) { // an object of JSON, with numbers or null in it
 			raw, err = json.Marshal(v)
 		}
 		if err != nil {
@@ -202,6 +214,18 @@ func (t typed) Find(ctx context.Context, r *http.Request) (predecessor.Session, 
 	}
 	s.Values = values
 	return s, nil
+}
+
+// isTagged reports whether an object of JSON, which a visitor may have written, would be
+// taken for a value with a type.
+func isTagged(v any) bool {
+	object, _ := v.(map[string]any)
+	for name := range object {
+		if strings.EqualFold(name, "$go") { // as encoding/json compares names
+			return true
+		}
+	}
+	return false
 }
 
 // Warnings implements [predecessor.Warner].

@@ -46,7 +46,10 @@ const duplicateKey = 1062
 
 func (o others) update(ctx context.Context, c *sql.Conn, old, next store.Record) ([]byte, error) {
 	id, was, data := []byte(old.ID), bytesOf(old.Data), bytesOf(next.Data)
-	if next.TTL == store.KeepTTL {
+	switch {
+	case next.TTL == store.KeepTTL && bytes.Equal(was, data): // MySQL would change no row, and not tell whether there is one
+		return o.compare(ctx, c, old)
+	case next.TTL == store.KeepTTL:
 		return o.inPlaceOf(ctx, c, "update", old, o.say.keep, data, id, was)
 	}
 	life := o.idiom.life(next.TTL)
@@ -65,15 +68,23 @@ func (o others) inPlaceOf(ctx context.Context, c *sql.Conn, verb string, old sto
 		if done, err := changed(c.ExecContext(ctx, statement, args...)); done || err != nil {
 			return nil, err
 		}
-		newest, err := o.load(ctx, c, old.ID)
-		switch {
-		case err != nil:
-			return nil, err
-		case !bytes.Equal(newest, old.Data):
-			return newest, store.ErrConflict
+		if newest, err = o.compare(ctx, c, old); err != nil {
+			return newest, err
 		}
 	}
 	return nil, o.restless(verb)
+}
+
+// compare returns nothing where the live record holds what old does, and else what it holds.
+func (o others) compare(ctx context.Context, c *sql.Conn, old store.Record) (newest []byte, err error) {
+	newest, err = o.load(ctx, c, old.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !bytes.Equal(newest, old.Data):
+		return newest, store.ErrConflict
+	}
+	return nil, nil
 }
 
 // touch looks again where MySQL says that nothing was changed: it counts rows that have
@@ -130,12 +141,8 @@ func (o others) replace(ctx context.Context, c *sql.Conn, old, retired, next sto
 		if !errors.Is(err, errUnchanged) {
 			return err
 		}
-		newest, err := o.load(ctx, c, old.ID)
-		switch {
-		case err != nil:
+		if _, err := o.compare(ctx, c, old); err != nil {
 			return err
-		case !bytes.Equal(newest, old.Data):
-			return store.ErrConflict
 		}
 	}
 	return o.restless("replace")

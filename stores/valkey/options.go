@@ -163,6 +163,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		option.DisableCache = true // or the client asks for what an ACL need not permit
 	}
 	option.PipelineMultiplex = oneConnection
+	if option.Sentinel.MasterSet != "" {
+		option.Sentinel.TopologyRefreshInterval = askSentinels
+	}
 	client, err := dial(ctx, option)
 	if err != nil {
 		return nil, failure(ctx, "open", err)
@@ -178,6 +181,10 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// askSentinels is how often Sentinels are asked for the primary: the one message about a
+// switch may be missed.
+const askSentinels = 5 * time.Second
 
 // oneConnection as the PipelineMultiplex of a client has it pipeline on one connection.
 const oneConnection = -1

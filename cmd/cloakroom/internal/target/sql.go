@@ -81,24 +81,50 @@ func openSQLite(ctx context.Context, file string, o Options) (*Target, error) {
 	if err := exists(file, o); err != nil {
 		return nil, err
 	}
-	s, err := sqlitestore.Open(ctx, file, sqlitestore.Options{
-		SweepInterval: sqlstore.NeverSweep,
-		Logger:        slog.New(slog.DiscardHandler), // doctor says what there is to say of the file
-	})
-	if err != nil {
-		return nil, err
-	}
-	t := &Target{Store: s, Kind: "sqlite", Where: file, File: file, Dialect: sqlstore.SQLite, Table: defaultTable}
-	t.onClose(func() { _ = s.Close() })
+	t := &Target{Kind: "sqlite", Where: file, File: file, Dialect: sqlstore.SQLite, Table: defaultTable}
 	name, err := filepath.Abs(file)
 	if err == nil {
 		uri := url.URL{Scheme: "file", Path: filepath.ToSlash(name), RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}
 		t.SQL, err = sql.Open("sqlite", uri.String())
 	}
 	if err != nil {
-		t.Close()
 		return nil, err
 	}
 	t.onClose(func() { _ = t.SQL.Close() })
+	if !o.Create {
+		err = hasSessions(ctx, t.SQL)
+	}
+	if err == nil {
+		err = t.openFile(ctx)
+	}
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
 	return t, nil
+}
+
+// openFile opens the store in the file, and makes its tables where they are missing.
+func (t *Target) openFile(ctx context.Context) error {
+	s, err := sqlitestore.Open(ctx, t.File, sqlitestore.Options{
+		SweepInterval: sqlstore.NeverSweep,
+		Logger:        slog.New(slog.DiscardHandler), // doctor says what there is to say of the file
+	})
+	if err != nil {
+		return err
+	}
+	t.Store = s
+	t.onClose(func() { _ = s.Close() })
+	return nil
+}
+
+// hasSessions refuses a file of SQLite that has something else in it: to open it as a store
+// would change it. What is no such file at all, package sqlitestore tells.
+func hasSessions(ctx context.Context, db *sql.DB) error {
+	var n int
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", defaultTable).Scan(&n)
+	if err == nil && n == 0 {
+		return urlError("the file has no sessions of Cloakroom in it: is it the right one?")
+	}
+	return nil
 }

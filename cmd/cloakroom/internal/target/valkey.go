@@ -40,10 +40,6 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 		return nil, urlError("want valkey://user:password@host:port/db")
 	}
 	option.DisableCache = true
-	if option.Sentinel.MasterSet != "" {
-		option.Sentinel.Username, option.Sentinel.Password = sentinelUser, sentinelPassword
-		option.Sentinel.TLSConfig = option.TLSConfig
-	}
 	if ca != "" {
 		if option.TLSConfig == nil {
 			return nil, urlError("it has a ca, but does not begin with valkeys://")
@@ -58,6 +54,11 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 		}
 	}
 	option.Dialer.Timeout = dialTimeout(ctx, option.Dialer.Timeout)
+	if option.Sentinel.MasterSet != "" {
+		option.Sentinel.Username, option.Sentinel.Password = sentinelUser, sentinelPassword
+		option.Sentinel.TLSConfig, option.Sentinel.Dialer = option.TLSConfig, option.Dialer
+		option.Sentinel.TopologyRefreshInterval = askSentinels
+	}
 	client, err := valkey.NewClient(option)
 	if err != nil {
 		return nil, dialError(err)
@@ -91,6 +92,10 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 var parameters = []string{
 	"addr", "client_cache", "client_name", "db", "dial_timeout", "master_set", "max_retries", "protocol", "skip_verify", "write_timeout",
 }
+
+// askSentinels is how often Sentinels are asked for the primary: the one message about a
+// switch may be missed.
+const askSentinels = 5 * time.Second
 
 // dialTimeout returns for how long a server is waited for: no longer than ctx lasts, which
 // the client is not asked with.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -34,7 +35,12 @@ const (
 	kindDone    = 'd' // a record is in the target as it is in the source
 	kindGone    = 'g' // a record was removed from the target
 	recordBytes = 1 + 3*8
+
+	// header is what a journal begins with: nothing is cut off in another file.
+	header = "cloakroom copy journal 1\n"
 )
+
+var errNoJournal = errors.New("it is no journal of a copy")
 
 // OpenJournal opens the journal in a file, which it makes where there is none, for its user
 // alone. Two runs cannot have it at once.
@@ -59,8 +65,19 @@ func OpenJournal(name string) (*Journal, error) {
 // read reads what earlier runs have noted. What a crash has cut off at the end is dropped.
 func (j *Journal) read() error {
 	in := bufio.NewReader(j.file)
+	began := make([]byte, len(header))
+	switch n, err := io.ReadFull(in, began); {
+	case !strings.HasPrefix(header, string(began[:n])):
+		return errNoJournal
+	case err != nil: // it is empty, or a crash has cut it off
+		_, err = j.file.WriteAt([]byte(header), 0)
+		if err == nil {
+			_, err = j.file.Seek(int64(len(header)), io.SeekStart)
+		}
+		return err
+	}
 	var raw [recordBytes]byte
-	whole := int64(0)
+	whole := int64(len(header))
 	for {
 		_, err := io.ReadFull(in, raw[:])
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -82,7 +99,7 @@ func (j *Journal) read() error {
 		case kindGone:
 			delete(j.entries, key)
 		default:
-			return errors.New("it is no journal of a copy")
+			return errNoJournal
 		}
 	}
 	if err := j.file.Truncate(whole); err != nil {
