@@ -10,6 +10,7 @@ import (
 const (
 	memoryAround = 32 + 136 // the id, and what stores/memory has of each; the record is rounded up to a size of Go's allocator
 	valkeyAround = 140
+	slotAround   = 180 // for each of the slots of a cluster
 	mostApart    = 0.1 // of what a formula says, by which it may be wrong
 )
 
@@ -17,6 +18,16 @@ const (
 type taken struct {
 	Sessions       int
 	Bytes, Formula float64
+}
+
+// valkeyFormula is what a session of n takes in Valkey.
+func valkeyFormula(record, n, servers int) float64 {
+	const slots = 16_384
+	each := float64(record + valkeyAround)
+	if servers > 1 {
+		each += slotAround * float64(min(n, slots)) / float64(n)
+	}
+	return each
 }
 
 // allocated is what Go's allocator gives for n bytes.

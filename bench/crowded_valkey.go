@@ -303,7 +303,7 @@ func (c *fullValkey) grow(ctx context.Context, of *family, f *full) error {
 		if err != nil {
 			return err
 		}
-		c.Grown = append(c.Grown, taken{n, float64(after-before) / float64(n), float64(len(of.record) + valkeyAround)})
+		c.Grown = append(c.Grown, taken{n, float64(after-before) / float64(n), valkeyFormula(len(of.record), n, c.Servers)})
 	}
 	c.Filling = time.Since(from)
 	return nil
@@ -429,7 +429,7 @@ func (all fullValkeys) say(p *page) {
 		p.row(f.name(), cell(f.Count, f.CountBytes), cell(f.All, f.AllBytes), cell(f.Listed, f.ListedBytes))
 	}
 	p.say("")
-	p.say("What a session takes in the servers, beside what [capacity.md](../docs/capacity.md) says: the record and %d.\n", valkeyAround)
+	p.say("What a session takes in the servers, beside what [capacity.md](../docs/capacity.md) says: the record and %d, and in a cluster %d for each slot that has any.\n", valkeyAround, slotAround)
 	headTaken(p)
 	for _, f := range all {
 		for _, t := range f.Grown {

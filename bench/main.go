@@ -144,10 +144,10 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 	if s.valkey == "" {
 		leaveOut("all that needs Valkey, as VALKEY_ADDR is not set")
 	} else {
-		if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, cached); err != nil {
+		if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, opened, cached); err != nil {
 			return nil, err
 		}
-		if r.alone, err = inProcess(ctx, s, o, 1, valkeyS, cached); err != nil {
+		if r.alone, err = inProcess(ctx, s, o, 1, valkeyS, opened, cached); err != nil {
 			return nil, err
 		}
 		if r.costs, err = costs(ctx, s, o, valkeyS, cached); err != nil {

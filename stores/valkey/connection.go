@@ -1,6 +1,7 @@
 package valkeystore
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
@@ -27,7 +28,7 @@ func gather(option *valkey.ClientOption) {
 		if err != nil {
 			return nil, err
 		}
-		return &politeConn{Conn: conn}, nil
+		return &politeConn{Conn: conn, yield: runtime.Gosched, now: time.Now}, nil
 	}
 }
 
@@ -39,16 +40,23 @@ func dialTCP(ctx context.Context, addr string, dialer *net.Dialer, config *tls.C
 	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", addr)
 }
 
-// A politeConn lets the goroutines that are ready to run go before it writes. The client
-// writes as soon as it has one command, and a write costs more than all else that it does
-// for one: what the others want to send meanwhile is then in the next write, in place of a
-// write for each. Where nobody else is ready, it waits for nothing.
+// A politeConn lets the goroutines that are ready to run go before it writes, where many
+// requests are at it. The client writes as soon as it has one command, and a write costs more
+// than all else that it does for one: what the others want to send meanwhile is then in the
+// next write, in place of a write for each.
 type politeConn struct {
 	net.Conn
-	hurries atomic.Int64 // it lets nobody go first until then, in Unix ns
+	yield   func()           // lets the others go first: runtime.Gosched
+	now     func() time.Time // time.Now
+	sent    atomic.Int64     // commands since the last answer
+	before  atomic.Int64     // commands between the last two answers
+	hurries atomic.Int64     // nobody is let go first until then, in Unix ns
 }
 
 const (
+	// few requests at once would pay for each other's turns, and gain nothing.
+	few = 4
+
 	// turns is how often the others go first: once for whoever hands out answers, and once
 	// for those who got them, and send the next command.
 	turns = 2
@@ -61,21 +69,37 @@ const (
 	hurry = 100 * time.Millisecond
 )
 
+// Read implements [net.Conn].
+func (c *politeConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if sent := c.sent.Swap(0); sent > 0 {
+		c.before.Store(sent)
+	}
+	return n, err
+}
+
 // Write implements [net.Conn].
 func (c *politeConn) Write(b []byte) (int, error) {
-	c.letOthersGo()
+	sent := c.sent.Add(1 + int64(bytes.Count(b, nextCommand)))
+	if max(sent, c.before.Load()) > few {
+		c.letOthersGo()
+	}
 	return c.Conn.Write(b)
 }
 
+// nextCommand is how a command begins that is not the first of a write. A value that looks
+// like that is counted, too, which costs a turn.
+var nextCommand = []byte("\r\n*")
+
 func (c *politeConn) letOthersGo() {
-	from := time.Now()
+	from := c.now()
 	if from.UnixNano() < c.hurries.Load() {
 		return
 	}
 	for range turns {
-		runtime.Gosched()
-		if time.Since(from) > patience {
-			c.hurries.Store(time.Now().Add(hurry).UnixNano())
+		c.yield()
+		if now := c.now(); now.Sub(from) > patience {
+			c.hurries.Store(now.Add(hurry).UnixNano())
 			return
 		}
 	}

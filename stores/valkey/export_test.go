@@ -1,8 +1,11 @@
 package valkeystore
 
 import (
+	"context"
 	"net"
 	"time"
+
+	"github.com/valkey-io/valkey-go"
 )
 
 // Prefix returns what the keys of the store begin with.
@@ -16,9 +19,20 @@ func (s *Store) LetAMinutePass() {
 	s.noIFEQ.said.Store(time.Unix(0, s.noIFEQ.said.Load()).Add(-askAgain).UnixNano())
 }
 
-// Polite returns what a client that Open makes writes to in place of conn, and whether that
-// is in a hurry.
-func Polite(conn net.Conn) (polite net.Conn, hurries func() bool) {
-	c := &politeConn{Conn: conn}
-	return c, func() bool { return time.Now().UnixNano() < c.hurries.Load() }
+// Polite returns what a client that Open makes writes to in place of conn, with another way
+// to let others go first, and another clock.
+func Polite(conn net.Conn, yield func(), now func() time.Time) net.Conn {
+	return &politeConn{Conn: conn, yield: yield, now: now}
+}
+
+// DialsPolitely reports whether a client that Open makes has such connections.
+func DialsPolitely(ctx context.Context, addr string) (bool, error) {
+	var option valkey.ClientOption
+	gather(&option)
+	conn, err := option.DialCtxFn(ctx, addr, &net.Dialer{}, nil)
+	if err != nil {
+		return false, err
+	}
+	_, is := conn.(*politeConn)
+	return is, conn.Close()
 }
