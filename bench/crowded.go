@@ -253,7 +253,7 @@ func (all crowds) say(p *page) {
 	p.say("What a session takes of the heap, beside what [capacity.md](../docs/capacity.md) says: the record, rounded up to a size of Go's allocator, and %d.\n", memoryAround)
 	headTaken(p)
 	for _, c := range all {
-		c.taken.say(p, "memory")
+		c.say(p, "memory")
 	}
 	p.say("")
 }
@@ -268,7 +268,7 @@ func (all crowds) targets() []target {
 		{what, fmt.Sprintf("a p99.9 of at most %d x that with %s", mostCrowded, thousands(int64(few.Sessions))), fmt.Sprintf("%.2f x", later), later <= mostCrowded},
 	}
 	for _, c := range all {
-		list = append(list, c.taken.target("memory store"))
+		list = append(list, c.target("memory store"))
 	}
 	return list
 }
