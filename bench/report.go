@@ -216,7 +216,7 @@ func (r *results) page() string {
 	}
 	if r.postgresql != nil {
 		p.say("## PostgreSQL, %d clients at a time\n", clients)
-		p.say("As with Valkey; everybody has %d connections. The floor is pgx under database/sql with the statements that a session needs.\n", poolSize)
+		p.say("As with Valkey; everybody has %d connections. The floor is pgx under database/sql with the table and the statements of the store.\n", poolSize)
 		r.postgresql.say(p, false)
 		p.say("### Round trips to PostgreSQL\n")
 		p.say("Counted in the same way; in brackets, the statements that are sent.\n")
