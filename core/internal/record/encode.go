@@ -1,6 +1,10 @@
 package record
 
-import "github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+import (
+	"bytes"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+)
 
 // Encode writes the text of next, which results from base, nil for a new session, and
 // the changes on top of it, and returns the number of the app's keys in it. The member
@@ -190,7 +194,8 @@ func (e *encoder) added() {
 func RetiredText(m Meta, cookie CookieWriter) []byte {
 	m.Age = Age{}
 	cookie.Age = Age{}
-	out := cookie.appendNew(append(make([]byte, 0, 256+len(m.Retired.Next)), `{"cookie":`...))
+	var buf [512]byte // enough for most: what a store keeps has no room behind it
+	out := cookie.appendNew(append(buf[:0], `{"cookie":`...))
 	out = append(out, `,"__cloakroom":`...)
-	return append(m.Append(out), '}')
+	return bytes.Clone(append(m.Append(out), '}'))
 }
