@@ -64,17 +64,20 @@ func (m *Manager) isOfUser(d *record.Document) bool {
 }
 
 // userName returns the name of who signed in.
-func userName(d *record.Document) (name string) {
+func userName(d *record.Document) string {
 	var buf [8]jsontext.Member
 	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
 	if !ok {
 		return ""
 	}
+	var name string
 	raw := jsontext.Find(d.Meta.User, members, "name")
-	if raw != nil && !jsontext.DecodePlain(raw, &name) {
-		_ = json.Unmarshal(raw, &name) // somebody else's: no name
+	if raw == nil || jsontext.DecodePlain(raw, &name) {
+		return name
 	}
-	return name
+	var other string                // one that escapes
+	_ = json.Unmarshal(raw, &other) // somebody else's: no name
+	return other
 }
 
 // signedInOf decodes the member.
@@ -85,11 +88,11 @@ func signedInOf(d *record.Document) (in signedIn, ok bool) {
 	if in.decode(d.Meta.User) {
 		return in, in.Name != ""
 	}
-	in = signedIn{} // somebody else wrote it in another way
-	if json.Unmarshal(d.Meta.User, &in) != nil {
+	var other signedIn // somebody else wrote it in another way; it escapes
+	if json.Unmarshal(d.Meta.User, &other) != nil {
 		return signedIn{}, false
 	}
-	return in, in.Name != ""
+	return other, other.Name != ""
 }
 
 // decode reads the member as it is written here, and reports whether it is so.
