@@ -11,7 +11,7 @@ import (
 // __cloakroom is next.Meta. Nothing of base is written to: others may have the same
 // bytes.
 func Encode(next, base *Document, changes *Changes, cookie CookieWriter) (keys int) {
-	e := encoder{out: make([]byte, 0, roomFor(base, changes)), next: next, base: base, changes: changes, cookie: cookie}
+	e := encoder{out: make([]byte, 0, roomFor(next, base, changes)), next: next, base: base, changes: changes, cookie: cookie}
 	e.prepareNotes()
 	e.out = append(e.out, '{')
 	if base == nil || jsontext.Last(base.Text, base.Members(), cookieMember) < 0 {
@@ -37,13 +37,15 @@ func Encode(next, base *Document, changes *Changes, cookie CookieWriter) (keys i
 }
 
 // roomFor returns how many bytes the text of a record takes at most, as a rule. It is
-// an estimate, which spares copies: a text that needs more gets more.
-func roomFor(base *Document, changes *Changes) int {
-	size := 256 // For the two members that are not the app's.
+// an estimate, which spares copies: a text that needs more gets more, and a store copies one
+// that needs much less.
+func roomFor(next, base *Document, changes *Changes) int {
+	const cookie, meta = 96, 80 // what most sessions have in the two members that are not the app's
+	size := cookie + meta + next.Meta.pieces()
 	if base != nil {
-		size = len(base.Text) + 1
+		size = len(base.Text) + 1 + max(0, next.Meta.pieces()-base.Meta.pieces())
 		if !base.Meta.Present {
-			size += 64
+			size += meta
 		}
 	}
 	// Two quotes, a colon and a comma, and some escapes in the name.
