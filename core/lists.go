@@ -68,7 +68,7 @@ func (u *userLists) load(ctx context.Context, key string) (*userList, error) {
 }
 
 func decodeList(doc *record.Document) (*userList, error) {
-	l, ok := roster.Decode(doc.Text)
+	l, ok := roster.Decode(doc.Text, doc.Members())
 	if !ok || !doc.Meta.Present {
 		return nil, ErrUndecodable
 	}
