@@ -102,7 +102,7 @@ soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m o
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'
 
-findings: ## run the scripts in findings/, which show surprises of other software: ten to twenty minutes, and the network
+findings: ## run the scripts in findings/, which show surprises of other software: twenty minutes or more, and the network
 	@failed=''; for f in findings/*.sh; do echo "=== $$f"; bash $$f || failed+=" $$f"; done; [[ -z $$failed ]] || { echo "changed:$$failed"; exit 1; }
 
 bench: ## measure Cloakroom beside others, which takes some 25 minutes; BENCH=-short makes that a minute, BENCH=-large measures ten million sessions
