@@ -16,10 +16,10 @@ import (
 
 // How a session gets into the list of its user, and who has to go for it.
 
-// admit puts a session into the list of its user. Its record is stored already.
-func (m *Manager) admit(ctx context.Context, user string, list *userList, a *roster.Admission) error {
+// admit puts a session into the list of its user, which is under key. Its record is stored already.
+func (m *Manager) admit(ctx context.Context, user, key string, list *userList, a *roster.Admission) error {
 	var evicted []roster.Entry
-	_, err := m.lists.edit(ctx, m.listKey(user), list, func(l *roster.List) (_ bool, err error) {
+	_, err := m.lists.edit(ctx, key, list, func(l *roster.List) (_ bool, err error) {
 		evicted = nil
 		now := m.cfg.Now()
 		if a.Revoked(l, now, m.cfg.StoreTimeout) {

@@ -127,6 +127,6 @@ func (u *userLists) lingers(rec store.Record) bool {
 	if err != nil {
 		return false
 	}
-	l, ok := roster.Decode(doc.Text)
+	l, ok := roster.Decode(doc.Text, doc.Members())
 	return ok && l.Linger(u.m.cfg.Now()) > 0
 }

@@ -154,7 +154,12 @@ func (s *Session) tombstone(of *record.Document) record.Document {
 // nothing of it. When and where to it was retired is in its text alone.
 func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) (d record.Document) {
 	m, now, key := s.x.m, s.x.m.cfg.Now(), of.Record.ID
-	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken()}
+	d.Meta = record.Meta{Present: true, Created: of.Meta.Created}
+	if next == nil {
+		d.Meta.Token = record.NewToken()
+	} else {
+		d.Meta.Token = record.Token(next[1:]) // of the nonce, which is as random
+	}
 	said := d.Meta
 	said.Retired = &record.Retirement{At: record.Millis(now), Next: next, Rotated: rotated}
 	d.Text = record.RetiredText(said, record.CookieWriter{

@@ -91,7 +91,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 // store creates the record and puts it into the list.
 func (e *entry) store(d *record.Document) error {
 	s, m := e.s, e.s.x.m
-	list := s.fetchList(e.op)
+	key := s.listKey()
+	list := s.fetchList(e.op, key)
 	if err := m.sessions.Create(e.op, d, s.shown); err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (e *entry) store(d *record.Document) error {
 		a.Read = s.login.read
 	}
 	a.Entry = roster.Entry{Key: d.Record.ID, Handle: m.handleIn(d), Until: roster.ListedUntil(m.lifespan(d), m.cfg.Now())}
-	if err := m.admit(e.op, s.user(), since, a); err != nil {
+	if err := m.admit(e.op, s.user(), key, since, a); err != nil {
 		return final{err}
 	}
 	return nil
@@ -124,11 +125,18 @@ func (e *entry) update(d *record.Document) error {
 	return nil
 }
 
-// fetchList returns a function that waits for the list of the user: as of SignIn,
-// or as of now for a renewal.
-func (s *Session) fetchList(ctx context.Context) func() (*userList, error) {
+// listKey returns the id of the list of the user whose session it is about to be.
+func (s *Session) listKey() string {
+	if s.login != nil && s.login.listKey != "" {
+		return s.login.listKey
+	}
+	return s.x.m.listKey(s.user())
+}
+
+// fetchList returns a function that waits for the list of the user, which is under key: as of
+// SignIn, or as of now for a renewal.
+func (s *Session) fetchList(ctx context.Context, key string) func() (*userList, error) {
 	lists, login := s.x.m.lists, s.login
-	key := s.x.m.listKey(s.user())
 	if login == nil {
 		future := lists.fetch(ctx, s.x, key)
 		return func() (*userList, error) { return lists.await(ctx, future) }
@@ -151,7 +159,7 @@ func (s *Session) signInUnderWay(ctx context.Context) (*roster.Admission, error)
 	if s.login == nil || s.x.m.lists == nil {
 		return nil, nil
 	}
-	since, err := s.fetchList(ctx)()
+	since, err := s.fetchList(ctx, s.listKey())()
 	if err != nil {
 		return nil, err
 	}

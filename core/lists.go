@@ -49,8 +49,10 @@ func newUserLists(m *Manager, indexer store.UserIndexer) *userLists {
 // listKey returns the id of the list of a user: a hash, which is short and no name.
 // Managers whose cookies have different names have different users.
 func (m *Manager) listKey(user string) string {
-	sum := sha256.Sum256([]byte("cloakroom user\x00" + m.cfg.Cookie.Name + "\x00" + user))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	var buf [128]byte
+	text := append(append(append(append(buf[:0], "cloakroom user\x00"...), m.cfg.Cookie.Name...), 0), user...)
+	sum := sha256.Sum256(text)
+	return string(base64.RawURLEncoding.AppendEncode(buf[:0], sum[:]))
 }
 
 // load returns the list that the store has under key, or an empty one.
@@ -66,7 +68,7 @@ func (u *userLists) load(ctx context.Context, key string) (*userList, error) {
 }
 
 func decodeList(doc *record.Document) (*userList, error) {
-	l, ok := roster.Decode(doc.Text)
+	l, ok := roster.Decode(doc.Text, doc.Members())
 	if !ok || !doc.Meta.Present {
 		return nil, ErrUndecodable
 	}
@@ -143,7 +145,8 @@ func (u *userLists) put(ctx context.Context, key string, list *userList, next *r
 	if list.doc != nil {
 		meta.Created = list.doc.Meta.Created
 	}
-	text := next.Encode(meta.Append(nil))
+	var buf [128]byte
+	text := next.Encode(meta.Append(buf[:0]))
 	doc := &record.Document{
 		Meta: meta, Text: text,
 		Record: store.Record{ID: key, Data: u.vault.Seal(key, text), TTL: next.Life(now), Shared: true, Sessions: next.Keys(), Linger: next.Linger(now)},

@@ -31,12 +31,13 @@ const (
 // A login is what SignIn asks for.
 type login struct {
 	signedIn
-	was   string                  // whose session it was
-	at    time.Time               // when SignIn was called
-	began time.Time               // when what it depends on began to be looked at
-	list  async.Future[*userList] // the list of the user, on its way
-	since *userList               // and when it is there
-	read  roster.Reading          // when that was read
+	was     string                  // whose session it was
+	at      time.Time               // when SignIn was called
+	began   time.Time               // when what it depends on began to be looked at
+	list    async.Future[*userList] // the list of the user, on its way
+	listKey string                  // its id, where it was asked for by SignIn
+	since   *userList               // and when it is there
+	read    roster.Reading          // when that was read
 
 	attempt *attempt // what it is based on, if it is
 }
@@ -120,7 +121,8 @@ func (s *Session) signIn(ctx context.Context, user string, methods []string, att
 		s.login.began, s.login.since, s.login.read = attempt.began, attempt.list, roster.ReadBefore
 	case m.lists != nil:
 		// Not by the handler's context, which a framework may use again.
-		s.login.list = m.lists.fetch(s.x.ctx, s.x, m.listKey(user))
+		s.login.listKey = m.listKey(user)
+		s.login.list = m.lists.fetch(s.x.ctx, s.x, s.login.listKey)
 	}
 	return nil
 }

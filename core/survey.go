@@ -226,7 +226,7 @@ func (m *Manager) reseal(ctx context.Context, v *vault.Vault, r *Resealed, yield
 
 // describeList tells a store which sessions a list names.
 func (m *Manager) describeList(rec *store.Record, text []byte) {
-	if l, ok := roster.Decode(text); ok {
+	if l, ok := roster.Decode(text, nil); ok {
 		rec.Sessions, rec.Linger = l.Keys(), l.Linger(m.cfg.Now())
 	}
 }

@@ -92,7 +92,7 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 	}
 	var (
 		sessions = list.Live()
-		seen     = make(map[string]bool)
+		seen     = make(map[string]bool, len(sessions))
 		dead     = make(map[string]bool)
 	)
 	slices.Reverse(sessions)
@@ -103,11 +103,14 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 		}
 		for _, e := range batch {
 			look, lives := looks[e.Key]
-			if dead[e.Key] = !lives; !lives || look.Strayed || seen[e.Handle] {
+			if !lives {
+				dead[e.Key] = true
+			}
+			if !lives || look.Strayed || seen[e.Handle] {
 				continue
 			}
 			seen[e.Handle] = true
-			if !yield(m.info(e, look, current)) {
+			if !yield(m.info(user, e, look, current)) {
 				return nil
 			}
 		}
@@ -143,14 +146,15 @@ func (m *Manager) current(ctx context.Context) (c current) {
 	return c
 }
 
-func (m *Manager) info(e roster.Entry, r look, c current) Info {
+// info returns what a user is told of a session that is theirs.
+func (m *Manager) info(user string, e roster.Entry, r look, c current) Info {
 	now := m.cfg.Now()
 	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.left)}
 	if i.Current = e.Handle == c.handle; i.Current && c.extending.Idle > 0 {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.Left(now))
 	}
 	_, _, i.Bound = boundSince(r.doc)
-	if in, ok := signedInOf(r.doc); ok && in.Name == m.userOf(r.doc) && !in.Peer {
+	if in, ok := signedInOf(r.doc); ok && in.Name == user && !in.Peer {
 		i.CreatedAt, i.Methods, i.Device = r.doc.Meta.Created.Time(), in.By, in.Device
 		i.Network, _ = netip.ParsePrefix(in.Net) // the zero value, which is not valid, for none
 	}

@@ -183,9 +183,16 @@ func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) er
 		return err
 	}
 	retiredData, nextData := own(retired), own(next)
-	from, to := s.shard(old.ID), s.shard(next.ID)
+	i, j := s.index(old.ID), s.index(next.ID)
+	from, to := &s.shards[i], &s.shards[j]
 	err := s.inRoom("replace", old.ID, size(old.ID, retiredData)+size(next.ID, nextData), func() error {
-		defer s.lockBoth(old.ID, next.ID)()
+		first, second := &s.shards[min(i, j)].mu, &s.shards[max(i, j)].mu // in the order of all who lock two
+		first.Lock()
+		defer first.Unlock()
+		if second != first {
+			second.Lock()
+			defer second.Unlock()
+		}
 		now := s.now()
 		e := s.live(from, old.ID, now)
 		switch {
@@ -346,22 +353,6 @@ func (s *Store) index(id string) uint64 {
 }
 
 func (s *Store) shard(id string) *shard { return &s.shards[s.index(id)] }
-
-// lockBoth locks the shards of two ids, in the order of all who lock two.
-func (s *Store) lockBoth(a, b string) (unlock func()) {
-	i, j := s.index(a), s.index(b)
-	if i == j {
-		s.shards[i].mu.Lock()
-		return s.shards[i].mu.Unlock
-	}
-	first, second := &s.shards[min(i, j)].mu, &s.shards[max(i, j)].mu
-	first.Lock()
-	second.Lock()
-	return func() {
-		second.Unlock()
-		first.Unlock()
-	}
-}
 
 // own returns the data of a record to keep: a copy, or the data itself where nobody will
 // write to it and there is not much memory behind it that would be kept with it. It has

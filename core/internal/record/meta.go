@@ -115,6 +115,17 @@ func (m Meta) Append(dst []byte) []byte {
 	return dst
 }
 
+// pieces returns how many bytes the pieces of m take whose length is another for each session.
+func (m *Meta) pieces() (n int) {
+	const name = len(`,"before":`)
+	for _, piece := range [][]byte{m.User, m.Before, m.Bind} {
+		if piece != nil {
+			n += name + len(piece)
+		}
+	}
+	return n + len(m.Rest)
+}
+
 // places are where pieces of a Meta begin in its text.
 type places struct{ user, before, bind int }
 
