@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -123,15 +122,7 @@ const (
 	CarrierHeader
 )
 
-func (c Carrier) String() string {
-	switch c {
-	case CarrierCookie:
-		return "cookie"
-	case CarrierHeader:
-		return "header"
-	}
-	return "Carrier(" + strconv.Itoa(int(c)) + ")"
-}
+func (c Carrier) String() string { return valueName("Carrier", int(c), "cookie", "header") }
 
 // chooseCarrier finds out how the session of the request travels.
 func (x *Exchange) chooseCarrier() {

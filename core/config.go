@@ -299,6 +299,15 @@ func redacted(n int) []string { return slices.Repeat([]string{"REDACTED"}, n) }
 // LogValue implements [slog.LogValuer]: Secrets and seal keys are not logged.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%+v", c)) }
 
+// valueName returns the name of a value of an enumeration, whose values count from 0, and
+// its number for one that has no name: a setting may be any number.
+func valueName(kind string, value int, names ...string) string {
+	if value >= 0 && value < len(names) {
+		return names[value]
+	}
+	return fmt.Sprintf("%s(%d)", kind, value)
+}
+
 // withDefaults returns c with every zero value replaced by what it means.
 func (c Config) withDefaults() Config {
 	if c.Cookie.Name == "" {

@@ -35,19 +35,7 @@ const (
 )
 
 func (s Status) String() string {
-	switch s {
-	case StatusNew:
-		return "new"
-	case StatusLoaded:
-		return "loaded"
-	case StatusUnknown:
-		return "unknown or expired"
-	case StatusInvalid:
-		return "invalid cookie"
-	case StatusTakenOver:
-		return "taken over"
-	}
-	return fmt.Sprintf("Status(%d)", int(s))
+	return valueName("Status", int(s), "new", "loaded", "unknown or expired", "invalid cookie", "taken over")
 }
 
 // A Session is what the server remembers of a visitor from request to request.

@@ -30,15 +30,7 @@ const (
 )
 
 func (a AtUserLimit) String() string {
-	switch a {
-	case DropLeastRecentlyUsed:
-		return "drop the least recently used"
-	case DropOldest:
-		return "drop the oldest"
-	case RefuseNew:
-		return "refuse new ones"
-	}
-	return fmt.Sprintf("AtUserLimit(%d)", int(a))
+	return valueName("AtUserLimit", int(a), "drop the least recently used", "drop the oldest", "refuse new ones")
 }
 
 // An Info describes a session to the user whose it is, or to an operator. It holds
