@@ -327,7 +327,7 @@ func (s *Session) awaitExtension(op *operation, explicit bool) error {
 func (s *Session) extendNow(op *operation) error {
 	m := s.x.m
 	s.touched = false
-	if s.x.jar != nil && !s.x.canReissue(s.id) {
+	if s.x.jar != nil && s.x.canIssue(s.id, true) != nil {
 		return nil // nothing is lost but some of the session's life
 	}
 	err := m.extend(op, s.key, m.lifespan(s.base), record.Lifespan{}, m.cfg.Now())

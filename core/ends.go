@@ -9,7 +9,6 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core/internal/async"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
-	"github.com/cloakroom-go/cloakroom/core/internal/state"
 	"github.com/cloakroom-go/cloakroom/core/internal/vault"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
@@ -228,31 +227,11 @@ func (e *ends) epoch(ctx context.Context, user string) (string, error) {
 
 // beginEpoch ends all sessions of a user.
 func (e *ends) beginEpoch(ctx context.Context, user string) error {
-	key, now := e.userKey(user), e.m.cfg.Now()
+	now := e.m.cfg.Now()
 	next := &record.Document{Meta: record.Meta{Present: true, Created: record.Millis(now), Token: record.NewToken()}}
 	next.Text = append(next.Meta.Append([]byte(`{"__cloakroom":`)), '}')
-	next.Record = store.Record{ID: key, Data: next.Text, TTL: e.m.cfg.AbsoluteTimeout + endSlack}
-	for {
-		doc, err := e.Load(store.BypassCache(ctx), key, 0)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			err = e.Create(ctx, next, true)
-		case errors.Is(err, ErrUndecodable):
-			if err = e.Delete(ctx, key); err == nil {
-				continue
-			}
-		case err == nil:
-			_, err = e.Update(ctx, doc, next, 0)
-		}
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound):
-			return err
-		case ctx.Err() != nil:
-			return e.Check(ctx, "update", ctx.Err())
-		}
-	}
+	next.Record = store.Record{ID: e.userKey(user), Data: next.Text, TTL: e.m.cfg.AbsoluteTimeout + endSlack}
+	return e.Overwrite(ctx, next, nil)
 }
 
 // canEnd tells why the sealed sessions of a user cannot be ended.
@@ -285,25 +264,14 @@ func (m *Manager) revokeSealed(ctx context.Context, user string) (err error) {
 		return err
 	}
 	m.notify(op, event)
-	own.revokedFor(user)
+	own.revoked(func(s *Session) bool {
+		if m.userOf(s.base) != user {
+			return false
+		}
+		m.giveUp(s.key)
+		return true
+	})
 	return nil
-}
-
-// revokedFor tells the session of the request that the sessions of a user were revoked
-// by its handler.
-func (x *Exchange) revokedFor(user string) {
-	if x == nil || !x.isReady() {
-		return
-	}
-	s := x.session.Load()
-	if s == nil || !s.lock() {
-		return
-	}
-	defer x.unlock()
-	if s.standing == state.Live && !s.modified() && x.m.userOf(s.base) == user {
-		x.m.giveUp(s.key)
-		s.startAnew(state.SignedOut)
-	}
 }
 
 // enterEpoch notes in which epoch the user signs in, or an old session of theirs comes

@@ -244,9 +244,6 @@ func (s *Session) cookieEnds() time.Time {
 	return kept.expires
 }
 
-// canReissue reports whether the cookie can be sent again.
-func (x *Exchange) canReissue(id string) bool { return x.canIssue(id, true) == nil }
-
 // A cookieStore is a [store.Store] of what is in the jar of the request that it is asked
 // for. All else is in ends: what became of sessions that ended, and what is noted of
 // those of a Predecessor.
@@ -337,20 +334,14 @@ func (c *cookieStore) Create(ctx context.Context, rec store.Record) error {
 // Update implements [store.Store].
 func (c *cookieStore) Update(ctx context.Context, old, next store.Record) (err error) {
 	kept := c.jar(ctx).change(old.ID, func(k *keptSession) bool {
-		now := c.m.cfg.Now()
-		switch {
-		case !now.Before(k.expires):
-			err = store.ErrNotFound
-		case c.endedHere(old.ID, now), !bytes.Equal(k.data, old.Data):
-			err = store.ErrConflict // core looks what there is
-		default:
-			k.data = next.Data
-			if next.TTL != store.KeepTTL {
-				k.expires = now.Add(next.TTL)
-			}
-			return true
+		if err = c.unchangeable(*k, old); err != nil {
+			return false
 		}
-		return false
+		k.data = next.Data
+		if next.TTL != store.KeepTTL {
+			k.expires = c.m.cfg.Now().Add(next.TTL)
+		}
+		return true
 	})
 	if !kept {
 		return c.ends.update(ctx, old, next)
@@ -388,14 +379,23 @@ func (c *cookieStore) Delete(ctx context.Context, id string) error {
 // live returns the session of the jar that old is, or why old is none that lives there.
 func (c *cookieStore) live(jar *jar, old store.Record) (keptSession, error) {
 	kept, ok := jar.get(old.ID)
+	if !ok {
+		return kept, store.ErrNotFound
+	}
+	return kept, c.unchangeable(kept, old)
+}
+
+// unchangeable returns why a session of the jar cannot be changed by whoever has read old, or
+// nil. Where there is something else, core looks at it.
+func (c *cookieStore) unchangeable(k keptSession, old store.Record) error {
 	now := c.m.cfg.Now()
 	switch {
-	case !ok, !now.Before(kept.expires):
-		return kept, store.ErrNotFound
-	case c.endedHere(old.ID, now), !bytes.Equal(kept.data, old.Data):
-		return kept, store.ErrConflict
+	case !now.Before(k.expires):
+		return store.ErrNotFound
+	case c.endedHere(old.ID, now), !bytes.Equal(k.data, old.Data):
+		return store.ErrConflict
 	}
-	return kept, nil
+	return nil
 }
 
 // Replace implements [store.Replacer].

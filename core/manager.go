@@ -244,14 +244,9 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 // error matches [errors.ErrUnsupported].
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
-		lister, ok := m.cfg.Store.(store.Lister)
-		if !ok {
-			yield(nil, errNoLister)
-			return
-		}
-		for rec, err := range lister.All(ctx) {
+		for rec, err := range m.walk(ctx, m.sessions, 0) {
 			if err != nil {
-				yield(nil, m.sessions.Check(ctx, "list", err))
+				yield(nil, err)
 				return
 			}
 			doc, err := m.sessions.Read(rec, m.cfg.Cookie.MaxAge)

@@ -162,11 +162,17 @@ func (s *Session) userMember(base, next *record.Document, key string) (member []
 	if m.lists != nil {
 		in.Until = roster.ListedUntil(life, now)
 	}
-	raw, err := jsontext.Encode(in)
+	return encodeMember(in), in.Until
+}
+
+// encodeMember returns the JSON of a member of __cloakroom. Such a member has only strings,
+// numbers and booleans, so it can always be encoded.
+func encodeMember(v any) []byte {
+	raw, err := jsontext.Encode(v)
 	if err != nil {
 		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
 	}
-	return raw, in.Until
+	return raw
 }
 
 // textAt returns the string or the whole number that a JSON value holds at a

@@ -201,7 +201,9 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 		return nil, err
 	}
 	err = r.end(ctx, slices.Concat(r.asked, others))
-	own.revoked(r.ended)
+	own.revoked(func(s *Session) bool {
+		return slices.ContainsFunc(r.ended, func(e roster.Entry) bool { return e.Key == s.key })
+	})
 	if len(r.ended) > 0 {
 		m.finishRevocation(op, key, marked, r.ended)
 	}

@@ -370,31 +370,11 @@ func (m *Manager) refuseOld(ctx context.Context, user string) error {
 	if !m.isTakingOver() {
 		return nil
 	}
-	x, key, now := m.newFoundExchange(ctx), m.refusalKey(user), m.cfg.Now()
-	next := x.proof(key, now, max(m.cfg.Predecessor.Until.Sub(now), retiredLife), nil)
-	for {
-		doc, err := m.sessions.Load(store.BypassCache(ctx), key, 0)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			err = m.sessions.Create(ctx, next, true)
-		case errors.Is(err, ErrUndecodable):
-			if err = m.sessions.Delete(ctx, key); err == nil {
-				continue
-			}
-		case err == nil && doc.Meta.IsRetired() && !now.After(doc.Meta.Retired.At.Time()):
-			return nil // by somebody else, at the same time
-		case err == nil:
-			_, err = m.sessions.Update(ctx, doc, next, 0)
-		}
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound):
-			return err
-		case ctx.Err() != nil:
-			return m.sessions.Check(ctx, "update", ctx.Err())
-		}
-	}
+	now := m.cfg.Now()
+	next := m.newFoundExchange(ctx).proof(m.refusalKey(user), now, max(m.cfg.Predecessor.Until.Sub(now), retiredLife), nil)
+	return m.sessions.Overwrite(ctx, next, func(stored *record.Document) bool { // somebody else did it, at the same time or later
+		return stored.Meta.IsRetired() && !now.After(stored.Meta.Retired.At.Time())
+	})
 }
 
 // userMember is Session.userMember for a session that is taken over. It does not say
@@ -405,11 +385,7 @@ func (t *taking) userMember(m *Manager, next *record.Document, key string) (memb
 	if m.lists != nil {
 		in.Until = roster.ListedUntil(m.lifespan(next), m.cfg.Now())
 	}
-	raw, err := jsontext.Encode(in)
-	if err != nil {
-		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
-	}
-	return raw, in.Until
+	return encodeMember(in), in.Until
 }
 
 // beforeMember returns the member "before" for the record that takes the place of one
@@ -424,11 +400,7 @@ func (s *Session) beforeMember(member []byte, key string) []byte {
 	default:
 		b = before{Cookie: decodeBefore(member).Cookie}
 	}
-	raw, err := jsontext.Encode(b)
-	if err != nil {
-		panic("cloakroom: strings cannot be encoded: " + err.Error())
-	}
-	return raw
+	return encodeMember(b)
 }
 
 // decodeBefore reads the member. What cannot be read is nothing.

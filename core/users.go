@@ -137,7 +137,7 @@ func (m *Manager) current(ctx context.Context) (c current) {
 
 func (m *Manager) info(e roster.Entry, r look, c current) Info {
 	now := m.cfg.Now()
-	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.left)}
+	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.doc.Record.TTL)}
 	if i.Current = e.Handle == c.handle; i.Current && c.extending.Idle > 0 {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.Left(now))
 	}
