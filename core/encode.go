@@ -103,12 +103,17 @@ func (m *Manager) checkSize(base *record.Document, size, keys int) error {
 	return nil
 }
 
-// cookieWriter returns what writes the member cookie of a record on top of base.
+// cookieWriter returns what writes the member cookie of a record with the attributes that
+// the cookie has for this request.
+func (x *Exchange) cookieWriter(now time.Time) record.CookieWriter {
+	return record.CookieWriter{Attributes: x.attributes(), OmitSecure: x.cookie.Secure == SecureNever, Now: now}
+}
+
+// cookieWriter returns what writes the member cookie of a record on top of base, with the max
+// age of the session.
 func (s *Session) cookieWriter(base *record.Document, key string, now time.Time) record.CookieWriter {
-	w := record.CookieWriter{
-		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever,
-		Age: s.currentAge(), Set: s.changes.AgeSet, Now: now,
-	}
+	w := s.x.cookieWriter(now)
+	w.Age, w.Set = s.currentAge(), s.changes.AgeSet
 	if base != nil && key == s.key && !w.Set {
 		w.Keep = !s.isActivity(key) || s.x.headersOut() // the browser is not told another expiry
 		// A max age that is no other one stays as somebody wrote it.
@@ -137,9 +142,7 @@ func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []by
 	made.Retirement = record.Retirement{At: record.Millis(at), Next: next}
 	d := &made.Document
 	d.Meta = record.Meta{Present: true, Created: record.Millis(at), Token: record.NewToken(), Retired: &made.Retirement}
-	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
-		Attributes: x.attributes(), OmitSecure: x.cookie.Secure == SecureNever, Now: at,
-	})
+	d.Text = record.RetiredText(d.Meta, x.cookieWriter(at))
 	d.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, d.Text), TTL: life, Shared: true}
 	return d
 }
@@ -156,9 +159,7 @@ func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) (d
 	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken()}
 	said := d.Meta
 	said.Retired = &record.Retirement{At: record.Millis(now), Next: next, Rotated: rotated}
-	d.Text = record.RetiredText(said, record.CookieWriter{
-		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever, Now: now,
-	})
+	d.Text = record.RetiredText(said, s.x.cookieWriter(now))
 	d.Record = store.Record{ID: key, Data: m.sessions.Seal(key, d.Text), TTL: retiredLife, Shared: true}
 	return d
 }

@@ -31,15 +31,15 @@ const (
 // somebody waits for the end of a session ([Session.Ended]).
 type Manager struct {
 	// Ids and keys are behind pointers, so that no verb of package fmt shows them.
-	cfg        Config
-	keys       atomic.Pointer[keyRing]
-	sealKeys   []*seal.Key
-	retired    []*seal.Key   // those of Config.RetiredSealKeys
-	otherClock bool          // Config.Now was set
-	userPath   []string      // Config.UserKey, taken apart
-	tracer     Tracer        // Config.Observer, if it is one
-	calls      StoreObserver // likewise
-	former     []string      // the names of the cookies of Config.Predecessor
+	cfg           Config
+	keys          atomic.Pointer[keyRing]
+	sealKeys      []*seal.Key
+	retired       []*seal.Key   // those of Config.RetiredSealKeys
+	otherClock    bool          // Config.Now was set
+	userPath      []string      // Config.UserKey, taken apart
+	tracer        Tracer        // Config.Observer, if it is one
+	storeObserver StoreObserver // likewise
+	oldCookies    []string      // the names of the cookies of Config.Predecessor
 
 	sessions *vault.Vault
 	lists    *userLists // nil where the store has none
@@ -73,7 +73,7 @@ func New(cfg Config) (*Manager, error) {
 	m.givenUp = vault.NewRecent(now, rememberGivenUp, rememberGivenUp)
 	m.relisted = vault.NewRecent(now, rememberRelisted, rememberRelisted)
 	m.tracer, _ = m.cfg.Observer.(Tracer)
-	m.calls, _ = m.cfg.Observer.(StoreObserver)
+	m.storeObserver, _ = m.cfg.Observer.(StoreObserver)
 	if m.cfg.UserKey != "" {
 		m.userPath = strings.Split(m.cfg.UserKey, ".")
 	}
@@ -119,7 +119,7 @@ func (m *Manager) vaultOptions(st store.Store, damaged string) vault.Options {
 	return vault.Options{
 		Store: st, Keys: m.sealKeys, Retired: m.retired, Now: m.cfg.Now, Remember: m.cfg.IdleTimeout,
 		Failed: func(ctx context.Context, err error) { m.notify(ctx, Event{Kind: EventStoreError, Err: err}) },
-		Called: m.called(),
+		Called: m.observeCall(),
 		Damaged: func(ctx context.Context) {
 			m.log(ctx, slog.LevelWarn, "cloakroom: "+damaged)
 			m.notify(ctx, Event{Kind: EventUndecodable})

@@ -142,14 +142,14 @@ type StoreObserver interface {
 	ObserveStore(ctx context.Context, call StoreCall)
 }
 
-// called returns what a vault calls after each call of the store, nil where nobody is
+// observeCall returns what a vault calls after each call of the store, nil where nobody is
 // to be told.
-func (m *Manager) called() func(ctx context.Context, verb string, took time.Duration, err error) {
-	if m.calls == nil {
+func (m *Manager) observeCall() func(ctx context.Context, verb string, took time.Duration, err error) {
+	if m.storeObserver == nil {
 		return nil
 	}
 	return func(ctx context.Context, verb string, took time.Duration, err error) {
-		tell(ctx, func(ctx context.Context) { m.calls.ObserveStore(ctx, StoreCall{verb, took, err}) })
+		tell(ctx, func(ctx context.Context) { m.storeObserver.ObserveStore(ctx, StoreCall{verb, took, err}) })
 	}
 }
 

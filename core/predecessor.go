@@ -59,7 +59,7 @@ func (m *Manager) warnOfPredecessor() {
 	if p.Source == nil {
 		return
 	}
-	m.former = p.Source.CookieNames()
+	m.oldCookies = p.Source.CookieNames()
 	if w, ok := p.Source.(predecessor.Warner); ok {
 		for _, warning := range w.Warnings() {
 			m.cfg.Logger.Warn("cloakroom: Config.Predecessor: " + warning)
@@ -82,8 +82,8 @@ func (x *Exchange) mayTakeOver() bool {
 
 // carriesOld reports whether the request has a cookie of the predecessor.
 func (x *Exchange) carriesOld() bool {
-	carries := len(x.m.former) == 0
-	for _, name := range x.m.former {
+	carries := len(x.m.oldCookies) == 0
+	for _, name := range x.m.oldCookies {
 		ticket.CookieValues(x.r.Header, name, func(string) bool {
 			carries = true
 			return false

@@ -70,7 +70,7 @@ const sumLength = 8
 // session of their own.
 func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 	unique := (old.Stored || old.User != "") && s.x.jar == nil // there, no request sees what another one made
-	marker := markerKey(s.x.m.former, old)
+	marker := markerKey(s.x.m.oldCookies, old)
 	if unique {
 		if spent, err := s.goOnAs(op, marker, old); spent || err != nil || s.standing != state.Fresh {
 			return err
@@ -193,7 +193,7 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	s.needRarities().taking = &taking{Session: old, before: before{Cookie: !old.Stored}}
 	defer func() { s.rare.taking = nil }()
 	if s.x.m.cfg.Predecessor.Linked && old.Stored {
-		s.rare.taking.before.Marker = markerKey(s.x.m.former, old)
+		s.rare.taking.before.Marker = markerKey(s.x.m.oldCookies, old)
 	}
 	if dropped := s.setAll(before{}); dropped > 0 {
 		s.tellDropped(op, dropped)

@@ -77,7 +77,7 @@ func (s *Session) Keys() iter.Seq[string] {
 		return func(func(string) bool) {}
 	}
 	defer s.x.unlock()
-	return slices.Values(s.dropOver(s.changes.Keys(s.base)))
+	return slices.Values(s.dropExpired(s.changes.Keys(s.base)))
 }
 
 // Set sets key to v, which is encoded at once. Where that is not possible, or
@@ -101,61 +101,58 @@ func (s *Session) set(key string, v any, until int64) {
 	default:
 		err = s.x.m.checkKey(key)
 	}
+	s.change(key, func() {
+		switch {
+		case err != nil:
+			s.changes.Fail(key, err)
+			return
+		case until != 0:
+			raw, s.needRarities().usedSetFor = withLife(raw, until), true
+		}
+		s.changes.Set(key, raw)
+	})
+}
+
+// change calls do with the lock held, where changes can still be stored. key is what it
+// changes, or empty.
+func (s *Session) change(key string, do func()) {
 	if !s.lock() {
 		return
 	}
 	defer s.x.unlock()
-	if !s.mutable(key) {
-		return
+	if s.mutable(key) {
+		do()
 	}
-	if err != nil {
-		s.changes.Fail(key, err)
-		return
-	}
-	if until != 0 {
-		raw, s.needRarities().usedSetFor = withLife(raw, until), true
-	}
-	s.changes.Set(key, raw)
 }
 
 // Delete removes a key.
 func (s *Session) Delete(key string) {
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if s.mutable(key) && !record.IsReserved(key) {
-		s.changes.Set(key, nil)
-	}
+	s.change(key, func() {
+		if !record.IsReserved(key) {
+			s.changes.Set(key, nil)
+		}
+	})
 }
 
 // Clear removes all keys. The session stays, with its id; [Session.Destroy]
 // ends it.
 func (s *Session) Clear() {
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if s.mutable("") {
+	s.change("", func() {
 		s.changes.Clear()
 		s.nameUser()
-	}
+	})
 }
 
-// update calls done where fn may have been called, before anybody calls it again.
+// update lets fn make the value of key. It calls done with the lock held, so before the
+// commit can call fn again.
 func (s *Session) update(key string, fn record.UpdateFunc, done func()) {
 	err := s.x.m.checkKey(key)
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if !s.mutable(key) {
-		return
-	}
-	if err != nil {
-		s.changes.Fail(key, err)
-		return
-	}
-	s.changes.Update(s.base, key, fn, s.callFunc)
-	done()
+	s.change(key, func() {
+		if err != nil {
+			s.changes.Fail(key, err)
+			return
+		}
+		s.changes.Update(s.base, key, fn, s.callFunc)
+		done()
+	})
 }
