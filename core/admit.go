@@ -42,7 +42,9 @@ func (m *Manager) admit(ctx context.Context, user string, list *userList, a *ros
 	return m.evict(ctx, user, evicted)
 }
 
-// evict ends the sessions of a user that makeRoom marked.
+// evict ends the sessions of a user that makeRoom marked, once the list with the marks is
+// stored: a session that is marked and lives is ended by whoever comes next, and one that has
+// ended without a mark could be renewed meanwhile.
 func (m *Manager) evict(ctx context.Context, user string, evicted []roster.Entry) error {
 	if len(evicted) == 0 {
 		return nil
@@ -93,7 +95,8 @@ func (m *Manager) makeRoom(ctx context.Context, user string, admitted roster.Ent
 	return slices.DeleteFunc(l.Revoke(goes), func(e roster.Entry) bool { return !goes(e) }), nil
 }
 
-// refusesNew reports whether nobody has to go at the limit.
+// refusesNew reports whether it is the new session that is refused at the limit, so that no
+// other one has to go.
 func (m *Manager) refusesNew() bool { return m.cfg.AtUserLimit == RefuseNew }
 
 // A look is what was found out about a session of a list.

@@ -11,6 +11,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
 
+// What a Bind has where the app says nothing, and what it must have.
 const (
 	defaultBindPath  = "/.session/bind"
 	defaultBindLife  = 10 * time.Minute

@@ -12,9 +12,10 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
+// What a Config has where the app says nothing. The fields of Config tell about each.
 const (
 	defaultName         = "sid"
-	expressName         = "connect.sid"
+	expressName         = "connect.sid" // with ShareWithExpress
 	defaultIdleTimeout  = 24 * time.Hour
 	defaultStoreTimeout = 5 * time.Second
 	defaultPollInterval = time.Second

@@ -82,7 +82,7 @@ func (s *Session) encode(base *record.Document, key string) (*record.Document, e
 // than Config.MaxBytes: enough for a counter that grows and the member __cloakroom.
 const sharedGrowth = 1 << 10
 
-// checkSize tells whether a record that takes the place of base is too large. What
+// checkSize returns an error where a record that takes the place of base is too large. What
 // Express stored beyond the limits can still be changed, but gets no keys on top.
 func (m *Manager) checkSize(base *record.Document, size, keys int) error {
 	mostBytes, mostKeys := m.cfg.MaxBytes, m.cfg.MaxKeys
@@ -123,8 +123,8 @@ func (s *Session) cookieWriter(base *record.Document, key string, now time.Time)
 }
 
 // retire returns what takes the place of the present record when the session moves
-// on to the next one. It says where to, under the secrets of this deployment: who
-// has the old cookie, or shares the store, learns nothing from it.
+// on to the next one. It says where to, sealed under the secrets of this deployment: nobody
+// who has the old cookie, or shares the store, learns anything from it.
 func (s *Session) retire(next *record.Document) (d record.Document) {
 	s.x.m.keys.Load().withSuccessor(s.key, next.Record.ID, func(member []byte) {
 		d = s.withoutData(s.base, member, s.renewal == state.RotateID)
@@ -132,8 +132,8 @@ func (s *Session) retire(next *record.Document) (d record.Document) {
 	return d
 }
 
-// proof returns what stands under a key that is no session: since when, and where to
-// look instead.
+// proof returns the record of a note under a key that is no session's, such as a marker of
+// takeover.go: a retired record that says since when, and where to look instead.
 func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []byte) *record.Document {
 	made := new(struct {
 		record.Document
@@ -152,8 +152,9 @@ func (s *Session) tombstone(of *record.Document) record.Document {
 	return s.withoutData(of, nil, false)
 }
 
-// withoutData returns a record that is the proof that there was a session, and
-// nothing of it. When and where to it was retired is in its text alone.
+// withoutData returns a record that is the proof that there was a session, and nothing of it.
+// That it is retired stands in its text alone: nobody asks its Meta, and next may be memory
+// that is used again.
 func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) (d record.Document) {
 	m, now, key := s.x.m, s.x.m.cfg.Now(), of.Record.ID
 	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken()}

@@ -78,7 +78,8 @@ func (s *Session) endable() (err error, ended bool) { //nolint:revive // the err
 	return nil, false
 }
 
-// startAnew makes an empty session of one that has ended.
+// startAnew makes an empty session of one that has ended. What it is then is fresh, or signed
+// out where the browser's cookie has to be deleted.
 func (s *Session) startAnew(as state.Standing) {
 	s.become(as)
 	s.id, s.nextID, s.key, s.base = "", "", "", nil
@@ -176,12 +177,15 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 	if key == "" {
 		return false, nil
 	}
-	known, noted := false, false // it was seen while it lived; there is a note of its end
+	var (
+		known = false // it was seen while it lived, so that it may be followed
+		noted = false // of a sealed session: there is a note of its end
+	)
 	for hops := 0; ; {
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)
 			switch {
-			case known && !noted && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
+			case known && !noted && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in a cookie that came with another request, and ends all the same
 				err := m.ends.endUnseen(ctx, key, time.Time{})
 				if noted = errors.Is(err, store.ErrConflict); noted {
 					continue // it has moved on, or has ended

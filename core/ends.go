@@ -40,10 +40,12 @@ var errSealedToken = fmt.Errorf("cloakroom: a sealed cookie is no token for a he
 type ends struct {
 	*vault.Vault
 	m       *Manager
-	recent  *recentEnds       // those that this process alone knows; nil where they are shared
-	indexer store.UserIndexer // that, where it can look up several at once
+	recent  *recentEnds       // the ends that this process alone knows; nil where all processes share a store of them
+	indexer store.UserIndexer // that store, where it can look up several at once; nil where it cannot
 }
 
+// newEnds returns what a Manager with Config.Sealed knows of ended sessions. Its records are
+// not sealed: they hold nothing of a session, and their ids are hashes where they are shared.
 func newEnds(m *Manager) *ends {
 	e, st := &ends{m: m}, m.cfg.Sealed.Ends
 	if st == nil {
@@ -198,7 +200,8 @@ func (e *ends) endUnseen(ctx context.Context, id string, expires time.Time) erro
 	}, record.CookieWriter{Now: now}), expires)
 }
 
-// create, update and delete are for what else is noted: see takeover.go.
+// create, update and delete keep what is noted beside the ends, such as the markers of
+// takeover.go. They do what the verbs of a store do, under the key that a note has here.
 func (e *ends) create(ctx context.Context, rec store.Record) error {
 	rec.ID = e.key(rec.ID)
 	return e.Call(ctx, "create").End(e.Store.Create(ctx, rec))
@@ -234,7 +237,7 @@ func (e *ends) beginEpoch(ctx context.Context, user string) error {
 	return e.Overwrite(ctx, next, nil)
 }
 
-// canEnd tells why the sealed sessions of a user cannot be ended.
+// canEnd returns why the sealed sessions of a user cannot be ended, or nil.
 func (e *ends) canEnd(user string) error {
 	if !e.isShared() {
 		return errSealedUsers

@@ -21,7 +21,7 @@ import (
 // flights are the requests under way.
 type flights struct {
 	shards [8]flightShard
-	within atomic.Int64 // the next sweep comes within so many ns; 0: none does
+	within atomic.Int64 // the next sweep comes within so many ns; 0: none will. Read without mu by each request
 	mu     sync.Mutex   // guards what follows, and changes of within
 	due    time.Time    // when the next sweep comes
 	timer  *time.Timer

@@ -73,6 +73,7 @@ func RequireProof(maxAge time.Duration, page SignInPage) *Guard {
 	return newGuard(page, func(_ context.Context, s *Session) error { return s.requireProof(maxAge) })
 }
 
+// newGuard panics where the page is on another site: a redirect to it would be an open one.
 func newGuard(page SignInPage, check func(context.Context, *Session) error) *Guard {
 	if page.Path != "" && !isSafePath(page.Path) {
 		panic("cloakroom: SignInPage.Path is no path of this site: write one like \"/login\", without dots and double slashes")

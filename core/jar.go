@@ -32,15 +32,16 @@ type jar struct {
 // A keptSession is one that came in a cookie, or that goes out in one.
 type keptSession struct {
 	id      string
-	data    []byte
-	expires time.Time
-	unsent  bool   // the browser does not have it like this
-	value   string // of the cookie, once it is sealed
-	known   string // the value of the cookie that it came in, or that went out in place of that
-	hot     bool   // that is remembered, with data
+	data    []byte    // its record
+	expires time.Time // when it ends, as its cookie says
+	unsent  bool      // the browser has another record or expiry, or none: a cookie has to go out
+	value   string    // of that cookie, once it is sealed; empty after each change
+	known   string    // the value of the cookie that it came in, or that went out since; empty for a new session
+	hot     bool      // what is in the cookie is remembered (hot.go), so what is read in data may be, too
 }
 
-// find returns the session with an id, or nil. The caller holds the lock.
+// find returns the session with an id, or nil. The caller holds the lock of the jar, until it
+// is done with what it got.
 func (j *jar) find(id string) *keptSession {
 	for i := range j.kept {
 		if j.kept[i].id == id {
@@ -253,7 +254,8 @@ type cookieStore struct {
 	parser record.Parser
 }
 
-// jar returns that of the request that ctx belongs to, or nil.
+// jar returns the jar of the request that ctx belongs to, or nil where it belongs to none: a
+// store is called with a context alone, and core calls it with that of an operation.
 func (c *cookieStore) jar(ctx context.Context) *jar {
 	if op, ok := ctx.Value(operationKey{}).(*operation); ok && op.exchange != nil && op.exchange.m == c.m {
 		return op.exchange.jar
@@ -287,7 +289,7 @@ func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error)
 	return rec, nil
 }
 
-// forget forgets the cookie of a session that has ended.
+// forget forgets what is remembered of the cookie of a session that has ended.
 func (c *cookieStore) forget(k keptSession) {
 	if k.known != "" {
 		c.m.keys.Load().opened.Drop(k.known)

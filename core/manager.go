@@ -17,7 +17,8 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// How many ids are remembered, of each kind.
+// How many ids are remembered, of each kind. What is forgotten costs a call of the store more,
+// and no promise: all promises rest on what the store has.
 const (
 	rememberExtended = 1 << 12
 	mostExtended     = 1 << 18 // when so many sessions are in use within a minute: 8 MB
@@ -151,6 +152,7 @@ func (m *Manager) SetSecrets(secrets []string) error {
 	return m.useSecrets(secrets)
 }
 
+// useSecrets makes these the secrets in use, at once and for requests under way as well.
 func (m *Manager) useSecrets(secrets []string) error {
 	for _, s := range secrets {
 		if len(s) < shortSecret && isFirst(&m.hints.shortSecret) {

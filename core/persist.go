@@ -22,11 +22,14 @@ const (
 	maxIDs      = 3           // how many ids are tried for a session
 )
 
-// A final error is not one to try again after, whatever it wraps.
+// A final error ends the attempts of insist, whatever it wraps: an error of the app may wrap
+// one that insist would try again after.
 type final struct{ error }
 
+// Unwrap returns the error itself.
 func (f final) Unwrap() error { return f.error }
 
+// isFinal reports whether an attempt is not to be made again.
 func isFinal(err error) bool {
 	var end final
 	return errors.As(err, &end)
@@ -90,7 +93,8 @@ func (s *Session) replay(op *operation, newer *record.Document) error {
 	return nil
 }
 
-// conflict returns the error of a commit that did not get its turn in time.
+// conflict returns the error of a commit that did not get its turn within
+// Config.StoreTimeout, where err says so.
 func conflict(err error) error { return fmt.Errorf("%w: %w", store.ErrConflict, err) }
 
 // rebase puts the changes of this request on top of a newer record, or on top of
@@ -133,8 +137,8 @@ func (s *Session) noteLife(d *record.Document) {
 	s.x.m.extended.Put(d.Record.ID, s.x.m.cfg.Now(), s.x.m.lifespan(d))
 }
 
-// canIssue tells why no cookie for id can be set or, where that counts, will
-// arrive, so that no record is stored that nobody could use.
+// canIssue returns why no cookie for id can be set or, where arrival says that this counts,
+// will arrive, or nil. It is asked before a record is stored that nobody could use.
 func (x *Exchange) canIssue(id string, arrival bool) error {
 	switch {
 	case x.headersOut():
@@ -320,6 +324,7 @@ func (s *Session) write(op *operation, explicit bool) error {
 // left, nil for nothing. nil takes the whole value.
 type cut func(value json.RawMessage) (taken, left json.RawMessage)
 
+// of cuts a value.
 func (c cut) of(value json.RawMessage) (taken, left json.RawMessage) {
 	if c == nil {
 		return value, nil

@@ -124,7 +124,7 @@ func (s *Session) takeOver() (err error) {
 }
 
 // failed leaves an empty session where err is not nil, because the handler may be run
-// all the same. It returns err.
+// all the same (Config.ServeAnonymously). It returns err.
 func (s *Session) failed(err error) error {
 	if err == nil {
 		return nil

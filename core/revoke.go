@@ -157,9 +157,9 @@ type revocation struct {
 	op    *operation
 	event Event // without a handle
 
-	unfinished []roster.Entry // by a call that did not end well, or is under way
-	asked      []roster.Entry // what this call is about
-	ended      []roster.Entry
+	unfinished []roster.Entry  // sessions that another call marked, which did not end well or is under way
+	asked      []roster.Entry  // sessions that this call is to end
+	ended      []roster.Entry  // sessions of both kinds that have ended by now
 	told       map[string]bool // the handles that the Observer was told of
 }
 
@@ -249,7 +249,7 @@ func (r *revocation) endBatch(batch []roster.Entry) error {
 	return err
 }
 
-// left returns how many of the sessions may live that were to be ended.
+// left returns how many of the sessions that this call is to end may live yet.
 func (r *revocation) left() int {
 	return countHandles(slices.DeleteFunc(slices.Clone(r.asked), roster.Among(r.ended)))
 }

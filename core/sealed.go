@@ -16,11 +16,12 @@ import (
 // What an app sets and meets that keeps its sessions in sealed cookies. How a request
 // finds and stores them is in jar.go, what is known of those that ended in ends.go.
 
+// The limits of a SealedCookie, whose fields tell about them.
 const (
 	defaultSealedBytes  = 3072
 	leastSealedBytes    = 512
 	defaultSealedLife   = 30 * 24 * time.Hour
-	largestKeysReported = 3
+	largestKeysReported = 3 // by a CookieSizeError
 )
 
 // A SealedCookie keeps the whole session in its cookie, encrypted, for an app without a
@@ -101,7 +102,7 @@ func (e *CookieSizeError) Error() string {
 // Unwrap returns [ErrCookieTooLarge].
 func (e *CookieSizeError) Unwrap() error { return ErrCookieTooLarge }
 
-// checkCookie tells whether a record fits into its cookie.
+// checkCookie returns a [*CookieSizeError] where a record does not fit into its cookie.
 func (x *Exchange) checkCookie(id string, text []byte) error {
 	name, most := x.m.cfg.Cookie.Name, x.m.cfg.Sealed.MaxBytes
 	size := len(name) + seal.CookieLength(x.host(), id, len(text))

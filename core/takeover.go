@@ -52,7 +52,7 @@ type before struct {
 	Marker  string   `json:"marker,omitempty"`  // the key of the marker, where the old id may be used again
 }
 
-// linked reports whether the session follows the old one.
+// linked reports whether the session follows the old one, see Predecessor.Linked.
 func (b before) linked() bool { return b.Version != "" }
 
 // has reports whether a value was the same in the old session the last time.
@@ -127,6 +127,8 @@ func (m *Manager) refusalKey(user string) string {
 	return hashedKey("refused", m.cfg.Cookie.Name, user)
 }
 
+// hashedKey returns a key for a note that core keeps in a store beside the sessions. No id that
+// core makes looks like it.
 func hashedKey(what string, of ...string) string {
 	return "cloakroom-" + what + "-" + hashed(of...)
 }

@@ -110,12 +110,14 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 	return nil
 }
 
-// A current is the session of a request.
+// A current is what a list of sessions has to know of the session of the request that asks
+// for it.
 type current struct {
 	handle    string
 	extending record.Lifespan // what it is being given beside the handler, if anything
 }
 
+// current returns the session of the request that ctx belongs to, the zero value for none.
 func (m *Manager) current(ctx context.Context) (c current) {
 	x := exchangeOf(ctx).of(m)
 	if x == nil || !x.isReady() {
@@ -135,6 +137,7 @@ func (m *Manager) current(ctx context.Context) (c current) {
 	return c
 }
 
+// info describes a session that was found.
 func (m *Manager) info(e roster.Entry, r look, c current) Info {
 	now := m.cfg.Now()
 	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.doc.Record.TTL)}
@@ -164,7 +167,7 @@ func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dea
 	})
 }
 
-// canList tells why there can be no list of a user.
+// canList returns why there can be no list of a user, or nil.
 func (m *Manager) canList(user string) error {
 	if m.lists == nil {
 		return errNoUsers
@@ -175,7 +178,8 @@ func (m *Manager) canList(user string) error {
 	return nil
 }
 
-// loadLimited and lookLimited are load and look within Config.StoreTimeout.
+// loadLimited is load within Config.StoreTimeout, and lookLimited is look: a walk over the
+// sessions of a user takes as long as its caller does, and each of its calls no longer than that.
 func (u *userLists) loadLimited(ctx context.Context, key string) (*userList, error) {
 	limit := u.m.limit(ctx)
 	defer limit.stop()

@@ -39,6 +39,7 @@ func (s *Session) failKey(key, op string, err error) {
 	s.change(key, func() { s.changes.Fail(key, &KeyError{Key: key, Op: op, Err: err}) })
 }
 
+// What a value with a life begins with.
 const (
 	lifeMember = "__cloakroom_until"
 	lifePrefix = `{"` + lifeMember + `":`

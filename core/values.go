@@ -31,7 +31,8 @@ func (s *Session) Get(key string) any {
 // Has reports whether the session has a key.
 func (s *Session) Has(key string) bool { return s.raw(key) != nil }
 
-// raw returns the JSON of a key, or nil.
+// raw returns the JSON of a key with the changes of this request on top, nil where there is
+// none or its life is over.
 func (s *Session) raw(key string) json.RawMessage {
 	if !s.lock() {
 		return nil
@@ -47,8 +48,8 @@ func (s *Session) raw(key string) json.RawMessage {
 	return value
 }
 
-// A record with manyMembers gets an index when it was asked for manyKeys: who asks for a
-// few is quicker without.
+// A record with manyMembers gets an index once it was asked for manyKeys: a handler that asks
+// for a few is quicker without.
 const (
 	manyMembers = 32
 	manyKeys    = 16

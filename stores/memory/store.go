@@ -63,6 +63,8 @@ func New(o Options) *Store {
 	return s
 }
 
+// newPart returns a store that counts what it holds against a quota: that of the sessions,
+// or that of their lists.
 func newPart(o Options, q *quota) *Store {
 	s := &Store{
 		quota:   q,
@@ -326,6 +328,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// clear drops all that is stored when its shard is reached.
 func (s *Store) clear() {
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -354,10 +357,13 @@ func (s *Store) refuse(ctx context.Context, verb string) error {
 	return nil
 }
 
+// failure returns the error of a verb that changed nothing.
 func failure(verb, class string, err error) error {
 	return &store.Error{Store: "memory", Verb: verb, Outcome: store.OutcomeNotApplied, Class: class, Err: err}
 }
 
+// index returns which shard has the session with an id. No client knows the seed, so none can
+// fill one shard.
 func (s *Store) index(id string) uint64 {
 	return maphash.String(s.seed, id) % uint64(len(s.shards))
 }
@@ -419,6 +425,7 @@ func (s *Store) live(sh *shard, id string, now int64) *entry {
 	return e
 }
 
+// drop removes an entry of a shard whose lock the caller holds.
 func (s *Store) drop(sh *shard, e *entry) {
 	sh.remove(e)
 	s.watches.tellOf(e.id)

@@ -43,9 +43,10 @@ func (s *Store) sweepLater() {
 	})
 }
 
+// sweepRound is one round, which sets the timer for the next one if there are sessions.
 func (s *Store) sweepRound() {
 	s.sweep(s.closed.Load)
-	// Who creates a session after this sets the timer himself.
+	// A session that is created after this finds no timer set, and sets it.
 	s.sweeper.set.Store(false)
 	if !s.empty() {
 		s.sweepLater()
@@ -90,6 +91,7 @@ func (s *Store) dropExpired(sh *shard, now int64, most int) (looked int) {
 	return looked
 }
 
+// empty reports whether there are no sessions.
 func (s *Store) empty() bool {
 	for i := range s.shards {
 		sh := &s.shards[i]
