@@ -301,7 +301,7 @@ func (s *Session) offerBinding(h http.Header, cookie state.Cookie) {
 	} else if len(h[registration]) == 0 {
 		delete(h, registration)
 	}
-	if cookie == state.DeleteCookie && x.hasBoundCookie() {
+	if cookie == state.DeleteCookie && x.hasCookie(m.boundName()) {
 		line := x.boundAttributes().SetCookie(m.boundName(), "", -1, time.Time{})
 		if !slices.Contains(h[setCookie], line) {
 			h[setCookie] = append(h[setCookie], line)
@@ -315,9 +315,9 @@ func (m *Manager) offerFor(key string) string {
 	return `(ES256 RS256);path="` + m.cfg.Bind.Path + `";challenge="` + challenge + `"`
 }
 
-// hasBoundCookie reports whether the browser sent a cookie with the name of the bound one.
-func (x *Exchange) hasBoundCookie() (has bool) {
-	ticket.CookieValues(x.r.Header, x.m.boundName(), func(string) bool {
+// hasCookie reports whether the browser sent a cookie with that name, whatever it holds.
+func (x *Exchange) hasCookie(name string) (has bool) {
+	ticket.CookieValues(x.r.Header, name, func(string) bool {
 		has = true
 		return false
 	})

@@ -16,6 +16,14 @@ import (
 // What a request did to its session reaches the store here. Package state decides
 // what is done next; this file gathers what it decides by, and does it, until there
 // is nothing left to do. docs/design.md has the table.
+//
+//	commit        the headers are about to be sent, so Exchange.mu is taken
+//	  run         asks state.Next, again and again
+//	    do        takes one step: create, replace, write (persist.go, enter.go), end (end.go) ...
+//	  setHeaders  asks state.Verdict (answer.go)
+//
+// The lock is held all the way, also while the store is called. A step that needs the app
+// lets go of it and returns an error that has the step decided anew.
 
 // errRestanding says that the session turned out to have another standing than the
 // step was made for, which is noted: the next step is another one.
@@ -403,6 +411,8 @@ func (s *Session) takeTurn(op *operation) (*vault.Turn, error) {
 	if err != nil {
 		return nil, conflict(err)
 	}
+	// What the one before wrote need not be loaded: it is what the store has, unless another
+	// process was faster, which the next write finds out.
 	if latest := turn.Latest(); latest != nil && s.x.jar == nil && latest.Meta.Token != s.base.Meta.Token {
 		panicked := true
 		defer func() {

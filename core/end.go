@@ -100,6 +100,8 @@ func (s *Session) end(op *operation) error {
 		ended = s.standing == state.Ending // it may have been this request that ended it
 		other atomic.Bool                  // one of the other sessions was ended
 	)
+	// The session of the request, and those that other genuine cookies of it lead to, end at
+	// once, in as many calls: each may have to be followed over several ids.
 	calls := []func() error{func() error {
 		if s.standing == state.MovedOn && s.base == nil {
 			return ErrSessionGone // its id was given up before, and nobody is told what came after it
@@ -126,8 +128,10 @@ func (s *Session) end(op *operation) error {
 	if forgotten != nil { // the session here has ended, and the logout is not done
 		return s.endLater(op, forgotten)
 	}
+	// The store has answered for all of them. What is left to decide is what the request's own
+	// session is now: it goes by that whether the browser is told to drop its cookie.
 	switch {
-	case errs[0] != nil:
+	case errs[0] != nil: // ErrSessionGone: it lives, or lived, under an id that nobody here was shown
 		_ = s.lost(op, state.MovedOn)
 	case s.standing == state.Gone, !ended && s.base != nil: // somebody else was first, and the browser may have a newer cookie
 		_ = s.lost(op, state.Gone)

@@ -68,6 +68,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The record and the list first. Where an attempt got that far, and then found the old
+	// record changed, what is listed already gets the newer content.
 	if e.next == nil {
 		err = e.store(d)
 	} else {
@@ -76,6 +78,7 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The old id last: from now on nobody else can store anything under it.
 	kind := EventCreated
 	if s.standing == state.Live {
 		kind = EventRenewed

@@ -144,8 +144,10 @@ func (f *flights) sweep(m *Manager) {
 	again := time.Duration(0)
 	for _, s := range f.underWay() {
 		x := s.x
+		// Whoever has the lock may be waiting for the store, and the sessions of all other
+		// requests must not wait for that.
 		if !x.mu.TryLock() {
-			again = shorter(again, time.Second) // it is at its session: later
+			again = shorter(again, time.Second)
 			continue
 		}
 		key, base, lives := s.key, s.base, s.standing == state.Live

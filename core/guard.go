@@ -241,7 +241,9 @@ func isSafePath(path string) bool {
 	if _, err := url.ParseRequestURI(path); err != nil {
 		return false
 	}
-	for path = pathOf(path); ; { // as it stands, and decoded as often as anybody may
+	// The path is looked at as it stands, and decoded as often as there is something to decode:
+	// proxies, routers and frameworks each may do it once.
+	for path = pathOf(path); ; {
 		odd := func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f }
 		if strings.ContainsFunc(path, odd) || strings.Contains(path, "//") || hasDots(path) {
 			return false

@@ -271,6 +271,8 @@ func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error)
 		c.forget(kept)
 		return store.Record{}, store.ErrNotFound
 	}
+	// What is known of the end of the session comes before what its cookie says: a copy of the
+	// cookie says that it lives.
 	rec := store.Record{ID: id, Data: kept.data, Shared: kept.hot}
 	end, err := c.ends.find(ctx, id, c.userOf(rec))
 	switch {
@@ -407,6 +409,8 @@ func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Reco
 	if err != nil {
 		return err
 	}
+	// The next session is put into the jar first and taken out again, because to note the end
+	// of the old one cannot be undone.
 	if err := c.Create(ctx, next); err != nil {
 		return err
 	}

@@ -99,6 +99,8 @@ func (u *userLists) edit(ctx context.Context, key string, list *userList, change
 			return nil, err
 		}
 	}
+	// In the first round list may be old, so an error about it says nothing yet. In all others it
+	// is what the store had after somebody else was faster.
 	for newest := false; ; newest = true {
 		next := list.Clone()
 		changed, err := change(next)

@@ -69,6 +69,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg:        cfg.withDefaults(),
 		otherClock: cfg.Now != nil,
 	}
+	// What goes by the clock begins with the app's, which may be years away from time.Now.
 	now := m.cfg.Now()
 	m.extended = vault.NewRecent(now, rememberExtended, mostExtended)
 	m.givenUp = vault.NewRecent(now, rememberGivenUp, rememberGivenUp)

@@ -16,6 +16,13 @@ import (
 
 // The steps of a commit that write a record. Each is an attempt that is made again,
 // on top of what is stored by then, until it succeeds or cannot: see insist.
+//
+//	create   a record under an id of its own
+//	replace  a record under the next id, and the old one becomes a retired one
+//	write    a record in the place of the one that is stored
+//	take     a record in which a value is missing, and nothing else is changed
+//
+// Where the session gets into the list of a user, enter.go does what create and replace do.
 
 const (
 	retiredLife = time.Minute // how long a given-up id is known as one
@@ -283,6 +290,7 @@ func (s *Session) write(op *operation, explicit bool) error {
 		return err
 	}
 	return s.insist(op, func() (*record.Document, error) {
+		// On top of a newer record the changes may be none any more, or need another step.
 		if s.base != loaded && state.Next(s.stepInputs(explicit)) != state.Write {
 			s.forget() // another request did the same
 			return nil, nil

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
-	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
@@ -80,16 +80,10 @@ func (x *Exchange) mayTakeOver() bool {
 	return x.m.cfg.Predecessor.Source != nil && x.r != nil && x.carrier == CarrierCookie && x.m.isTakingOver() && x.carriesOld()
 }
 
-// carriesOld reports whether the request has a cookie of the predecessor.
+// carriesOld reports whether the request has a cookie of the predecessor. A source that names
+// none has to be asked about each request.
 func (x *Exchange) carriesOld() bool {
-	carries := len(x.m.oldCookies) == 0
-	for _, name := range x.m.oldCookies {
-		ticket.CookieValues(x.r.Header, name, func(string) bool {
-			carries = true
-			return false
-		})
-	}
-	return carries
+	return len(x.m.oldCookies) == 0 || slices.ContainsFunc(x.m.oldCookies, x.hasCookie)
 }
 
 // besidePredecessor is what a load does where cookies of ours came: without a session

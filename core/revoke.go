@@ -184,6 +184,8 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	if err != nil {
 		return nil, err
 	}
+	// The first write marks what is to end. From then on no sign-in and no renewal of it comes
+	// through, whatever becomes of the rest.
 	r := revocation{m: m, op: op, event: event, told: make(map[string]bool)}
 	var others []roster.Entry
 	marked, err = m.lists.edit(op, key, list, func(l *roster.List) (bool, error) {

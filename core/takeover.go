@@ -76,6 +76,8 @@ func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 			return err
 		}
 	}
+	// From here on a record of ours is stored. Until its marker is, no browser knows it, and
+	// whatever fails withdraws it or leaves it to its end.
 	if created, err := s.createFrom(op, old); !created || err != nil {
 		return err
 	}
