@@ -94,19 +94,19 @@ func (x *Exchange) nest() *nesting {
 // and the like, and no response of net/http. It stays empty.
 var ownHeader = http.Header{}
 
-// beginAnswer notes that a handler writes a response with that header map, and reports
-// whether it is the first. The middleware mounted twice sees the same map, and it is the
-// same answer.
-func (x *Exchange) beginAnswer(h http.Header) (first bool) {
-	a := &x.first
+// beginAnswer notes that a handler writes a response with that header map. It returns the
+// answer, and whether it is the first. The middleware mounted twice sees the same map, and it
+// is the same answer.
+func (x *Exchange) beginAnswer(h http.Header) (a *answer, first bool) {
+	a = &x.first
 	if a.header != nil {
 		again := x.nested().answer(h)
 		switch {
 		case again != nil:
 			again.mounts.Add(1)
-			return false
+			return &again.answer, false
 		case a.hasHeader(h):
-			return false
+			return a, false
 		}
 		nested := new(nestedAnswer) // a handler makes another request by hand
 		a = &nested.answer
@@ -117,7 +117,7 @@ func (x *Exchange) beginAnswer(h http.Header) (first bool) {
 	if len(h) > 0 {
 		a.before = h.Clone()
 	}
-	return a == &x.first
+	return a, a == &x.first
 }
 
 // add puts an answer among the others.

@@ -64,6 +64,10 @@ func batchApp(t *testing.T, m *core.Manager, b *batch) http.Handler {
 		w.WriteHeader(http.StatusOK)
 	})
 	route("/fails", func(_ http.ResponseWriter, _ *http.Request, s *core.Session) { s.Set("cookie", "reserved") })
+	route("/fails-when-it-writes", func(w http.ResponseWriter, _ *http.Request, s *core.Session) {
+		s.Set("cookie", "reserved")
+		_, _ = io.WriteString(w, "written")
+	})
 	route("/panics", func(http.ResponseWriter, *http.Request, *core.Session) { panic("a bug") })
 	mux.Handle("/batch", b)
 	app := m.Handler(mux)
@@ -177,6 +181,21 @@ func TestTheErrorPageOfABatchIsItsOwn(t *testing.T) {
 	if before, failed := b.got[0], b.got[1]; before.Code != http.StatusOK || before.Header().Get("X-Route") != "/writes" ||
 		failed.Code != http.StatusInternalServerError || failed.Header().Get("X-Route") != "" {
 		t.Errorf("before %d %v, failed %d %v", before.Code, before.Header(), failed.Code, failed.Header())
+	}
+}
+
+// The session of a batch is one: what could not be stored for a part is not stored for the
+// batch either, which must not answer as if it were. The part may have written something itself, or nothing.
+func TestABatchOfWhichAPartCouldNotBeStoredFails(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"/fails", "/fails-when-it-writes"} {
+		b := &batch{parts: []string{part}, after: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "written") }}
+		app := batchApp(t, process(t, new(mapstore.Store)), b)
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/batch", http.NoBody))
+		if b.got[0].Code != http.StatusInternalServerError || w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "written") {
+			t.Errorf("%s: the part has status %d, the batch %d, %q", part, b.got[0].Code, w.Code, w.Body)
+		}
 	}
 }
 

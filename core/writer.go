@@ -22,6 +22,7 @@ type Writer struct {
 	Failer Failer
 
 	x        *Exchange
+	answer   *answer
 	response *response // nil: it has not begun
 }
 
@@ -46,10 +47,11 @@ type Failer interface {
 // Writer returns the writer for the handler. It has no Failer yet.
 func (x *Exchange) Writer(w http.ResponseWriter) *Writer {
 	writer := &x.writer
-	if !x.beginAnswer(w.Header()) { // mounted twice, or of another answer
+	answer, first := x.beginAnswer(w.Header())
+	if !first { // mounted twice, or of another answer
 		writer = new(Writer)
 	}
-	writer.ResponseWriter, writer.x = w, x
+	writer.ResponseWriter, writer.x, writer.answer = w, x, answer
 	return writer
 }
 
@@ -71,7 +73,7 @@ func (w *Writer) Fail(err error) {
 		return
 	}
 	w.response = &response{err: err}
-	w.x.answerOf(w.Header()).send()
+	w.answer.send()
 	w.sendPage()
 }
 
@@ -80,7 +82,7 @@ func (w *Writer) sendPage() (sent bool) {
 	if w.Failer == nil {
 		return false
 	}
-	w.x.answerOf(w.Header()).outcome.Store(paged)
+	w.answer.outcome.Store(paged)
 	w.Failer.Fail(w.ResponseWriter, cmp.Or(w.x.handled, w.x.r), w.Err())
 	return true
 }
@@ -92,10 +94,9 @@ func (w *Writer) Commit() error {
 	if w.Began() {
 		return w.response.err
 	}
-	a := w.x.answerOf(w.Header())
-	if w.x.ended.Load() || a.outcome.Load() == paged { // an outer handler writes, after the commit; or the middleware that is inside, mounted twice
+	if w.x.ended.Load() || w.answer.outcome.Load() == paged { // an outer handler writes, after the commit; or the middleware that is inside, mounted twice
 		w.response = &ofHandler
-		a.send()
+		w.answer.send()
 		return nil
 	}
 	err := w.x.firstByte(w.Header()) // may panic: then the response has not begun

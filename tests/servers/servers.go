@@ -14,6 +14,7 @@ package servers
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -76,6 +77,21 @@ func Await(tb testing.TB, what string, do func() error) {
 			tb.Fatalf("waited in vain for: %s: %v", what, err)
 		}
 		<-time.After(pause)
+	}
+}
+
+// AwaitMore waits until count has grown by n, for as long as that takes, and fails the test
+// when it stands still for too long.
+func AwaitMore(tb testing.TB, what string, n int64, count func() int64) {
+	tb.Helper()
+	from := count()
+	for last := from; last-from < n; last = count() {
+		Await(tb, what, func() error {
+			if count() == last {
+				return fmt.Errorf("%d of %d", last-from, n)
+			}
+			return nil
+		})
 	}
 }
 

@@ -90,13 +90,7 @@ func (w *writers) acknowledged() int {
 // more waits for so many more writes.
 func (w *writers) more(n int) {
 	w.t.Helper()
-	begun := w.acknowledged()
-	servers.Await(w.t, "more writes", func() error {
-		if w.acknowledged() < begun+n {
-			return errors.New("there are fewer")
-		}
-		return nil
-	})
+	servers.AwaitMore(w.t, "more writes", int64(n), func() int64 { return int64(w.acknowledged()) })
 }
 
 func (w *writers) begin(n int) {

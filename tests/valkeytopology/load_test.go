@@ -367,25 +367,13 @@ func (l *load) newVisitor() {
 // more waits until so many requests more have succeeded.
 func (l *load) more(n int64) {
 	l.t.Helper()
-	from := l.requests.Load() - l.refused.Load()
-	servers.Await(l.t, "successful requests", func() error {
-		if done := l.requests.Load() - l.refused.Load() - from; done < n {
-			return fmt.Errorf("%d of %d", done, n)
-		}
-		return nil
-	})
+	servers.AwaitMore(l.t, "successful requests", n, func() int64 { return l.requests.Load() - l.refused.Load() })
 }
 
 // refusals waits until so many requests more have failed.
 func (l *load) refusals(n int64) {
 	l.t.Helper()
-	from := l.refused.Load()
-	servers.Await(l.t, "refused requests", func() error {
-		if done := l.refused.Load() - from; done < n {
-			return fmt.Errorf("%d of %d", done, n)
-		}
-		return nil
-	})
+	servers.AwaitMore(l.t, "refused requests", n, l.refused.Load)
 }
 
 // end stops the load, compares what is stored with what was acknowledged, and
