@@ -362,30 +362,6 @@ func failure(verb, class string, err error) error {
 	return &store.Error{Store: "memory", Verb: verb, Outcome: store.OutcomeNotApplied, Class: class, Err: err}
 }
 
-// index returns which shard has the session with an id. No client knows the seed, so none can
-// fill one shard.
-func (s *Store) index(id string) uint64 {
-	return maphash.String(s.seed, id) % uint64(len(s.shards))
-}
-
-func (s *Store) shard(id string) *shard { return &s.shards[s.index(id)] }
-
-// lockBoth locks the shards of two ids, in the order of all who lock two.
-func (s *Store) lockBoth(a, b string) (unlock func()) {
-	i, j := s.index(a), s.index(b)
-	if i == j {
-		s.shards[i].mu.Lock()
-		return s.shards[i].mu.Unlock
-	}
-	first, second := &s.shards[min(i, j)].mu, &s.shards[max(i, j)].mu
-	first.Lock()
-	second.Lock()
-	return func() {
-		second.Unlock()
-		first.Unlock()
-	}
-}
-
 // now is the time since the store was made. Package time takes the monotonic
 // clock for that, and a call of Since costs half of what Now costs.
 func (s *Store) now() int64 {
