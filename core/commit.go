@@ -340,7 +340,7 @@ func (s *Session) extendNow(op *operation) error {
 	m := s.x.m
 	s.touched = false
 	if s.x.jar != nil && s.x.canIssue(s.id, true) != nil {
-		return nil // nothing is lost but some of the session's life
+		return nil //nolint:nilerr // nothing is lost but some of the session's life
 	}
 	err := m.extend(op, s.key, m.lifespan(s.base), record.Lifespan{}, m.cfg.Now())
 	if errors.Is(err, store.ErrNotFound) {
