@@ -23,13 +23,17 @@ help: ## list the targets
 run: ## start the example app; PORT=8080 chooses the port, STORE=memory what its sessions are in; it keeps accounts in DATA=folder
 	@cd examples && go run ./accounts -addr 127.0.0.1:$(PORT) -data "$(DATA)" -store "$(STORE)"
 
+# Without the paths of folders in what is compiled, another clone finds it in the build cache, and so do tests that build
+# modules elsewhere: nothing is compiled for them alone.
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
+
 # In both lists the packages that take longest come first: else they would go on alone when all others are done.
-LONGEST := ./tests/valkey ./core ./stores/mongo ./tests/valkeytopology ./stores/valkey ./stores/sqlite ./cmd/cloakroom
+LONGEST := ./core ./stores/mongo ./stores/sqlite ./stores/valkey
 
 # The race detector has nothing to find in these, and makes them take several times as long: they do one thing after
 # the other, or repeat on another server, in another process or in another order what packages of the others do; or they
 # read code and documents, or start programs.
-ORDERLY := ./tests/browser ./tests/mongo ./tests/sql ./predecessors ./tests/interleavings ./interop ./examples ./tests/adapters ./tests/consumer \
+ORDERLY := ./tests/browser ./tests/valkey ./tests/mongo ./tests/sql ./tests/valkeytopology ./cmd/cloakroom ./tests/monitoring ./predecessors ./tests/interleavings ./interop ./examples ./tests/adapters ./tests/consumer \
 	./bench ./bench/turns ./tests/crashes ./tests/constanttime ./tests/documents ./tests/faultsback ./tests/imports ./tests/leaks ./tests/reliability ./tests/servers \
 	./tests/standards
 
@@ -102,7 +106,7 @@ soak: ## the long forms of the tests behind docs/reliability.md, with SOAK=10m o
 soak-memory: ## serve sessions for SOAK_MEMORY=1h and see whether memory and goroutines stay flat
 	@TESTSERVERS="valkey mongo" scripts/servers.sh run sh -c 'cd tests && go run ./soakmemory -for $(SOAK_MEMORY)'
 
-findings: ## run the scripts in findings/, which show surprises of other software: ten to twenty minutes, and the network
+findings: ## run the scripts in findings/, which show surprises of other software: twenty minutes or more, and the network
 	@failed=''; for f in findings/*.sh; do echo "=== $$f"; bash $$f || failed+=" $$f"; done; [[ -z $$failed ]] || { echo "changed:$$failed"; exit 1; }
 
 bench: ## measure Cloakroom beside others, which takes some 25 minutes; BENCH=-short makes that a minute, BENCH=-large measures ten million sessions

@@ -1144,3 +1144,41 @@ func TestVaryAndCacheControl(t *testing.T) {
 		})
 	}
 }
+
+// Since Go 1.23 net/http takes what was said to caches out of the answer for a file that
+// is not there. The cookie stays, so what goes with it has to come after that.
+func TestAFileThatIsNotThereIsNoAnswerForCaches(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		do   func(ctx context.Context, s *core.Session) error
+		want string
+	}{
+		"a change":           {func(context.Context, *core.Session) error { return nil }, "private, no-cache"},
+		"a change, and Save": {func(ctx context.Context, s *core.Session) error { return s.Save(ctx) }, "private, no-cache"},
+		"a login":            {func(ctx context.Context, s *core.Session) error { return s.SignIn(ctx, "ada") }, "no-store"},
+		"a login, and Save": {func(ctx context.Context, s *core.Session) error {
+			return errors.Join(s.SignIn(ctx, "ada"), s.Save(ctx))
+		}, "no-store"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, core.Config{Store: newUserStore()})
+			missing := filepath.Join(t.TempDir(), "logo.svg")
+			a := st.request("", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "private, no-store")
+				s := core.FromContext(r.Context())
+				s.Set("n", 1)
+				if err := tt.do(r.Context(), s); err != nil {
+					t.Error(err)
+				}
+				http.ServeFile(w, r, missing)
+			})
+			if a.status != http.StatusNotFound || len(a.header["Set-Cookie"]) != 1 {
+				t.Fatalf("status %d, Set-Cookie %q; want 404 with a cookie", a.status, a.header["Set-Cookie"])
+			}
+			if got := a.header.Get("Cache-Control"); got != tt.want {
+				t.Errorf("Cache-Control is %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -230,12 +230,9 @@ type actor struct {
 	do   func()
 }
 
-// How many orders of a play are tried: all, if there are not more than mostOrders,
-// else so many of them, half of these at random.
-const mostOrders = 1000
-
 // everyOrder runs a play once for each order in which the calls of its actors can
-// reach the store.
+// reach the store; where there are more than mostOrders, for so many of them, half of
+// these at random.
 func everyOrder(t *testing.T, stage func(p *play)) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))

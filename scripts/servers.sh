@@ -276,7 +276,7 @@ stop() {
 demands() { # what a server needs that demands TLS and a user
 	if [[ ! -e $DIR/tls/key.pem ]]; then # by the program that Go's crypto/tls brings for this
 		rm -rf "$DIR/tls" "$DIR/tls.new"; mkdir -p "$DIR/tls.new"
-		(cd "$DIR/tls.new" && GOFLAGS='' GOWORK=off go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" \
+		(cd "$DIR/tls.new" && GOFLAGS=-trimpath GOWORK=off go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" \
 			--ca --ecdsa-curve P256 --host "localhost,$H" --duration 87600h >/dev/null 2>"$LOG/certificate.log") || die "no certificate: see $LOG/certificate.log"
 		mv "$DIR/tls.new" "$DIR/tls"
 	fi

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 export SOAK=$1
 
 run() { # run PACKAGE [TEST]: its figures, each with its test, without what only says that it went well
-	go test -count=1 -timeout 0 -tags mattn -v -run "${2:-.}" "./$1" | awk '
+	go test -count=1 -timeout 0 -v -run "${2:-.}" "./$1" | awk '
 		/^===/ { if ($2 != "PAUSE") name = $3; next }
 		/^ *--- (PASS|SKIP)|^PASS$|, killed (before|after)|allowed:|: found in|performed as|other calls were made|cannot change these two/ { next }
 		sub(/^ *[a-z_]*\.go:[0-9]+: /, "") { $0 = name ": " $0 }
@@ -17,8 +17,8 @@ run() { # run PACKAGE [TEST]: its figures, each with its test, without what only
 }
 
 failed=()
-for what in "tests/interleavings" "tests/histories" "tests/crashes" "tests/memory" "stores/valkey ^TestStore$" \
-	"tests/valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|Adapters|AdaptersCluster|CachingOwnWrites)$" \
+for what in "tests/adapters ^TestAdapters$" "tests/interleavings" "tests/histories" "tests/crashes" "tests/memory" "stores/valkey ^TestStore$" \
+	"tests/valkey ^Test(FaultMatrix|FaultMatrixCluster|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|Adapters|AdaptersCluster|AdaptersCaching|CachingOwnWrites)$" \
 	"tests/mongo ^Test(FaultMatrix|ExactlyOnce|Outage|ThreeProcesses|UsersOfThreeProcesses|StepDown|Adapters)$" \
 	"tests/sql" "stores/sqlite ^Test(Store|KilledProcesses|KilledBetweenStatements|NobodyStarves|ManyWritersAreTenTimesAsFastAsWithAWaitForTheDiskEach|OneWriterLosesLittle|AReadCostsLittleMoreThanTheDrivers)$" \
 	"predecessors ^TestOnlyTheFirstRequestPaysForTakingOver$" \

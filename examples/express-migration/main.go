@@ -22,7 +22,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -118,11 +117,23 @@ func serve(ctx context.Context, addr string, h http.Handler) (*url.URL, error) {
 	return &url.URL{Scheme: "http", Host: l.Addr().String()}, nil
 }
 
+// expressDir returns the folder of the Express app.
+func expressDir() (string, error) {
+	for _, from := range []string{"express-migration", ".", filepath.Join("examples", "express-migration")} {
+		if _, err := os.Stat(filepath.Join(from, "express", "app.js")); err == nil {
+			return filepath.Join(from, "express"), nil
+		}
+	}
+	return "", errors.New("there is no Express app here: start this in the folder examples of the repository")
+}
+
 // startExpress installs what the Express app needs, the first time, and starts
 // it.
 func startExpress(ctx context.Context, valkey, secret string) (at *url.URL, stop func(), err error) {
-	_, file, _, _ := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(file), "express")
+	dir, err := expressDir()
+	if err != nil {
+		return nil, nil, err
+	}
 	command := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stderr, os.Stderr
