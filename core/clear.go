@@ -37,6 +37,8 @@ func (m *Manager) Clear(ctx context.Context) error {
 // A digest stands for a list as it is stored.
 type digest [16]byte
 
+// digestOf returns the digest of a list. Lists of all users are walked, so what is
+// remembered of each is small.
 func digestOf(rec store.Record) (d digest) {
 	h := sha256.New()
 	_, _ = h.Write([]byte(rec.ID + "\x00"))

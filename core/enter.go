@@ -18,9 +18,9 @@ import (
 type entry struct {
 	s         *Session
 	op        *operation
-	before    string // whose session it is until then
-	admission roster.Admission
-	next      *record.Document // what is stored under the new id; nil until it is
+	before    string           // whose session it is until then, empty for nobody's
+	admission roster.Admission // what the list is asked
+	next      *record.Document // what is stored under the new id; nil until something is
 }
 
 // enter stores the session under a new id and puts it into the list of its user.
@@ -47,7 +47,7 @@ func (s *Session) enter(op *operation) error {
 	if err == nil {
 		return nil
 	}
-	if e.next != nil { // nobody was given that id, and nobody will be
+	if e.next != nil { // no browser was given that id, and none will be
 		s.nextID = ""
 		m.sessions.Withdraw(op, e.next)
 	}
@@ -68,6 +68,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The record and the list first. Where an attempt got that far, and then found the old
+	// record changed, what is listed already gets the newer content.
 	if e.next == nil {
 		err = e.store(d)
 	} else {
@@ -76,6 +78,7 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The old id last: from now on nobody else can store anything under it.
 	kind := EventCreated
 	if s.standing == state.Live {
 		kind = EventRenewed

@@ -50,7 +50,7 @@ func (s *Session) markFollowed(op *operation, old *predecessor.Session) error {
 	if old.Stored || old.User == "" {
 		return nil
 	}
-	err := s.createMarker(op, markerKey(s.x.m.former, old), old)
+	err := s.createMarker(op, markerKey(s.x.m.oldCookies, old), old)
 	if errors.Is(err, store.ErrExists) { // by a request at the same moment
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
@@ -102,6 +101,8 @@ func (u *userLists) edit(ctx context.Context, key string, list *userList, change
 			return nil, err
 		}
 	}
+	// In the first round list may be old, so an error about it says nothing yet. In all others it
+	// is what the store had after somebody else was faster.
 	for newest := false; ; newest = true {
 		next := list.Clone()
 		changed, err := change(next)
@@ -269,9 +270,10 @@ func (s *Session) keepListed(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// revoked tells the session of the request that it is among those which its
-// handler has ended. What is not stored yet is an error of the commit, not lost.
-func (x *Exchange) revoked(sessions []roster.Entry) {
+// revoked makes the session of the request an empty one where its handler has ended it by a
+// revocation, which ended tells of a live session. One with changes stays what it was: they
+// are an error of the commit, and not lost without a word. x may be nil.
+func (x *Exchange) revoked(ended func(*Session) bool) {
 	if x == nil || !x.isReady() {
 		return
 	}
@@ -280,8 +282,7 @@ func (x *Exchange) revoked(sessions []roster.Entry) {
 		return
 	}
 	defer x.unlock()
-	mine := func(e roster.Entry) bool { return e.Key == s.key }
-	if s.standing == state.Live && !s.modified() && slices.ContainsFunc(sessions, mine) {
+	if s.standing == state.Live && !s.modified() && ended(s) {
 		s.startAnew(state.SignedOut)
 	}
 }

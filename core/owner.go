@@ -199,6 +199,16 @@ func (s *Session) userMember(base, next *record.Document, key string, life recor
 	return in.append(make([]byte, 0, most+len(in.Name)+len(in.Device))), in.Until
 }
 
+// encodeMember returns the JSON of a member of __cloakroom. Such a member has only strings,
+// numbers and booleans, so it can always be encoded.
+func encodeMember(v any) []byte {
+	raw, err := jsontext.Encode(v)
+	if err != nil {
+		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
+	}
+	return raw
+}
+
 // textAt returns the string or the whole number that a JSON value holds at a
 // path, or an empty string.
 func textAt(raw []byte, path []string) string {

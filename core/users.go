@@ -30,15 +30,7 @@ const (
 )
 
 func (a AtUserLimit) String() string {
-	switch a {
-	case DropLeastRecentlyUsed:
-		return "drop the least recently used"
-	case DropOldest:
-		return "drop the oldest"
-	case RefuseNew:
-		return "refuse new ones"
-	}
-	return fmt.Sprintf("AtUserLimit(%d)", int(a))
+	return valueName("AtUserLimit", int(a), "drop the least recently used", "drop the oldest", "refuse new ones")
 }
 
 // An Info describes a session to the user whose it is, or to an operator. It holds
@@ -121,12 +113,14 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 	return nil
 }
 
-// A current is the session of a request.
+// A current is what a list of sessions has to know of the session of the request that asks
+// for it.
 type current struct {
 	handle    string
 	extending record.Lifespan // what it is being given beside the handler, if anything
 }
 
+// current returns the session of the request that ctx belongs to, the zero value for none.
 func (m *Manager) current(ctx context.Context) (c current) {
 	x := exchangeOf(ctx).of(m)
 	if x == nil || !x.isReady() {
@@ -146,10 +140,10 @@ func (m *Manager) current(ctx context.Context) (c current) {
 	return c
 }
 
-// info returns what a user is told of a session that is theirs.
+// info describes a session of a user that was found.
 func (m *Manager) info(user string, e roster.Entry, r look, c current) Info {
 	now := m.cfg.Now()
-	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.left)}
+	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.doc.Record.TTL)}
 	if i.Current = e.Handle == c.handle; i.Current && c.extending.Idle > 0 {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.Left(now))
 	}
@@ -176,7 +170,7 @@ func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dea
 	})
 }
 
-// canList tells why there can be no list of a user.
+// canList returns why there can be no list of a user, or nil.
 func (m *Manager) canList(user string) error {
 	if m.lists == nil {
 		return errNoUsers
@@ -187,7 +181,8 @@ func (m *Manager) canList(user string) error {
 	return nil
 }
 
-// loadLimited and lookLimited are load and look within Config.StoreTimeout.
+// loadLimited is load within Config.StoreTimeout, and lookLimited is look: a walk over the
+// sessions of a user takes as long as its caller does, and each of its calls no longer than that.
 func (u *userLists) loadLimited(ctx context.Context, key string) (*userList, error) {
 	limit := u.m.limit(ctx)
 	defer limit.stop()

@@ -62,6 +62,8 @@ func New(o Options) *Store {
 	return s
 }
 
+// newPart returns a store that counts what it holds against a quota: that of the sessions,
+// or that of their lists.
 func newPart(o Options, q *quota) *Store {
 	s := &Store{
 		quota:   q,
@@ -335,6 +337,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// clear drops all that is stored when its shard is reached.
 func (s *Store) clear() {
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -347,12 +350,6 @@ func (s *Store) clear() {
 	}
 	s.watches.tell()
 }
-
-func (s *Store) index(id string) uint64 {
-	return maphash.String(s.seed, id) % uint64(len(s.shards))
-}
-
-func (s *Store) shard(id string) *shard { return &s.shards[s.index(id)] }
 
 // own returns the data of a record to keep: a copy, or the data itself where nobody will
 // write to it and there is not much memory behind it that would be kept with it. It has
@@ -376,6 +373,7 @@ func (s *Store) live(sh *shard, id string, now int64) *entry {
 	return e
 }
 
+// drop removes an entry of a shard whose lock the caller holds.
 func (s *Store) drop(sh *shard, e *entry) {
 	sh.remove(e)
 	s.watches.tellOf(e.id)
