@@ -298,17 +298,24 @@ func (s *Session) enterEpoch(op *operation) (err error) {
 // recentEnds is a [store.Store] of the last ends that this process knows. It is no more
 // than a help: whoever needs all of them sets SealedCookie.Ends.
 type recentEnds struct {
-	mu      sync.Mutex
-	records map[string]store.Record
-	order   [rememberEnds]string
-	next    int // where the oldest one is in order
+	mu    sync.Mutex
+	ends  map[string]recentEnd
+	order [rememberEnds]string // their ids, and those of some that were deleted
+	next  int                  // where the oldest one is in order
+}
+
+// A recentEnd is one of them.
+type recentEnd struct {
+	store.Record
+
+	place int // in order, where its id may stand a second time: it was deleted and came again
 }
 
 // has reports whether there is something under id.
 func (r *recentEnds) has(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.records[id]
+	_, ok := r.ends[id]
 	return ok
 }
 
@@ -316,27 +323,29 @@ func (r *recentEnds) has(id string) bool {
 func (r *recentEnds) Load(_ context.Context, id string) (store.Record, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec, ok := r.records[id]
+	end, ok := r.ends[id]
 	if !ok {
 		return store.Record{}, store.ErrNotFound
 	}
-	return rec, nil
+	return end.Record, nil
 }
 
 // Create implements [store.Store].
 func (r *recentEnds) Create(_ context.Context, rec store.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.records[rec.ID]; ok {
+	if _, ok := r.ends[rec.ID]; ok {
 		return store.ErrExists
 	}
-	if r.records == nil {
-		r.records = make(map[string]store.Record)
+	if r.ends == nil {
+		r.ends = make(map[string]recentEnd)
 	}
-	delete(r.records, r.order[r.next])
+	if oldest := r.order[r.next]; r.ends[oldest].place == r.next {
+		delete(r.ends, oldest)
+	}
+	r.ends[rec.ID] = recentEnd{rec, r.next}
 	r.order[r.next] = rec.ID
 	r.next = (r.next + 1) % len(r.order)
-	r.records[rec.ID] = rec
 	return nil
 }
 
@@ -344,10 +353,11 @@ func (r *recentEnds) Create(_ context.Context, rec store.Record) error {
 func (r *recentEnds) Update(_ context.Context, old, next store.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.records[old.ID]; !ok {
+	end, ok := r.ends[old.ID]
+	if !ok {
 		return store.ErrNotFound
 	}
-	r.records[next.ID] = next
+	r.ends[next.ID] = recentEnd{next, end.place}
 	return nil
 }
 
@@ -358,6 +368,6 @@ func (r *recentEnds) Touch(context.Context, string, time.Duration) error { retur
 func (r *recentEnds) Delete(_ context.Context, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.records, id)
+	delete(r.ends, id)
 	return nil
 }

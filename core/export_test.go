@@ -29,7 +29,7 @@ func Verify(secrets []string, value string) (id string, outdated, ok bool) {
 // there are.
 func NewRecentEnds() (ends store.Store, count func() int) {
 	r := new(recentEnds)
-	return r, func() int { return len(r.records) }
+	return r, func() int { return len(r.ends) }
 }
 
 // Remembers reports whether m remembers when the session with an id was extended last.

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -30,14 +29,17 @@ type Probe struct {
 	// called by many goroutines at once, and has to end when its context does.
 	Check func(context.Context) error
 
-	// Timeout limits Check. The default is a second.
+	// Timeout limits Check. The default is a second, which also takes the place of what is
+	// less than a millisecond: no Check would ever pass.
 	Timeout time.Duration
 
 	draining atomic.Bool
 }
 
-// defaultProbeTimeout is what a probe of Kubernetes waits by default.
-const defaultProbeTimeout = time.Second
+const (
+	defaultProbeTimeout = time.Second // which a probe of Kubernetes waits by default
+	leastProbeTimeout   = time.Millisecond
+)
 
 // Drain makes the Probe answer 503 from now on, so that no new requests are sent here. It
 // is the first step of a graceful shutdown: go on serving until whoever asks has seen it,
@@ -65,7 +67,11 @@ func (p *Probe) passes(ctx context.Context) bool {
 	if p.Check == nil {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Timeout, defaultProbeTimeout))
+	timeout := p.Timeout
+	if timeout < leastProbeTimeout {
+		timeout = defaultProbeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return p.Check(ctx) == nil
 }

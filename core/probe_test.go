@@ -70,13 +70,34 @@ func TestAProbeTellsWhetherTheStoreAnswersAndNothingElse(t *testing.T) {
 
 func TestAProbeDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ timeout, want time.Duration }{{0, time.Second}, {3 * time.Second, 3 * time.Second}} {
+	for _, test := range []struct{ timeout, want time.Duration }{
+		{0, time.Second},
+		{3 * time.Second, 3 * time.Second},
+		{time.Millisecond, time.Millisecond},
+		{-1, time.Second},
+		{5, time.Second}, // which was to be seconds
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := &core.Probe{Timeout: test.timeout, Check: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 			began, w := time.Now(), httptest.NewRecorder()
 			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", http.NoBody))
 			if w.Code != http.StatusServiceUnavailable || time.Since(began) != test.want {
-				t.Errorf("status %d after %v, want 503 after %v", w.Code, time.Since(began), test.want)
+				t.Errorf("%d: status %d after %v, want 503 after %v", test.timeout, w.Code, time.Since(began), test.want)
+			}
+		})
+	}
+}
+
+// No Timeout takes an instance that can serve out of the balancer for good.
+func TestAProbeGivesEveryCheckTimeToAnswer(t *testing.T) {
+	t.Parallel()
+	for _, timeout := range []time.Duration{0, -1, -time.Hour, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &core.Probe{Timeout: timeout, Check: func(ctx context.Context) error { time.Sleep(time.Second / 2); return ctx.Err() }}
+			w := httptest.NewRecorder()
+			p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", http.NoBody))
+			if w.Code != http.StatusOK {
+				t.Errorf("with a Timeout of %d: status %d, want 200", timeout, w.Code)
 			}
 		})
 	}

@@ -465,3 +465,41 @@ func TestTheEndsThatAProcessRemembers(t *testing.T) {
 	is(fmt.Sprint(room+1), "x")
 	is(fmt.Sprint(2*room), "x")
 }
+
+// An id that was deleted and is noted again is as new as any other.
+func TestAnEndThatIsNotedAgainIsRememberedAsLongAsOthers(t *testing.T) {
+	t.Parallel()
+	ends, count := core.NewRecentEnds()
+	ctx := t.Context()
+	create := func(id string) {
+		t.Helper()
+		if err := ends.Create(ctx, store.Record{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const room = 4096
+	create("again")
+	for i := range room - 2 {
+		create(fmt.Sprint(i))
+	}
+	if err := ends.Delete(ctx, "again"); err != nil {
+		t.Fatal(err)
+	}
+	create("again")
+	if n := count(); n != room-1 {
+		t.Fatalf("there are %d, want %d", n, room-1)
+	}
+	for i := range room - 1 { // of which the first comes to the place that it had before
+		create(fmt.Sprint("later", i))
+		if _, err := ends.Load(ctx, "again"); err != nil {
+			t.Fatalf("it is forgotten when %d others have come after it, of %d: %v", i+1, room, err)
+		}
+	}
+	create("last")
+	if _, err := ends.Load(ctx, "again"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("it is remembered for longer than others: %v", err)
+	}
+	if n := count(); n != room {
+		t.Errorf("there are %d, want %d", n, room)
+	}
+}

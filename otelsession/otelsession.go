@@ -42,6 +42,7 @@ package otelsession
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -70,12 +71,12 @@ type Options struct {
 	Counter store.Counter
 
 	// CountInterval is how old that number may become before the sessions are counted
-	// again, beside the next collection of metrics, which does not wait for it. The
-	// default is a minute.
+	// again, beside the next collection of metrics, which does not wait for it: at least
+	// a millisecond. The default, 0, is a minute.
 	CountInterval time.Duration
 
-	// CountTimeout limits one count. After a count that failed there is no number
-	// until the next one. The default is ten seconds.
+	// CountTimeout limits one count: at least a millisecond. After a count that failed
+	// there is no number until the next one. The default, 0, is ten seconds.
 	CountTimeout time.Duration
 }
 
@@ -105,8 +106,12 @@ var buckets = []float64{
 	.00001, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5,
 }
 
-// New returns an Observer. The error is one of the MeterProvider.
+// New returns an Observer. The error says which of the options cannot be, or is one of the
+// MeterProvider.
 func New(o Options) (*Observer, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	if o.MeterProvider == nil {
 		o.MeterProvider = otel.GetMeterProvider()
 	}
@@ -134,6 +139,21 @@ func New(o Options) (*Observer, error) {
 	}
 	observer.beginAtZero()
 	return observer, nil
+}
+
+func (o Options) check() error {
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{{"CountInterval", o.CountInterval}, {"CountTimeout", o.CountTimeout}} {
+		switch {
+		case d.value < 0:
+			return fmt.Errorf("cloakroom: otelsession: Options.%s is negative (%v): leave it 0 for the default", d.option, d.value)
+		case d.value > 0 && d.value < time.Millisecond: // most likely it was meant to be seconds
+			return fmt.Errorf("cloakroom: otelsession: Options.%s is too short: %d is %v: write %d * time.Second", d.option, int64(d.value), d.value, int64(d.value))
+		}
+	}
+	return nil
 }
 
 // beginAtZero makes the series that alerts ask for, so that the first such event is an

@@ -348,6 +348,24 @@ func TestNewReportsWhatTheProviderRefuses(t *testing.T) {
 	}
 }
 
+// A count that may take no time never succeeds, and one that is always due comes with every
+// collection.
+func TestTimesThatCannotBeAreRefused(t *testing.T) {
+	for want, o := range map[string]otelsession.Options{
+		"CountInterval is negative":   {CountInterval: -time.Second},
+		"CountTimeout is negative":    {CountTimeout: -1},
+		"write 60 * time.Second":      {CountInterval: 60},
+		"CountTimeout is too short: ": {CountTimeout: time.Millisecond - 1},
+	} {
+		if _, err := otelsession.New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+	if _, err := otelsession.New(otelsession.Options{CountInterval: time.Millisecond, CountTimeout: time.Millisecond}); err != nil {
+		t.Error(err)
+	}
+}
+
 var errRefused = errors.New("refused")
 
 type refusing struct{ noop.MeterProvider }

@@ -3,7 +3,9 @@ package takeover
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
@@ -24,7 +26,8 @@ type Gorilla struct {
 
 	// MaxAge is the age beyond which the library does not accept what it signed. It is
 	// what MaxAge of gorilla's stores was given, and not MaxAge of Options. The default
-	// is 30 days, as there; a negative one is no limit, which is 0 there.
+	// is 30 days, as there; a negative one is no limit, which is 0 there. One of less than
+	// a second takes no session over, and is warned about.
 	MaxAge time.Duration
 
 	// Records is where the data is. It is nil for the stores that keep it in the cookie.
@@ -53,17 +56,18 @@ var _ predecessor.Warner = Gorilla{}
 func (g Gorilla) CookieNames() []string { return []string{g.Name} }
 
 // Warnings implements [predecessor.Warner].
-func (g Gorilla) Warnings() []string {
-	all := codecs(g.KeyPairs)
-	for _, c := range all {
-		if len(c.hash) < shortKey {
-			return []string{shortKeyWarning}
-		}
+func (g Gorilla) Warnings() (warnings []string) {
+	usable := codecs(g.KeyPairs)
+	switch isShort := func(c codec) bool { return len(c.hash) < shortKey }; {
+	case len(usable) == 0:
+		warnings = append(warnings, "no pair of KeyPairs can be used, so that no session is taken over: a hash key must not be empty, and a block key has 16, 24 or 32 bytes")
+	case slices.ContainsFunc(usable, isShort):
+		warnings = append(warnings, shortKeyWarning)
 	}
-	if len(all) == 0 {
-		return []string{"no pair of KeyPairs can be used, so that no session is taken over: a hash key must not be empty, and a block key has 16, 24 or 32 bytes"}
+	if g.MaxAge > 0 && g.MaxAge < time.Second { // gorilla's stores were given a number of seconds
+		warnings = append(warnings, fmt.Sprintf("MaxAge is less than a second, so that no session is taken over: %d is %v: write %d * time.Second", int64(g.MaxAge), g.MaxAge, int64(g.MaxAge)))
 	}
-	return nil
+	return warnings
 }
 
 // Find implements [predecessor.Source].

@@ -449,7 +449,7 @@ func TestCookieSessionsOfNpmAreReadAsKeygripSignedThem(t *testing.T) {
 	}
 }
 
-func TestShortKeysAreWarnedAbout(t *testing.T) {
+func TestSettingsThatCannotBeMeantAreWarnedAbout(t *testing.T) {
 	long := bytes.Repeat([]byte("k"), 32)
 	for _, test := range []struct {
 		source predecessor.Warner
@@ -459,6 +459,10 @@ func TestShortKeysAreWarnedAbout(t *testing.T) {
 		{takeover.Gorilla{KeyPairs: [][]byte{long, nil, []byte("secret")}}, 1},
 		{takeover.Gorilla{KeyPairs: [][]byte{long, []byte("short")}}, 1},
 		{takeover.Gorilla{}, 1},
+		{takeover.Gorilla{KeyPairs: [][]byte{long}, MaxAge: 30 * 86400}, 1}, // as gorilla has it
+		{takeover.Gorilla{KeyPairs: [][]byte{[]byte("secret")}, MaxAge: 1}, 2},
+		{takeover.Gorilla{KeyPairs: [][]byte{long}, MaxAge: time.Second}, 0},
+		{takeover.Gorilla{KeyPairs: [][]byte{long}, MaxAge: -1}, 0},
 		{takeover.CookieSession{Keys: []string{string(long)}}, 0},
 		{takeover.CookieSession{Keys: []string{"secret"}}, 1},
 	} {

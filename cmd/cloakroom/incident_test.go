@@ -134,6 +134,9 @@ func TestWhatIsMistypedIsToldOf(t *testing.T) {
 	operate(t, env, "revoke").want(t, exitUsage, "cloakroom revoke HANDLE")
 	operate(t, env, "lisst").want(t, exitUsage, "cloakroom -h")
 	operate(t, env, "list", "--usr", "ada").want(t, exitUsage, "cloakroom list -h")
+	for _, timeout := range []string{"-1s", "0", "1us"} {
+		operate(t, env, "count", "--timeout", timeout).want(t, exitUsage, "--timeout", "at least 1ms")
+	}
 	bob := lines[session](t, operate(t, env, "list", "--user", "bob", "--json"))
 	operate(t, env, "revoke", "--user", "ada", bob[0].Handle).want(t, exitNotFound, "without --user")
 	if r := operate(t, env, "list", "--user", "ada", "--limit", "1", "--json").want(t, exitOK); strings.Count(r.out, "\n") != 1 {

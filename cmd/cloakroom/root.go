@@ -116,6 +116,9 @@ func (c *command) openURL(ctx context.Context, url string, o target.Options) (*t
 	if url == "" {
 		return nil, usagef("which store? Set CLOAKROOM_STORE, or --store. What there is:\n%s", target.Forms)
 	}
+	if c.timeout < time.Millisecond {
+		return nil, usagef("--timeout is %v: at least 1ms", c.timeout)
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return target.Open(ctx, url, o)

@@ -55,7 +55,10 @@ var sqlStates = map[string]refusal{
 	"54000": {class: "id or data is too long"},
 	"57014": {class: "canceled by the server"},
 	"57P03": {class: "server is not ready"},
+	"57P04": {class: "database was dropped", unknown: true, lost: true},
 	"57P05": {class: "connection was idle for too long", unknown: true, lost: true},
+	"25P03": {class: "connection was idle for too long", unknown: true, lost: true}, // within a transaction
+	"25P04": {class: "transaction took too long", unknown: true, lost: true},
 	"55P03": {class: "lock timeout"},
 	"53100": {class: "disk is full", err: store.ErrFull},
 	"53200": {class: "server is out of memory"},
@@ -78,7 +81,8 @@ var sqlStates = map[string]refusal{
 	"XX": {class: "internal error of the server", unknown: true},
 }
 
-// mySQLCodes are the codes of MySQL and MariaDB.
+// mySQLCodes are the codes of MySQL and MariaDB, and those from 2000 on of their clients,
+// which a proxy passes on when it has lost the server.
 var mySQLCodes = map[uint64]refusal{
 	1213: {class: "deadlock", again: true},
 	1020: {class: "serialization failure", again: true},
@@ -101,11 +105,22 @@ var mySQLCodes = map[uint64]refusal{
 	1406: {class: "id or data is too long"},
 	1053: {class: "server is shutting down", unknown: true, lost: true},
 	1079: {class: "server is shutting down", unknown: true, lost: true},
+	1152: {class: "connection was closed", unknown: true, lost: true},
+	1158: {class: "connection failed", unknown: true, lost: true},
+	1159: {class: "connection failed", unknown: true, lost: true},
+	1160: {class: "connection failed", unknown: true, lost: true},
+	1161: {class: "connection failed", unknown: true, lost: true},
 	1180: {class: "commit failed", unknown: true},
+	1184: {class: "connection was closed", unknown: true, lost: true},
 	1317: {class: "canceled by the server", unknown: true},
 	1927: {class: "connection was closed", unknown: true, lost: true},
 	1969: {class: "canceled by the server"},
+	2006: {class: "connection failed", unknown: true, lost: true},
+	2013: {class: "connection failed", unknown: true, lost: true},
+	2055: {class: "connection failed", unknown: true, lost: true},
 	3024: {class: "canceled by the server"},
+	3169: {class: "connection was closed", unknown: true, lost: true},
+	4031: {class: "connection was idle for too long", unknown: true, lost: true},
 }
 
 // sqliteCodes are the primary codes of SQLite.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,6 +91,8 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"no table", PostgreSQL, live, sent, postgresError("42P01"), refused, "table is missing", ErrSchema, false},
 		{"no permission", PostgreSQL, live, sent, postgresError("42501"), refused, "not permitted to this user", nil, false},
 		{"shutdown", PostgreSQL, live, sent, postgresError("57P01"), unknown, "server is shutting down", nil, false},
+		{"idle for too long within a transaction", PostgreSQL, live, sent, undone{postgresError("25P03")}, refused, "connection was idle for too long", nil, true},
+		{"database dropped", PostgreSQL, live, sent, postgresError("57P04"), unknown, "database was dropped", nil, false},
 		{"server that starts, at the last of its addresses", PostgreSQL, live, connecting, errors.Join(dial, postgresError("57P03")), refused, "server is not ready", nil, false},
 		{"wrong password", PostgreSQL, live, connecting, postgresError("28P01"), refused, "authentication failed", nil, false},
 		{"internal error", PostgreSQL, live, sent, postgresError("XX000"), unknown, "internal error of the server", nil, false},
@@ -102,6 +105,8 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"no table", MySQL, live, sent, mysql(1146), refused, "table is missing", ErrSchema, false},
 		{"full disk", MySQL, live, sent, mysql(1114), refused, "disk is full", store.ErrFull, false},
 		{"shutdown", MySQL, live, sent, mysql(1053), unknown, "server is shutting down", nil, false},
+		{"idle for too long", MySQL, live, sent, mysql(4031), unknown, "connection was idle for too long", nil, false},
+		{"idle for too long within a transaction", MySQL, live, sent, undone{mysql(4031)}, refused, "connection was idle for too long", nil, true},
 		{"another code", MySQL, live, sent, mysql(1366), refused, "refused by the server (code 1366)", nil, false},
 		{"lost connection", MySQL, live, sent, errors.New("invalid connection"), unknown, "connection was closed", nil, false},
 		{"large packet", MySQL, live, sent, errors.New("packet for query is too large. Try adjusting the `Config.MaxAllowedPacket`"), refused, "id or data is too long", nil, false},
@@ -134,7 +139,11 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 
 // What comes to the same when it is done twice is done again when its connection is lost.
 func TestALostConnectionIsNoReasonToFailWhatMayBeDoneTwice(t *testing.T) {
-	s := &Store{opts: Options{Dialect: PostgreSQL}, honest: true}
+	of := map[Dialect]*Store{}
+	for _, d := range []Dialect{PostgreSQL, MySQL} {
+		of[d] = &Store{opts: Options{Dialect: d}, honest: true}
+	}
+	s := of[PostgreSQL]
 	lost := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -148,6 +157,21 @@ func TestALostConnectionIsNoReasonToFailWhatMayBeDoneTwice(t *testing.T) {
 			}
 			if _, again := s.failure(cancelled, verb, sent, err); again {
 				t.Errorf("%s, %T: is done again when its time is over", verb, err)
+			}
+		}
+		for d, codes := range map[Dialect][]string{
+			PostgreSQL: {"57P01", "57P02", "57P04", "57P05", "25P03", "25P04", "08006", "08P01"},
+			MySQL:      {"1053", "1079", "1152", "1158", "1159", "1160", "1161", "1184", "1927", "2006", "2013", "2055", "3169", "4031"},
+		} {
+			for _, code := range codes {
+				var err error = postgresError(code)
+				if d == MySQL {
+					n, _ := strconv.Atoi(code)
+					err = &mysqlError{uint16(n), secretText} //nolint:gosec // one of these
+				}
+				if f, again := of[d].failure(t.Context(), verb, sent, err); again != want || f.Outcome != store.OutcomeUnknown {
+					t.Errorf("%s, %s of %s: again %v, %+v, want %v, and an unknown outcome", verb, code, d, again, f, want)
+				}
 			}
 		}
 		for _, err := range []error{postgresError("42501"), postgresError("XX000"), errors.New(secretText)} {

@@ -388,6 +388,56 @@ func TestConnectionsThatTheServerEnds(t *testing.T) {
 	})
 }
 
+// A server that ends a connection because nobody used it says so to the next call, which
+// is done again over another one. The drivers often see it in time: here they do not look.
+func TestConnectionsThatWereIdleForTooLong(t *testing.T) {
+	for _, tt := range []struct {
+		d                   sqlenv.Database
+		settings, own, live string
+	}{
+		{sqlenv.MySQL, "?wait_timeout=1&checkConnLiveness=false", "SELECT CONNECTION_ID()", "information_schema.processlist WHERE id = "},
+		{sqlenv.MariaDB, "?wait_timeout=1&checkConnLiveness=false", "SELECT CONNECTION_ID()", "information_schema.processlist WHERE id = "},
+		{sqlenv.PostgreSQL, "&idle_session_timeout=100", "SELECT pg_backend_pid()", "pg_stat_activity WHERE pid = "},
+		{sqlenv.OldPostgreSQL, "&idle_session_timeout=100", "SELECT pg_backend_pid()", "pg_stat_activity WHERE pid = "},
+	} {
+		t.Run(tt.d.Name, func(t *testing.T) {
+			t.Parallel()
+			admin := tt.d.Open(t)
+			o := sqlstore.Options{Table: sqlenv.Table(t, admin)}
+			if err := sqlenv.Store(t, admin, o).Create(t.Context(), record("a", "x")); err != nil {
+				t.Fatal(err)
+			}
+			db := sqlenv.Open(t, tt.d.Driver, tt.d.DSN(t)+tt.settings)
+			db.SetMaxOpenConns(1)
+			o.SweepInterval = sqlstore.NeverSweep
+			s, err := sqlstore.New(db, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			for verb, call := range map[string]func() error{
+				"load":   func() error { _, err := s.Load(t.Context(), "a"); return err },
+				"touch":  func() error { return s.Touch(t.Context(), "a", time.Hour) },
+				"delete": func() error { return s.Delete(t.Context(), "b") },
+			} {
+				var id int
+				servers.Await(t, "a connection that is not ended yet", func() error {
+					return db.QueryRowContext(t.Context(), tt.own).Scan(&id)
+				})
+				servers.Await(t, "the end of the connection", func() error {
+					if count(t, admin, tt.live+strconv.Itoa(id)) > 0 {
+						return errors.New("it is there")
+					}
+					return nil
+				})
+				if err := call(); err != nil {
+					t.Errorf("%s: %v", verb, err)
+				}
+			}
+		})
+	}
+}
+
 // What may only be read says so, and is still read.
 func TestReadOnlyDatabase(t *testing.T) {
 	for _, tt := range []struct {

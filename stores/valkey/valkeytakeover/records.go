@@ -6,6 +6,7 @@ package valkeytakeover
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -43,11 +44,17 @@ func (r Records) Record(ctx context.Context, id string) (takeover.Record, error)
 		return takeover.Record{}, answer(err)
 	}
 	rec := takeover.Record{Data: data}
-	if life >= 0 { // else the key does not expire, or did between the two commands
+	switch {
+	case life == -2, life == 0: // it went between the two commands, or goes now
+		return takeover.Record{}, predecessor.ErrNone
+	case life > 0 && life <= longest: // else the key does not expire, or not in our time
 		rec.Expires = time.Now().Add(time.Duration(life) * time.Millisecond)
 	}
 	return rec, nil
 }
+
+// longest is how many milliseconds a time.Duration can hold.
+const longest = math.MaxInt64 / int64(time.Millisecond)
 
 // Delete implements [takeover.Records].
 func (r Records) Delete(ctx context.Context, id string) error {

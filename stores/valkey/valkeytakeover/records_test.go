@@ -80,6 +80,55 @@ func TestARecordIsTheValueOfItsKeyForAsLongAsThatLives(t *testing.T) {
 	}
 }
 
+// A meddler is a client with which something happens to a key between the two commands of a
+// read.
+type meddler struct {
+	valkey.Client
+
+	meddle func(key string)
+}
+
+func (m meddler) DoMulti(ctx context.Context, commands ...valkey.Completed) (answers []valkey.ValkeyResult) {
+	key := commands[0].Commands()[1]
+	for i, command := range commands {
+		if i == 1 {
+			m.meddle(key)
+		}
+		answers = append(answers, m.Do(ctx, command))
+	}
+	return answers
+}
+
+// A session that ends while it is read has ended: it is no session that never expires.
+func TestARecordThatGoesWhileItIsReadIsNone(t *testing.T) {
+	r := records(t, "VALKEY_ADDR")
+	for name, meddle := range map[string]func(key string){
+		"deleted": func(key string) { do(t, r, "DEL", key) },
+		"expired": func(key string) { do(t, r, "PEXPIRE", key, "0") },
+	} {
+		do(t, r, "SET", r.Prefix+name, "data")
+		meddled := r
+		meddled.Client = meddler{r.Client, meddle}
+		if rec, err := meddled.Record(t.Context(), name); !errors.Is(err, predecessor.ErrNone) {
+			t.Errorf("%s: %+v, %v; want ErrNone", name, rec, err)
+		}
+	}
+}
+
+// Redis and Valkey take lives of which a time.Duration cannot say how long they are.
+func TestARecordThatLivesForLongerThanCanBeSaid(t *testing.T) {
+	r := records(t, "VALKEY_ADDR")
+	for name, until := range map[string]string{"millennia": "99999999999999", "as long as can be": "9223372036854775807"} {
+		do(t, r, "SET", r.Prefix+name, "data")
+		do(t, r, "PEXPIREAT", r.Prefix+name, until)
+		t.Cleanup(func() { do(t, r, "DEL", r.Prefix+name) })
+		rec, err := r.Record(t.Context(), name)
+		if err != nil || string(rec.Data) != "data" || !rec.Expires.IsZero() {
+			t.Errorf("%s: %+v, %v; want no end", name, rec, err)
+		}
+	}
+}
+
 // Fiber's ids stand in the cookie as they are: a visitor may name any key that looks like
 // one.
 func TestAKeyThatIsNoStringCannotBeRead(t *testing.T) {
