@@ -39,8 +39,8 @@ var turns = []turn{
 	{kind: "hundredth sign-in", n: 20, most: 0.4},
 	{kind: "sessions", n: 5, most: 0.4},
 	{kind: "revocation", n: 1, most: 0.4},
-	{kind: "Valkey read", n: 20 * clients, most: 0.6, usual: true, valkey: true},
-	{kind: "Valkey change", n: 20 * clients, most: 0.72, usual: true, valkey: true},
+	{kind: "Valkey read", n: 200 * clients, most: 0.6, usual: true, valkey: true},
+	{kind: "Valkey change", n: 200 * clients, most: 0.72, usual: true, valkey: true},
 }
 
 // turnNames say what the kinds are.

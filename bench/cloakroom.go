@@ -48,6 +48,7 @@ func cloakroomSubjects() (all []subject) {
 		add(libraryName, onEcho5, st, cloakroomEcho5, core.Config{})
 		add(libraryName, onHTTP, st, cloakroomHTTP, core.Config{})
 	}
+	add(libraryName, onGin, opened, cloakroomGin, core.Config{})
 	add(libraryName, onGin, sqliteS, cloakroomGin, core.Config{})
 	add(lazyName, onGin, valkeyS, cloakroomGin, core.Config{Lazy: true})
 	return all
@@ -97,6 +98,17 @@ func openCloakroom(ctx context.Context, s *servers, st string, mount func(*core.
 				return nil, err
 			}
 		}
+	case opened:
+		kept, err := valkeystore.Open(ctx, "valkey://"+s.valkey, valkeystore.Options{})
+		if err != nil {
+			return nil, err
+		}
+		a.close = func() { _ = kept.Close() }
+		m, err := manager(kept)
+		if err != nil {
+			return nil, err
+		}
+		a.handler = mount(m)
 	case mongoS:
 		collection, closed, err := openMongo(s, "sessions")
 		if err != nil {

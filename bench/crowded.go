@@ -34,8 +34,7 @@ const (
 // A crowded is a process whose store in memory has many sessions and serves some of them
 // all the time.
 type crowded struct {
-	Sessions    int
-	Bytes       float64 // of heap for each
+	taken               // of the heap
 	Collections int     // while it was measured
 	Collected   float64 // what the collector took of the processor time that there was
 	P50, P99    time.Duration
@@ -47,7 +46,7 @@ type crowded struct {
 type crowds []crowded
 
 func measureCrowds(ctx context.Context, o options) (all crowds, err error) {
-	for _, n := range []int{crowdedFew, o.many, 10 * o.many} {
+	for _, n := range []int{crowdedFew, o.many / 10, o.many, 10 * o.many} {
 		o.progress("%s sessions in memory, %s requests/s", thousands(int64(n)), thousands(crowdedRate))
 		var c crowded
 		if err := ask(ctx, &c, crowdedCommand, memory, strconv.Itoa(n)); err != nil {
@@ -197,8 +196,7 @@ func crowdMemory(ctx context.Context, n int) (c crowded, err error) {
 			return c, err
 		}
 	}
-	c.Sessions = n
-	c.Bytes = float64(heapInUse()-before) / float64(n)
+	c.taken = taken{n, float64(heapInUse()-before) / float64(n), float64(allocated(len(f.record)) + memoryAround)}
 	a, err := appOn(kept)
 	if err != nil {
 		return c, err
@@ -246,10 +244,16 @@ func (all crowds) say(p *page) {
 	p.say("## Many sessions in memory\n")
 	p.say("Each in a process of its own, which serves %s requests a second, to sessions far from each other, of which %d of 10 read and the others change; from", thousands(crowdedRate), readsOfTen)
 	p.say("one collection to the next, and for 20 seconds at least. A wait begins when the request was due.\n")
-	p.head("sessions", "heap bytes a session", "collector's share of the processors", "collections", "in s", "p50 ms", "p99 ms", "p99.9 ms")
+	p.head("sessions", "collector's share of the processors", "collections", "in s", "p50 ms", "p99 ms", "p99.9 ms")
 	for _, c := range all {
-		p.row(thousands(int64(c.Sessions)), fmt.Sprintf("%.0f", c.Bytes), fmt.Sprintf("%.2f %%", 100*c.Collected), strconv.Itoa(c.Collections), fmt.Sprintf("%.0f", c.For.Seconds()),
+		p.row(thousands(int64(c.Sessions)), fmt.Sprintf("%.2f %%", 100*c.Collected), strconv.Itoa(c.Collections), fmt.Sprintf("%.0f", c.For.Seconds()),
 			fmt.Sprintf("%.2f", milliseconds(c.P50)), fmt.Sprintf("%.2f", milliseconds(c.P99)), fmt.Sprintf("%.2f", milliseconds(c.P999)))
+	}
+	p.say("")
+	p.say("What a session takes of the heap, beside what [capacity.md](../docs/capacity.md) says: the record, rounded up to a size of Go's allocator, and %d.\n", memoryAround)
+	headTaken(p)
+	for _, c := range all {
+		c.say(p, "memory")
 	}
 	p.say("")
 }
@@ -259,8 +263,12 @@ func (all crowds) targets() []target {
 	few, many := all[0], all[len(all)-1]
 	what := fmt.Sprintf("memory store, %s sessions, %s requests/s", thousands(int64(many.Sessions)), thousands(crowdedRate))
 	later := float64(many.P999) / float64(few.P999)
-	return []target{
+	list := []target{
 		{what, fmt.Sprintf("at most %.0f %% of the processors for the collector", 100*mostCollected), fmt.Sprintf("%.2f %%", 100*many.Collected), many.Collected <= mostCollected},
 		{what, fmt.Sprintf("a p99.9 of at most %d x that with %s", mostCrowded, thousands(int64(few.Sessions))), fmt.Sprintf("%.2f x", later), later <= mostCrowded},
 	}
+	for _, c := range all {
+		list = append(list, c.target("memory store"))
+	}
+	return list
 }

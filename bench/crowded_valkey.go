@@ -35,7 +35,8 @@ const (
 // A fullValkey is a server, or several, with many sessions, beside one with few.
 type fullValkey struct {
 	Servers, Sessions           int
-	Bytes                       float64 // of the servers, for a session
+	Grown                       []taken // of the servers' memory, on the way to so many
+	Filling                     time.Duration
 	Rate                        float64 // requests/s
 	ReadFew, ReadMany           []time.Duration
 	ChangeFew, ChangeMany       []time.Duration // p99, by round
@@ -172,20 +173,20 @@ func until(ctx context.Context, want, addr string, command ...string) error {
 	return fmt.Errorf("the server at %s does not say %q", addr, want)
 }
 
-// A full is a store in Valkey with its app.
+// A full is a store in Valkey, as Open has it, with its app.
 type full struct {
-	client  valkey.Client
+	addrs   []string
 	store   *valkeystore.Store
 	manager *core.Manager
 	app     *app
 }
 
-func openFull(addrs []string) (*full, error) {
-	client, err := valkey.NewClient(valkey.ClientOption{InitAddress: addrs, PipelineMultiplex: -1, MaxFlushDelay: 20 * time.Microsecond})
-	if err != nil {
-		return nil, err
+func openFull(ctx context.Context, addrs []string) (*full, error) {
+	url := "valkey://" + addrs[0]
+	if len(addrs) > 1 {
+		url += "?addr=" + strings.Join(addrs[1:], "&addr=")
 	}
-	kept, err := valkeystore.New(client, valkeystore.Options{})
+	kept, err := valkeystore.Open(ctx, url, valkeystore.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -193,11 +194,11 @@ func openFull(addrs []string) (*full, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &full{client, kept, m, &app{handler: cloakroomHTTP(m), close: client.Close}}, nil
+	return &full{addrs, kept, m, &app{handler: cloakroomHTTP(m), close: func() { _ = kept.Close() }}}, nil
 }
 
-// fill makes n sessions of a family.
-func (f *full) fill(ctx context.Context, of *family, n int) error {
+// fill makes the sessions of a family from one number up to another.
+func (f *full) fill(ctx context.Context, of *family, first, n int) error {
 	const workers = 4
 	var (
 		done sync.WaitGroup
@@ -206,7 +207,7 @@ func (f *full) fill(ctx context.Context, of *family, n int) error {
 	for w := range workers {
 		done.Go(func() {
 			recs := make([]store.Record, 0, createAtOnce)
-			for from := w * createAtOnce; from < n && errs[w] == nil; from += workers * createAtOnce {
+			for from := first + w*createAtOnce; from < n && errs[w] == nil; from += workers * createAtOnce {
 				recs = recs[:0]
 				for i := from; i < min(n, from+createAtOnce); i++ {
 					recs = append(recs, store.Record{ID: of.id(i), Data: of.record, TTL: 24 * time.Hour})
@@ -221,22 +222,32 @@ func (f *full) fill(ctx context.Context, of *family, n int) error {
 
 // used is the memory that the servers use.
 func (f *full) used(ctx context.Context) (total int64, err error) {
-	for _, node := range f.client.Nodes() {
-		info, err := node.Do(ctx, node.B().Info().Section("memory").Build()).ToString()
+	for _, addr := range f.addrs {
+		n, err := usedMemory(ctx, addr)
 		if err != nil {
 			return 0, err
 		}
-		for line := range strings.Lines(info) {
-			if value, found := strings.CutPrefix(strings.TrimSpace(line), "used_memory:"); found {
-				n, err := strconv.ParseInt(value, 10, 64)
-				if err != nil {
-					return 0, err
-				}
-				total += n
-			}
-		}
+		total += n
 	}
 	return total, nil
+}
+
+func usedMemory(ctx context.Context, addr string) (int64, error) {
+	client, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	info, err := client.Do(ctx, client.B().Info().Section("memory").Build()).ToString()
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(info) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), "used_memory:"); found {
+			return strconv.ParseInt(value, 10, 64)
+		}
+	}
+	return 0, errors.New("the server does not say how much memory it uses")
 }
 
 // crowdValkey is what the child does: the first half of the servers gets few sessions, the
@@ -247,23 +258,14 @@ func crowdValkey(ctx context.Context, n int, addrs []string) (c fullValkey, err 
 	if err != nil {
 		return c, err
 	}
-	many, err := openFull(addrs[c.Servers:])
+	many, err := openFull(ctx, addrs[c.Servers:])
 	if err != nil {
 		return c, err
 	}
-	defer many.client.Close()
-	before, err := many.used(ctx)
-	if err != nil {
+	defer many.app.close()
+	if err := c.grow(ctx, of, many); err != nil {
 		return c, err
 	}
-	if err := many.fill(ctx, of, n); err != nil {
-		return c, err
-	}
-	after, err := many.used(ctx)
-	if err != nil {
-		return c, err
-	}
-	c.Bytes = float64(after-before) / float64(n)
 	v := many.app.visitor()
 	for range listedByUser {
 		if _, err := makeSession(v, "as="+userName); err != nil {
@@ -273,15 +275,38 @@ func crowdValkey(ctx context.Context, n int, addrs []string) (c fullValkey, err 
 	if err := c.walk(ctx, many); err != nil {
 		return c, err
 	}
-	few, err := openFull(addrs[:c.Servers])
+	few, err := openFull(ctx, addrs[:c.Servers])
 	if err != nil {
 		return c, err
 	}
-	defer few.client.Close()
-	if err := few.fill(ctx, of, crowdedFew); err != nil {
+	defer few.app.close()
+	if err := few.fill(ctx, of, 0, crowdedFew); err != nil {
 		return c, err
 	}
 	return c, c.visit(ctx, of, few, many)
+}
+
+// grow makes the sessions, a hundredth and a tenth of them first, and looks each time at the
+// memory of the servers.
+func (c *fullValkey) grow(ctx context.Context, of *family, f *full) error {
+	before, err := f.used(ctx)
+	if err != nil {
+		return err
+	}
+	from, made := time.Now(), 0
+	for _, n := range []int{c.Sessions / 100, c.Sessions / 10, c.Sessions} {
+		if err := f.fill(ctx, of, made, n); err != nil {
+			return err
+		}
+		made = n
+		after, err := f.used(ctx)
+		if err != nil {
+			return err
+		}
+		c.Grown = append(c.Grown, taken{n, float64(after-before) / float64(n), valkeyFormula(len(of.record), n, c.Servers)})
+	}
+	c.Filling = time.Since(from)
+	return nil
 }
 
 // visit compares the p99 of both. The same sessions are visited in both: what a process knows
@@ -391,9 +416,9 @@ func (all fullValkeys) say(p *page) {
 	p.say("## %s sessions in Valkey\n", thousands(int64(all[0].Sessions)))
 	p.say("Beside as many servers with %s. In both, the same %[1]s are visited, at half of the rate at which these answer changes. The", thousands(crowdedFew))
 	p.say("memory of the process is the most that it had from the system, with all of Go's runtime (%s).\n", runtime.Version())
-	p.head("", "bytes of Valkey's a session", "requests/s", "p99 of a read, few, ms", "many", "p99 of a change, few, ms", "many")
+	p.head("", "made in", "requests/s", "p99 of a read, few, ms", "many", "p99 of a change, few, ms", "many")
 	for _, f := range all {
-		p.row(f.name(), fmt.Sprintf("%.0f", f.Bytes), thousands(int64(f.Rate)), spreadOut(f.ReadFew), spreadOut(f.ReadMany), spreadOut(f.ChangeFew), spreadOut(f.ChangeMany))
+		p.row(f.name(), fmt.Sprintf("%.0f s", f.Filling.Seconds()), thousands(int64(f.Rate)), spreadOut(f.ReadFew), spreadOut(f.ReadMany), spreadOut(f.ChangeFew), spreadOut(f.ChangeMany))
 	}
 	p.say("")
 	p.head("", "Count", "All", fmt.Sprintf("Sessions of a user with %d", listedByUser))
@@ -402,6 +427,14 @@ func (all fullValkeys) say(p *page) {
 	}
 	for _, f := range all {
 		p.row(f.name(), cell(f.Count, f.CountBytes), cell(f.All, f.AllBytes), cell(f.Listed, f.ListedBytes))
+	}
+	p.say("")
+	p.say("What a session takes in the servers, beside what [capacity.md](../docs/capacity.md) says: the record and %d, and in a cluster %d for each slot that has any.\n", valkeyAround, slotAround)
+	headTaken(p)
+	for _, f := range all {
+		for _, t := range f.Grown {
+			t.say(p, f.name())
+		}
 	}
 	p.say("")
 }
@@ -426,6 +459,9 @@ func (all fullValkeys) targets() (list []target) {
 				what + c.name, fmt.Sprintf("a p99 of at most %v x that with %s", mostFull, thousands(crowdedFew)),
 				fmt.Sprintf("%.2f x (spread ±%.0f%%)", times, 100*max(spread(c.many), spread(c.few))), times <= mostFull,
 			})
+		}
+		for _, t := range f.Grown {
+			list = append(list, t.target("Valkey, "+f.name()))
 		}
 		most := max(f.CountBytes, f.AllBytes, f.ListedBytes)
 		list = append(list, target{

@@ -59,7 +59,8 @@ type records interface {
 	// latest is get past a cache, for a record that is about to be changed.
 	latest(ctx context.Context, id string) ([]byte, error)
 	create(ctx context.Context, id string, record []byte) error
-	set(ctx context.Context, id string, record []byte) error
+	// set puts a record in the place of another.
+	set(ctx context.Context, id string, old, record []byte) error
 	// move stores a record under a new id and removes the old one.
 	move(ctx context.Context, old, id string, record []byte) error
 }
@@ -78,10 +79,10 @@ func (m *mapRecords) get(_ context.Context, id string) ([]byte, error) {
 func (m *mapRecords) latest(ctx context.Context, id string) ([]byte, error) { return m.get(ctx, id) }
 
 func (m *mapRecords) create(ctx context.Context, id string, record []byte) error {
-	return m.set(ctx, id, record)
+	return m.set(ctx, id, nil, record)
 }
 
-func (m *mapRecords) set(_ context.Context, id string, record []byte) error {
+func (m *mapRecords) set(_ context.Context, id string, _, record []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.records[id] = record
@@ -126,10 +127,10 @@ func recordOf(result valkey.ValkeyResult) ([]byte, error) {
 }
 
 func (v valkeyRecords) create(ctx context.Context, id string, record []byte) error {
-	return v.set(ctx, id, record)
+	return v.set(ctx, id, nil, record)
 }
 
-func (v valkeyRecords) set(ctx context.Context, id string, record []byte) error {
+func (v valkeyRecords) set(ctx context.Context, id string, _, record []byte) error {
 	return v.client.Do(ctx, v.setting(id, record)).Error()
 }
 
@@ -170,7 +171,7 @@ func floorApp(kept records, closed func()) *app {
 	e.GET(pathCount, func(c *gin.Context) {
 		id, record, err := session(c.Request, kept.latest)
 		if err == nil {
-			err = kept.set(c.Request.Context(), id, incremented(record, countKey))
+			err = kept.set(c.Request.Context(), id, record, incremented(record, countKey))
 		}
 		_ = answer(c.Writer, err == nil)
 	})

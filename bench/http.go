@@ -32,7 +32,7 @@ func served(store string) (list []subject) {
 			if sub.library == lazyName || strings.HasPrefix(sub.library, scsIdleName) {
 				continue // does here as its neighbour does
 			}
-		case store == valkeyS && (sub.store == noStore || sub.store == memory || sub.store == cached):
+		case store == valkeyS && (sub.store == noStore || sub.store == memory || sub.store == opened || sub.store == cached):
 			if sub.on != onGin || sub.library == lazyName || sub.library == ginLibrary {
 				continue
 			}

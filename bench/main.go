@@ -68,7 +68,7 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.short, "short", false, "fewer and shorter rounds: to see that everything works, not for numbers")
 	flag.StringVar(&o.out, "out", "", "where to write RESULTS.md and the charts; the default is here, for the short form a temporary folder")
 	flag.StringVar(&o.only, "only", "", "measure these parts and write nothing: "+strings.Join(partNames(), ", "))
-	flag.BoolVar(&o.large, "large", false, "measure ten million sessions instead, which takes up to half an hour and 10 GB; writes LARGE.md")
+	flag.BoolVar(&o.large, "large", false, "measure ten million sessions instead, which takes up to half an hour and 12 GB; writes LARGE.md")
 	flag.StringVar(&o.readme, "readme", "", "the README whose summary is brought up to date, but not by the short form")
 	flag.Parse()
 	s := &servers{valkey: os.Getenv("VALKEY_ADDR"), mongo: os.Getenv("MONGODB_URI"), postgresql: os.Getenv("POSTGRESQL_URL")}
@@ -144,10 +144,10 @@ func measure(ctx context.Context, s *servers, o options) (r *results, err error)
 	if s.valkey == "" {
 		leaveOut("all that needs Valkey, as VALKEY_ADDR is not set")
 	} else {
-		if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, cached); err != nil {
+		if r.valkey, err = inProcess(ctx, s, o, clients, valkeyS, opened, cached); err != nil {
 			return nil, err
 		}
-		if r.alone, err = inProcess(ctx, s, o, 1, valkeyS, cached); err != nil {
+		if r.alone, err = inProcess(ctx, s, o, 1, valkeyS, opened, cached); err != nil {
 			return nil, err
 		}
 		if r.costs, err = costs(ctx, s, o, valkeyS, cached); err != nil {

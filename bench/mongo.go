@@ -75,7 +75,7 @@ func (m mongoRecords) create(ctx context.Context, id string, record []byte) erro
 	return err
 }
 
-func (m mongoRecords) set(ctx context.Context, id string, record []byte) error {
+func (m mongoRecords) set(ctx context.Context, id string, _, record []byte) error {
 	result, err := m.collection.UpdateOne(ctx, liveMongo(id), mongo.Pipeline{{{Key: "$set", Value: bson.D{
 		{Key: "session", Value: bson.D{{Key: "$literal", Value: string(record)}}},
 		{Key: "expires", Value: bson.D{{Key: "$add", Value: bson.A{"$$NOW", floorLife * 1000}}}},

@@ -106,8 +106,8 @@ func TestPartsJudgeByTheirTargets(t *testing.T) {
 		"growth":     {growths{{small: ms(1), large: ms(12)}, {small: ms(1), large: ms(13)}}, []bool{true, false}},
 		"tail":       {&tail{own: waited{p99: ms(23), p999: ms(31)}, floor: waited{p99: ms(20), p999: ms(20)}}, []bool{true, false}},
 		"slow":       {slowWorks{{workload: "W4", trips: 2, p99: ms(119), inFlight: []int{9000}}}, []bool{true, false}},
-		"memory":     {crowds{{P999: 2}, {P999: 5, Collected: 0.04}}, []bool{true, false}},
-		"valkey":     {fullValkeys{{ReadFew: ms(10), ReadMany: ms(11), ChangeFew: ms(10), ChangeMany: ms(12), AllBytes: 60 << 20}}, []bool{true, false, true}},
+		"memory":     {crowds{{taken: taken{1, 100, 110}, P999: 2}, {taken: taken{1, 100, 112}, P999: 5, Collected: 0.04}}, []bool{true, false, true, false}},
+		"valkey":     {fullValkeys{{Grown: []taken{{1, 120, 110}}, ReadFew: ms(10), ReadMany: ms(11), ChangeFew: ms(10), ChangeMany: ms(12), AllBytes: 60 << 20}}, []bool{true, false, true, true}},
 		"pgo":        {profiled{builds{{now: ms(98), then: ms(100)}}}, []bool{true}},
 	} {
 		targets := c.part.targets()

@@ -100,13 +100,13 @@ func (r *results) summary() string {
 
 // sayToUsers is what matters most to who chooses, beside what others take.
 func (r *results) sayToUsers(p *page) {
-	type column struct{ title, library, on, remote, onValkey string }
+	type column struct{ title, library, on, remote, onValkey, store string }
 	columns := []column{
-		{libraryName, libraryName, onGin, libraryName, onGin},
-		{"gin-contrib", ginLibrary, onGin, ginLibrary + ", tuned", onGin},
-		{"scs", scsName, onHTTP, scsName, onHTTP},
-		{"Fiber", fiberName, onFiber, fiberName, onFiber},
-		{"express-session", "", "", expressLibraries[valkeyS], onExpress},
+		{libraryName, libraryName, onGin, libraryName, onGin, opened},
+		{"gin-contrib", ginLibrary, onGin, ginLibrary + ", tuned", onGin, valkeyS},
+		{"scs", scsName, onHTTP, scsName, onHTTP, valkeyS},
+		{"Fiber", fiberName, onFiber, fiberName, onFiber, valkeyS},
+		{"express-session", "", "", expressLibraries[valkeyS], onExpress, valkeyS},
 	}
 	cells := []string{""}
 	for _, c := range columns {
@@ -130,7 +130,7 @@ func (r *results) sayToUsers(p *page) {
 	}
 	for _, line := range []struct{ what, workload string }{{"requests/s over HTTP that read, Valkey", "W3"}, {"that change", "W4"}} {
 		row(line.what, func(c column) string {
-			if l := find(r.servers, c.remote, c.onValkey, valkeyS, line.workload); l != nil {
+			if l := find(r.servers, c.remote, c.onValkey, c.store, line.workload); l != nil {
 				return thousands(int64(median(l.perSecond)))
 			}
 			return ""
@@ -216,7 +216,7 @@ func (r *results) page() string {
 	}
 	if r.postgresql != nil {
 		p.say("## PostgreSQL, %d clients at a time\n", clients)
-		p.say("As with Valkey; everybody has %d connections. The floor is pgx under database/sql with the statements that a session needs.\n", poolSize)
+		p.say("As with Valkey; everybody has %d connections. The floor is pgx under database/sql with the table and the statements of the store.\n", poolSize)
 		r.postgresql.say(p, false)
 		p.say("### Round trips to PostgreSQL\n")
 		p.say("Counted in the same way; in brackets, the statements that are sent.\n")
@@ -456,6 +456,8 @@ func times(x float64) string {
 // row is what a subject is called in a table.
 func (s subject) row() string {
 	switch s.store {
+	case opened:
+		return s.name() + ", as `Open` has it"
 	case cached:
 		return s.name() + ", client-side cache"
 	case cookie:
@@ -504,7 +506,7 @@ func (r *results) charts() map[string]chart {
 			c.panels = append(c.panels, workloadOf(w).what)
 		}
 		for _, s := range r.servers {
-			if s.subject.store != valkeyS {
+			if s.subject.store != valkeyS && s.subject.store != opened {
 				continue
 			}
 			b := bar{name: s.subject.row(), kind: s.subject.kind()}

@@ -82,63 +82,68 @@ func openSQLStore(ctx context.Context, s *servers, st string) (store.Store, func
 	return kept, func() { _ = kept.Close(); _ = db.Close() }, nil
 }
 
-// sqlRecords is the driver as its manual has it, with the statements that a session
-// needs: the database's clock decides what has expired.
+// sqlRecords is the driver as its manual has it, with the table and the statements of the
+// store: the database's clock decides what has expired, and nothing is overwritten that
+// was not read.
 type sqlRecords struct {
 	db                             *sql.DB
 	load, insert, update, toDelete string
+	life                           int64 // in the units of the table
+	tells                          bool  // update returns what became of it
 }
 
-const floorTable = `CREATE TABLE IF NOT EXISTS floor (id TEXT PRIMARY KEY, data BLOB NOT NULL, expires TIMESTAMP NOT NULL)`
+// floorRecords is the table of the floor.
+const floorRecords = "floor_records"
 
 func openSQLFloor(st string) func(context.Context, *servers) (*app, error) {
 	return func(ctx context.Context, s *servers) (*app, error) {
+		r := sqlRecords{
+			load:     `SELECT data FROM floor_records WHERE id = $1 AND expires > {now}`,
+			insert:   `INSERT INTO floor_records (id, data, expires, due) VALUES ($1, $2, {now} + {life}, {now} + {life})`,
+			toDelete: `DELETE FROM floor_records WHERE id = $1`,
+		}
 		var (
-			db     *sql.DB
 			remove = nothing
-			table  = floorTable
+			says   *strings.Replacer
 			err    error
 		)
-		statements := sqlRecords{
-			load:     `SELECT data FROM floor WHERE id = $1 AND expires > {now}`,
-			insert:   `INSERT INTO floor (id, data, expires) VALUES ($1, $2, {now} + {day})`,
-			update:   `UPDATE floor SET data = $2, expires = {now} + {day} WHERE id = $1 AND expires > {now}`,
-			toDelete: `DELETE FROM floor WHERE id = $1`,
-		}
-		says := strings.NewReplacer("{now}", "clock_timestamp()", "{day}", "interval '1 day'", "BLOB", "bytea", "TIMESTAMP", "timestamptz")
 		if st == sqliteS {
-			says = strings.NewReplacer("{now}", "unixepoch()", "{day}", "86400", "TIMESTAMP", "INTEGER")
+			r.life = floorLife * 1000
+			r.update = `UPDATE floor_records SET data = $4, expires = {now} + {life}, due = min(due, {now} + {life}) WHERE id = $1 AND data = $2 AND expires > {now}`
+			says = strings.NewReplacer("{now}", "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)", "{life}", "$3")
 			var name string
 			if name, remove, err = newFile(); err != nil {
 				return nil, err
 			}
-			db, err = openFile(name)
+			r.db, err = openFile(name)
 		} else { // locks the row, and judges it when it has the lock
-			statements.update = `WITH l AS MATERIALIZED (SELECT id, data, expires FROM floor WHERE id = $1 FOR UPDATE),
-				j AS MATERIALIZED (SELECT id, expires > {now} AS live FROM l),
-				u AS (UPDATE floor AS s SET data = $2, expires = {now} + {day} FROM j WHERE s.id = j.id AND j.live RETURNING 1)
-				SELECT 1 FROM u`
-			db, err = openPool(s.postgresql)
+			r.life, r.tells = floorLife*1_000_000, true
+			r.update = `WITH l AS MATERIALIZED (SELECT id, data, expires FROM floor_records WHERE id = $1 FOR UPDATE),
+				j AS MATERIALIZED (SELECT id, NULLIF(data, $2) AS other, expires > {now} AS live, {now} + {life} AS until FROM l),
+				u AS (UPDATE floor_records AS s SET data = $4, expires = j.until, due = LEAST(s.due, j.until) FROM j
+					WHERE s.id = j.id AND j.other IS NULL AND j.live RETURNING 1)
+				SELECT live, EXISTS (SELECT 1 FROM u), other FROM j`
+			says = strings.NewReplacer("{now}", "clock_timestamp()", "{life}", "CAST($3 AS bigint) * interval '1 microsecond'")
+			r.db, err = openPool(s.postgresql)
 		}
 		if err != nil {
 			remove()
 			return nil, err
 		}
-		closed := func() { _ = db.Close(); remove() }
-		if _, err := db.ExecContext(ctx, says.Replace(table)); err != nil {
+		closed := func() { _ = r.db.Close(); remove() }
+		if err := sqlstore.Migrate(ctx, r.db, sqlstore.Options{Table: floorRecords}); err != nil {
 			closed()
 			return nil, err
 		}
-		statements.db = db
-		for _, text := range []*string{&statements.load, &statements.insert, &statements.update, &statements.toDelete} {
+		for _, text := range []*string{&r.load, &r.insert, &r.update, &r.toDelete} {
 			*text = says.Replace(*text)
 		}
-		return floorApp(statements, closed), nil
+		return floorApp(r, closed), nil
 	}
 }
 
 func (r sqlRecords) get(ctx context.Context, id string) (record []byte, err error) {
-	err = r.db.QueryRowContext(ctx, r.load, id).Scan(&record)
+	err = r.db.QueryRowContext(ctx, r.load, []byte(id)).Scan(&record)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -148,12 +153,21 @@ func (r sqlRecords) get(ctx context.Context, id string) (record []byte, err erro
 func (r sqlRecords) latest(ctx context.Context, id string) ([]byte, error) { return r.get(ctx, id) }
 
 func (r sqlRecords) create(ctx context.Context, id string, record []byte) error {
-	_, err := r.db.ExecContext(ctx, r.insert, id, record)
+	_, err := r.db.ExecContext(ctx, r.insert, []byte(id), record, r.life)
 	return err
 }
 
-func (r sqlRecords) set(ctx context.Context, id string, record []byte) error {
-	result, err := r.db.ExecContext(ctx, r.update, id, record)
+func (r sqlRecords) set(ctx context.Context, id string, old, record []byte) error {
+	if r.tells {
+		var live, done bool
+		var other []byte
+		err := r.db.QueryRowContext(ctx, r.update, []byte(id), old, r.life, record).Scan(&live, &done, &other)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && !done {
+			err = errNoSession
+		}
+		return err
+	}
+	result, err := r.db.ExecContext(ctx, r.update, []byte(id), old, r.life, record)
 	if err != nil {
 		return err
 	}
@@ -167,7 +181,7 @@ func (r sqlRecords) move(ctx context.Context, old, id string, record []byte) err
 	if err := r.create(ctx, id, record); err != nil {
 		return err
 	}
-	_, err := r.db.ExecContext(ctx, r.toDelete, old)
+	_, err := r.db.ExecContext(ctx, r.toDelete, []byte(old))
 	return err
 }
 

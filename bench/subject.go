@@ -24,6 +24,7 @@ const (
 	cookie  = "cookie" // in the browser itself
 	memory  = "memory"
 	valkeyS = "Valkey"
+	opened  = "Valkey, by Open" // of stores/valkey, with a client of its own
 	cached  = "Valkey, client-side cache"
 	mongoS  = "MongoDB"
 
@@ -71,7 +72,7 @@ func (s *servers) valkeyClient() (valkey.Client, error) {
 // has reports whether a subject's server is there.
 func (s *servers) has(store string) bool {
 	switch store {
-	case valkeyS, cached:
+	case valkeyS, opened, cached:
 		return s.valkey != ""
 	case mongoS:
 		return s.mongo != ""
@@ -84,7 +85,7 @@ func (s *servers) has(store string) bool {
 // parallel is how many ask at the same time where that is measured.
 func parallel(store string) int {
 	switch store {
-	case valkeyS, cached, mongoS, postgresS, sqliteS:
+	case valkeyS, opened, cached, mongoS, postgresS, sqliteS:
 		return clients
 	}
 	return 1

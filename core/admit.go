@@ -16,10 +16,10 @@ import (
 
 // How a session gets into the list of its user, and who has to go for it.
 
-// admit puts a session into the list of its user. Its record is stored already.
-func (m *Manager) admit(ctx context.Context, user string, list *userList, a *roster.Admission) error {
+// admit puts a session into the list of its user, which is under key. Its record is stored already.
+func (m *Manager) admit(ctx context.Context, user, key string, list *userList, a *roster.Admission) error {
 	var evicted []roster.Entry
-	_, err := m.lists.edit(ctx, m.listKey(user), list, func(l *roster.List) (_ bool, err error) {
+	_, err := m.lists.edit(ctx, key, list, func(l *roster.List) (_ bool, err error) {
 		evicted = nil
 		now := m.cfg.Now()
 		if a.Revoked(l, now, m.cfg.StoreTimeout) {
@@ -42,7 +42,9 @@ func (m *Manager) admit(ctx context.Context, user string, list *userList, a *ros
 	return m.evict(ctx, user, evicted)
 }
 
-// evict ends the sessions of a user that makeRoom marked.
+// evict ends the sessions of a user that makeRoom marked, once the list with the marks is
+// stored: a session that is marked and lives is ended by whoever comes next, and one that has
+// ended without a mark could be renewed meanwhile.
 func (m *Manager) evict(ctx context.Context, user string, evicted []roster.Entry) error {
 	if len(evicted) == 0 {
 		return nil
@@ -93,14 +95,14 @@ func (m *Manager) makeRoom(ctx context.Context, user string, admitted roster.Ent
 	return slices.DeleteFunc(l.Revoke(goes), func(e roster.Entry) bool { return !goes(e) }), nil
 }
 
-// refusesNew reports whether nobody has to go at the limit.
+// refusesNew reports whether it is the new session that is refused at the limit, so that no
+// other one has to go.
 func (m *Manager) refusesNew() bool { return m.cfg.AtUserLimit == RefuseNew }
 
 // A look is what was found out about a session of a list.
 type look struct {
 	roster.Look
-	doc  *record.Document
-	left time.Duration // how long it will live
+	doc *record.Document // with the life that is left as TTL
 }
 
 // look returns those of the sessions that are live, by their keys.
@@ -111,36 +113,25 @@ func (m *Manager) look(ctx context.Context, user string, sessions []roster.Entry
 		for i, e := range batch {
 			keys[i] = e.Key
 		}
-		call := m.sessions.Call(ctx, "inspect")
-		records, err := m.lists.indexer.Inspect(ctx, keys)
-		if err := call.End(err); err != nil {
+		docs, err := m.inspect(ctx, keys, m.cfg.Cookie.MaxAge)
+		if err != nil {
 			return nil, err
 		}
 		now := m.cfg.Now()
-		for _, rec := range records {
-			doc, err := m.sessions.Read(rec, m.cfg.Cookie.MaxAge)
-			switch {
-			case errors.Is(err, ErrUndecodable):
-				continue
-			case err != nil:
-				return nil, err
-			case !m.isLive(doc):
-				continue
-			}
-			found[rec.ID] = look{
-				Look: roster.Look{LastSeen: m.lastSeen(doc, rec.TTL, now), Strayed: m.userOf(doc) != user},
-				doc:  doc, left: rec.TTL,
+		for _, doc := range docs {
+			if m.isLive(doc) {
+				found[doc.Record.ID] = look{roster.Look{LastSeen: m.lastSeen(doc, now), Strayed: m.userOf(doc) != user}, doc}
 			}
 		}
 	}
 	return found, nil
 }
 
-// lastSeen returns when a session with so much of its life left was last used. Its
-// life was given to it then. Where the absolute timeout cut it short, it may have
-// been used later than that.
-func (m *Manager) lastSeen(doc *record.Document, left time.Duration, now time.Time) time.Time {
-	seen := now.Add(left - m.lifespan(doc).Idle)
+// lastSeen returns when a session was last used, from the life that is left to it: its
+// whole life was given to it then. Where the absolute timeout cut that short, it may have
+// been used later.
+func (m *Manager) lastSeen(doc *record.Document, now time.Time) time.Time {
+	seen := now.Add(doc.Record.TTL - m.lifespan(doc).Idle)
 	if created := doc.Meta.Created.Time(); created.After(seen) {
 		seen = created
 	}

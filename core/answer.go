@@ -18,7 +18,8 @@ import (
 
 // An answer is one response that is being written. There is one for each header
 // map: an inner request that a handler makes by hand, for a batch of requests, has
-// an answer of its own, and several may be under way at once.
+// an answer of its own, and several may be under way at once. It is the map that tells them
+// apart, because frameworks wrap the http.ResponseWriter and leave its map alone.
 type answer struct {
 	header  http.Header   // nil: not begun
 	before  http.Header   // as they were before the handler ran; nil for none
@@ -29,9 +30,9 @@ type answer struct {
 type outcome = uint32
 
 const (
-	unsent outcome = iota
-	sent           // its headers are out
-	paged          // likewise, and the error page takes the place of what the handler wrote
+	unsent outcome = iota // a header can be set yet
+	sent                  // its headers are out
+	paged                 // its headers are out, and the error page takes the place of what the handler wrote
 )
 
 // send notes that the headers are out.
@@ -70,10 +71,10 @@ type nesting struct {
 // whether it was the last.
 func (n *nesting) leave() (last bool) { return n.mounts.Load() == 0 || n.mounts.Add(-1) < 0 }
 
-// none is the nesting of an Exchange that has none.
+// none is the nesting of an Exchange that has none. Nobody writes to it.
 var none nesting
 
-// nested returns what x knows of others, for reading.
+// nested returns what x knows of other Managers and answers, for reading.
 func (x *Exchange) nested() *nesting {
 	if n := x.nesting.Load(); n != nil {
 		return n
@@ -81,7 +82,7 @@ func (x *Exchange) nested() *nesting {
 	return &none
 }
 
-// nest is nested for who has something to note.
+// nest is nested for a caller that has something to note.
 func (x *Exchange) nest() *nesting {
 	if x.nesting.Load() == nil {
 		x.nesting.CompareAndSwap(nil, new(nesting))
@@ -147,7 +148,7 @@ func (x *Exchange) answerOf(h http.Header) *answer {
 	return x.nestedAnswerOf(h)
 }
 
-// nestedAnswerOf is answerOf where there may be others.
+// nestedAnswerOf is answerOf where there may be nested answers.
 func (x *Exchange) nestedAnswerOf(h http.Header) *answer {
 	if a := x.nested().answer(h); a != nil {
 		return &a.answer
@@ -195,8 +196,9 @@ func (x *Exchange) resetHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// hasActed reports whether something was done at once which the browser has to
-// know.
+// hasActed reports whether something was done at once which the browser has to know, also
+// where the rest of the request fails: it would go on with a cookie that leads nowhere, or
+// never hear of the one that is stored.
 func (s *Session) hasActed() bool {
 	return s.deed == state.Created || s.standing == state.Ended || s.standing == state.SignedOut || s.carries()
 }
@@ -242,8 +244,8 @@ func (s *Session) maySendAgain() bool {
 func (s *Session) setHeaders(h http.Header) {
 	headers := state.Verdict(s.verdictInputs())
 	line := s.ticketLine(headers.Cookie)
-	if before := s.sent.line; before != line { // who changes it has the session's lock as well
-		before.remove(h) // of an earlier commit of this request
+	if before := s.sent.line; before != line { // read without its lock: whoever writes it has the session's as well
+		before.remove(h) // an earlier commit of this request set it
 		s.sent.store(line)
 		if before.name == "" && s.ticket == state.Outdated && s.deed != state.Created && headers.Cookie.Sets() {
 			s.notifyReissued()

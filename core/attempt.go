@@ -13,12 +13,14 @@ type SignInAttempt struct {
 	*attempt // a pointer, so that no verb of package fmt follows it
 }
 
+// An attempt is what a SignInAttempt is made of. A sign-in that is based on it fails where
+// the list, or the epoch, tells of a revocation since.
 type attempt struct {
 	s     *Session
 	user  string
 	began time.Time
-	list  *userList // the user's, as it was then
-	epoch string    // the same with Config.Sealed
+	list  *userList // the list of the user's sessions when the attempt began
+	epoch string    // the epoch of the user then, with Config.Sealed
 }
 
 // BeginSignIn is for whoever checks a password, or anything else that can change. Call it

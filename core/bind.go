@@ -5,13 +5,13 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 )
 
+// What a Bind has where the app says nothing, and what it must have.
 const (
 	defaultBindPath  = "/.session/bind"
 	defaultBindLife  = 10 * time.Minute
@@ -115,30 +115,23 @@ func (c Config) validateBind() error {
 	if b == nil {
 		return nil
 	}
-	for _, rule := range []struct {
-		broken        bool
-		field, reason string
-	}{
-		{c.Sealed != nil, "", "is set together with Sealed: a browser binds its session by a request that need not have the cookie, which would be all that there is of the session; use a Store"},
-		{c.Header.isOnly(), "", "is set, but Header.Only is AlwaysHeader: what is bound is a cookie of a browser, so drop one of the two"},
-		{c.ShareWithExpress && !b.ExpressChecks, ".ExpressChecks", "is not set, but ShareWithExpress is: an Express app that does not check the bound cookie lets a thief in; see docs/binding.md"},
-		{b.Life < 0, ".Life", fmt.Sprintf("is negative (%v): leave it 0 for the default", b.Life)},
-		{b.Life <= leastBindLife, ".Life", fmt.Sprintf("is too short: it is %v, and browsers make no more than 6 signatures in 9 minutes: use more than %v", b.Life, leastBindLife)},
-		{b.Grace < 0, ".Grace", fmt.Sprintf("is negative (%v): leave it 0 for the default", b.Grace)},
-		{tooShort(b.Grace, time.Second) != "", ".Grace", tooShort(b.Grace, time.Second)},
-		{!validBindPath(b.Path), ".Path", fmt.Sprintf("%q is no path of this site: write one like %q, without a query, dots and double slashes", b.Path, defaultBindPath)},
-		{!strings.HasPrefix(b.Path, c.StrippedPrefix), ".Path", fmt.Sprintf("%q does not begin with StrippedPrefix: write it as browsers ask for it", b.Path)},
-	} {
-		if rule.broken {
-			return &ConfigError{"Bind" + rule.field, rule.reason}
-		}
-	}
+	err := firstBroken([]rule{
+		{c.Sealed != nil, "Bind", "is set together with Sealed: a browser binds its session by a request that need not have the cookie, which would be all that there is of the session; use a Store"},
+		{c.Header.isOnly(), "Bind", "is set, but Header.Only is AlwaysHeader: what is bound is a cookie of a browser, so drop one of the two"},
+		{c.ShareWithExpress && !b.ExpressChecks, "Bind.ExpressChecks", "is not set, but ShareWithExpress is: an Express app that does not check the bound cookie lets a thief in; see docs/binding.md"},
+		{b.Life < 0, "Bind.Life", fmt.Sprintf("is negative (%v): leave it 0 for the default", b.Life)},
+		{b.Life <= leastBindLife, "Bind.Life", fmt.Sprintf("is too short: it is %v, and browsers make no more than 6 signatures in 9 minutes: use more than %v", b.Life, leastBindLife)},
+		{b.Grace < 0, "Bind.Grace", fmt.Sprintf("is negative (%v): leave it 0 for the default", b.Grace)},
+		{tooShort(b.Grace, time.Second) != "", "Bind.Grace", tooShort(b.Grace, time.Second)},
+		{!validBindPath(b.Path), "Bind.Path", fmt.Sprintf("%q is no path of this site: write one like %q, without a query, dots and double slashes", b.Path, defaultBindPath)},
+		{!strings.HasPrefix(b.Path, c.StrippedPrefix), "Bind.Path", fmt.Sprintf("%q does not begin with StrippedPrefix: write it as browsers ask for it", b.Path)},
+	})
 	for _, path := range b.Exclude {
-		if !validBindPath(path) {
-			return &ConfigError{"Bind.Exclude", fmt.Sprintf("%q is no path of this site: write one like \"/static\"", path)}
+		if err == nil && !validBindPath(path) {
+			err = &ConfigError{"Bind.Exclude", fmt.Sprintf("%q is no path of this site: write one like \"/static\"", path)}
 		}
 	}
-	return nil
+	return err
 }
 
 // validBindPath reports whether a path can stand in the headers and the JSON that browsers
@@ -149,19 +142,11 @@ func validBindPath(path string) bool {
 
 // validateBindable tells why browsers could not bind a session with that cookie.
 func (c Cookie) validateBindable(name string) error {
-	for _, rule := range []struct {
-		broken        bool
-		field, reason string
-	}{
-		{c.Secure != SecureAlways, "Secure", "must be SecureAlways because Bind is set: sessions are bound over HTTPS alone"},
-		{c.Partitioned, "Partitioned", "is set together with Bind, but browsers bind no partitioned cookies: drop one of the two"},
-		{ticket.Prefix(name) == ticket.HostHTTPPrefix, "Name", "begins with " + ticket.HostHTTPPrefix + ", but browsers bind no such cookies: use " + ticket.HostPrefix + ", or drop Bind"},
-	} {
-		if rule.broken {
-			return &ConfigError{"Cookie." + rule.field, rule.reason}
-		}
-	}
-	return nil
+	return firstBroken([]rule{
+		{c.Secure != SecureAlways, "Cookie.Secure", "must be SecureAlways because Bind is set: sessions are bound over HTTPS alone"},
+		{c.Partitioned, "Cookie.Partitioned", "is set together with Bind, but browsers bind no partitioned cookies: drop one of the two"},
+		{ticket.Prefix(name) == ticket.HostHTTPPrefix, "Cookie.Name", "begins with " + ticket.HostHTTPPrefix + ", but browsers bind no such cookies: use " + ticket.HostPrefix + ", or drop Bind"},
+	})
 }
 
 // isOnly reports whether no request has a cookie. h may be nil.
@@ -183,14 +168,4 @@ const (
 	Unproven
 )
 
-func (b Binding) String() string {
-	switch b {
-	case Unbound:
-		return "unbound"
-	case Bound:
-		return "bound"
-	case Unproven:
-		return "unproven"
-	}
-	return "Binding(" + strconv.Itoa(int(b)) + ")"
-}
+func (b Binding) String() string { return valueName("Binding", int(b), "unbound", "bound", "unproven") }

@@ -39,10 +39,12 @@ var ErrUnproven = errors.New("cloakroom: session is not proven to be in the brow
 var errBound = errors.New("cloakroom: session is bound already")
 
 const (
-	// challengeLife is how long a challenge for a refresh is good, and offerLife one for
-	// a registration.
+	// challengeLife is how long a challenge for a refresh is good: a browser signs it at once.
 	challengeLife = 2 * time.Minute
-	offerLife     = 5 * time.Minute
+
+	// offerLife is how long the challenge in an offer is good, by which a session is bound:
+	// a browser answers it beside the first pages.
+	offerLife = 5 * time.Minute
 
 	maxBoundCookies = 4 // of our name in one request that are verified
 )
@@ -56,6 +58,8 @@ type binder struct {
 	proofs *hot.Table[knownProof, *knownProof] // bound cookies that it has verified
 }
 
+// newBinder returns what binding takes of those secrets. Each of its keys is derived for one
+// purpose, so that no text of one kind passes for one of another.
 func newBinder(secrets []string) (b binder, err error) {
 	if b.tokens, err = seal.NewTokenKeys(secrets); err != nil {
 		return b, err
@@ -271,6 +275,7 @@ type offer struct {
 	line string
 }
 
+// registration is the header of the response that holds an offer.
 const registration = "Secure-Session-Registration"
 
 // offerBinding sets that header where the response gives a user's session another id, and
@@ -296,7 +301,7 @@ func (s *Session) offerBinding(h http.Header, cookie state.Cookie) {
 	} else if len(h[registration]) == 0 {
 		delete(h, registration)
 	}
-	if cookie == state.DeleteCookie && x.hasBoundCookie() {
+	if cookie == state.DeleteCookie && x.hasCookie(m.boundName()) {
 		line := x.boundAttributes().SetCookie(m.boundName(), "", -1, time.Time{})
 		if !slices.Contains(h[setCookie], line) {
 			h[setCookie] = append(h[setCookie], line)
@@ -310,9 +315,9 @@ func (m *Manager) offerFor(key string) string {
 	return `(ES256 RS256);path="` + m.cfg.Bind.Path + `";challenge="` + challenge + `"`
 }
 
-// hasBoundCookie reports whether the browser sent a cookie with the name of the bound one.
-func (x *Exchange) hasBoundCookie() (has bool) {
-	ticket.CookieValues(x.r.Header, x.m.boundName(), func(string) bool {
+// hasCookie reports whether the browser sent a cookie with that name, whatever it holds.
+func (x *Exchange) hasCookie(name string) (has bool) {
+	ticket.CookieValues(x.r.Header, name, func(string) bool {
 		has = true
 		return false
 	})

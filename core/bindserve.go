@@ -32,9 +32,9 @@ import (
 // good.
 
 const (
-	proofHeader      = "Secure-Session-Response"
-	identifierHeader = "Sec-Secure-Session-Id"
-	challengeHeader  = "Secure-Session-Challenge"
+	proofHeader      = "Secure-Session-Response"  // of the request: a JWT
+	identifierHeader = "Sec-Secure-Session-Id"    // of the request: what answerBound gave the session as its identifier
+	challengeHeader  = "Secure-Session-Challenge" // of the response: what the browser has to sign
 
 	maxIdentifier = 8 << 10 // bytes; an id of our own makes one of about a hundred
 )
@@ -270,7 +270,8 @@ func (x *Exchange) refuse(w http.ResponseWriter, status int, e Event) {
 	answerBinding(w, status)
 }
 
-// instructions are what a browser has to know of the session that it binds.
+// instructions are what a browser has to know of the session that it binds, as JSON in the
+// form of the draft (w3c/webappsec-dbsc).
 type instructions struct {
 	Identifier string       `json:"session_identifier"`
 	RefreshURL string       `json:"refresh_url"`
@@ -280,17 +281,22 @@ type instructions struct {
 	Initiators []string `json:"allowed_refresh_initiators"`
 }
 
+// A scope says which requests wait for a proof: all to this origin, but for the paths that
+// the rules exclude.
 type scope struct {
 	WholeSite bool        `json:"include_site"`
 	Rules     []scopeRule `json:"scope_specification,omitempty"`
 }
 
+// A scopeRule is one path of Bind.Exclude.
 type scopeRule struct {
 	Type   string `json:"type"`
 	Domain string `json:"domain"`
 	Path   string `json:"path"`
 }
 
+// A credential is the bound cookie: a browser that does not have it, with exactly these
+// attributes, has to refresh the session first.
 type credential struct {
 	Type       string `json:"type"`
 	Name       string `json:"name"`

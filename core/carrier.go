@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -15,6 +14,7 @@ import (
 
 // How a session travels: by a cookie, or by a header for clients that keep no cookies.
 
+// The names of a Header where the app says nothing.
 const (
 	defaultRequestHeader  = "Authorization"
 	defaultResponseHeader = "Session-Token"
@@ -123,15 +123,7 @@ const (
 	CarrierHeader
 )
 
-func (c Carrier) String() string {
-	switch c {
-	case CarrierCookie:
-		return "cookie"
-	case CarrierHeader:
-		return "header"
-	}
-	return "Carrier(" + strconv.Itoa(int(c)) + ")"
-}
+func (c Carrier) String() string { return valueName("Carrier", int(c), "cookie", "header") }
 
 // chooseCarrier finds out how the session of the request travels.
 func (x *Exchange) chooseCarrier() {
@@ -216,7 +208,7 @@ func (s *Session) Token() (string, error) {
 // have Authorization.
 func (s *Session) Challenge() string { return s.x.challenge() }
 
-// challenge is Challenge for what may be nil.
+// challenge is [Session.Challenge] for an Exchange, which may be nil.
 func (x *Exchange) challenge() string {
 	if x == nil || x.m.cfg.Header == nil || !x.m.cfg.Header.isBearer() {
 		return ""
@@ -246,12 +238,14 @@ type ticketLine struct {
 	value string
 }
 
+// load returns the header that was set so far.
 func (t *sentTicket) load() ticketLine {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.line
 }
 
+// store notes the header that is set now. The caller holds the lock of the session.
 func (t *sentTicket) store(line ticketLine) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -37,6 +37,8 @@ func (m *Manager) Clear(ctx context.Context) error {
 // A digest stands for a list as it is stored.
 type digest [16]byte
 
+// digestOf returns the digest of a list. Lists of all users are walked, so what is
+// remembered of each is small.
 func digestOf(rec store.Record) (d digest) {
 	h := sha256.New()
 	_, _ = h.Write([]byte(rec.ID + "\x00"))
@@ -127,6 +129,6 @@ func (u *userLists) lingers(rec store.Record) bool {
 	if err != nil {
 		return false
 	}
-	l, ok := roster.Decode(doc.Text)
+	l, ok := roster.Decode(doc.Text, doc.Members())
 	return ok && l.Linger(u.m.cfg.Now()) > 0
 }

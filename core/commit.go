@@ -16,6 +16,14 @@ import (
 // What a request did to its session reaches the store here. Package state decides
 // what is done next; this file gathers what it decides by, and does it, until there
 // is nothing left to do. docs/design.md has the table.
+//
+//	commit        the headers are about to be sent, so Exchange.mu is taken
+//	  run         asks state.Next, again and again
+//	    do        takes one step: create, replace, write (persist.go, enter.go), end (end.go) ...
+//	  setHeaders  asks state.Verdict (answer.go)
+//
+// The lock is held all the way, also while the store is called. A step that needs the app
+// lets go of it and returns an error that has the step decided anew.
 
 // errRestanding says that the session turned out to have another standing than the
 // step was made for, which is noted: the next step is another one.
@@ -80,8 +88,8 @@ func (x *Exchange) commit(ctx context.Context, h http.Header, last bool) (err er
 	return err
 }
 
-// commitNothing is commit where nobody has asked for a session, or whoever did was told. The caller
-// holds the lock, which is released.
+// commitNothing is commit where there is no session: nobody has asked for it, or it could not
+// be loaded and the handler was told. The caller holds the lock, which is released.
 func (x *Exchange) commitNothing(h http.Header, last bool) error {
 	defer x.unlock()
 	if x.err == nil && x.accessed.Load() {
@@ -99,7 +107,7 @@ func (x *Exchange) commitLocked(op *operation, h http.Header, s *Session, loaded
 	if x.err != nil {
 		return x.err
 	}
-	if !loaded { // whoever asked was told
+	if !loaded { // Get and Load have told the handler why
 		if x.accessed.Load() {
 			x.addVary(h, new([1]string))
 		}
@@ -129,8 +137,9 @@ func (x *Exchange) runCommit(op *operation, s *Session) error {
 	return err
 }
 
-// operate does something to the session with the store, as one operation. do is
-// called with the lock held.
+// operate does something to the session with the store, as one operation: the way of all that
+// acts at once, such as Save and Destroy. do is called with the lock held. The operation ends,
+// and tells the app what it has to tell, after the lock was released.
 func (s *Session) operate(ctx context.Context, kind Operation, do func(*operation) error) (err error) {
 	op := s.x.operate(ctx, kind)
 	err = errPanicked // unless do returns
@@ -219,6 +228,9 @@ func (s *Session) isUnproven() bool {
 // run does what there is to do, step by step. explicit is for Save: it stores also
 // what did not change. It is called with the lock held, and everything below it in
 // this file and in persist.go, enter.go and end.go too.
+//
+// It ends because each step changes its own inputs: what it stored is forgotten as a change,
+// and what it found is another standing.
 func (s *Session) run(op *operation, explicit bool) (err error) {
 	defer func() {
 		if errors.Is(err, ErrUnknownOutcome) {
@@ -277,7 +289,7 @@ func (s *Session) do(op *operation, step state.Step, explicit bool) error {
 	return nil
 }
 
-// become notes what the session has turned out to be.
+// become notes what the session has turned out to be. Only this changes the standing.
 func (s *Session) become(next state.Standing) {
 	state.Assert(state.Transition{From: s.standing, To: next}, "standing")
 	if s.standing = next; next != state.Live {
@@ -323,12 +335,12 @@ func (s *Session) awaitExtension(op *operation, explicit bool) error {
 	return err
 }
 
-// extendNow gives the session its whole life from now on.
+// extendNow gives the session its whole life from now on, because Touch was called.
 func (s *Session) extendNow(op *operation) error {
 	m := s.x.m
 	s.touched = false
-	if s.x.jar != nil && !s.x.canReissue(s.id) {
-		return nil // nothing is lost but some of the session's life
+	if s.x.jar != nil && s.x.canIssue(s.id, true) != nil {
+		return nil //nolint:nilerr // nothing is lost but some of the session's life
 	}
 	err := m.extend(op, s.key, m.lifespan(s.base), record.Lifespan{}, m.cfg.Now())
 	if errors.Is(err, store.ErrNotFound) {
@@ -399,6 +411,8 @@ func (s *Session) takeTurn(op *operation) (*vault.Turn, error) {
 	if err != nil {
 		return nil, conflict(err)
 	}
+	// What the one before wrote need not be loaded: it is what the store has, unless another
+	// process was faster, which the next write finds out.
 	if latest := turn.Latest(); latest != nil && s.x.jar == nil && latest.Meta.Token != s.base.Meta.Token {
 		panicked := true
 		defer func() {

@@ -12,9 +12,10 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
+// What a Config has where the app says nothing. The fields of Config tell about each.
 const (
 	defaultName         = "sid"
-	expressName         = "connect.sid"
+	expressName         = "connect.sid" // with ShareWithExpress
 	defaultIdleTimeout  = 24 * time.Hour
 	defaultStoreTimeout = 5 * time.Second
 	defaultPollInterval = time.Second
@@ -298,6 +299,15 @@ func redacted(n int) []string { return slices.Repeat([]string{"REDACTED"}, n) }
 
 // LogValue implements [slog.LogValuer]: Secrets and seal keys are not logged.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%+v", c)) }
+
+// valueName returns the name of a value of an enumeration, whose values count from 0, and
+// its number for one that has no name: a setting may be any number.
+func valueName(kind string, value int, names ...string) string {
+	if value >= 0 && value < len(names) {
+		return names[value]
+	}
+	return fmt.Sprintf("%s(%d)", kind, value)
+}
 
 // withDefaults returns c with every zero value replaced by what it means.
 func (c Config) withDefaults() Config {

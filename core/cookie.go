@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,17 +27,7 @@ const (
 	SecureNever
 )
 
-func (s Secure) String() string {
-	switch s {
-	case SecureAuto:
-		return "auto"
-	case SecureAlways:
-		return "always"
-	case SecureNever:
-		return "never"
-	}
-	return "Secure(" + strconv.Itoa(int(s)) + ")"
-}
+func (s Secure) String() string { return valueName("Secure", int(s), "auto", "always", "never") }
 
 // Priority is the Priority attribute, a hint of Chromium's for what to evict
 // first. It is left out when empty.
@@ -115,31 +104,23 @@ func (c Cookie) validate(name string) error {
 	prefix := ticket.Prefix(name)
 	oneHost := prefix == ticket.HostPrefix || prefix == ticket.HostHTTPPrefix
 	noScript := prefix == ticket.HTTPPrefix || prefix == ticket.HostHTTPPrefix
-	for _, rule := range []struct {
-		broken        bool
-		field, reason string
-	}{
-		{c.Secure < SecureAuto || c.Secure > SecureNever, "Secure", "is no known value: use SecureAuto, SecureAlways or SecureNever"},
-		{c.SameSite < SameSiteAuto || c.SameSite > http.SameSiteNoneMode, "SameSite", "is no known value: use one of net/http's or SameSiteAuto"},
-		{c.SameSite == http.SameSiteNoneMode && !always, "SameSite", "is None, which browsers accept with Secure only: set Cookie.Secure to SecureAlways"},
-		{c.Partitioned && !always, "Partitioned", "is set, which browsers accept with Secure only: set Cookie.Secure to SecureAlways"},
-		{c.Partitioned && c.SameSite != http.SameSiteNoneMode, "Partitioned", "is of use in frames on other sites only, where browsers store no cookie but one with SameSite=None: set Cookie.SameSite to http.SameSiteNoneMode"},
-		{prefix != "" && !always, "Secure", "must be SecureAlways because Cookie.Name begins with " + prefix},
-		{oneHost && c.Domain != "", "Domain", "must be empty because Cookie.Name begins with " + prefix},
-		{oneHost && c.Path != "/", "Path", `must be "/" because Cookie.Name begins with ` + prefix},
-		{noScript && c.ScriptAccess, "ScriptAccess", "must be false because Cookie.Name begins with " + prefix},
-		{!strings.HasPrefix(c.Path, "/"), "Path", `must begin with "/"`},
-		{!ticket.ValidAttribute(c.Path), "Path", "has a character that a cookie attribute cannot hold, or is longer than 1024 bytes"},
-		{!ticket.ValidDomain(c.Domain), "Domain", fmt.Sprintf("%q is not the name of a domain: write it without a scheme, a port and a path, such as example.com, or leave it empty for the one host", c.Domain)},
-		{c.MaxAge < 0, "MaxAge", "is negative: 0 is a cookie for the browser's session"},
-		{tooShort(c.MaxAge, time.Second) != "", "MaxAge", tooShort(c.MaxAge, time.Second)},
-		{!validPriority(c.Priority), "Priority", "is no known value: use PriorityLow, PriorityMedium or PriorityHigh"},
-	} {
-		if rule.broken {
-			return &ConfigError{Field: "Cookie." + rule.field, Reason: rule.reason}
-		}
-	}
-	return nil
+	return firstBroken([]rule{
+		{c.Secure < SecureAuto || c.Secure > SecureNever, "Cookie.Secure", "is no known value: use SecureAuto, SecureAlways or SecureNever"},
+		{c.SameSite < SameSiteAuto || c.SameSite > http.SameSiteNoneMode, "Cookie.SameSite", "is no known value: use one of net/http's or SameSiteAuto"},
+		{c.SameSite == http.SameSiteNoneMode && !always, "Cookie.SameSite", "is None, which browsers accept with Secure only: set Cookie.Secure to SecureAlways"},
+		{c.Partitioned && !always, "Cookie.Partitioned", "is set, which browsers accept with Secure only: set Cookie.Secure to SecureAlways"},
+		{c.Partitioned && c.SameSite != http.SameSiteNoneMode, "Cookie.Partitioned", "is of use in frames on other sites only, where browsers store no cookie but one with SameSite=None: set Cookie.SameSite to http.SameSiteNoneMode"},
+		{prefix != "" && !always, "Cookie.Secure", "must be SecureAlways because Cookie.Name begins with " + prefix},
+		{oneHost && c.Domain != "", "Cookie.Domain", "must be empty because Cookie.Name begins with " + prefix},
+		{oneHost && c.Path != "/", "Cookie.Path", `must be "/" because Cookie.Name begins with ` + prefix},
+		{noScript && c.ScriptAccess, "Cookie.ScriptAccess", "must be false because Cookie.Name begins with " + prefix},
+		{!strings.HasPrefix(c.Path, "/"), "Cookie.Path", `must begin with "/"`},
+		{!ticket.ValidAttribute(c.Path), "Cookie.Path", "has a character that a cookie attribute cannot hold, or is longer than 1024 bytes"},
+		{!ticket.ValidDomain(c.Domain), "Cookie.Domain", fmt.Sprintf("%q is not the name of a domain: write it without a scheme, a port and a path, such as example.com, or leave it empty for the one host", c.Domain)},
+		{c.MaxAge < 0, "Cookie.MaxAge", "is negative: 0 is a cookie for the browser's session"},
+		{tooShort(c.MaxAge, time.Second) != "", "Cookie.MaxAge", tooShort(c.MaxAge, time.Second)},
+		{!validPriority(c.Priority), "Cookie.Priority", "is no known value: use PriorityLow, PriorityMedium or PriorityHigh"},
+	})
 }
 
 // validPriority reports whether p is one of the values above, or left out.

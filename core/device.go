@@ -19,7 +19,7 @@ const (
 // deviceOf returns what the browser says that it is, cut to a bearable length.
 func deviceOf(r *http.Request) string {
 	var agent strings.Builder
-	for _, c := range r.UserAgent() {
+	for _, c := range said(r.Header, "User-Agent") {
 		if c == utf8.RuneError || !unicode.IsPrint(c) {
 			continue
 		}

@@ -83,7 +83,7 @@ func (s *Session) encode(base *record.Document, key string, now time.Time) (*rec
 // than Config.MaxBytes: enough for a counter that grows and the member __cloakroom.
 const sharedGrowth = 1 << 10
 
-// checkSize tells whether a record that takes the place of base is too large. What
+// checkSize returns an error where a record that takes the place of base is too large. What
 // Express stored beyond the limits can still be changed, but gets no keys on top.
 func (m *Manager) checkSize(base *record.Document, size, keys int) error {
 	mostBytes, mostKeys := m.cfg.MaxBytes, m.cfg.MaxKeys
@@ -104,12 +104,17 @@ func (m *Manager) checkSize(base *record.Document, size, keys int) error {
 	return nil
 }
 
-// cookieWriter returns what writes the member cookie of a record on top of base.
+// cookieWriter returns what writes the member cookie of a record with the attributes that
+// the cookie has for this request.
+func (x *Exchange) cookieWriter(now time.Time) record.CookieWriter {
+	return record.CookieWriter{Attributes: x.attributes(), OmitSecure: x.cookie.Secure == SecureNever, Now: now}
+}
+
+// cookieWriter returns what writes the member cookie of a record on top of base, with the max
+// age of the session.
 func (s *Session) cookieWriter(base *record.Document, key string, now time.Time) record.CookieWriter {
-	w := record.CookieWriter{
-		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever,
-		Age: s.currentAge(), Set: s.changes.AgeSet, Now: now,
-	}
+	w := s.x.cookieWriter(now)
+	w.Age, w.Set = s.currentAge(), s.changes.AgeSet
 	if base != nil && key == s.key && !w.Set {
 		w.Keep = !s.isActivity(key) || s.x.headersOut() // the browser is not told another expiry
 		// A max age that is no other one stays as somebody wrote it.
@@ -119,8 +124,8 @@ func (s *Session) cookieWriter(base *record.Document, key string, now time.Time)
 }
 
 // retire returns what takes the place of the present record when the session moves
-// on to the next one. It says where to, under the secrets of this deployment: who
-// has the old cookie, or shares the store, learns nothing from it.
+// on to the next one. It says where to, sealed under the secrets of this deployment: nobody
+// who has the old cookie, or shares the store, learns anything from it.
 func (s *Session) retire(next *record.Document) (d record.Document) {
 	s.x.m.keys.Load().withSuccessor(s.key, next.Record.ID, func(member []byte) {
 		d = s.withoutData(s.base, member, s.renewal == state.RotateID)
@@ -128,8 +133,8 @@ func (s *Session) retire(next *record.Document) (d record.Document) {
 	return d
 }
 
-// proof returns what stands under a key that is no session: since when, and where to
-// look instead.
+// proof returns the record of a note under a key that is no session's, such as a marker of
+// takeover.go: a retired record that says since when, and where to look instead.
 func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []byte) *record.Document {
 	made := new(struct {
 		record.Document
@@ -138,9 +143,7 @@ func (x *Exchange) proof(key string, at time.Time, life time.Duration, next []by
 	made.Retirement = record.Retirement{At: record.Millis(at), Next: next}
 	d := &made.Document
 	d.Meta = record.Meta{Present: true, Created: record.Millis(at), Token: record.NewToken(), Retired: &made.Retirement}
-	d.Text = record.RetiredText(d.Meta, record.CookieWriter{
-		Attributes: x.attributes(), OmitSecure: x.cookie.Secure == SecureNever, Now: at,
-	})
+	d.Text = record.RetiredText(d.Meta, x.cookieWriter(at))
 	d.Record = store.Record{ID: key, Data: x.m.sessions.Seal(key, d.Text), TTL: life, Shared: true}
 	return d
 }
@@ -150,16 +153,20 @@ func (s *Session) tombstone(of *record.Document) record.Document {
 	return s.withoutData(of, nil, false)
 }
 
-// withoutData returns a record that is the proof that there was a session, and
-// nothing of it. When and where to it was retired is in its text alone.
+// withoutData returns a record that is the proof that there was a session, and nothing of it.
+// That it is retired stands in its text alone: nobody asks its Meta, and next may be memory
+// that is used again.
 func (s *Session) withoutData(of *record.Document, next []byte, rotated bool) (d record.Document) {
 	m, now, key := s.x.m, s.x.m.cfg.Now(), of.Record.ID
-	d.Meta = record.Meta{Present: true, Created: of.Meta.Created, Token: record.NewToken()}
+	d.Meta = record.Meta{Present: true, Created: of.Meta.Created}
+	if next == nil {
+		d.Meta.Token = record.NewToken()
+	} else {
+		d.Meta.Token = record.Token(next[1:]) // of the nonce, which is as random
+	}
 	said := d.Meta
 	said.Retired = &record.Retirement{At: record.Millis(now), Next: next, Rotated: rotated}
-	d.Text = record.RetiredText(said, record.CookieWriter{
-		Attributes: s.x.attributes(), OmitSecure: s.x.cookie.Secure == SecureNever, Now: now,
-	})
+	d.Text = record.RetiredText(said, s.x.cookieWriter(now))
 	d.Record = store.Record{ID: key, Data: m.sessions.Seal(key, d.Text), TTL: retiredLife, Shared: true}
 	return d
 }

@@ -78,7 +78,8 @@ func (s *Session) endable() (err error, ended bool) { //nolint:revive // the err
 	return nil, false
 }
 
-// startAnew makes an empty session of one that has ended.
+// startAnew makes an empty session of one that has ended. What it is then is fresh, or signed
+// out where the browser's cookie has to be deleted.
 func (s *Session) startAnew(as state.Standing) {
 	s.become(as)
 	s.id, s.nextID, s.key, s.base = "", "", "", nil
@@ -99,6 +100,8 @@ func (s *Session) end(op *operation) error {
 		ended = s.standing == state.Ending // it may have been this request that ended it
 		other atomic.Bool                  // one of the other sessions was ended
 	)
+	// The session of the request, and those that other genuine cookies of it lead to, end at
+	// once, in as many calls: each may have to be followed over several ids.
 	calls := []func() error{func() error {
 		if s.standing == state.MovedOn && s.base == nil {
 			return ErrSessionGone // its id was given up before, and nobody is told what came after it
@@ -125,8 +128,10 @@ func (s *Session) end(op *operation) error {
 	if forgotten != nil { // the session here has ended, and the logout is not done
 		return s.endLater(op, forgotten)
 	}
+	// The store has answered for all of them. What is left to decide is what the request's own
+	// session is now: it goes by that whether the browser is told to drop its cookie.
 	switch {
-	case errs[0] != nil:
+	case errs[0] != nil: // ErrSessionGone: it lives, or lived, under an id that nobody here was shown
 		_ = s.lost(op, state.MovedOn)
 	case s.standing == state.Gone, !ended && s.base != nil: // somebody else was first, and the browser may have a newer cookie
 		_ = s.lost(op, state.Gone)
@@ -176,12 +181,15 @@ func (m *Manager) endSession(ctx context.Context, key string, doc *record.Docume
 	if key == "" {
 		return false, nil
 	}
-	known, noted := false, false // it was seen while it lived; there is a note of its end
+	var (
+		known = false // it was seen while it lived, so that it may be followed
+		noted = false // of a sealed session: there is a note of its end
+	)
 	for hops := 0; ; {
 		if doc == nil {
 			doc, err = m.sessions.Load(store.BypassCache(ctx), key, by.x.cookie.MaxAge)
 			switch {
-			case known && !noted && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in another request, and ends all the same
+			case known && !noted && m.ends != nil && errors.Is(err, store.ErrNotFound): // it is in a cookie that came with another request, and ends all the same
 				err := m.ends.endUnseen(ctx, key, time.Time{})
 				if noted = errors.Is(err, store.ErrConflict); noted {
 					continue // it has moved on, or has ended

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cloakroom-go/cloakroom/core/internal/async"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
-	"github.com/cloakroom-go/cloakroom/core/internal/state"
 	"github.com/cloakroom-go/cloakroom/core/internal/vault"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
@@ -41,10 +40,12 @@ var errSealedToken = fmt.Errorf("cloakroom: a sealed cookie is no token for a he
 type ends struct {
 	*vault.Vault
 	m       *Manager
-	recent  *recentEnds       // those that this process alone knows; nil where they are shared
-	indexer store.UserIndexer // that, where it can look up several at once
+	recent  *recentEnds       // the ends that this process alone knows; nil where all processes share a store of them
+	indexer store.UserIndexer // that store, where it can look up several at once; nil where it cannot
 }
 
+// newEnds returns what a Manager with Config.Sealed knows of ended sessions. Its records are
+// not sealed: they hold nothing of a session, and their ids are hashes where they are shared.
 func newEnds(m *Manager) *ends {
 	e, st := &ends{m: m}, m.cfg.Sealed.Ends
 	if st == nil {
@@ -199,7 +200,8 @@ func (e *ends) endUnseen(ctx context.Context, id string, expires time.Time) erro
 	}, record.CookieWriter{Now: now}), expires)
 }
 
-// create, update and delete are for what else is noted: see takeover.go.
+// create, update and delete keep what is noted beside the ends, such as the markers of
+// takeover.go. They do what the verbs of a store do, under the key that a note has here.
 func (e *ends) create(ctx context.Context, rec store.Record) error {
 	rec.ID = e.key(rec.ID)
 	return e.Call(ctx, "create").End(e.Store.Create(ctx, rec))
@@ -228,34 +230,14 @@ func (e *ends) epoch(ctx context.Context, user string) (string, error) {
 
 // beginEpoch ends all sessions of a user.
 func (e *ends) beginEpoch(ctx context.Context, user string) error {
-	key, now := e.userKey(user), e.m.cfg.Now()
+	now := e.m.cfg.Now()
 	next := &record.Document{Meta: record.Meta{Present: true, Created: record.Millis(now), Token: record.NewToken()}}
 	next.Text = append(next.Meta.Append([]byte(`{"__cloakroom":`)), '}')
-	next.Record = store.Record{ID: key, Data: next.Text, TTL: e.m.cfg.AbsoluteTimeout + endSlack}
-	for {
-		doc, err := e.Load(store.BypassCache(ctx), key, 0)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			err = e.Create(ctx, next, true)
-		case errors.Is(err, ErrUndecodable):
-			if err = e.Delete(ctx, key); err == nil {
-				continue
-			}
-		case err == nil:
-			_, err = e.Update(ctx, doc, next, 0)
-		}
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound):
-			return err
-		case ctx.Err() != nil:
-			return e.Check(ctx, "update", ctx.Err())
-		}
-	}
+	next.Record = store.Record{ID: e.userKey(user), Data: next.Text, TTL: e.m.cfg.AbsoluteTimeout + endSlack}
+	return e.Overwrite(ctx, next, nil)
 }
 
-// canEnd tells why the sealed sessions of a user cannot be ended.
+// canEnd returns why the sealed sessions of a user cannot be ended, or nil.
 func (e *ends) canEnd(user string) error {
 	if !e.isShared() {
 		return errSealedUsers
@@ -285,25 +267,14 @@ func (m *Manager) revokeSealed(ctx context.Context, user string) (err error) {
 		return err
 	}
 	m.notify(op, event)
-	own.revokedFor(user)
+	own.revoked(func(s *Session) bool {
+		if m.userOf(s.base) != user {
+			return false
+		}
+		m.giveUp(s.key)
+		return true
+	})
 	return nil
-}
-
-// revokedFor tells the session of the request that the sessions of a user were revoked
-// by its handler.
-func (x *Exchange) revokedFor(user string) {
-	if x == nil || !x.isReady() {
-		return
-	}
-	s := x.session.Load()
-	if s == nil || !s.lock() {
-		return
-	}
-	defer x.unlock()
-	if s.standing == state.Live && !s.modified() && x.m.userOf(s.base) == user {
-		x.m.giveUp(s.key)
-		s.startAnew(state.SignedOut)
-	}
 }
 
 // enterEpoch notes in which epoch the user signs in, or an old session of theirs comes

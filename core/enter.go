@@ -18,9 +18,9 @@ import (
 type entry struct {
 	s         *Session
 	op        *operation
-	before    string // whose session it is until then
-	admission roster.Admission
-	next      *record.Document // what is stored under the new id; nil until it is
+	before    string           // whose session it is until then, empty for nobody's
+	admission roster.Admission // what the list is asked
+	next      *record.Document // what is stored under the new id; nil until something is
 }
 
 // enter stores the session under a new id and puts it into the list of its user.
@@ -47,7 +47,7 @@ func (s *Session) enter(op *operation) error {
 	if err == nil {
 		return nil
 	}
-	if e.next != nil { // nobody was given that id, and nobody will be
+	if e.next != nil { // no browser was given that id, and none will be
 		s.nextID = ""
 		m.sessions.Withdraw(op, e.next)
 	}
@@ -68,6 +68,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The record and the list first. Where an attempt got that far, and then found the old
+	// record changed, what is listed already gets the newer content.
 	if e.next == nil {
 		err = e.store(d)
 	} else {
@@ -76,6 +78,7 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// The old id last: from now on nobody else can store anything under it.
 	kind := EventCreated
 	if s.standing == state.Live {
 		kind = EventRenewed
@@ -91,7 +94,8 @@ func (e *entry) attempt() (newer *record.Document, err error) {
 // store creates the record and puts it into the list.
 func (e *entry) store(d *record.Document) error {
 	s, m := e.s, e.s.x.m
-	list := s.fetchList(e.op)
+	key := s.listKey()
+	list := s.fetchList(e.op, key)
 	if err := m.sessions.Create(e.op, d, s.shown); err != nil {
 		return err
 	}
@@ -105,7 +109,7 @@ func (e *entry) store(d *record.Document) error {
 		a.Read = s.login.read
 	}
 	a.Entry = roster.Entry{Key: d.Record.ID, Handle: m.handleIn(d), Until: roster.ListedUntil(m.lifespan(d), m.cfg.Now())}
-	if err := m.admit(e.op, s.user(), since, a); err != nil {
+	if err := m.admit(e.op, s.user(), key, since, a); err != nil {
 		return final{err}
 	}
 	return nil
@@ -124,11 +128,18 @@ func (e *entry) update(d *record.Document) error {
 	return nil
 }
 
-// fetchList returns a function that waits for the list of the user: as of SignIn,
-// or as of now for a renewal.
-func (s *Session) fetchList(ctx context.Context) func() (*userList, error) {
+// listKey returns the id of the list of the user whose session it is about to be.
+func (s *Session) listKey() string {
+	if s.login != nil && s.login.listKey != "" {
+		return s.login.listKey
+	}
+	return s.x.m.listKey(s.user())
+}
+
+// fetchList returns a function that waits for the list of the user, which is under key: as of
+// SignIn, or as of now for a renewal.
+func (s *Session) fetchList(ctx context.Context, key string) func() (*userList, error) {
 	lists, login := s.x.m.lists, s.login
-	key := s.x.m.listKey(s.user())
 	if login == nil {
 		future := lists.fetch(ctx, s.x, key)
 		return func() (*userList, error) { return lists.await(ctx, future) }
@@ -151,7 +162,7 @@ func (s *Session) signInUnderWay(ctx context.Context) (*roster.Admission, error)
 	if s.login == nil || s.x.m.lists == nil {
 		return nil, nil
 	}
-	since, err := s.fetchList(ctx)()
+	since, err := s.fetchList(ctx, s.listKey())()
 	if err != nil {
 		return nil, err
 	}

@@ -29,12 +29,12 @@ type Exchange struct {
 	r      *http.Request // nil outside of net/http
 	raw    *rawRequest   // in place of r
 	ctx    context.Context
-	cookie *Cookie
+	cookie *Cookie // Config.Cookie, or what Config.CookieFor said for this request
 
 	handled *http.Request // what the handler got; nil: nothing yet
 
-	skipped  skipReason
-	carrier  Carrier
+	skipped  skipReason    // final when Begin has returned, like carrier and passive
+	carrier  Carrier       // what brings the session
 	passive  bool          // what the request does is no activity of the visitor
 	hijacked bool          // guarded by mu
 	channel  atomic.Uint32 // a channel; whoever asks first finds out, and several may at once
@@ -46,15 +46,16 @@ type Exchange struct {
 
 	jar     *jar                    // nil without Config.Sealed
 	lazy    *lazyLoading            // nil where the session is looked for before anybody can ask
-	left    atomic.Pointer[telling] // what the app is to be told of that ran beside the handler: see leave
-	room    *sessionRoom            // for the session of a request with a cookie
+	left    atomic.Pointer[telling] // what the app is to be told of work that ran beside the handler: see leave
+	room    *sessionRoom            // memory for the session, which a request with a cookie will need
 	session atomic.Pointer[Session] // nil until there is one or somebody asks for it
 	nesting atomic.Pointer[nesting] // nil for most
 	first   answer
 	writer  Writer // of the first answer
 }
 
-// A sessionRoom is the memory of a session.
+// A sessionRoom is the memory of a session, in one piece: to make its two parts together
+// costs one allocation in place of two.
 type sessionRoom struct {
 	Session
 	state sessionState
@@ -78,19 +79,20 @@ type channel = uint32
 
 const (
 	unknownChannel channel = iota // nobody has asked yet
-	plainChannel
-	secureChannel
+	plainChannel                  // HTTP, as far as can be told
+	secureChannel                 // HTTPS
 )
 
 // A skipReason is why a request has no session.
 type skipReason uint8
 
 const (
-	notSkipped skipReason = iota
-	skippedByConfig
-	skippedByPath
+	notSkipped      skipReason = iota // it has one
+	skippedByConfig                   // Config.Skip said so
+	skippedByPath                     // its path is outside of Cookie.Path
 )
 
+// String says why, for the message of [ErrNoSession].
 func (s skipReason) String() string {
 	if s == skippedByPath {
 		return "its path is outside of Cookie.Path; where a proxy strips a prefix, name it in Config.StrippedPrefix"
@@ -98,10 +100,11 @@ func (s skipReason) String() string {
 	return "Config.Skip leaves it alone"
 }
 
-// exchangeContext is an Exchange as the context that carries it, which so costs
-// nothing of its own.
+// exchangeContext is an Exchange as the context of its request, so that no other context
+// has to be made to carry it.
 type exchangeContext Exchange
 
+// exchangeKey is the key under which a context leads to its Exchange.
 type exchangeKey struct{}
 
 // Deadline implements [context.Context].
@@ -277,7 +280,8 @@ func (x *Exchange) lock() (s *Session, ok bool) {
 	return x.session.Load(), true
 }
 
-// unlock releases the lock, and then tells the app what there is to tell.
+// unlock releases the lock, and then tells the app what there is to tell. Whoever takes
+// Exchange.mu releases it by this, so that nothing of the app is called with it held.
 func (x *Exchange) unlock() {
 	var untold func()
 	if s := x.session.Load(); s != nil && s.rarities().untold != nil {
@@ -406,7 +410,8 @@ func (x *Exchange) abandon(h http.Header) {
 	}
 }
 
-// poison makes the response the error page, whatever is written.
+// poison makes the response the error page, whatever the handler writes: a session that it
+// asked for could not be loaded. The first error counts.
 func (x *Exchange) poison(err error) {
 	x.mu.Lock()
 	defer x.unlock()

@@ -66,10 +66,15 @@ func (m *Manager) lifeLeft(ctx context.Context, key string, configured time.Dura
 	limit := m.limit(ctx)
 	defer limit.stop()
 	for range maxHops {
-		doc, err := m.inspect(limit, key, configured)
-		switch {
-		case err != nil:
+		found, err := m.inspect(limit, []string{key}, configured)
+		if err != nil {
 			return 0, err
+		}
+		if len(found) == 0 {
+			return 0, ErrSessionGone
+		}
+		doc := found[0]
+		switch {
 		case m.isLive(doc):
 			return doc.Record.TTL, nil
 		case !doc.Meta.IsRetired():
@@ -84,22 +89,25 @@ func (m *Manager) lifeLeft(ctx context.Context, key string, configured time.Dura
 	return 0, ErrSessionGone
 }
 
-// inspect returns what the store has under key, with how long it will live, and
-// ErrSessionGone where that is nothing.
-func (m *Manager) inspect(ctx context.Context, key string, configured time.Duration) (*record.Document, error) {
+// inspect returns what the store has under some keys, past any cache and with the life that
+// is left as TTL. What cannot be decoded is left out.
+func (m *Manager) inspect(ctx context.Context, keys []string, configured time.Duration) ([]*record.Document, error) {
 	call := m.sessions.Call(ctx, "inspect")
-	records, err := m.lists.indexer.Inspect(ctx, []string{key})
+	records, err := m.lists.indexer.Inspect(ctx, keys)
 	if err := call.End(err); err != nil {
 		return nil, err
 	}
-	if len(records) == 0 {
-		return nil, ErrSessionGone
+	found := make([]*record.Document, 0, len(records))
+	for _, rec := range records {
+		doc, err := m.sessions.Read(rec, configured)
+		switch {
+		case err == nil:
+			found = append(found, doc)
+		case !errors.Is(err, ErrUndecodable):
+			return nil, err
+		}
 	}
-	doc, err := m.sessions.Read(records[0], configured)
-	if errors.Is(err, ErrUndecodable) {
-		err = ErrSessionGone
-	}
-	return doc, err
+	return found, nil
 }
 
 // errNoExpiry says that the store does not tell how long a session will live.

@@ -10,9 +10,18 @@ import (
 // What browsers say of where a request comes from (Fetch Metadata Request Headers,
 // W3C), as far as it concerns sessions.
 
+// said returns what Header.Get does, for a name that is written as net/http writes it, which
+// is then not looked through letter by letter.
+func said(h http.Header, name string) string {
+	if lines := h[name]; len(lines) > 0 {
+		return lines[0]
+	}
+	return ""
+}
+
 // isFetchedAhead reports whether the browser fetches a page that nobody has opened yet.
 func (x *Exchange) isFetchedAhead() bool {
-	return x.r != nil && strings.HasPrefix(x.r.Header.Get("Sec-Purpose"), "prefetch")
+	return x.r != nil && strings.HasPrefix(said(x.r.Header, "Sec-Purpose"), "prefetch")
 }
 
 // mayBeWithheld reports whether the browser may have a cookie of ours that it did not
@@ -20,7 +29,7 @@ func (x *Exchange) isFetchedAhead() bool {
 // out whoever is logged in: a customer, when the payment provider leads back with a
 // POST. What SameSite forbids says when that can be (RFC 6265bis, section 5.8.3).
 func (x *Exchange) mayBeWithheld() bool {
-	if x.r == nil || x.carrier != CarrierCookie || x.r.Header.Get("Sec-Fetch-Site") != "cross-site" || x.r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+	if x.r == nil || x.carrier != CarrierCookie || said(x.r.Header, "Sec-Fetch-Site") != "cross-site" || said(x.r.Header, "Sec-Fetch-Mode") != "navigate" {
 		return false
 	}
 	if s := x.session.Load(); s != nil && s.ticket != state.NoTicket {
@@ -39,6 +48,6 @@ func (x *Exchange) mayBeWithheld() bool {
 // may have withheld our cookie, or drops one that the response sets.
 func (x *Exchange) isForeign() bool {
 	h := x.r.Header
-	return x.mayBeWithheld() || h.Get("Sec-Fetch-Site") == "cross-site" && x.attributes().SameSite != http.SameSiteNoneMode &&
-		(h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document")
+	return x.mayBeWithheld() || said(h, "Sec-Fetch-Site") == "cross-site" && x.attributes().SameSite != http.SameSiteNoneMode &&
+		(said(h, "Sec-Fetch-Mode") != "navigate" || said(h, "Sec-Fetch-Dest") != "document")
 }

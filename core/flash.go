@@ -100,13 +100,14 @@ func (s *Session) Flashes(kind string) []string { return Flashes[string](kind).P
 // flashesByKind are the messages as they are stored.
 type flashesByKind map[string][]json.RawMessage
 
+// flashes is the key that holds them, which is that of connect-flash.
 const flashes Key[flashesByKind] = "flash"
 
 // areFlashes reports whether a value is what messages are stored as.
 func areFlashes(raw json.RawMessage) bool { return json.Unmarshal(raw, new(flashesByKind)) == nil }
 
-// encodeFlash returns the JSON of a message, or nil where there is none, of which the
-// commit will tell.
+// encodeFlash returns the JSON of a message. It returns nil for one that cannot be encoded,
+// which makes the commit fail.
 func (s *Session) encodeFlash(v any) json.RawMessage {
 	raw, err := jsontext.Encode(v)
 	if err != nil {

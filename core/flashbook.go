@@ -42,7 +42,7 @@ func (b *flashBook) begin(all flashesByKind) {
 // add adds a message to the value that the book is about, and reports whether it did: not
 // where stored is another value, and not where messages have to go for it.
 func (b *flashBook) add(stored json.RawMessage, kind string, message json.RawMessage, most int) bool {
-	if len(stored) == 0 || len(stored) != len(b.of) || &stored[0] != &b.of[0] {
+	if len(stored) == 0 || len(stored) != len(b.of) || &stored[0] != &b.of[0] { // the same bytes in memory, and not just equal ones
 		return false
 	}
 	size, kinds := b.size+len(message), len(b.kinds)
@@ -76,6 +76,7 @@ func (b *flashBook) encode() {
 	b.of = out
 }
 
+// newFlashKind returns a kind without messages.
 func newFlashKind(name string) flashKind {
 	return flashKind{name: name, head: append(jsontext.AppendString(nil, name), ":["...)}
 }

@@ -21,7 +21,7 @@ import (
 // flights are the requests under way.
 type flights struct {
 	shards [8]flightShard
-	within atomic.Int64 // the next sweep comes within so many ns; 0: none does
+	within atomic.Int64 // the next sweep comes within so many ns; 0: none will. Read without mu by each request
 	mu     sync.Mutex   // guards what follows, and changes of within
 	due    time.Time    // when the next sweep comes
 	timer  *time.Timer
@@ -144,8 +144,10 @@ func (f *flights) sweep(m *Manager) {
 	again := time.Duration(0)
 	for _, s := range f.underWay() {
 		x := s.x
+		// Whoever has the lock may be waiting for the store, and the sessions of all other
+		// requests must not wait for that.
 		if !x.mu.TryLock() {
-			again = shorter(again, time.Second) // it is at its session: later
+			again = shorter(again, time.Second)
 			continue
 		}
 		key, base, lives := s.key, s.base, s.standing == state.Live

@@ -18,7 +18,7 @@ import (
 // follow brings a session up to date that follows an old one.
 func (s *Session) follow() (err error) {
 	was := decodeBefore(s.base.Meta.Before)
-	if !was.linked() || !s.x.carriesOld() && s.x.r.Header.Get("Sec-Fetch-Site") == "cross-site" { // it may have been withheld: SameSite
+	if !was.linked() || !s.x.carriesOld() && said(s.x.r.Header, "Sec-Fetch-Site") == "cross-site" { // it may have been withheld: SameSite
 		return nil
 	}
 	op := s.x.operate(s.x.ctx, OpLoad)
@@ -50,7 +50,7 @@ func (s *Session) markFollowed(op *operation, old *predecessor.Session) error {
 	if old.Stored || old.User == "" {
 		return nil
 	}
-	err := s.createMarker(op, markerKey(s.x.m.former, old), old)
+	err := s.createMarker(op, markerKey(s.x.m.oldCookies, old), old)
 	if errors.Is(err, store.ErrExists) { // by a request at the same moment
 		return nil
 	}

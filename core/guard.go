@@ -73,6 +73,7 @@ func RequireProof(maxAge time.Duration, page SignInPage) *Guard {
 	return newGuard(page, func(_ context.Context, s *Session) error { return s.requireProof(maxAge) })
 }
 
+// newGuard panics where the page is on another site: a redirect to it would be an open one.
 func newGuard(page SignInPage, check func(context.Context, *Session) error) *Guard {
 	if page.Path != "" && !isSafePath(page.Path) {
 		panic("cloakroom: SignInPage.Path is no path of this site: write one like \"/login\", without dots and double slashes")
@@ -239,7 +240,9 @@ func isSafePath(path string) bool {
 	if _, err := url.ParseRequestURI(path); err != nil {
 		return false
 	}
-	for path = pathOf(path); ; { // as it stands, and decoded as often as anybody may
+	// The path is looked at as it stands, and decoded as often as there is something to decode:
+	// proxies, routers and frameworks each may do it once.
+	for path = pathOf(path); ; {
 		odd := func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f }
 		if strings.ContainsFunc(path, odd) || strings.Contains(path, "//") || hasDots(path) {
 			return false

@@ -165,11 +165,14 @@ func (m *Manager) Lookup(ctx context.Context) (*Session, bool) {
 // request.
 func (s *Session) Context() context.Context { return (*exchangeContext)(s.x) }
 
+// exchangeOf returns the Exchange that a context belongs to, the innermost of several, or
+// nil.
 func exchangeOf(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*Exchange)
 	return x
 }
 
+// loadFrom is [Load] for an Exchange, which is nil where the middleware is missing.
 func loadFrom(x *Exchange) (*Session, error) {
 	switch {
 	case x == nil:
@@ -184,6 +187,7 @@ func loadFrom(x *Exchange) (*Session, error) {
 	return x.ensureSession(), nil
 }
 
+// lookup is [Lookup] for an Exchange, which may be nil.
 func lookup(x *Exchange) (*Session, bool) {
 	s, err := loadFrom(x)
 	if err != nil && !errors.Is(err, ErrNoSession) {
@@ -192,6 +196,7 @@ func lookup(x *Exchange) (*Session, bool) {
 	return s, err == nil
 }
 
+// get is [FromContext] for an Exchange, which may be nil.
 func get(x *Exchange) *Session {
 	s, err := loadFrom(x)
 	switch {
@@ -204,7 +209,8 @@ func get(x *Exchange) *Session {
 	panic(&loadPanic{x, err})
 }
 
-// A loadPanic is how Get abandons a handler.
+// A loadPanic is how get abandons a handler whose session could not be loaded.
+// [Exchange.Panicked] recognizes it, and sends the error page in its place.
 type loadPanic struct {
 	x   *Exchange
 	err error

@@ -23,7 +23,7 @@ const (
 	maxRecords = 8 << 20 // bytes of records that are remembered together with what was read in them
 )
 
-// A knownTicket is a cookie that led to a session.
+// A knownTicket is a cookie, or a token of a header, that led to a session.
 type knownTicket struct {
 	value   string // of the cookie, as it stands in the header
 	id      string

@@ -32,15 +32,16 @@ type jar struct {
 // A keptSession is one that came in a cookie, or that goes out in one.
 type keptSession struct {
 	id      string
-	data    []byte
-	expires time.Time
-	unsent  bool   // the browser does not have it like this
-	value   string // of the cookie, once it is sealed
-	known   string // the value of the cookie that it came in, or that went out in place of that
-	hot     bool   // that is remembered, with data
+	data    []byte    // its record
+	expires time.Time // when it ends, as its cookie says
+	unsent  bool      // the browser has another record or expiry, or none: a cookie has to go out
+	value   string    // of that cookie, once it is sealed; empty after each change
+	known   string    // the value of the cookie that it came in, or that went out since; empty for a new session
+	hot     bool      // what is in the cookie is remembered (hot.go), so what is read in data may be, too
 }
 
-// find returns the session with an id, or nil. The caller holds the lock.
+// find returns the session with an id, or nil. The caller holds the lock of the jar, until it
+// is done with what it got.
 func (j *jar) find(id string) *keptSession {
 	for i := range j.kept {
 		if j.kept[i].id == id {
@@ -244,9 +245,6 @@ func (s *Session) cookieEnds() time.Time {
 	return kept.expires
 }
 
-// canReissue reports whether the cookie can be sent again.
-func (x *Exchange) canReissue(id string) bool { return x.canIssue(id, true) == nil }
-
 // A cookieStore is a [store.Store] of what is in the jar of the request that it is asked
 // for. All else is in ends: what became of sessions that ended, and what is noted of
 // those of a Predecessor.
@@ -256,7 +254,8 @@ type cookieStore struct {
 	parser record.Parser
 }
 
-// jar returns that of the request that ctx belongs to, or nil.
+// jar returns the jar of the request that ctx belongs to, or nil where it belongs to none: a
+// store is called with a context alone, and core calls it with that of an operation.
 func (c *cookieStore) jar(ctx context.Context) *jar {
 	if op, ok := ctx.Value(operationKey{}).(*operation); ok && op.exchange != nil && op.exchange.m == c.m {
 		return op.exchange.jar
@@ -272,6 +271,8 @@ func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error)
 		c.forget(kept)
 		return store.Record{}, store.ErrNotFound
 	}
+	// What is known of the end of the session comes before what its cookie says: a copy of the
+	// cookie says that it lives.
 	rec := store.Record{ID: id, Data: kept.data, Shared: kept.hot}
 	end, err := c.ends.find(ctx, id, c.userOf(rec))
 	switch {
@@ -290,7 +291,7 @@ func (c *cookieStore) Load(ctx context.Context, id string) (store.Record, error)
 	return rec, nil
 }
 
-// forget forgets the cookie of a session that has ended.
+// forget forgets what is remembered of the cookie of a session that has ended.
 func (c *cookieStore) forget(k keptSession) {
 	if k.known != "" {
 		c.m.keys.Load().opened.Drop(k.known)
@@ -337,20 +338,14 @@ func (c *cookieStore) Create(ctx context.Context, rec store.Record) error {
 // Update implements [store.Store].
 func (c *cookieStore) Update(ctx context.Context, old, next store.Record) (err error) {
 	kept := c.jar(ctx).change(old.ID, func(k *keptSession) bool {
-		now := c.m.cfg.Now()
-		switch {
-		case !now.Before(k.expires):
-			err = store.ErrNotFound
-		case c.endedHere(old.ID, now), !bytes.Equal(k.data, old.Data):
-			err = store.ErrConflict // core looks what there is
-		default:
-			k.data = next.Data
-			if next.TTL != store.KeepTTL {
-				k.expires = now.Add(next.TTL)
-			}
-			return true
+		if err = c.unchangeable(*k, old); err != nil {
+			return false
 		}
-		return false
+		k.data = next.Data
+		if next.TTL != store.KeepTTL {
+			k.expires = c.m.cfg.Now().Add(next.TTL)
+		}
+		return true
 	})
 	if !kept {
 		return c.ends.update(ctx, old, next)
@@ -388,14 +383,23 @@ func (c *cookieStore) Delete(ctx context.Context, id string) error {
 // live returns the session of the jar that old is, or why old is none that lives there.
 func (c *cookieStore) live(jar *jar, old store.Record) (keptSession, error) {
 	kept, ok := jar.get(old.ID)
+	if !ok {
+		return kept, store.ErrNotFound
+	}
+	return kept, c.unchangeable(kept, old)
+}
+
+// unchangeable returns why a session of the jar cannot be changed by whoever has read old, or
+// nil. Where there is something else, core looks at it.
+func (c *cookieStore) unchangeable(k keptSession, old store.Record) error {
 	now := c.m.cfg.Now()
 	switch {
-	case !ok, !now.Before(kept.expires):
-		return kept, store.ErrNotFound
-	case c.endedHere(old.ID, now), !bytes.Equal(kept.data, old.Data):
-		return kept, store.ErrConflict
+	case !now.Before(k.expires):
+		return store.ErrNotFound
+	case c.endedHere(old.ID, now), !bytes.Equal(k.data, old.Data):
+		return store.ErrConflict
 	}
-	return kept, nil
+	return nil
 }
 
 // Replace implements [store.Replacer].
@@ -405,6 +409,8 @@ func (c *cookieStore) Replace(ctx context.Context, old, retired, next store.Reco
 	if err != nil {
 		return err
 	}
+	// The next session is put into the jar first and taken out again, because to note the end
+	// of the old one cannot be undone.
 	if err := c.Create(ctx, next); err != nil {
 		return err
 	}

@@ -118,6 +118,8 @@ type migration[T any] struct{ key string }
 // errNotMigrated says that a function that Migrate was given failed.
 var errNotMigrated = errors.New("the function given to Migrate returned an error")
 
+// decodeKey decodes the value of a key as a T, or has the function that Migrate was given
+// make a T of it. op is what the caller does, for the error.
 func decodeKey[T any](key, op string, raw json.RawMessage) (v T, err error) {
 	if raw == nil {
 		return v, ErrAbsent

@@ -18,10 +18,10 @@ import (
 // A keyRing is what Config.Secrets are good for.
 type keyRing struct {
 	signer  *ticket.Signer
-	tickets *hot.Table[knownTicket, *knownTicket] // that it has verified
+	tickets *hot.Table[knownTicket, *knownTicket] // cookies that it has verified
 
 	cookies []*seal.Key                           // seal the cookies of Config.Sealed
-	opened  *hot.Table[knownCookie, *knownCookie] // those that it has opened or sealed
+	opened  *hot.Table[knownCookie, *knownCookie] // cookies of Config.Sealed that it has opened or sealed
 
 	// successors seal where a session went when its id was given up: AES-256-GCM
 	// under keys derived from the secrets. A record that says so lives for a minute,

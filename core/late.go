@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// What becomes of changes that were made when the headers of the response were out.
+// What becomes of changes that were made when the headers of the response were out. They are
+// stored when the handler returns, where the session has its cookie already: the client has
+// its answer, so a failure can only be logged.
 
 // saveLate stores what was changed after the headers were out.
 func (x *Exchange) saveLate() {

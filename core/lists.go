@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
@@ -49,8 +48,10 @@ func newUserLists(m *Manager, indexer store.UserIndexer) *userLists {
 // listKey returns the id of the list of a user: a hash, which is short and no name.
 // Managers whose cookies have different names have different users.
 func (m *Manager) listKey(user string) string {
-	sum := sha256.Sum256([]byte("cloakroom user\x00" + m.cfg.Cookie.Name + "\x00" + user))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	var buf [128]byte
+	text := append(append(append(append(buf[:0], "cloakroom user\x00"...), m.cfg.Cookie.Name...), 0), user...)
+	sum := sha256.Sum256(text)
+	return string(base64.RawURLEncoding.AppendEncode(buf[:0], sum[:]))
 }
 
 // load returns the list that the store has under key, or an empty one.
@@ -66,7 +67,7 @@ func (u *userLists) load(ctx context.Context, key string) (*userList, error) {
 }
 
 func decodeList(doc *record.Document) (*userList, error) {
-	l, ok := roster.Decode(doc.Text)
+	l, ok := roster.Decode(doc.Text, doc.Members())
 	if !ok || !doc.Meta.Present {
 		return nil, ErrUndecodable
 	}
@@ -100,6 +101,8 @@ func (u *userLists) edit(ctx context.Context, key string, list *userList, change
 			return nil, err
 		}
 	}
+	// In the first round list may be old, so an error about it says nothing yet. In all others it
+	// is what the store had after somebody else was faster.
 	for newest := false; ; newest = true {
 		next := list.Clone()
 		changed, err := change(next)
@@ -143,7 +146,8 @@ func (u *userLists) put(ctx context.Context, key string, list *userList, next *r
 	if list.doc != nil {
 		meta.Created = list.doc.Meta.Created
 	}
-	text := next.Encode(meta.Append(nil))
+	var buf [128]byte
+	text := next.Encode(meta.Append(buf[:0]))
 	doc := &record.Document{
 		Meta: meta, Text: text,
 		Record: store.Record{ID: key, Data: u.vault.Seal(key, text), TTL: next.Life(now), Shared: true, Sessions: next.Keys(), Linger: next.Linger(now)},
@@ -266,9 +270,10 @@ func (s *Session) keepListed(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// revoked tells the session of the request that it is among those which its
-// handler has ended. What is not stored yet is an error of the commit, not lost.
-func (x *Exchange) revoked(sessions []roster.Entry) {
+// revoked makes the session of the request an empty one where its handler has ended it by a
+// revocation, which ended tells of a live session. One with changes stays what it was: they
+// are an error of the commit, and not lost without a word. x may be nil.
+func (x *Exchange) revoked(ended func(*Session) bool) {
 	if x == nil || !x.isReady() {
 		return
 	}
@@ -277,8 +282,7 @@ func (x *Exchange) revoked(sessions []roster.Entry) {
 		return
 	}
 	defer x.unlock()
-	mine := func(e roster.Entry) bool { return e.Key == s.key }
-	if s.standing == state.Live && !s.modified() && slices.ContainsFunc(sessions, mine) {
+	if s.standing == state.Live && !s.modified() && ended(s) {
 		s.startAnew(state.SignedOut)
 	}
 }

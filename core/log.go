@@ -71,7 +71,8 @@ func (m *Manager) log(ctx context.Context, level slog.Level, message string, att
 	tell(ctx, func(ctx context.Context) { m.cfg.Logger.LogAttrs(ctx, level, message, attrs...) })
 }
 
-// logFailure is log for what failed, as the outage lets it through.
+// logFailure is log for what failed because of err. Where a line of a store that fails was
+// said a moment ago it is only counted: see outage.
 func (m *Manager) logFailure(ctx context.Context, level slog.Level, message string, err error) {
 	attrs, cause := m.outage.attrs(message, err)
 	if cause != CauseUnsaid {
@@ -88,7 +89,7 @@ func (m *Manager) notifyOutage(ctx context.Context, cause Cause, err error) {
 	}
 }
 
-// logFailure is log for what failed, as the outage lets it through.
+// logFailure is [Manager.logFailure] for a caller that holds no lock and has no operation.
 func (x *Exchange) logFailure(level slog.Level, message string, err error) {
 	attrs, cause := x.m.outage.attrs(message, err)
 	if cause != CauseUnsaid {

@@ -17,7 +17,8 @@ import (
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
-// How many ids are remembered, of each kind.
+// How many ids are remembered, of each kind. What is forgotten costs a call of the store more,
+// and no promise: all promises rest on what the store has.
 const (
 	rememberExtended = 1 << 12
 	mostExtended     = 1 << 18 // when so many sessions are in use within a minute: 8 MB
@@ -31,15 +32,15 @@ const (
 // somebody waits for the end of a session ([Session.Ended]).
 type Manager struct {
 	// Ids and keys are behind pointers, so that no verb of package fmt shows them.
-	cfg        Config
-	keys       atomic.Pointer[keyRing]
-	sealKeys   []*seal.Key
-	retired    []*seal.Key   // those of Config.RetiredSealKeys
-	otherClock bool          // Config.Now was set
-	userPath   []string      // Config.UserKey, taken apart
-	tracer     Tracer        // Config.Observer, if it is one
-	calls      StoreObserver // likewise
-	former     []string      // the names of the cookies of Config.Predecessor
+	cfg           Config
+	keys          atomic.Pointer[keyRing]
+	sealKeys      []*seal.Key
+	retired       []*seal.Key   // those of Config.RetiredSealKeys
+	otherClock    bool          // Config.Now was set
+	userPath      []string      // Config.UserKey, taken apart
+	tracer        Tracer        // Config.Observer, if it is one
+	storeObserver StoreObserver // likewise
+	oldCookies    []string      // the names of the cookies of Config.Predecessor
 
 	sessions *vault.Vault
 	lists    *userLists // nil where the store has none
@@ -68,12 +69,13 @@ func New(cfg Config) (*Manager, error) {
 		cfg:        cfg.withDefaults(),
 		otherClock: cfg.Now != nil,
 	}
+	// What goes by the clock begins with the app's, which may be years away from time.Now.
 	now := m.cfg.Now()
 	m.extended = vault.NewRecent(now, rememberExtended, mostExtended)
 	m.givenUp = vault.NewRecent(now, rememberGivenUp, rememberGivenUp)
 	m.relisted = vault.NewRecent(now, rememberRelisted, rememberRelisted)
 	m.tracer, _ = m.cfg.Observer.(Tracer)
-	m.calls, _ = m.cfg.Observer.(StoreObserver)
+	m.storeObserver, _ = m.cfg.Observer.(StoreObserver)
 	if m.cfg.UserKey != "" {
 		m.userPath = strings.Split(m.cfg.UserKey, ".")
 	}
@@ -119,7 +121,7 @@ func (m *Manager) vaultOptions(st store.Store, damaged string) vault.Options {
 	return vault.Options{
 		Store: st, Keys: m.sealKeys, Retired: m.retired, Now: m.cfg.Now, Remember: m.cfg.IdleTimeout,
 		Failed: func(ctx context.Context, err error) { m.notify(ctx, Event{Kind: EventStoreError, Err: err}) },
-		Called: m.called(),
+		Called: m.observeCall(),
 		Damaged: func(ctx context.Context) {
 			m.log(ctx, slog.LevelWarn, "cloakroom: "+damaged)
 			m.notify(ctx, Event{Kind: EventUndecodable})
@@ -151,6 +153,7 @@ func (m *Manager) SetSecrets(secrets []string) error {
 	return m.useSecrets(secrets)
 }
 
+// useSecrets makes these the secrets in use, at once and for requests under way as well.
 func (m *Manager) useSecrets(secrets []string) error {
 	for _, s := range secrets {
 		if len(s) < shortSecret && isFirst(&m.hints.shortSecret) {
@@ -244,14 +247,9 @@ func (m *Manager) Edit(ctx context.Context, id string, fn func(*Session) error) 
 // error matches [errors.ErrUnsupported].
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
-		lister, ok := m.cfg.Store.(store.Lister)
-		if !ok {
-			yield(nil, errNoLister)
-			return
-		}
-		for rec, err := range lister.All(ctx) {
+		for rec, err := range m.walk(ctx, m.sessions, 0) {
 			if err != nil {
-				yield(nil, m.sessions.Check(ctx, "list", err))
+				yield(nil, err)
 				return
 			}
 			doc, err := m.sessions.Read(rec, m.cfg.Cookie.MaxAge)

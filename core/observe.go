@@ -142,14 +142,14 @@ type StoreObserver interface {
 	ObserveStore(ctx context.Context, call StoreCall)
 }
 
-// called returns what a vault calls after each call of the store, nil where nobody is
+// observeCall returns what a vault calls after each call of the store, nil where nobody is
 // to be told.
-func (m *Manager) called() func(ctx context.Context, verb string, took time.Duration, err error) {
-	if m.calls == nil {
+func (m *Manager) observeCall() func(ctx context.Context, verb string, took time.Duration, err error) {
+	if m.storeObserver == nil {
 		return nil
 	}
 	return func(ctx context.Context, verb string, took time.Duration, err error) {
-		tell(ctx, func(ctx context.Context) { m.calls.ObserveStore(ctx, StoreCall{verb, took, err}) })
+		tell(ctx, func(ctx context.Context) { m.storeObserver.ObserveStore(ctx, StoreCall{verb, took, err}) })
 	}
 }
 
@@ -171,26 +171,34 @@ func Observers(all ...Observer) Observer {
 	return measuring
 }
 
+// observers are several Observers as one.
 type observers []Observer
 
+// Observe implements [Observer].
 func (all observers) Observe(ctx context.Context, e Event) {
 	for _, o := range all {
 		o.Observe(ctx, e)
 	}
 }
 
+// measuringObservers are observers of which some are told of operations or of calls of the
+// store as well. They are another type because core asks by type who wants to be told: to
+// measure what nobody hears of would cost each request.
 type measuringObservers struct {
 	observers
 	tracers []Tracer
 	calls   []StoreObserver
 }
 
+// ObserveStore implements [StoreObserver].
 func (o measuringObservers) ObserveStore(ctx context.Context, call StoreCall) {
 	for _, c := range o.calls {
 		c.ObserveStore(ctx, call)
 	}
 }
 
+// Start implements [Tracer]. The spans are inside of one another, so the last one that began
+// ends first.
 func (o measuringObservers) Start(ctx context.Context, op Operation) (context.Context, func(error)) {
 	ends := make([]func(error), len(o.tracers))
 	for i, t := range o.tracers {
@@ -210,8 +218,10 @@ func (o measuringObservers) Start(ctx context.Context, op Operation) (context.Co
 // Debug. A nil logger is slog.Default().
 func LogObserver(logger *slog.Logger) Observer { return logObserver{cmp.Or(logger, slog.Default())} }
 
+// A logObserver is what [LogObserver] returns.
 type logObserver struct{ logger *slog.Logger }
 
+// Observe implements [Observer].
 func (o logObserver) Observe(ctx context.Context, e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
@@ -243,6 +253,7 @@ func (o logObserver) Observe(ctx context.Context, e Event) {
 	o.logger.LogAttrs(ctx, level, "session "+string(e.Kind), attrs...)
 }
 
+// actorKey is the key under which a context says who acts.
 type actorKey struct{}
 
 // WithActor returns a context that says who acts, for [Event].By: an operator or a

@@ -42,7 +42,7 @@ const (
 	maxOneTimeName     = 255 // bytes
 )
 
-// A oneTimeValue is one of them as it is stored.
+// A oneTimeValue is one value as it is stored.
 type oneTimeValue struct {
 	Name  string          `json:"name"`
 	Until int64           `json:"until"` // Unix ms
@@ -82,6 +82,7 @@ func (o OneTime[T]) Add(s *Session, name string, v T) {
 // errOneTimeName says that a name cannot be one.
 var errOneTimeName = errors.New("name of a one-time value is empty, longer than 255 bytes or not UTF-8")
 
+// isOver reports whether the time of a value has passed.
 func (v oneTimeValue) isOver(now time.Time) bool { return now.UnixMilli() >= v.Until }
 
 // Take removes the value of that name in the store, at once, and returns it. Of all

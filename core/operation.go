@@ -19,7 +19,9 @@ type operation struct {
 	told     atomic.Pointer[telling] // nil until there is something to tell; &over when all was
 }
 
-// A telling is what the app is told when an operation ends.
+// A telling is what the app is told when an operation ends: what the Observer, the Logger and
+// the Tracer hear is kept until then, because their code may call the session, whose lock the
+// operation holds.
 type telling struct {
 	ctx   context.Context // what the Observer and the Logger are given
 	span  func(error)     // ends the span of the Tracer; nil without one
@@ -27,7 +29,7 @@ type telling struct {
 	older *telling // the one that an exchange was left before
 }
 
-// tell tells it, after those that are older.
+// tell tells the app of this operation, after the older ones.
 func (t *telling) tell() {
 	if t.older != nil {
 		t.older.tell()
@@ -151,7 +153,8 @@ func beside[T any](ctx context.Context, x *Exchange, do func(context.Context) (T
 	})
 }
 
-// answered is what is left to an exchange that has been answered.
+// answered stands in Exchange.left for an exchange that has been answered: nobody comes to
+// tell what is left to it any more.
 var answered telling
 
 // leave ends an operation that ran beside the handler. What there is to tell is told when

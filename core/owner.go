@@ -41,8 +41,9 @@ func (m *Manager) handleIn(d *record.Document) string {
 // handleOf makes a handle of what the store calls a session. It is one-way, and
 // the same in all processes.
 func handleOf(key string) string {
-	sum := sha256.Sum256([]byte("cloakroom handle\x00" + key))
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
+	var buf [64]byte
+	sum := sha256.Sum256(append(append(buf[:0], "cloakroom handle\x00"...), key...))
+	return string(base64.RawURLEncoding.AppendEncode(buf[:0], sum[:12]))
 }
 
 // userOf returns whose session it is, or an empty string. d may be nil.
@@ -65,17 +66,20 @@ func (m *Manager) isOfUser(d *record.Document) bool {
 }
 
 // userName returns the name of who signed in.
-func userName(d *record.Document) (name string) {
+func userName(d *record.Document) string {
 	var buf [8]jsontext.Member
 	members, ok := jsontext.Scan(d.Meta.User, buf[:0])
 	if !ok {
 		return ""
 	}
+	var name string
 	raw := jsontext.Find(d.Meta.User, members, "name")
-	if raw != nil && !jsontext.DecodePlain(raw, &name) {
-		_ = json.Unmarshal(raw, &name) // somebody else's: no name
+	if raw == nil || jsontext.DecodePlain(raw, &name) {
+		return name
 	}
-	return name
+	var other string                // one that escapes
+	_ = json.Unmarshal(raw, &other) // somebody else's: no name
+	return other
 }
 
 // signedInOf decodes the member.
@@ -86,11 +90,11 @@ func signedInOf(d *record.Document) (in signedIn, ok bool) {
 	if in.decode(d.Meta.User) {
 		return in, in.Name != ""
 	}
-	in = signedIn{} // somebody else wrote it in another way
-	if json.Unmarshal(d.Meta.User, &in) != nil {
+	var other signedIn // somebody else wrote it in another way; it escapes
+	if json.Unmarshal(d.Meta.User, &other) != nil {
 		return signedIn{}, false
 	}
-	return in, in.Name != ""
+	return other, other.Name != ""
 }
 
 // decode reads the member as it is written here, and reports whether it is so.
@@ -122,6 +126,37 @@ func (in *signedIn) decode(raw []byte) bool {
 		}
 	}
 	return ok
+}
+
+// append appends the member: what encoding/json makes of it.
+func (in *signedIn) append(dst []byte) []byte {
+	text := func(name, value string) {
+		if value != "" {
+			dst = jsontext.AppendString(append(dst, name...), value)
+		}
+	}
+	dst = jsontext.AppendString(append(dst, `{"name":`...), in.Name)
+	dst = jsontext.AppendString(append(dst, `,"handle":`...), in.Handle)
+	if in.Until != 0 {
+		dst = strconv.AppendInt(append(dst, `,"until":`...), in.Until, 10)
+	}
+	for i, method := range in.By {
+		before := `,"by":[`
+		if i > 0 {
+			before = ","
+		}
+		dst = jsontext.AppendString(append(dst, before...), method)
+	}
+	if len(in.By) > 0 {
+		dst = append(dst, ']')
+	}
+	text(`,"device":`, in.Device)
+	text(`,"net":`, in.Net)
+	text(`,"epoch":`, in.Epoch)
+	if in.Peer {
+		dst = append(dst, `,"peer":true`...)
+	}
+	return append(dst, '}')
 }
 
 // userMember returns the member for the record that takes the place of base, nil
@@ -160,11 +195,18 @@ func (s *Session) userMember(base, next *record.Document, key string, life recor
 	if m.lists != nil {
 		in.Until = roster.ListedUntil(life, now)
 	}
-	raw, err := jsontext.Encode(in)
+	const most = 96 // bytes beside the texts that the app and the browser say, as a rule
+	return in.append(make([]byte, 0, most+len(in.Name)+len(in.Device))), in.Until
+}
+
+// encodeMember returns the JSON of a member of __cloakroom. Such a member has only strings,
+// numbers and booleans, so it can always be encoded.
+func encodeMember(v any) []byte {
+	raw, err := jsontext.Encode(v)
 	if err != nil {
 		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
 	}
-	return raw, in.Until
+	return raw
 }
 
 // textAt returns the string or the whole number that a JSON value holds at a

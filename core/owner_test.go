@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
 	"github.com/cloakroom-go/cloakroom/core/internal/record"
 )
 
@@ -22,6 +23,26 @@ func TestWhoseSessionItIsIsReadAsEncodingJSONDoes(t *testing.T) {
 		got, ok := signedInOf(&record.Document{Meta: record.Meta{User: []byte(raw)}})
 		if ok != wantOK || ok && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", raw, got, ok, want, wantOK)
+		}
+	}
+}
+
+// The law: what is written is what encoding/json would write, which other versions read.
+func TestWhoseSessionItIsIsWrittenAsEncodingJSONDoes(t *testing.T) {
+	t.Parallel()
+	for _, in := range []signedIn{
+		{Name: "ada", Handle: "h"},
+		{Name: "ada", Handle: "h", Until: 1763715600000},
+		{Name: "ada", Handle: "h", By: []string{"password"}},
+		{Name: `a"d\a`, Handle: "h", Until: 1, By: []string{"password", "to\tp"}, Device: "<a browser> \u00e9 \U0001f600", Net: "192.0.2.0/24", Epoch: "e", Peer: true},
+		{},
+	} {
+		want, err := jsontext.Encode(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := in.append(nil); string(got) != string(want) {
+			t.Errorf("%+v is written as %s, want %s", in, got, want)
 		}
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
-	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 	"github.com/cloakroom-go/cloakroom/core/predecessor"
 	"github.com/cloakroom-go/cloakroom/core/store"
 )
@@ -59,7 +59,7 @@ func (m *Manager) warnOfPredecessor() {
 	if p.Source == nil {
 		return
 	}
-	m.former = p.Source.CookieNames()
+	m.oldCookies = p.Source.CookieNames()
 	if w, ok := p.Source.(predecessor.Warner); ok {
 		for _, warning := range w.Warnings() {
 			m.cfg.Logger.Warn("cloakroom: Config.Predecessor: " + warning)
@@ -80,16 +80,10 @@ func (x *Exchange) mayTakeOver() bool {
 	return x.m.cfg.Predecessor.Source != nil && x.r != nil && x.carrier == CarrierCookie && x.m.isTakingOver() && x.carriesOld()
 }
 
-// carriesOld reports whether the request has a cookie of the predecessor.
+// carriesOld reports whether the request has a cookie of the predecessor. A source that names
+// none has to be asked about each request.
 func (x *Exchange) carriesOld() bool {
-	carries := len(x.m.former) == 0
-	for _, name := range x.m.former {
-		ticket.CookieValues(x.r.Header, name, func(string) bool {
-			carries = true
-			return false
-		})
-	}
-	return carries
+	return len(x.m.oldCookies) == 0 || slices.ContainsFunc(x.m.oldCookies, x.hasCookie)
 }
 
 // besidePredecessor is what a load does where cookies of ours came: without a session
@@ -124,7 +118,7 @@ func (s *Session) takeOver() (err error) {
 }
 
 // failed leaves an empty session where err is not nil, because the handler may be run
-// all the same. It returns err.
+// all the same (Config.ServeAnonymously). It returns err.
 func (s *Session) failed(err error) error {
 	if err == nil {
 		return nil

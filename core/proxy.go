@@ -34,11 +34,12 @@ func forwardedHTTPS(h http.Header) bool {
 	return false
 }
 
-// httpsHeaders are those headers.
+// httpsHeaders are the headers by which proxies say that the client uses HTTPS, in the order
+// in which forwardedHTTPS looks at them.
 var httpsHeaders = [...]struct {
 	header string
 	https  string
-	value  func(hop string) (value string, ok bool) // ok unless it says nothing of this
+	value  func(hop string) (value string, ok bool) // of what the nearest hop wrote; not ok where that says nothing of HTTPS
 }{
 	{"X-Forwarded-Proto", "https", wholeElement},
 	{"Forwarded", "https", protoParameter},

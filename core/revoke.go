@@ -157,9 +157,9 @@ type revocation struct {
 	op    *operation
 	event Event // without a handle
 
-	unfinished []roster.Entry // by a call that did not end well, or is under way
-	asked      []roster.Entry // what this call is about
-	ended      []roster.Entry
+	unfinished []roster.Entry  // sessions that another call marked, which did not end well or is under way
+	asked      []roster.Entry  // sessions that this call is to end
+	ended      []roster.Entry  // sessions of both kinds that have ended by now
 	told       map[string]bool // the handles that the Observer was told of
 }
 
@@ -184,6 +184,8 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 	if err != nil {
 		return nil, err
 	}
+	// The first write marks what is to end. From then on no sign-in and no renewal of it comes
+	// through, whatever becomes of the rest.
 	r := revocation{m: m, op: op, event: event, told: make(map[string]bool)}
 	var others []roster.Entry
 	marked, err = m.lists.edit(op, key, list, func(l *roster.List) (bool, error) {
@@ -201,7 +203,9 @@ func (m *Manager) revoke(ctx context.Context, user string, cause Cause, choose f
 		return nil, err
 	}
 	err = r.end(ctx, slices.Concat(r.asked, others))
-	own.revoked(r.ended)
+	own.revoked(func(s *Session) bool {
+		return slices.ContainsFunc(r.ended, func(e roster.Entry) bool { return e.Key == s.key })
+	})
 	if len(r.ended) > 0 {
 		m.finishRevocation(op, key, marked, r.ended)
 	}
@@ -247,7 +251,7 @@ func (r *revocation) endBatch(batch []roster.Entry) error {
 	return err
 }
 
-// left returns how many of the sessions may live that were to be ended.
+// left returns how many of the sessions that this call is to end may live yet.
 func (r *revocation) left() int {
 	return countHandles(slices.DeleteFunc(slices.Clone(r.asked), roster.Among(r.ended)))
 }

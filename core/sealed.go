@@ -16,11 +16,12 @@ import (
 // What an app sets and meets that keeps its sessions in sealed cookies. How a request
 // finds and stores them is in jar.go, what is known of those that ended in ends.go.
 
+// The limits of a SealedCookie, whose fields tell about them.
 const (
 	defaultSealedBytes  = 3072
 	leastSealedBytes    = 512
 	defaultSealedLife   = 30 * 24 * time.Hour
-	largestKeysReported = 3
+	largestKeysReported = 3 // by a CookieSizeError
 )
 
 // A SealedCookie keeps the whole session in its cookie, encrypted, for an app without a
@@ -101,7 +102,7 @@ func (e *CookieSizeError) Error() string {
 // Unwrap returns [ErrCookieTooLarge].
 func (e *CookieSizeError) Unwrap() error { return ErrCookieTooLarge }
 
-// checkCookie tells whether a record fits into its cookie.
+// checkCookie returns a [*CookieSizeError] where a record does not fit into its cookie.
 func (x *Exchange) checkCookie(id string, text []byte) error {
 	name, most := x.m.cfg.Cookie.Name, x.m.cfg.Sealed.MaxBytes
 	size := len(name) + seal.CookieLength(x.host(), id, len(text))
@@ -153,26 +154,19 @@ func (c Config) validateSealed() error {
 	if err := validateSealingSecrets(c.Secrets); err != nil {
 		return err
 	}
-	for _, conflict := range []struct {
-		set        bool
-		field, why string
-	}{
-		{c.Store != nil, "Store", "which keeps the sessions in their cookies: drop one of the two; a store for logouts is Sealed.Ends"},
-		{c.HashIDs, "HashIDs", "which puts no session into a store, and hashes all that it keeps in Sealed.Ends: drop it"},
-		{len(c.SealKeys) > 0, "SealKeys", "which seals the cookie under keys that are derived from Secrets: drop it"},
-		{len(c.RetiredSealKeys) > 0, "RetiredSealKeys", "which seals the cookie under keys that are derived from Secrets: drop it, and drop a secret that others know from Secrets"},
-		{c.MaxSessionsPerUser != 0, "MaxSessionsPerUser", "which keeps no lists of users' sessions: drop it, or set a Store in place of Sealed"},
-		{c.AtUserLimit != 0, "AtUserLimit", "which keeps no lists of users' sessions: drop it, or set a Store in place of Sealed"},
-		{c.UserKey != "", "UserKey", "which is read by no Express app: drop it"},
-		{c.Header != nil, "Header", "which keeps the sessions in cookies, and a token for a header would be as large: drop one of the two"},
-		{c.ShareWithExpress, "ShareWithExpress", "which express-session cannot read: drop one of the two"},
-		{c.Predecessor.Linked, "Predecessor.Linked", "which cannot follow another session: drop it, or set a Store in place of Sealed"},
-	} {
-		if conflict.set {
-			return &ConfigError{conflict.field, "is set together with Sealed, " + conflict.why}
-		}
-	}
-	return nil
+	const with = "is set together with Sealed, which "
+	return firstBroken([]rule{
+		{c.Store != nil, "Store", with + "keeps the sessions in their cookies: drop one of the two; a store for logouts is Sealed.Ends"},
+		{c.HashIDs, "HashIDs", with + "puts no session into a store, and hashes all that it keeps in Sealed.Ends: drop it"},
+		{len(c.SealKeys) > 0, "SealKeys", with + "seals the cookie under keys that are derived from Secrets: drop it"},
+		{len(c.RetiredSealKeys) > 0, "RetiredSealKeys", with + "seals the cookie under keys that are derived from Secrets: drop it, and drop a secret that others know from Secrets"},
+		{c.MaxSessionsPerUser != 0, "MaxSessionsPerUser", with + "keeps no lists of users' sessions: drop it, or set a Store in place of Sealed"},
+		{c.AtUserLimit != 0, "AtUserLimit", with + "keeps no lists of users' sessions: drop it, or set a Store in place of Sealed"},
+		{c.UserKey != "", "UserKey", with + "is read by no Express app: drop it"},
+		{c.Header != nil, "Header", with + "keeps the sessions in cookies, and a token for a header would be as large: drop one of the two"},
+		{c.ShareWithExpress, "ShareWithExpress", with + "express-session cannot read: drop one of the two"},
+		{c.Predecessor.Linked, "Predecessor.Linked", with + "cannot follow another session: drop it, or set a Store in place of Sealed"},
+	})
 }
 
 // validateSealingSecrets tells which secret is too short to encrypt by.

@@ -34,20 +34,9 @@ const (
 	StatusTakenOver
 )
 
+// String describes the status for a log.
 func (s Status) String() string {
-	switch s {
-	case StatusNew:
-		return "new"
-	case StatusLoaded:
-		return "loaded"
-	case StatusUnknown:
-		return "unknown or expired"
-	case StatusInvalid:
-		return "invalid cookie"
-	case StatusTakenOver:
-		return "taken over"
-	}
-	return fmt.Sprintf("Status(%d)", int(s))
+	return valueName("Status", int(s), "new", "loaded", "unknown or expired", "invalid cookie", "taken over")
 }
 
 // A Session is what the server remembers of a visitor from request to request.
@@ -103,6 +92,7 @@ var (
 	findName     = nameOf((*Exchange).find)
 )
 
+// nameOf returns the name of a function as the runtime has it.
 func nameOf(function any) string {
 	return runtime.FuncForPC(reflect.ValueOf(function).Pointer()).Name()
 }
@@ -131,9 +121,8 @@ func calledBy(name string) bool {
 	}
 }
 
-// mutable reports whether changes can still be stored. Where they cannot, it says
-// so once in the log: they have no other way to tell.
-// key is what was to be changed, or empty.
+// mutable reports whether changes can still be stored. Where they cannot, it says so once in
+// the log: what changes a session returns no error. key is what was to be changed, or empty.
 func (s *Session) mutable(key string) bool {
 	var why string
 	switch {
@@ -153,7 +142,7 @@ func (s *Session) mutable(key string) bool {
 	return false
 }
 
-// cookieMutable returns why the cookie cannot be another any more, or nil.
+// cookieMutable returns why the browser cannot be given another cookie any more, or nil.
 func (s *Session) cookieMutable() error {
 	mutable := s.mutable("")
 	switch {
@@ -273,6 +262,8 @@ func (s *Session) Regenerate() error { return s.renew(state.RegenerateID) }
 // [ErrSessionGone] after Destroy.
 func (s *Session) Rotate() error { return s.renew(state.RotateID) }
 
+// renew notes that the session is to get another id. Of several calls the strongest counts:
+// see the order of [state.Renewal].
 func (s *Session) renew(how state.Renewal) error {
 	if !s.lock() {
 		return ErrReentered

@@ -14,8 +14,9 @@ import (
 type sessionState struct {
 	x *Exchange
 
+	// These two are read by a goroutine that does not hold the lock: see Session.lock.
 	inFunc    atomic.Bool // a function given to Update runs
-	reentered atomic.Bool // and used the session
+	reentered atomic.Bool // such a function used the session; the commit fails
 
 	standing state.Standing
 	deed     state.Deed   // what this request has stored
@@ -46,11 +47,11 @@ type sessionState struct {
 	nextID  string // the id that the session gets next, once it is known
 
 	flight        flight     // the place among the requests under way
-	loadOp        operation  // of the load
-	extending     extension  // runs beside the handler
-	listing       extension  // keeps the session in the list of its user, likewise; a load sets it without the lock
+	loadOp        operation  // the load; here, it costs no allocation of its own
+	extending     extension  // extends its life beside the handler; nil where none is under way
+	listing       extension  // keeps it in the list of its user beside the handler, or nil; a load sets it without the lock
 	sent          sentTicket // the Set-Cookie, or the token, that was set so far
-	vary, noStore [1]string  // the headers, where they are not there yet
+	vary, noStore [1]string  // room for the values of Vary and Cache-Control
 
 	rare *rarities // nil for most
 }
@@ -59,7 +60,7 @@ type sessionState struct {
 // has to be cleared for each request.
 type rarities struct {
 	spareID string // made by Config.GenerateID, for whoever needs an id next
-	failure error  // a write of which the store did not tell whether it was done: there is no going on
+	failure error  // of a write of which the store did not tell whether it was done; every later commit returns it
 	untold  func() // what the app is told when the lock is released
 
 	taking    *taking        // what is being taken over from Config.Predecessor
@@ -73,14 +74,14 @@ type rarities struct {
 
 	awaited []awaited // by streams
 
-	followed      bool // it was rotated by another request: the browser may have a newer id, which this one was not shown
-	usedSetFor    bool
+	followed      bool          // it was rotated by another request: the browser may have a newer id, which this one was not shown
+	usedSetFor    bool          // a value with a life was set, which may be over
 	flashesNow    flashesByKind // for the page of this request
 	flashesPopped flashesByKind // what was removed, in case that it is to be kept
 	flashBook     *flashBook    // once this request has left a message
 }
 
-// ordinary are the rarities of a session that has none.
+// ordinary are the rarities of a session that has none. Nobody writes to them.
 var ordinary rarities
 
 // rarities returns what is rare about the session, for reading.
@@ -91,7 +92,7 @@ func (s *sessionState) rarities() *rarities {
 	return s.rare
 }
 
-// needRarities is rarities for who has something to note.
+// needRarities is rarities for a caller that has something to note.
 func (s *sessionState) needRarities() *rarities {
 	if s.rare == nil {
 		s.rare = new(rarities)

@@ -31,12 +31,13 @@ const (
 // A login is what SignIn asks for.
 type login struct {
 	signedIn
-	was   string                  // whose session it was
-	at    time.Time               // when SignIn was called
-	began time.Time               // when what it depends on began to be looked at
-	list  async.Future[*userList] // the list of the user, on its way
-	since *userList               // and when it is there
-	read  roster.Reading          // when that was read
+	was     string                  // whose session it was, empty for nobody's
+	at      time.Time               // when SignIn was called
+	began   time.Time               // when what the sign-in depends on began to be looked at: at SignIn, or at BeginSignIn
+	list    async.Future[*userList] // the list of the user, while it is on its way; nil before and after
+	listKey string                  // its id, where it was asked for by SignIn
+	since   *userList               // the list, once it is there: a revocation since then refuses the sign-in
+	read    roster.Reading          // when it was read
 
 	attempt *attempt // what it is based on, if it is
 }
@@ -120,7 +121,8 @@ func (s *Session) signIn(ctx context.Context, user string, methods []string, att
 		s.login.began, s.login.since, s.login.read = attempt.began, attempt.list, roster.ReadBefore
 	case m.lists != nil:
 		// Not by the handler's context, which a framework may use again.
-		s.login.list = m.lists.fetch(s.x.ctx, s.x, m.listKey(user))
+		s.login.listKey = m.listKey(user)
+		s.login.list = m.lists.fetch(s.x.ctx, s.x, s.login.listKey)
 	}
 	return nil
 }
@@ -145,6 +147,7 @@ func (s *Session) User() string {
 	return s.user()
 }
 
+// user is User for a caller that holds the lock.
 func (s *Session) user() string {
 	m := s.x.m
 	switch {
@@ -179,6 +182,8 @@ func (s *Session) AuthenticatedBy() []string {
 	return by
 }
 
+// authenticated returns when and how the user signed in, as far as that is known. The caller
+// holds the lock.
 func (s *Session) authenticated() (at time.Time, by []string) {
 	if s.login != nil {
 		return time.UnixMilli(s.login.at.UnixMilli()), slices.Clone(s.login.By)
@@ -245,10 +250,12 @@ func (s *Session) Handle() string {
 	return s.x.m.handleIn(s.base)
 }
 
+// validUser reports whether a name can be one of a user: see [ErrInvalidUser].
 func validUser(user string) bool {
 	return user != "" && len(user) <= maxUser && utf8.ValidString(user)
 }
 
+// validMethods reports whether a user can have signed in by these: see [ErrInvalidUser].
 func validMethods(methods []string) bool {
 	for _, method := range methods {
 		if method == "" || len(method) > maxMethod || !utf8.ValidString(method) {

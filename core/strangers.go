@@ -22,11 +22,12 @@ type strangers struct {
 	told     time.Time    // when it was last said
 }
 
+// When many are too many.
 const (
-	strangeWindow   = time.Minute
-	strangeLeast    = 20        // strangers in a window that say something
-	strangeFraction = 5         // they are at least that part of all
-	strangeInterval = time.Hour // it is said so often at most
+	strangeWindow   = time.Minute // for how long cookies are counted before the count begins anew
+	strangeLeast    = 20          // strangers in a window that say something
+	strangeFraction = 5           // they are at least that part of all
+	strangeInterval = time.Hour   // it is said so often at most
 )
 
 // sawGenuine counts a cookie that a secret verified. There is nothing to count but

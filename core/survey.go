@@ -114,7 +114,7 @@ func (t *Tally) add(v *vault.Vault, rec store.Record) (*record.Document, error) 
 // hashSize is how long an id is that [Manager.storeKey] has made.
 const hashSize = 43
 
-// isHash reports whether an id has the form of those.
+// isHash reports whether an id has the form of one that storeKey has made a hash of.
 func isHash(id string) bool {
 	for _, c := range []byte(id) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
@@ -189,7 +189,8 @@ func (m *Manager) Reseal(ctx context.Context) iter.Seq2[Resealed, error] {
 // resealYield is how many records are looked at before Reseal says how far it has come.
 const resealYield = 512
 
-// reseal seals anew what a vault has. It reports whether to go on.
+// reseal seals anew what a vault has, a batch at a time. complete adds to a record what a store
+// is told of it beside its data. It reports whether the caller of Reseal wants to go on.
 func (m *Manager) reseal(ctx context.Context, v *vault.Vault, r *Resealed, yield func(Resealed, error) bool, complete func(*store.Record, []byte)) (goOn bool, err error) {
 	batch := make([]store.Record, 0, endBatch)
 	flush := func() error {
@@ -226,7 +227,7 @@ func (m *Manager) reseal(ctx context.Context, v *vault.Vault, r *Resealed, yield
 
 // describeList tells a store which sessions a list names.
 func (m *Manager) describeList(rec *store.Record, text []byte) {
-	if l, ok := roster.Decode(text); ok {
+	if l, ok := roster.Decode(text, nil); ok {
 		rec.Sessions, rec.Linger = l.Keys(), l.Linger(m.cfg.Now())
 	}
 }

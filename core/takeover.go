@@ -52,7 +52,7 @@ type before struct {
 	Marker  string   `json:"marker,omitempty"`  // the key of the marker, where the old id may be used again
 }
 
-// linked reports whether the session follows the old one.
+// linked reports whether the session follows the old one, see Predecessor.Linked.
 func (b before) linked() bool { return b.Version != "" }
 
 // has reports whether a value was the same in the old session the last time.
@@ -70,12 +70,14 @@ const sumLength = 8
 // session of their own.
 func (s *Session) bringOver(op *operation, old *predecessor.Session) error {
 	unique := (old.Stored || old.User != "") && s.x.jar == nil // there, no request sees what another one made
-	marker := markerKey(s.x.m.former, old)
+	marker := markerKey(s.x.m.oldCookies, old)
 	if unique {
 		if spent, err := s.goOnAs(op, marker, old); spent || err != nil || s.standing != state.Fresh {
 			return err
 		}
 	}
+	// From here on a record of ours is stored. Until its marker is, no browser knows it, and
+	// whatever fails withdraws it or leaves it to its end.
 	if created, err := s.createFrom(op, old); !created || err != nil {
 		return err
 	}
@@ -127,6 +129,8 @@ func (m *Manager) refusalKey(user string) string {
 	return hashedKey("refused", m.cfg.Cookie.Name, user)
 }
 
+// hashedKey returns a key for a note that core keeps in a store beside the sessions. No id that
+// core makes looks like it.
 func hashedKey(what string, of ...string) string {
 	return "cloakroom-" + what + "-" + hashed(of...)
 }
@@ -193,7 +197,7 @@ func (s *Session) createFrom(op *operation, old *predecessor.Session) (created b
 	s.needRarities().taking = &taking{Session: old, before: before{Cookie: !old.Stored}}
 	defer func() { s.rare.taking = nil }()
 	if s.x.m.cfg.Predecessor.Linked && old.Stored {
-		s.rare.taking.before.Marker = markerKey(s.x.m.former, old)
+		s.rare.taking.before.Marker = markerKey(s.x.m.oldCookies, old)
 	}
 	if dropped := s.setAll(before{}); dropped > 0 {
 		s.tellDropped(op, dropped)
@@ -370,31 +374,11 @@ func (m *Manager) refuseOld(ctx context.Context, user string) error {
 	if !m.isTakingOver() {
 		return nil
 	}
-	x, key, now := m.newFoundExchange(ctx), m.refusalKey(user), m.cfg.Now()
-	next := x.proof(key, now, max(m.cfg.Predecessor.Until.Sub(now), retiredLife), nil)
-	for {
-		doc, err := m.sessions.Load(store.BypassCache(ctx), key, 0)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			err = m.sessions.Create(ctx, next, true)
-		case errors.Is(err, ErrUndecodable):
-			if err = m.sessions.Delete(ctx, key); err == nil {
-				continue
-			}
-		case err == nil && doc.Meta.IsRetired() && !now.After(doc.Meta.Retired.At.Time()):
-			return nil // by somebody else, at the same time
-		case err == nil:
-			_, err = m.sessions.Update(ctx, doc, next, 0)
-		}
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound):
-			return err
-		case ctx.Err() != nil:
-			return m.sessions.Check(ctx, "update", ctx.Err())
-		}
-	}
+	now := m.cfg.Now()
+	next := m.newFoundExchange(ctx).proof(m.refusalKey(user), now, max(m.cfg.Predecessor.Until.Sub(now), retiredLife), nil)
+	return m.sessions.Overwrite(ctx, next, func(stored *record.Document) bool { // somebody else did it, at the same time or later
+		return stored.Meta.IsRetired() && !now.After(stored.Meta.Retired.At.Time())
+	})
 }
 
 // userMember is Session.userMember for a session that is taken over. It does not say
@@ -405,11 +389,7 @@ func (t *taking) userMember(m *Manager, next *record.Document, key string) (memb
 	if m.lists != nil {
 		in.Until = roster.ListedUntil(m.lifespan(next), m.cfg.Now())
 	}
-	raw, err := jsontext.Encode(in)
-	if err != nil {
-		panic("cloakroom: strings and numbers cannot be encoded: " + err.Error())
-	}
-	return raw, in.Until
+	return encodeMember(in), in.Until
 }
 
 // beforeMember returns the member "before" for the record that takes the place of one
@@ -424,11 +404,7 @@ func (s *Session) beforeMember(member []byte, key string) []byte {
 	default:
 		b = before{Cookie: decodeBefore(member).Cookie}
 	}
-	raw, err := jsontext.Encode(b)
-	if err != nil {
-		panic("cloakroom: strings cannot be encoded: " + err.Error())
-	}
-	return raw
+	return encodeMember(b)
 }
 
 // decodeBefore reads the member. What cannot be read is nothing.

@@ -13,7 +13,7 @@ import (
 // third of what a request costs with one on a network.
 type timeLimit struct {
 	parent   context.Context
-	detached *deadlines // from the cancellation of parent: only its values count; nil: it is not
+	detached *deadlines // where not nil, only the values of parent count, and not its cancellation; these have the timer
 	until    time.Time
 	timer    atomic.Pointer[limitTimer] // made by the first call of Done, or stopped
 }
@@ -24,6 +24,7 @@ type limitTimer struct {
 	cancel context.CancelFunc
 }
 
+// newLimitTimer returns a timer that ends then, or with parent.
 func newLimitTimer(parent context.Context, until time.Time) *limitTimer {
 	ctx, cancel := context.WithDeadline(parent, until)
 	return &limitTimer{ctx, cancel}

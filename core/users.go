@@ -30,15 +30,7 @@ const (
 )
 
 func (a AtUserLimit) String() string {
-	switch a {
-	case DropLeastRecentlyUsed:
-		return "drop the least recently used"
-	case DropOldest:
-		return "drop the oldest"
-	case RefuseNew:
-		return "refuse new ones"
-	}
-	return fmt.Sprintf("AtUserLimit(%d)", int(a))
+	return valueName("AtUserLimit", int(a), "drop the least recently used", "drop the oldest", "refuse new ones")
 }
 
 // An Info describes a session to the user whose it is, or to an operator. It holds
@@ -92,7 +84,7 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 	}
 	var (
 		sessions = list.Live()
-		seen     = make(map[string]bool)
+		seen     = make(map[string]bool, len(sessions))
 		dead     = make(map[string]bool)
 	)
 	slices.Reverse(sessions)
@@ -103,11 +95,14 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 		}
 		for _, e := range batch {
 			look, lives := looks[e.Key]
-			if dead[e.Key] = !lives; !lives || look.Strayed || seen[e.Handle] {
+			if !lives {
+				dead[e.Key] = true
+			}
+			if !lives || look.Strayed || seen[e.Handle] {
 				continue
 			}
 			seen[e.Handle] = true
-			if !yield(m.info(e, look, current)) {
+			if !yield(m.info(user, e, look, current)) {
 				return nil
 			}
 		}
@@ -118,12 +113,14 @@ func (m *Manager) listSessions(ctx context.Context, user string, yield func(Info
 	return nil
 }
 
-// A current is the session of a request.
+// A current is what a list of sessions has to know of the session of the request that asks
+// for it.
 type current struct {
 	handle    string
 	extending record.Lifespan // what it is being given beside the handler, if anything
 }
 
+// current returns the session of the request that ctx belongs to, the zero value for none.
 func (m *Manager) current(ctx context.Context) (c current) {
 	x := exchangeOf(ctx).of(m)
 	if x == nil || !x.isReady() {
@@ -143,14 +140,15 @@ func (m *Manager) current(ctx context.Context) (c current) {
 	return c
 }
 
-func (m *Manager) info(e roster.Entry, r look, c current) Info {
+// info describes a session of a user that was found.
+func (m *Manager) info(user string, e roster.Entry, r look, c current) Info {
 	now := m.cfg.Now()
-	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.left)}
+	i := Info{Handle: e.Handle, LastSeen: r.LastSeen, ExpiresAt: now.Add(r.doc.Record.TTL)}
 	if i.Current = e.Handle == c.handle; i.Current && c.extending.Idle > 0 {
 		i.LastSeen, i.ExpiresAt = now, now.Add(c.extending.Left(now))
 	}
 	_, _, i.Bound = boundSince(r.doc)
-	if in, ok := signedInOf(r.doc); ok && in.Name == m.userOf(r.doc) && !in.Peer {
+	if in, ok := signedInOf(r.doc); ok && in.Name == user && !in.Peer {
 		i.CreatedAt, i.Methods, i.Device = r.doc.Meta.Created.Time(), in.By, in.Device
 		i.Network, _ = netip.ParsePrefix(in.Net) // the zero value, which is not valid, for none
 	}
@@ -172,7 +170,7 @@ func (m *Manager) tidyList(ctx context.Context, user string, list *userList, dea
 	})
 }
 
-// canList tells why there can be no list of a user.
+// canList returns why there can be no list of a user, or nil.
 func (m *Manager) canList(user string) error {
 	if m.lists == nil {
 		return errNoUsers
@@ -183,7 +181,8 @@ func (m *Manager) canList(user string) error {
 	return nil
 }
 
-// loadLimited and lookLimited are load and look within Config.StoreTimeout.
+// loadLimited is load within Config.StoreTimeout, and lookLimited is look: a walk over the
+// sessions of a user takes as long as its caller does, and each of its calls no longer than that.
 func (u *userLists) loadLimited(ctx context.Context, key string) (*userList, error) {
 	limit := u.m.limit(ctx)
 	defer limit.stop()

@@ -52,6 +52,24 @@ func (c *Config) validateCookie(attributes Cookie) error {
 	return err
 }
 
+// A rule is one that a setting has to keep. Of several that are broken the first is told,
+// so those that others rest upon come first.
+type rule struct {
+	broken bool
+	field  string // of Config
+	reason string // what was found, and what to set
+}
+
+// firstBroken returns the error for the first rule that is broken, or nil.
+func firstBroken(rules []rule) error {
+	for _, r := range rules {
+		if r.broken {
+			return &ConfigError{r.field, r.reason}
+		}
+	}
+	return nil
+}
+
 // validateTimes tells which time cannot be.
 func (c Config) validateTimes() error {
 	for _, d := range []struct {
@@ -71,27 +89,15 @@ func (c Config) validateTimes() error {
 			return &ConfigError{d.field, reason}
 		}
 	}
-	if c.TouchInterval < 0 && c.TouchInterval != EveryRequest {
-		return &ConfigError{"TouchInterval", fmt.Sprintf("is negative (%v): leave it 0 for the default, or use EveryRequest", c.TouchInterval)}
-	}
-	if c.AAL < 0 || c.AAL >= len(aals) {
-		return &ConfigError{"AAL", fmt.Sprintf("is %d: use 1, 2 or 3, or leave it 0", c.AAL)}
-	}
-	if level := c.level(); c.AAL > 0 {
-		if c.AbsoluteTimeout > level.absolute {
-			return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for that", c.AbsoluteTimeout, c.AAL, level.absolute)}
-		}
-		if c.IdleTimeout > level.idle {
-			return &ConfigError{"IdleTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for the default", c.IdleTimeout, c.AAL, level.idle)}
-		}
-	}
-	if c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout {
-		return &ConfigError{"AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)}
-	}
-	if idle := c.withDefaults().IdleTimeout; c.TouchInterval >= idle {
-		return &ConfigError{"TouchInterval", fmt.Sprintf("(%v) is not shorter than the idle timeout (%v), so that active sessions would end: lower it", c.TouchInterval, idle)}
-	}
-	return nil
+	level, idle := c.level(), c.withDefaults().IdleTimeout
+	return firstBroken([]rule{
+		{c.TouchInterval < 0 && c.TouchInterval != EveryRequest, "TouchInterval", fmt.Sprintf("is negative (%v): leave it 0 for the default, or use EveryRequest", c.TouchInterval)},
+		{c.AAL < 0 || c.AAL >= len(aals), "AAL", fmt.Sprintf("is %d: use 1, 2 or 3, or leave it 0", c.AAL)},
+		{c.AAL > 0 && c.AbsoluteTimeout > level.absolute, "AbsoluteTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for that", c.AbsoluteTimeout, c.AAL, level.absolute)},
+		{c.AAL > 0 && c.IdleTimeout > level.idle, "IdleTimeout", fmt.Sprintf("(%v) is longer than AAL %d allows (%v): lower it, or leave it 0 for the default", c.IdleTimeout, c.AAL, level.idle)},
+		{c.AbsoluteTimeout > 0 && c.IdleTimeout > c.AbsoluteTimeout, "AbsoluteTimeout", fmt.Sprintf("(%v) is shorter than IdleTimeout (%v): lower one or raise the other", c.AbsoluteTimeout, c.IdleTimeout)},
+		{c.TouchInterval >= idle, "TouchInterval", fmt.Sprintf("(%v) is not shorter than the idle timeout (%v), so that active sessions would end: lower it", c.TouchInterval, idle)},
+	})
 }
 
 // tooShort tells what is wrong with a time that is less than the least, which is most
@@ -112,25 +118,15 @@ func tooShort(d, least time.Duration) string {
 
 // validateLimits tells which limit cannot be.
 func (c Config) validateLimits() error {
-	if c.MaxBytes < 0 {
-		return &ConfigError{"MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)}
-	}
-	if c.MaxBytes > jsontext.MaxText {
-		return &ConfigError{"MaxBytes", "is more than 2 GiB"}
-	}
-	if c.MaxKeys < 0 {
-		return &ConfigError{"MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)}
-	}
-	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > roster.Most {
-		return &ConfigError{"MaxSessionsPerUser", fmt.Sprintf("is %d: leave it 0 for no limit, or set one of up to %d", c.MaxSessionsPerUser, roster.Most)}
-	}
-	if _, ok := c.Store.(store.UserIndexer); !ok && c.MaxSessionsPerUser > 0 {
-		return &ConfigError{"MaxSessionsPerUser", "is set, but the store does not keep lists of users' sessions: use one that is a UserIndexer"}
-	}
-	if c.AtUserLimit < DropLeastRecentlyUsed || c.AtUserLimit > RefuseNew {
-		return &ConfigError{"AtUserLimit", fmt.Sprintf("is %d: use DropLeastRecentlyUsed, DropOldest or RefuseNew", c.AtUserLimit)}
-	}
-	return nil
+	_, keepsLists := c.Store.(store.UserIndexer)
+	return firstBroken([]rule{
+		{c.MaxBytes < 0, "MaxBytes", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxBytes)},
+		{c.MaxBytes > jsontext.MaxText, "MaxBytes", "is more than 2 GiB"},
+		{c.MaxKeys < 0, "MaxKeys", fmt.Sprintf("is negative (%d): leave it 0 for the default", c.MaxKeys)},
+		{c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > roster.Most, "MaxSessionsPerUser", fmt.Sprintf("is %d: leave it 0 for no limit, or set one of up to %d", c.MaxSessionsPerUser, roster.Most)},
+		{c.MaxSessionsPerUser > 0 && !keepsLists, "MaxSessionsPerUser", "is set, but the store does not keep lists of users' sessions: use one that is a UserIndexer"},
+		{c.AtUserLimit < DropLeastRecentlyUsed || c.AtUserLimit > RefuseNew, "AtUserLimit", fmt.Sprintf("is %d: use DropLeastRecentlyUsed, DropOldest or RefuseNew", c.AtUserLimit)},
+	})
 }
 
 // validateNames tells which key, path, network or secret cannot be used.
@@ -180,18 +176,10 @@ func (c Config) validateSharing() error {
 	if !c.ShareWithExpress {
 		return nil
 	}
-	for _, conflict := range []struct {
-		set        bool
-		field, why string
-	}{
-		{c.HashIDs, "HashIDs", "looks for a session under its id, not under a hash of it"},
-		{len(c.SealKeys) > 0, "SealKeys", "cannot read what is sealed"},
-	} {
-		if conflict.set {
-			return &ConfigError{conflict.field, "is set together with ShareWithExpress, but express-session " + conflict.why + ": drop one of the two"}
-		}
-	}
-	return nil
+	return firstBroken([]rule{
+		{c.HashIDs, "HashIDs", "is set together with ShareWithExpress, but express-session looks for a session under its id, not under a hash of it: drop one of the two"},
+		{len(c.SealKeys) > 0, "SealKeys", "is set together with ShareWithExpress, but express-session cannot read what is sealed: drop one of the two"},
+	})
 }
 
 // validatePredecessor tells what of the predecessor's settings cannot be.

@@ -36,15 +36,10 @@ func (k Key[T]) SetFor(s *Session, v T, life time.Duration) {
 
 // failKey makes the commit fail because of a key.
 func (s *Session) failKey(key, op string, err error) {
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if s.mutable(key) {
-		s.changes.Fail(key, &KeyError{Key: key, Op: op, Err: err})
-	}
+	s.change(key, func() { s.changes.Fail(key, &KeyError{Key: key, Op: op, Err: err}) })
 }
 
+// What a value with a life begins with.
 const (
 	lifeMember = "__cloakroom_until"
 	lifePrefix = `{"` + lifeMember + `":`
@@ -84,8 +79,8 @@ func (s *Session) living(raw json.RawMessage) (value json.RawMessage, until int6
 	return value, until
 }
 
-// dropOver drops those keys whose value has no life left. The caller holds the lock.
-func (s *Session) dropOver(keys []string) []string {
+// dropExpired drops the keys whose value has no life left. The caller holds the lock.
+func (s *Session) dropExpired(keys []string) []string {
 	if !s.rarities().usedSetFor && (s.base == nil || !bytes.Contains(s.base.Text, []byte(lifePrefix))) {
 		return keys
 	}

@@ -31,7 +31,8 @@ func (s *Session) Get(key string) any {
 // Has reports whether the session has a key.
 func (s *Session) Has(key string) bool { return s.raw(key) != nil }
 
-// raw returns the JSON of a key, or nil.
+// raw returns the JSON of a key with the changes of this request on top, nil where there is
+// none or its life is over.
 func (s *Session) raw(key string) json.RawMessage {
 	if !s.lock() {
 		return nil
@@ -47,8 +48,8 @@ func (s *Session) raw(key string) json.RawMessage {
 	return value
 }
 
-// A record with manyMembers gets an index when it was asked for manyKeys: who asks for a
-// few is quicker without.
+// A record with manyMembers gets an index once it was asked for manyKeys: a handler that asks
+// for a few is quicker without.
 const (
 	manyMembers = 32
 	manyKeys    = 16
@@ -77,7 +78,7 @@ func (s *Session) Keys() iter.Seq[string] {
 		return func(func(string) bool) {}
 	}
 	defer s.x.unlock()
-	return slices.Values(s.dropOver(s.changes.Keys(s.base)))
+	return slices.Values(s.dropExpired(s.changes.Keys(s.base)))
 }
 
 // Set sets key to v, which is encoded at once. Where that is not possible, or
@@ -101,61 +102,58 @@ func (s *Session) set(key string, v any, until int64) {
 	default:
 		err = s.x.m.checkKey(key)
 	}
+	s.change(key, func() {
+		switch {
+		case err != nil:
+			s.changes.Fail(key, err)
+			return
+		case until != 0:
+			raw, s.needRarities().usedSetFor = withLife(raw, until), true
+		}
+		s.changes.Set(key, raw)
+	})
+}
+
+// change calls do with the lock held, where changes can still be stored. key is what it
+// changes, or empty.
+func (s *Session) change(key string, do func()) {
 	if !s.lock() {
 		return
 	}
 	defer s.x.unlock()
-	if !s.mutable(key) {
-		return
+	if s.mutable(key) {
+		do()
 	}
-	if err != nil {
-		s.changes.Fail(key, err)
-		return
-	}
-	if until != 0 {
-		raw, s.needRarities().usedSetFor = withLife(raw, until), true
-	}
-	s.changes.Set(key, raw)
 }
 
 // Delete removes a key.
 func (s *Session) Delete(key string) {
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if s.mutable(key) && !record.IsReserved(key) {
-		s.changes.Set(key, nil)
-	}
+	s.change(key, func() {
+		if !record.IsReserved(key) {
+			s.changes.Set(key, nil)
+		}
+	})
 }
 
 // Clear removes all keys. The session stays, with its id; [Session.Destroy]
 // ends it.
 func (s *Session) Clear() {
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if s.mutable("") {
+	s.change("", func() {
 		s.changes.Clear()
 		s.nameUser()
-	}
+	})
 }
 
-// update calls done where fn may have been called, before anybody calls it again.
+// update lets fn make the value of key. It calls done with the lock held, so before the
+// commit can call fn again.
 func (s *Session) update(key string, fn record.UpdateFunc, done func()) {
 	err := s.x.m.checkKey(key)
-	if !s.lock() {
-		return
-	}
-	defer s.x.unlock()
-	if !s.mutable(key) {
-		return
-	}
-	if err != nil {
-		s.changes.Fail(key, err)
-		return
-	}
-	s.changes.Update(s.base, key, fn, s.callFunc)
-	done()
+	s.change(key, func() {
+		if err != nil {
+			s.changes.Fail(key, err)
+			return
+		}
+		s.changes.Update(s.base, key, fn, s.callFunc)
+		done()
+	})
 }

@@ -54,6 +54,8 @@ func (w *watcher) noteAll() {
 	w.awake()
 }
 
+// awake wakes the goroutine of the watcher. A second value would say nothing that the first
+// does not.
 func (w *watcher) awake() {
 	select {
 	case w.wake <- struct{}{}:

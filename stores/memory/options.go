@@ -59,6 +59,7 @@ const (
 	DropLeastRecentlyUsed
 )
 
+// check returns which option cannot be, or nil.
 func (o Options) check() error {
 	switch {
 	case o.MaxSessions < 0:
@@ -76,6 +77,7 @@ func (o Options) check() error {
 	return nil
 }
 
+// withDefaults returns the options with their zero values replaced by what they mean.
 func (o Options) withDefaults() Options {
 	if o.MaxSessions == 0 {
 		o.MaxSessions = math.MaxInt

@@ -11,9 +11,9 @@ import (
 // A quota counts what the store holds, where it has limits.
 type quota struct {
 	mu       sync.Mutex
-	sessions int
-	bytes    int64
-	fixed    int64 // of the bytes, those that no eviction frees
+	sessions int   // without lists, which count for bytes alone
+	bytes    int64 // of sessions and lists
+	fixed    int64 // of the bytes, those that no eviction frees: lists of which core does not say which sessions they name
 }
 
 // errNoRoom says that take failed. It does not leave the package.

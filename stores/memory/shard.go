@@ -2,6 +2,7 @@ package memorystore
 
 import (
 	"container/heap"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +27,10 @@ type entry struct {
 	ties *ties
 }
 
+// size returns how many bytes an entry counts for.
 func (e *entry) size() int64 { return size(e.id, e.data) }
 
+// size returns how many bytes an entry with that id and those data counts for.
 func size(id string, data []byte) int64 {
 	return int64(len(id)) + int64(len(data)) + overhead
 }
@@ -46,6 +49,8 @@ type shard struct {
 	newest, oldest *entry // by their use, see order; nil for none
 }
 
+// init empties the shard. All methods of a shard but snapshot are called with its lock held,
+// or before anybody else has the store.
 func (sh *shard) init() {
 	sh.entries = make(map[string]*entry)
 	sh.queue = queue{}
@@ -53,6 +58,7 @@ func (sh *shard) init() {
 	sh.newest, sh.oldest = nil, nil
 }
 
+// add adds an entry, whose id is not in use.
 func (sh *shard) add(id string, data []byte, expires int64) *entry {
 	e := &entry{id: strings.Clone(id), data: data, expires: expires} // id may be a piece of a large header
 	sh.entries[e.id] = e
@@ -61,6 +67,7 @@ func (sh *shard) add(id string, data []byte, expires int64) *entry {
 	return e
 }
 
+// remove takes an entry out of the map, the queue and the order.
 func (sh *shard) remove(e *entry) {
 	delete(sh.entries, e.id)
 	sh.unlink(e)
@@ -178,6 +185,14 @@ func (sh *shard) snapshot() []entry {
 	}
 	return entries
 }
+
+// index returns which shard has the session with an id. No client knows the seed, so none can
+// fill one shard.
+func (s *Store) index(id string) uint64 {
+	return maphash.String(s.seed, id) % uint64(len(s.shards))
+}
+
+func (s *Store) shard(id string) *shard { return &s.shards[s.index(id)] }
 
 // A queue is a heap of entries by when they are due.
 type queue struct {

@@ -62,6 +62,8 @@ func New(o Options) *Store {
 	return s
 }
 
+// newPart returns a store that counts what it holds against a quota: that of the sessions,
+// or that of their lists.
 func newPart(o Options, q *quota) *Store {
 	s := &Store{
 		quota:   q,
@@ -183,9 +185,16 @@ func (s *Store) Replace(ctx context.Context, old, retired, next store.Record) er
 		return err
 	}
 	retiredData, nextData := own(retired), own(next)
-	from, to := s.shard(old.ID), s.shard(next.ID)
+	i, j := s.index(old.ID), s.index(next.ID)
+	from, to := &s.shards[i], &s.shards[j]
 	err := s.inRoom("replace", old.ID, size(old.ID, retiredData)+size(next.ID, nextData), func() error {
-		defer s.lockBoth(old.ID, next.ID)()
+		first, second := &s.shards[min(i, j)].mu, &s.shards[max(i, j)].mu // in the order of all who lock two
+		first.Lock()
+		defer first.Unlock()
+		if second != first {
+			second.Lock()
+			defer second.Unlock()
+		}
 		now := s.now()
 		e := s.live(from, old.ID, now)
 		switch {
@@ -328,6 +337,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// clear drops all that is stored when its shard is reached.
 func (s *Store) clear() {
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -339,28 +349,6 @@ func (s *Store) clear() {
 		sh.mu.Unlock()
 	}
 	s.watches.tell()
-}
-
-func (s *Store) index(id string) uint64 {
-	return maphash.String(s.seed, id) % uint64(len(s.shards))
-}
-
-func (s *Store) shard(id string) *shard { return &s.shards[s.index(id)] }
-
-// lockBoth locks the shards of two ids, in the order of all who lock two.
-func (s *Store) lockBoth(a, b string) (unlock func()) {
-	i, j := s.index(a), s.index(b)
-	if i == j {
-		s.shards[i].mu.Lock()
-		return s.shards[i].mu.Unlock
-	}
-	first, second := &s.shards[min(i, j)].mu, &s.shards[max(i, j)].mu
-	first.Lock()
-	second.Lock()
-	return func() {
-		second.Unlock()
-		first.Unlock()
-	}
 }
 
 // own returns the data of a record to keep: a copy, or the data itself where nobody will
@@ -385,6 +373,7 @@ func (s *Store) live(sh *shard, id string, now int64) *entry {
 	return e
 }
 
+// drop removes an entry of a shard whose lock the caller holds.
 func (s *Store) drop(sh *shard, e *entry) {
 	sh.remove(e)
 	s.watches.tellOf(e.id)

@@ -51,6 +51,7 @@ func (s *Store) sweepLater() {
 	})
 }
 
+// sweepRound is one round, which sets the timer for the next one if there are sessions.
 func (s *Store) sweepRound() {
 	left := stint
 	s.sweep(s.closed.Load, func() {
@@ -61,7 +62,7 @@ func (s *Store) sweepRound() {
 		left = stint
 		time.Sleep(rest)
 	})
-	// Who creates a session after this sets the timer himself.
+	// A session that is created after this finds no timer set, and sets it.
 	s.sweeper.set.Store(false)
 	if !s.empty() {
 		s.sweepLater()
@@ -106,6 +107,7 @@ func (s *Store) dropExpired(sh *shard, now int64, most int) (looked int) {
 	return looked
 }
 
+// empty reports whether there are no sessions.
 func (s *Store) empty() bool {
 	for i := range s.shards {
 		sh := &s.shards[i]

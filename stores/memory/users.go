@@ -143,6 +143,7 @@ func (s *Store) Inspect(ctx context.Context, ids []string) ([]store.Record, erro
 	return found, nil
 }
 
+// inspect returns a live record with the life that is left to it. That is no use of it.
 func (s *Store) inspect(id string) (store.Record, bool) {
 	sh := s.shard(id)
 	sh.mu.Lock()

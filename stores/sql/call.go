@@ -1,9 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/cloakroom-go/cloakroom/core/store"
@@ -35,28 +38,51 @@ func call[T any](ctx context.Context, s *Store, verb string, fn func(ctx context
 	}
 }
 
-// A querier is a connection, or the pool, which takes one for a statement.
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+// row asks for one row and scans it, and returns sql.ErrNoRows where there is none. It asks
+// the driver itself, unless that wants its statements prepared: for each query that may be
+// given up, package sql starts a goroutine which closes the rows then. The drivers end by
+// themselves, and the rows are closed here.
+func row(ctx context.Context, c *sql.Conn, query string, args []any, dest ...sql.Scanner) error {
+	err := c.Raw(func(conn any) error {
+		q, ok := conn.(driver.QueryerContext)
+		if !ok {
+			return driver.ErrSkip
+		}
+		named := make([]driver.NamedValue, len(args))
+		for i, a := range args {
+			named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+		}
+		rows, err := q.QueryContext(ctx, query, named)
+		if err != nil {
+			return err
+		}
+		return scan(rows, dest)
+	})
+	if err != driver.ErrSkip { //nolint:errorlint // as drivers have to return it
+		return err
+	}
+	pointers := make([]any, len(dest))
+	for i, d := range dest {
+		pointers[i] = d
+	}
+	return c.QueryRowContext(ctx, query, args...).Scan(pointers...)
 }
 
-// read is call for one statement that changes nothing: nobody has to know whether one
-// that was given up had a connection, so the pool may take it, which costs less. What
-// fails in a way that a connection may have to do with is left to call.
-func read[T any](ctx context.Context, s *Store, verb string, fn func(ctx context.Context, q querier) (T, error)) (result T, err error) {
-	if s.punctual || ctx.Done() == nil {
-		if err := s.refuse(ctx, verb); err != nil {
-			return result, err
-		}
-		result, err = fn(ctx, s.db)
-		if err == nil || isAnswer(err) {
-			return result, err
-		}
-		if f, again := s.failure(ctx, verb, sent, err); !again && f.Class != unexplained {
-			return result, f
-		}
+// scan scans the first row and closes all.
+func scan(rows driver.Rows, dest []sql.Scanner) error {
+	values := make([]driver.Value, len(dest))
+	err := rows.Next(values)
+	for i := 0; i < len(dest) && err == nil; i++ {
+		err = dest[i].Scan(values[i]) // copies what the driver may use again
 	}
-	return call(ctx, s, verb, func(ctx context.Context, c *sql.Conn) (T, error) { return fn(ctx, c) })
+	closed := rows.Close() // a statement may still fail when it is committed
+	switch {
+	case err == nil:
+		return closed
+	case errors.Is(err, io.EOF):
+		return cmp.Or(closed, sql.ErrNoRows)
+	}
+	return err
 }
 
 // timely returns when ctx is done, even if the driver does not.

@@ -19,10 +19,9 @@ func (p postgres) create(ctx context.Context, c *sql.Conn, rec store.Record) (bo
 
 func (p postgres) update(ctx context.Context, c *sql.Conn, old, next store.Record) ([]byte, error) {
 	if next.TTL == store.KeepTTL {
-		return found(c.QueryRowContext(ctx, p.say.keep, []byte(old.ID), bytesOf(old.Data), bytesOf(next.Data)))
+		return found(ctx, c, p.say.keep, []byte(old.ID), bytesOf(old.Data), bytesOf(next.Data))
 	}
-	life := p.idiom.life(next.TTL)
-	return found(c.QueryRowContext(ctx, p.say.update, []byte(old.ID), bytesOf(old.Data), bytesOf(next.Data), life, life))
+	return found(ctx, c, p.say.update, []byte(old.ID), bytesOf(old.Data), p.idiom.life(next.TTL), bytesOf(next.Data))
 }
 
 func (p postgres) touch(ctx context.Context, c *sql.Conn, id string, ttl time.Duration) error {
@@ -31,16 +30,18 @@ func (p postgres) touch(ctx context.Context, c *sql.Conn, id string, ttl time.Du
 }
 
 func (p postgres) remove(ctx context.Context, c *sql.Conn, old store.Record) error {
-	_, err := found(c.QueryRowContext(ctx, p.say.remove, []byte(old.ID), bytesOf(old.Data)))
+	_, err := found(ctx, c, p.say.remove, []byte(old.ID), bytesOf(old.Data))
 	return err
 }
 
 func (p postgres) replace(ctx context.Context, c *sql.Conn, old, retired, next store.Record) error {
-	var live, same, done bool
+	var live, same, done sql.Null[bool]
 	id, nextID := []byte(old.ID), []byte(next.ID)
 	life, nextLife := p.idiom.life(retired.TTL), p.idiom.life(next.TTL)
-	err := c.QueryRowContext(ctx, p.say.replace, id, nextID, bytesOf(old.Data), nextID, id,
-		nextID, bytesOf(next.Data), nextLife, nextLife, nextLife, nextLife, bytesOf(retired.Data), life, life).Scan(&live, &same, &done)
+	err := row(ctx, c, p.say.replace, []any{
+		id, nextID, bytesOf(old.Data), nextID, id,
+		nextID, bytesOf(next.Data), nextLife, nextLife, nextLife, nextLife, bytesOf(retired.Data), life, life,
+	}, &live, &same, &done)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return store.ErrNotFound
@@ -48,11 +49,11 @@ func (p postgres) replace(ctx context.Context, c *sql.Conn, old, retired, next s
 		return err
 	}
 	switch {
-	case !live:
+	case !live.V:
 		return store.ErrNotFound
-	case !same:
+	case !same.V:
 		return store.ErrConflict
-	case !done:
+	case !done.V:
 		return store.ErrExists
 	}
 	return nil
@@ -60,18 +61,19 @@ func (p postgres) replace(ctx context.Context, c *sql.Conn, old, retired, next s
 
 // found returns what a statement says that changes a record where it holds what is
 // asked for: whether it is live, whether it was changed, and else what it holds.
-func found(row *sql.Row) (newest []byte, err error) {
-	var live, done bool
-	err = row.Scan(&live, &done, &newest)
+func found(ctx context.Context, c *sql.Conn, statement string, args ...any) (newest []byte, err error) {
+	var live, done sql.Null[bool]
+	var other sql.Null[[]byte]
+	err = row(ctx, c, statement, args, &live, &done, &other)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, store.ErrNotFound
 	case err != nil:
 		return nil, err
-	case !live:
+	case !live.V:
 		return nil, store.ErrNotFound
-	case !done:
-		return newest, store.ErrConflict
+	case !done.V:
+		return other.V, store.ErrConflict
 	}
 	return nil, nil
 }

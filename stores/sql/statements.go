@@ -5,7 +5,7 @@ package sqlstore
 type statements struct {
 	load   string // id
 	create string // id, data, life 4 times: where there is none or it has expired. MySQL: 2 times, where there is none
-	update string // PostgreSQL: id, old data, data, life 2 times. Others: data, life 2 times, id, old data
+	update string // PostgreSQL: id, old data, life, data. Others: data, life 2 times, id, old data
 	keep   string // the same without a life
 	touch  string // PostgreSQL: id, life 2 times. Others: life 2 times, id
 	delete string // id
@@ -66,20 +66,20 @@ const upsert = `INSERT INTO {t} AS s (id, data, expires, due) VALUES (?, ?, {aft
 // when the statement began.
 func (s *statements) ofPostgreSQL(t text) {
 	const lock = `WITH l AS MATERIALIZED (SELECT id, data, expires FROM {t} WHERE id = ? FOR UPDATE),
-	j AS MATERIALIZED (SELECT id, data = ? AS same, expires > {now} AS live FROM l),
-	`
-	const instead = `SELECT j.live, EXISTS (SELECT 1 FROM u), CASE WHEN j.live AND NOT j.same THEN l.data END FROM j, l`
+	j AS MATERIALIZED (SELECT id, NULLIF(data, ?) AS other, expires > {now} AS live`
+	const where = ` WHERE s.id = j.id AND j.other IS NULL AND j.live RETURNING 1)
+	SELECT live, EXISTS (SELECT 1 FROM u), other FROM j`
 	const life = `expires = {after}, due = {least}(s.due, {after})`
-	const where = ` FROM j WHERE s.id = j.id AND j.same AND j.live RETURNING 1)
-	`
 
 	s.create = t.of(upsert)
-	s.update = t.of(lock + `u AS (UPDATE {t} AS s SET data = ?, ` + life + where + instead)
-	s.keep = t.of(lock + `u AS (UPDATE {t} AS s SET data = ?` + where + instead)
+	s.update = t.of(lock + `, {after} AS until FROM l),
+	u AS (UPDATE {t} AS s SET data = ?, expires = j.until, due = {least}(s.due, j.until) FROM j` + where)
+	s.keep = t.of(lock + ` FROM l),
+	u AS (UPDATE {t} AS s SET data = ? FROM j` + where)
 	s.touch = t.of(`WITH l AS MATERIALIZED (SELECT id, expires FROM {t} WHERE id = ? FOR UPDATE)
 	UPDATE {t} AS s SET ` + life + ` FROM l WHERE s.id = l.id AND l.expires > {now}`)
-	s.remove = t.of(lock + `u AS (DELETE FROM {t} AS s USING j WHERE s.id = j.id AND j.same AND j.live RETURNING 1)
-	` + instead)
+	s.remove = t.of(lock + ` FROM l),
+	u AS (DELETE FROM {t} AS s USING j` + where)
 
 	// The locks are taken in the order of the ids, so that two calls that need the same
 	// two do not wait for each other. The new record comes before the old one is

@@ -123,8 +123,8 @@ func bytesOf(data []byte) []byte {
 // Load implements [store.Store]. It is one statement, as the others are, unless they
 // say more.
 func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
-	data, err := read(ctx, s, "load", func(ctx context.Context, q querier) ([]byte, error) {
-		return s.load(ctx, q, id)
+	data, err := call(ctx, s, "load", func(ctx context.Context, c *sql.Conn) ([]byte, error) {
+		return s.load(ctx, c, id)
 	})
 	if err != nil {
 		return store.Record{}, err
@@ -132,12 +132,13 @@ func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	return store.Record{ID: id, Data: data}, nil
 }
 
-func (s *Store) load(ctx context.Context, q querier, id string) (data []byte, err error) {
-	err = q.QueryRowContext(ctx, s.say.load, []byte(id)).Scan(&data)
+func (s *Store) load(ctx context.Context, c *sql.Conn, id string) ([]byte, error) {
+	var data sql.Null[[]byte]
+	err := row(ctx, c, s.say.load, []any{[]byte(id)}, &data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, store.ErrNotFound
 	}
-	return data, err
+	return data.V, err
 }
 
 // Create implements [store.Store]. In MySQL it is two statements where an id is in use.

@@ -2,7 +2,6 @@ package sqlitestore_test
 
 import (
 	"context"
-	"database/sql"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -23,9 +22,9 @@ func BenchmarkWrite(b *testing.B) {
 		})
 		b.Run(strconv.Itoa(writers)+"/driver", func(b *testing.B) {
 			_, file := filled(b)
-			db := raw(b, file)
+			extending := prepared(b, bare(b, file, 1), extend)
 			measure(b, writers, func(id string) error {
-				_, err := db.ExecContext(context.Background(), `UPDATE cloakroom_sessions SET expires = CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + 3600000 WHERE id = ? AND expires > CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`, []byte(id))
+				_, err := extending.ExecContext(context.Background(), []byte(id))
 				return err
 			})
 		})
@@ -40,10 +39,10 @@ func BenchmarkRead(b *testing.B) {
 	})
 	b.Run("driver", func(b *testing.B) {
 		_, file := filled(b)
-		db := raw(b, file)
+		loading := prepared(b, bare(b, file, 1), load)
 		measure(b, 1, func(id string) error {
 			var data []byte
-			return db.QueryRowContext(context.Background(), `SELECT data FROM cloakroom_sessions WHERE id = ? AND expires > CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`, []byte(id)).Scan(&data)
+			return loading.QueryRowContext(context.Background(), []byte(id)).Scan(&data)
 		})
 	})
 }
@@ -58,17 +57,6 @@ func filled(b *testing.B) (*sqlitestore.Store, string) {
 		}
 	}
 	return s, file
-}
-
-func raw(b *testing.B, file string) *sql.DB {
-	b.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)")
-	if err != nil {
-		b.Fatal(err)
-	}
-	db.SetMaxOpenConns(1)
-	b.Cleanup(func() { _ = db.Close() })
-	return db
 }
 
 // measure has a number of goroutines do something with sessions.

@@ -62,3 +62,9 @@ func Hold(ctx context.Context, s *Store) (waiting func() int, release func() err
 	}
 	return func() int { return len(s.w.jobs) }, func() error { return t.end(ctx, "ROLLBACK") }, nil
 }
+
+// Rest returns when the writer of a store has nothing to do.
+func Rest(s *Store) {
+	<-s.w.free
+	s.w.free <- struct{}{}
+}

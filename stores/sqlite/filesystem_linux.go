@@ -1,6 +1,9 @@
 package sqlitestore
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // networkFileSystems are those that statfs(2) names, and that are not of this machine
 // alone.
@@ -24,4 +27,13 @@ func networkOf(folder string) string {
 		return ""
 	}
 	return networkFileSystems[uint32(s.Type)] //nolint:gosec,unconvert // of another type on other processors
+}
+
+// canWrite returns why the process cannot read and write a file, which it does not open, or nil.
+func canWrite(file string) error {
+	const readAndWrite = 4 | 2 // access(2)
+	if err := syscall.Access(file, readAndWrite); err != nil {
+		return &os.PathError{Op: "access", Path: file, Err: err}
+	}
+	return nil
 }

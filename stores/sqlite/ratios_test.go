@@ -51,14 +51,7 @@ func ways(t *testing.T, connections int) (touch, bareTouch, read, bareRead way) 
 		}
 	}
 	db := bare(t, file, connections)
-	prepared := func(query string) *sql.Stmt {
-		stmt, err := db.PrepareContext(t.Context(), query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return stmt
-	}
-	extending, loading := prepared(extend), prepared(load)
+	extending, loading := prepared(t, db, extend), prepared(t, db, load)
 	touch = func(ctx context.Context, id string) error { return s.Touch(ctx, id, time.Hour) }
 	bareTouch = func(ctx context.Context, id string) error {
 		_, err := extending.ExecContext(ctx, []byte(id))
@@ -70,6 +63,16 @@ func ways(t *testing.T, connections int) (touch, bareTouch, read, bareRead way) 
 		return loading.QueryRowContext(ctx, []byte(id)).Scan(&data)
 	}
 	return touch, bareTouch, read, bareRead
+}
+
+// prepared returns a statement as the store has its own.
+func prepared(t testing.TB, db *sql.DB, query string) *sql.Stmt {
+	t.Helper()
+	stmt, err := db.PrepareContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stmt
 }
 
 func bare(t testing.TB, file string, connections int) *sql.DB {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -127,15 +128,37 @@ func prepare(ctx context.Context, file string, logger *slog.Logger) (name string
 	if kind := networkOf(filepath.Dir(file)); kind != "" {
 		return "", fmt.Errorf("cloakroom: sqlite store: %s is on a network file system (%s), where the locks of SQLite do not hold: choose a folder on a local disk, or a database that is a server", file, kind)
 	}
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the app's choice
+	info, err := ensureFile(file)
 	if err != nil {
 		return "", fmt.Errorf("cloakroom: sqlite store: the file cannot be opened for reading and writing: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
+	if info.Mode().Perm()&0o007 != 0 {
 		logger.WarnContext(ctx, "cloakroom: sqlite store: every user of this machine can read or write the file of the sessions: chmod 600", slog.String("file", file))
 	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath(), nil
+}
+
+// ensureFile makes the file where there is none. It does not open one that is there: a process
+// that closes any descriptor of a file loses all its locks on it (fcntl(2)), and those of
+// another store on the same file are among them.
+func ensureFile(file string) (fs.FileInfo, error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the app's choice
+	switch {
+	case err == nil:
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, fs.ErrExist):
+		return nil, err
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no file")
+	}
+	return info, canWrite(file)
 }
 
 // Close stops the removal of expired sessions, writes what is in the file with -wal

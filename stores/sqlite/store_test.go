@@ -253,6 +253,28 @@ func TestAWriteIsGivenUpInTime(t *testing.T) {
 	}
 }
 
+// A write that nobody else's is in the way of in this process is given up before it begins,
+// and says so.
+func TestALoneWriteThatWaitsForAnotherProcessIsNotDone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sessions.db")
+	s := open(t, file, sqlitestore.Options{})
+	unlock := lock(t, file)
+	sqlitestore.Rest(s)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var f *store.Error
+	if err := s.Create(ctx, record("a", "x")); !errors.As(err, &f) || f.Outcome != store.OutcomeNotApplied || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Create behind the lock of another: %v, want DeadlineExceeded, and not applied", err)
+	}
+	unlock()
+	if err := s.Create(t.Context(), record("b", "x")); err != nil {
+		t.Errorf("Create when the lock is gone: %v", err)
+	}
+	if n, err := s.Count(t.Context()); err != nil || n != 1 {
+		t.Errorf("Count: %d, %v, want 1: what was given up is not done", n, err)
+	}
+}
+
 // What fails in a shared transaction fails alone.
 func TestAFailureIsNotShared(t *testing.T) {
 	s := open(t, "", sqlitestore.Options{})

@@ -14,15 +14,17 @@ import (
 // mostInBatch is how many writes share a transaction.
 const mostInBatch = 256
 
-// A writer has the one connection of this process that writes, and a goroutine that uses
-// it. Writes that have come by the time when it looks are done in one transaction and
-// wait for the disk once.
+// A writer has the one connection of this process that writes. A write that finds it free
+// is done by who wants it. Those that do not are left to a goroutine, which does all that
+// have come by the time when it looks in one transaction, so that they wait for the disk
+// once. Who has taken what is in free uses the connection, and the fields above it.
 type writer struct {
 	handle  *handle
 	durable Durability
 	relaxed bool      // the connection does not wait for the disk
 	idle    time.Time // since when nothing is done
 	yielded time.Time // when others had a chance at last
+	free    chan struct{}
 	jobs    chan *job
 	turns   chan *turn
 	quit    chan struct{}
@@ -66,30 +68,63 @@ func newWriter(ctx context.Context, name string, d Durability) (*writer, error) 
 	if err := h.set(ctx, "PRAGMA busy_timeout = 0"); err != nil { // see patiently
 		return nil, errors.Join(errors.New("cloakroom: sqlite store: the connection cannot be set up"), h.close())
 	}
-	w := &writer{handle: h, durable: d, jobs: make(chan *job, mostInBatch), turns: make(chan *turn), quit: make(chan struct{})}
+	w := &writer{handle: h, durable: d, free: make(chan struct{}, 1), jobs: make(chan *job, mostInBatch), turns: make(chan *turn), quit: make(chan struct{})}
+	w.free <- struct{}{}
 	w.done.Go(w.run)
 	return w, nil
 }
 
+// run does what others leave to it. While writes come together it keeps the connection:
+// one that was done alone meanwhile would have all others wait for the disk once more.
 func (w *writer) run() {
+	kept := false
+	take := func() {
+		if !kept {
+			<-w.free
+			kept = true
+		}
+		w.yield()
+	}
 	for {
+		together := false
 		select {
 		case first := <-w.jobs:
-			w.yield()
-			w.batch(first)
-			w.idle = time.Now()
+			take()
+			together = w.batch(first) > 1
 		case t := <-w.turns:
-			w.yield()
+			take()
 			w.give(t)
-			w.idle = time.Now()
 		case <-w.quit:
+			if !kept {
+				<-w.free
+			}
 			return
+		}
+		w.idle = time.Now()
+		if !together {
+			kept = false
+			w.free <- struct{}{}
 		}
 	}
 }
 
-// exec does a write, and returns when it is done or ctx is.
+// exec does a write. It returns when ctx is done, where the write waits for others. What
+// SQLite has begun it ends.
 func (w *writer) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	select {
+	case <-w.free:
+	default:
+		return w.leave(ctx, query, args)
+	}
+	defer func() { w.free <- struct{}{} }()
+	w.yield()
+	result, err := w.alone(ctx, query, args)
+	w.idle = time.Now()
+	return result, err
+}
+
+// leave leaves a write to the goroutine, and returns when it is done or ctx is.
+func (w *writer) leave(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	j := &job{query: query, args: own(args), done: make(chan struct{})}
 	select {
 	case w.jobs <- j:
@@ -135,8 +170,8 @@ func own(args []driver.NamedValue) []driver.NamedValue {
 	return owned
 }
 
-// batch does a write and those that have come meanwhile.
-func (w *writer) batch(first *job) {
+// batch does a write and those that have come meanwhile, and returns how many they were.
+func (w *writer) batch(first *job) int {
 	jobs := make([]*job, 0, 16)
 	for j := first; ; {
 		if j.state.CompareAndSwap(0, taken) {
@@ -153,14 +188,21 @@ func (w *writer) batch(first *job) {
 		break
 	}
 	if len(jobs) > 1 && w.together(jobs) {
-		return
+		return len(jobs)
 	}
 	for _, j := range jobs {
-		if j.err = w.sync(!w.spares(j)); j.err == nil {
-			j.result, j.err = w.patiently(j.query, j.args)
-		}
+		j.result, j.err = w.alone(context.Background(), j.query, j.args)
 		close(j.done)
 	}
+	return len(jobs)
+}
+
+// alone does a write that is a transaction by itself.
+func (w *writer) alone(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := w.sync(ctx, !w.spares(query)); err != nil {
+		return nil, err
+	}
+	return w.patiently(ctx, query, args)
 }
 
 // together does jobs in one transaction. It reports false, and has done none of them,
@@ -169,11 +211,11 @@ func (w *writer) together(jobs []*job) bool {
 	ctx := context.Background()
 	wait := false
 	for _, j := range jobs {
-		wait = wait || !w.spares(j)
+		wait = wait || !w.spares(j.query)
 	}
-	err := w.sync(wait)
+	err := w.sync(ctx, wait)
 	if err == nil {
-		_, err = w.patiently("BEGIN IMMEDIATE", nil)
+		_, err = w.patiently(ctx, "BEGIN IMMEDIATE", nil)
 	}
 	if err != nil { // nor would any of them begin alone
 		finish(jobs, err)
@@ -214,15 +256,20 @@ const (
 )
 
 // patiently does a statement that needs the lock of the file, when it is this process's
-// turn.
-func (w *writer) patiently(query string, args []driver.NamedValue) (result driver.Result, err error) {
-	for end := time.Now().Add(patience); ; time.Sleep(moment) {
-		result, err = w.handle.exec(context.Background(), query, args)
+// turn. Where ctx is done before that, nothing is.
+func (w *writer) patiently(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	for end := time.Now().Add(patience); ctx.Err() == nil; {
+		result, err = w.handle.exec(context.WithoutCancel(ctx), query, args)
 		if !isBusy(err) || time.Now().After(end) {
 			return result, err
 		}
 		w.yielded = time.Now() // to them
+		select {
+		case <-time.After(moment):
+		case <-ctx.Done():
+		}
 	}
+	return nil, errors.Join(sql.ErrTxDone, ctx.Err())
 }
 
 // isBusy reports whether an error says that another process has the lock of the file.
@@ -251,13 +298,13 @@ func (w *writer) rollback() {
 
 // spares reports whether a write need not wait for the disk. The statements are those of
 // package sqlstore: one that inserts a session, and one that changes nothing but a life.
-func (w *writer) spares(j *job) bool {
+func (w *writer) spares(query string) bool {
 	return w.durable == SyncChanges &&
-		(strings.HasPrefix(j.query, "INSERT ") || strings.HasPrefix(j.query, "UPDATE ") && strings.Contains(j.query, " SET expires = "))
+		(strings.HasPrefix(query, "INSERT ") || strings.HasPrefix(query, "UPDATE ") && strings.Contains(query, " SET expires = "))
 }
 
 // sync says whether the next commit waits for the disk.
-func (w *writer) sync(wait bool) error {
+func (w *writer) sync(ctx context.Context, wait bool) error {
 	if w.relaxed == !wait {
 		return nil
 	}
@@ -265,7 +312,7 @@ func (w *writer) sync(wait bool) error {
 	if wait {
 		pragma = "PRAGMA synchronous = FULL"
 	}
-	if _, err := w.handle.exec(context.Background(), pragma, nil); err != nil {
+	if _, err := w.handle.exec(context.WithoutCancel(ctx), pragma, nil); err != nil {
 		return err
 	}
 	w.relaxed = !wait
@@ -300,9 +347,10 @@ func (w *writer) begin(ctx context.Context) (*turn, error) {
 
 // give lets somebody have the connection until his transaction ends.
 func (w *writer) give(t *turn) {
-	err := w.sync(true)
+	ctx := context.Background()
+	err := w.sync(ctx, true)
 	if err == nil {
-		_, err = w.patiently("BEGIN IMMEDIATE", nil)
+		_, err = w.patiently(ctx, "BEGIN IMMEDIATE", nil)
 	}
 	t.began <- err
 	if err == nil {

@@ -149,8 +149,9 @@ func New(client valkey.Client, o Options) (*Store, error) {
 // the server has answered, or an error when it does not until ctx is done.
 //
 // The requests of all goroutines share one connection to a server, in place of the
-// client's four: what comes at once is then written at once, which takes less of the
-// processor. docs/valkey.md has the figures, for those who bring a client.
+// client's four, and those that are ready to send something do so before it is written to:
+// what comes at once is then written at once, which takes half of the processor.
+// docs/valkey.md has the figures, and how to have that with a client of your own.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if url == "" {
 		return nil, errors.New("cloakroom: valkey store: the URL is empty: is the environment variable set? Want valkey://user:password@host:port/db")
@@ -162,7 +163,6 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.CacheTTL == 0 {
 		option.DisableCache = true // or the client asks for what an ACL need not permit
 	}
-	option.PipelineMultiplex = oneConnection
 	if option.TLSConfig != nil && (len(option.InitAddress) > 1 || option.Sentinel.MasterSet != "") {
 		option.TLSConfig.ServerName = "" // each server has the certificate for its own name
 	}
@@ -170,6 +170,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		option.Sentinel.TLSConfig, option.Sentinel.Dialer = option.TLSConfig, option.Dialer
 		option.Sentinel.TopologyRefreshInterval = askSentinels
 	}
+	gather(&option)
 	client, err := dial(ctx, option)
 	if err != nil {
 		return nil, failure(ctx, "open", err)
@@ -189,9 +190,6 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 // askSentinels is how often Sentinels are asked for the primary: the one message about a
 // switch may be missed.
 const askSentinels = 5 * time.Second
-
-// oneConnection as the PipelineMultiplex of a client has it pipeline on one connection.
-const oneConnection = -1
 
 // dial makes a client. That takes until each address had its time, and asks for
 // no context: who does not wait for it any more leaves it alone with that.

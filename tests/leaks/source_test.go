@@ -34,7 +34,7 @@ var inner = []string{"core/internal/jsontext", "core/internal/record", "core/int
 var harmless = map[string]map[string]string{
 	"core": {
 		"t.Source": "printed by %T", "warning": "a constant of a source", "why": "a constant", "verb": "a constant",
-		"message": "constants: the calls of log are looked at", "errs": "errors of core", "d.field": "of Config", "keys.field": "of Config", "conflict.field": "of Config", "conflict.why": "a constant", "rule.field": "of Cookie", "b.Path": "of Config.Bind", "path": "of Config.Bind", "skippedFor(said.Header.Get(\"Secure-Session-Skipped\"))": "of a fixed set", "header.field": "of Header", "header.name": "of a header", "rule.reason": "a constant",
+		"message": "constants: the calls of log are looked at", "errs": "errors of core", "d.field": "of Config", "keys.field": "of Config", "r.field": "of Config", "r.reason": "of constants, times and counts of Config", "kind": "a constant", "b.Path": "of Config.Bind", "path": "of Config.Bind", "skippedFor(said.Header.Get(\"Secure-Session-Skipped\"))": "of a fixed set", "header.field": "of Header", "header.name": "of a header",
 		"c.Cookie.Name": "of the cookie", "e.Key": "a key's name", "e.Op": "a constant", "key": "a key's name", "op": "a constant", "k": "a key's name",
 		"w.ResponseWriter": "printed by %T", "t.Store": "printed by %T", "m.cfg.Cookie.Name": "of the cookie",
 		"fmt.FormatString(f, verb)": "a verb", "c": "a Config, without the secrets", "s.String()": "of a Session", "a.String()": "a constant",

@@ -626,3 +626,25 @@ func settingsOfMySQLsDriver(t *testing.T, d sqlenv.Database) {
 		})
 	}
 }
+
+// A statement that has returned its row may fail when it is committed. PostgreSQL looks at
+// a deferred constraint only then.
+func TestAWriteThatFailsAtItsCommitIsNoSuccess(t *testing.T) {
+	each(t, []sqlenv.Database{sqlenv.PostgreSQL, sqlenv.OldPostgreSQL}, func(t *testing.T, _ sqlenv.Database, db *sql.DB) {
+		o := sqlstore.Options{Table: sqlenv.Table(t, db)}
+		s := sqlenv.Store(t, db, o)
+		if err := s.Create(t.Context(), record("a", "x")); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, db, `CREATE FUNCTION `+o.Table+`_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END $$`)
+		defer exec(t, db, `DROP FUNCTION `+o.Table+`_refuse() CASCADE`)
+		exec(t, db, `CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE OR DELETE ON `+o.Table+` DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION `+o.Table+`_refuse()`)
+		const class = "refused by the server (code 23514)"
+		fails(t, "Update", s.Update(t.Context(), record("a", "x"), record("a", "y")), store.OutcomeNotApplied, class, nil)
+		fails(t, "Replace", s.Replace(t.Context(), record("a", "x"), record("a", "y"), record("b", "z")), store.OutcomeNotApplied, class, nil)
+		fails(t, "Remove", s.Remove(t.Context(), record("a", "x")), store.OutcomeNotApplied, class, nil)
+		if got, err := s.Load(t.Context(), "a"); err != nil || string(got.Data) != string(record("a", "x").Data) {
+			t.Errorf("Load: %s, %v, want what was there before", got.Data, err)
+		}
+	})
+}

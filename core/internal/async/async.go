@@ -25,6 +25,7 @@ type result[T any] struct {
 func Beside[T any](f func() (T, error)) Future[T] {
 	future := make(Future[T], 1)
 	go func() {
+		growStack(0)
 		r := result[T]{panicked: true}
 		defer func() {
 			if r.panicked {
@@ -36,6 +37,16 @@ func Beside[T any](f func() (T, error)) Future[T] {
 		r.panicked = false
 	}()
 	return future
+}
+
+// growStack makes room on the stack of a goroutine that has just begun: as much as a call of a
+// store takes. When it is empty that costs next to nothing, and further down each frame of it
+// has to be looked at, and copied.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [2 << 10]byte
+	return room[i]
 }
 
 // Await returns what the function returned, once. Where the function panicked,

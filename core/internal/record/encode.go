@@ -1,13 +1,17 @@
 package record
 
-import "github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+import (
+	"bytes"
+
+	"github.com/cloakroom-go/cloakroom/core/internal/jsontext"
+)
 
 // Encode writes the text of next, which results from base, nil for a new session, and
 // the changes on top of it, and returns the number of the app's keys in it. The member
 // __cloakroom is next.Meta. Nothing of base is written to: others may have the same
 // bytes.
 func Encode(next, base *Document, changes *Changes, cookie CookieWriter) (keys int) {
-	e := encoder{out: make([]byte, 0, roomFor(base, changes)), next: next, base: base, changes: changes, cookie: cookie}
+	e := encoder{out: make([]byte, 0, roomFor(next, base, changes)), next: next, base: base, changes: changes, cookie: cookie}
 	e.prepareNotes()
 	e.out = append(e.out, '{')
 	if base == nil || !base.Bare && jsontext.Last(base.Text, base.Members(), cookieMember) < 0 {
@@ -33,13 +37,15 @@ func Encode(next, base *Document, changes *Changes, cookie CookieWriter) (keys i
 }
 
 // roomFor returns how many bytes the text of a record takes at most, as a rule. It is
-// an estimate, which spares copies: a text that needs more gets more.
-func roomFor(base *Document, changes *Changes) int {
-	size := 256 // For the two members that are not the app's.
+// an estimate, which spares copies: a text that needs more gets more, and a store copies one
+// that needs much less.
+func roomFor(next, base *Document, changes *Changes) int {
+	const cookie, meta = 96, 80 // what most sessions have in the two members that are not the app's
+	size := cookie + meta + next.Meta.pieces()
 	if base != nil {
-		size = len(base.Text) + 1
+		size = len(base.Text) + 1 + max(0, next.Meta.pieces()-base.Meta.pieces())
 		if !base.Meta.Present {
-			size += 64
+			size += meta
 		}
 	}
 	// Two quotes, a colon and a comma, and some escapes in the name.
@@ -190,7 +196,8 @@ func (e *encoder) added() {
 func RetiredText(m Meta, cookie CookieWriter) []byte {
 	m.Age = Age{}
 	cookie.Age = Age{}
-	out := cookie.appendNew(append(make([]byte, 0, 256+len(m.Retired.Next)), `{"cookie":`...))
+	var buf [512]byte // enough for most: what a store keeps has no room behind it
+	out := cookie.appendNew(append(buf[:0], `{"cookie":`...))
 	out = append(out, `,"__cloakroom":`...)
-	return append(m.Append(out), '}')
+	return bytes.Clone(append(m.Append(out), '}'))
 }

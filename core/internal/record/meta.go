@@ -115,6 +115,17 @@ func (m Meta) Append(dst []byte) []byte {
 	return dst
 }
 
+// pieces returns how many bytes the pieces of m take whose length is another for each session.
+func (m *Meta) pieces() (n int) {
+	const name = len(`,"before":`)
+	for _, piece := range [][]byte{m.User, m.Before, m.Bind} {
+		if piece != nil {
+			n += name + len(piece)
+		}
+	}
+	return n + len(m.Rest)
+}
+
 // places are where pieces of a Meta begin in its text.
 type places struct{ user, before, bind int }
 
@@ -229,27 +240,27 @@ func (m *Meta) setMember(name, value []byte, retired *Retirement) (known bool) {
 	case "rotated":
 		retired.Rotated = string(value) == "true"
 	case "user":
-		m.User, m.Until = nil, 0
-		if value[0] == '{' {
-			m.User, m.Until = value, untilOf(value)
-		}
+		m.User = ifObject(value)
+		m.Until = untilOf(m.User)
 	case "before":
-		m.Before = nil
-		if value[0] == '{' {
-			m.Before = value
-		}
+		m.Before = ifObject(value)
 	case "bind":
-		m.Bind = nil
-		if value[0] == '{' {
-			m.Bind = value
-		}
+		m.Bind = ifObject(value)
 	default:
 		return false
 	}
 	return true
 }
 
-// untilOf returns the member until of the member user.
+// ifObject returns a value that is an object, and nil for any other.
+func ifObject(value []byte) []byte {
+	if value[0] == '{' {
+		return value
+	}
+	return nil
+}
+
+// untilOf returns the member until of the member user, 0 where there is none.
 func untilOf(user []byte) int64 {
 	until, _ := jsontext.ParseInt(jsontext.First(user, "until"))
 	return until

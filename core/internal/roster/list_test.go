@@ -75,14 +75,14 @@ func TestAListIsReadAsItWasWritten(t *testing.T) {
 	l.Revoke(one("b"))
 	l.RevokeAll(noon)
 	text := l.Encode([]byte(`{"token":"x"}`))
-	got, ok := roster.Decode(text)
+	got, ok := roster.Decode(text, nil)
 	if !ok || got.Mark != l.Mark || got.Revoked != l.Revoked || !slices.Equal(got.Sessions, l.Sessions) || string(got.Meta) != `{"token":"x"}` {
 		t.Errorf("%s was read as %+v", text, got)
 	}
 	if empty := new(roster.List).Encode([]byte(`{}`)); string(empty) != `{"sessions":[],"__cloakroom":{}}` {
 		t.Errorf("an empty list is %s", empty)
 	}
-	if _, ok := roster.Decode([]byte(`{"sessions":5}`)); ok {
+	if _, ok := roster.Decode([]byte(`{"sessions":5}`), nil); ok {
 		t.Error("what is no list was read as one")
 	}
 }

@@ -56,9 +56,9 @@ const (
 )
 
 // Decode reads the text of a list, and reports whether it is one. The list shares meta
-// with the text.
-func Decode(text []byte) (*List, bool) {
-	if l := new(List); l.decode(text) {
+// with the text. members are those of the text, where they were found already, or nil.
+func Decode(text []byte, members []jsontext.Member) (*List, bool) {
+	if l := new(List); l.decode(text, members) {
 		return l, true
 	}
 	l := new(List) // somebody else wrote it in another way
@@ -69,9 +69,12 @@ func Decode(text []byte) (*List, bool) {
 }
 
 // decode reads a text as Encode writes it, and reports whether it is one.
-func (l *List) decode(text []byte) bool {
+func (l *List) decode(text []byte, members []jsontext.Member) bool {
 	var buf [5]jsontext.Member
-	members, ok := jsontext.Scan(text, buf[:0])
+	ok := true
+	if members == nil {
+		members, ok = jsontext.Scan(text, buf[:0])
+	}
 	for _, m := range members {
 		value := text[m.Value:m.ValueEnd]
 		switch name := text[m.Name:m.NameEnd()]; string(name) {

@@ -26,7 +26,7 @@ func FuzzList(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		got, ok := roster.Decode(text)
+		got, ok := roster.Decode(text, nil)
 		if !json.Valid(text) {
 			return // it may be damaged where nobody looks
 		}

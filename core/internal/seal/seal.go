@@ -105,9 +105,8 @@ func Open(keys []*Key, id string, data []byte) ([]byte, error) {
 		if subtle.ConstantTimeCompare([]byte(k.id), body[:2*keyIDSize]) != 1 {
 			continue
 		}
-		// Strict refuses bits that are left over at the end. Package base64 also
-		// skips line breaks, but there is one way to write a record.
-		sealed, err := base64.RawURLEncoding.Strict().AppendDecode(nil, body[2*keyIDSize+1:])
+		// Package base64 skips line breaks, but there is one way to write a record.
+		sealed, err := strict.AppendDecode(nil, body[2*keyIDSize+1:])
 		if err != nil || len(sealed) < nonceSize || bytes.ContainsAny(body, "\r\n") {
 			return nil, ErrDamaged
 		}

@@ -58,45 +58,35 @@ type Attributes struct {
 // maxAge is positive, and is when that has passed. Browsers of today go by Max-Age,
 // which is rounded up to whole seconds, and old ones by Expires.
 func (a Attributes) SetCookie(name, value string, maxAge time.Duration, expires time.Time) string {
-	// All attributes together take less than that, unless a path or a domain is long.
-	var b strings.Builder
-	b.Grow(len(name) + len(value) + 160)
-	b.WriteString(name)
-	b.WriteByte('=')
-	b.WriteString(value)
+	var buf [320]byte // enough unless a path or a domain is long
+	b := append(append(append(buf[:0], name...), '='), value...)
 	if a.Domain != "" {
-		b.WriteString("; Domain=")
-		b.WriteString(a.Domain)
+		b = append(append(b, "; Domain="...), a.Domain...)
 	}
-	b.WriteString("; Path=")
-	b.WriteString(a.Path)
+	b = append(append(b, "; Path="...), a.Path...)
 	switch {
 	case maxAge > 0:
-		b.WriteString("; Expires=")
-		b.WriteString(expires.UTC().Format(http.TimeFormat))
-		b.WriteString("; Max-Age=")
-		b.WriteString(strconv.FormatInt(int64((maxAge-1)/time.Second+1), 10))
+		b = expires.UTC().AppendFormat(append(b, "; Expires="...), http.TimeFormat)
+		b = strconv.AppendInt(append(b, "; Max-Age="...), int64((maxAge-1)/time.Second+1), 10)
 	case maxAge < 0: // A time in the past, for browsers that do not know Max-Age.
-		b.WriteString("; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0")
+		b = append(b, "; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"...)
 	}
 	if a.HTTPOnly {
-		b.WriteString("; HttpOnly")
+		b = append(b, "; HttpOnly"...)
 	}
 	if a.Secure {
-		b.WriteString("; Secure")
+		b = append(b, "; Secure"...)
 	}
 	if a.Partitioned {
-		b.WriteString("; Partitioned")
+		b = append(b, "; Partitioned"...)
 	}
 	if a.Priority != "" {
-		b.WriteString("; Priority=")
-		b.WriteString(a.Priority)
+		b = append(append(b, "; Priority="...), a.Priority...)
 	}
 	if s := SameSiteName(a.SameSite); s != "" {
-		b.WriteString("; SameSite=")
-		b.WriteString(s)
+		b = append(append(b, "; SameSite="...), s...)
 	}
-	return b.String()
+	return string(b)
 }
 
 // SameSiteName returns the value of the attribute SameSite (RFC 6265bis, section

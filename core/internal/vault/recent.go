@@ -3,6 +3,7 @@ package vault
 import (
 	"hash/maphash"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,11 +22,11 @@ type Recent struct {
 }
 
 // A recentShard has its slots in groups of ways. Within a group a newer id takes
-// the place of the oldest. The slots are made when the shard is first used, and
+// the place of the oldest. The groups are made when the shard is first used, and
 // become twice as many when an id would have to go to which it happened a moment ago.
 type recentShard struct {
 	mu     sync.Mutex
-	slots  []recentSlot
+	groups []recentGroup
 	claims map[uint64]time.Time // when somebody set out to make it happen again, by the hash of the id
 }
 
@@ -39,12 +40,24 @@ const (
 	moment = time.Minute
 )
 
-// A recentSlot is what is remembered of one id: a Note, in half of the room.
-type recentSlot struct {
-	hash     uint64        // odd; 0: the slot is free
-	at       time.Duration // since the start
+// A recentGroup are the slots that an id may be in. What is looked at in all of them stands
+// together: a table that is larger than the caches costs as much as it has lines to read.
+type recentGroup struct {
+	hashes [ways]uint64        // odd; 0: the slot is free
+	at     [ways]time.Duration // since the start
+	lives  [ways]recentLife
+}
+
+// A recentLife is the life of a Note, in half of the room.
+type recentLife struct {
 	idle     time.Duration
 	deadline int64 // Unix ns; 0: none
+}
+
+// A recentSlot is one of a group.
+type recentSlot struct {
+	*recentGroup // nil: none
+	i            int
 }
 
 // A Note is when something happened, and what life the store was asked for then,
@@ -75,73 +88,79 @@ func NewRecent(now time.Time, size, most int) *Recent {
 	return &Recent{seed: maphash.MakeSeed(), start: now, first: size / shards, most: most / shards}
 }
 
-// lookup locks the shard of an id, and returns the slot that has it, or nil.
-func (r *Recent) lookup(id string) (shard *recentShard, slot *recentSlot, hash uint64) {
+// lookup locks the shard of an id, and returns the slot that has it, if any.
+func (r *Recent) lookup(id string) (shard *recentShard, slot recentSlot, hash uint64) {
 	hash = maphash.String(r.seed, id) | 1
 	shard = &r.shards[hash>>1%shards]
 	shard.mu.Lock()
-	if shard.slots == nil {
-		shard.slots = make([]recentSlot, r.first)
+	if shard.groups == nil {
+		shard.groups = make([]recentGroup, r.first/ways)
 	}
 	group := shard.group(hash)
-	for i := range group {
-		if group[i].hash == hash {
-			return shard, &group[i], hash
-		}
+	if i := slices.Index(group.hashes[:], hash); i >= 0 {
+		slot = recentSlot{group, i}
 	}
-	return shard, nil, hash
+	return shard, slot, hash
 }
 
-// group returns the slots that an id may be in.
-func (s *recentShard) group(hash uint64) []recentSlot {
-	groups := len(s.slots) / ways                        // a power of two
-	return s.slots[int(hash>>5)&(groups-1)*ways:][:ways] //nolint:gosec // of the hash some bits are enough
+// group returns the group of an id.
+func (s *recentShard) group(hash uint64) *recentGroup {
+	return &s.groups[int(hash>>5)&(len(s.groups)-1)] //nolint:gosec // of the hash some bits are enough, and their number is a power of two
 }
 
-// oldest returns the slot of a group which is free, or in which it happened first.
-func oldest(group []recentSlot) *recentSlot {
-	first := &group[0]
-	for i := range group {
-		if slot := &group[i]; slot.hash == 0 {
-			return slot
-		} else if slot.at < first.at {
-			first = slot
+// oldest returns a slot of a group which is free, or else that in which it happened first.
+func (g *recentGroup) oldest() (i int) {
+	if i = slices.Index(g.hashes[:], 0); i >= 0 {
+		return i
+	}
+	i = 0
+	for j, at := range g.at {
+		if at < g.at[i] {
+			i = j
 		}
 	}
-	return first
+	return i
 }
 
 // room returns the slot to take for an id that has none.
-func (r *Recent) room(shard *recentShard, hash uint64, at time.Duration) *recentSlot {
-	slot := oldest(shard.group(hash))
-	for slot.hash != 0 && at-slot.at < moment && len(shard.slots) < r.most {
+func (r *Recent) room(shard *recentShard, hash uint64, at time.Duration) recentSlot {
+	for {
+		group := shard.group(hash)
+		i := group.oldest()
+		if group.hashes[i] == 0 || at-group.at[i] >= moment || len(shard.groups)*ways >= r.most {
+			return recentSlot{group, i}
+		}
 		shard.grow()
-		slot = oldest(shard.group(hash))
 	}
-	return slot
 }
 
 // grow makes twice as many slots.
 func (s *recentShard) grow() {
-	before := s.slots
-	s.slots = make([]recentSlot, 2*len(before))
-	for i := range before {
-		if hash := before[i].hash; hash != 0 {
-			*oldest(s.group(hash)) = before[i] // there is a free one: what shared a group may be apart now, and nothing else
+	before := s.groups
+	s.groups = make([]recentGroup, 2*len(before))
+	for g := range before {
+		from := &before[g]
+		for i, hash := range from.hashes {
+			if hash != 0 { // there is a free one: what shared a group may be apart now, and nothing else
+				to := s.group(hash)
+				j := to.oldest()
+				to.hashes[j], to.at[j], to.lives[j] = hash, from.at[i], from.lives[i]
+			}
 		}
 	}
 }
 
-// put notes that it happened to the id with that hash, which has a slot, or nil.
-func (r *Recent) put(shard *recentShard, slot *recentSlot, hash uint64, now time.Time, life record.Lifespan) {
+// put notes that it happened to the id with that hash, which has a slot or none.
+func (r *Recent) put(shard *recentShard, slot recentSlot, hash uint64, now time.Time, life record.Lifespan) {
 	at := now.Sub(r.start)
-	if slot == nil {
+	if slot.recentGroup == nil {
 		slot = r.room(shard, hash, at)
 	}
-	*slot = recentSlot{hash: hash, at: at, idle: life.Idle}
+	note := recentLife{idle: life.Idle}
 	if !life.Deadline.IsZero() {
-		slot.deadline = nanos(life.Deadline)
+		note.deadline = nanos(life.Deadline)
 	}
+	slot.hashes[slot.i], slot.at[slot.i], slot.lives[slot.i] = hash, at, note
 	delete(shard.claims, hash)
 }
 
@@ -157,13 +176,14 @@ func nanos(t time.Time) int64 {
 }
 
 // note returns what a slot says; nothing for none.
-func (r *Recent) note(slot *recentSlot) (n Note) {
-	if slot == nil {
+func (r *Recent) note(slot recentSlot) (n Note) {
+	if slot.recentGroup == nil {
 		return n
 	}
-	n.At, n.Life.Idle = r.start.Add(slot.at), slot.idle
-	if slot.deadline != 0 {
-		n.Life.Deadline = time.Unix(0, slot.deadline)
+	life := slot.lives[slot.i]
+	n.At, n.Life.Idle = r.start.Add(slot.at[slot.i]), life.idle
+	if life.deadline != 0 {
+		n.Life.Deadline = time.Unix(0, life.deadline)
 	}
 	return n
 }
@@ -179,8 +199,8 @@ func (r *Recent) Put(id string, now time.Time, life record.Lifespan) {
 func (r *Recent) Forget(id string) {
 	shard, slot, hash := r.lookup(id)
 	defer shard.mu.Unlock()
-	if slot != nil {
-		*slot = recentSlot{}
+	if slot.recentGroup != nil {
+		slot.hashes[slot.i] = 0
 	}
 	delete(shard.claims, hash)
 }
@@ -188,13 +208,8 @@ func (r *Recent) Forget(id string) {
 // Last returns what was noted of id, the zero value for nothing.
 func (r *Recent) Last(id string) Note {
 	shard, slot, _ := r.lookup(id)
-	if slot == nil {
-		shard.mu.Unlock()
-		return Note{}
-	}
-	found := *slot
-	shard.mu.Unlock()
-	return r.note(&found)
+	defer shard.mu.Unlock()
+	return r.note(slot)
 }
 
 // Within reports whether it happened to id less than d ago.
@@ -207,7 +222,7 @@ func (r *Recent) Within(id string, now time.Time, d time.Duration) bool {
 func (r *Recent) PutAfter(id string, before Note, now time.Time, life record.Lifespan) bool {
 	shard, slot, hash := r.lookup(id)
 	defer shard.mu.Unlock()
-	if slot != nil && r.note(slot) != before {
+	if slot.recentGroup != nil && r.note(slot) != before {
 		return false
 	}
 	r.put(shard, slot, hash, now, life)

@@ -129,6 +129,35 @@ func (v *Vault) replaceAtOnce(ctx context.Context, old, retired, next *record.Do
 	})
 }
 
+// Overwrite stores next under its id, whatever is there, except where keeps says of what is
+// there that it does as well. keeps may be nil. It is for a note of which the newest counts.
+func (v *Vault) Overwrite(ctx context.Context, next *record.Document, keeps func(stored *record.Document) bool) error {
+	key := next.Record.ID
+	for {
+		stored, err := v.Load(store.BypassCache(ctx), key, 0)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			err = v.Create(ctx, next, true)
+		case errors.Is(err, record.ErrUndecodable):
+			if err = v.Delete(ctx, key); err == nil {
+				continue
+			}
+		case err == nil && keeps != nil && keeps(stored):
+			return nil
+		case err == nil:
+			_, err = v.Update(ctx, stored, next, 0)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound):
+			return err
+		case ctx.Err() != nil:
+			return v.Check(ctx, "update", ctx.Err())
+		}
+	}
+}
+
 // Withdraw deletes a record that is of no use: nobody was given its id, or it is a
 // tombstone. Where that fails, the record ends by itself.
 func (v *Vault) Withdraw(ctx context.Context, doc *record.Document) {
