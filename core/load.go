@@ -247,14 +247,11 @@ func (s *Session) limitLoad(now time.Time) *operation {
 // lookup asks the store for the candidates, in turn.
 func (s *Session) lookup(op *operation, found []candidate, now time.Time) error {
 	var (
-		m       = s.x.m
-		event   = Event{Kind: EventUnknown} // unless one is found
-		retired = false
-		locked  *record.Document // one that is bound to another browser, which must not hide a good one
-		origin  string           // and the key that led to it
-		first   = m.keyOf(&found[0])
-		last    = m.extended.Last(first)
-		ahead   = s.extendAhead(first, last, now)
+		m     = s.x.m
+		other = strays{event: Event{Kind: EventUnknown}}
+		first = m.keyOf(&found[0])
+		last  = m.extended.Last(first)
+		ahead = s.extendAhead(first, last, now)
 	)
 	if ahead != nil {
 		defer func() {
@@ -274,7 +271,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 		switch {
 		case err == nil && m.isLive(doc):
 			if !s.foundBy(op, c, key, doc) {
-				locked, origin = doc, key
+				other.locked, other.origin = doc, key
 				continue
 			}
 			if i > 0 { // what began before is about another session
@@ -284,7 +281,7 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			}
 			return nil
 		case errors.Is(err, store.ErrNotFound):
-			event = m.expiredOrUnknown(key, last, now, event)
+			other.event = m.expiredOrUnknown(key, last, now, other.event)
 		case errors.Is(err, ErrUndecodable):
 		case err != nil:
 			return err
@@ -292,29 +289,52 @@ func (s *Session) lookup(op *operation, found []candidate, now time.Time) error 
 			if ahead != nil && i == 0 {
 				ahead <- record.Lifespan{Idle: retiredLife}
 			}
-			if next, err := m.rotated(op, key, doc, s.x.cookie.MaxAge); err != nil {
+			if ok, err := s.foundBehind(op, c.id, key, doc, now, &other); ok || err != nil {
 				return err
-			} else if next != nil {
-				if s.foundRotated(c.id, key, next, now) {
-					return nil
-				}
-				locked, origin = next, key
-				continue
 			}
-			retired = retired || retiredStanding(doc) == state.MovedOn && now.Sub(doc.Meta.Retired.At.Time()) < retiredLife
 		default: // the absolute timeout has passed
-			event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
+			other.event = Event{Kind: EventExpired, Cause: CauseAbsolute, User: m.userOf(doc), Handle: m.handleIn(doc)}
 		}
 	}
+	s.foundNone(op, &other)
+	return nil
+}
+
+// strays are what the candidates lead to that is not the session of the request.
+type strays struct {
+	event   Event            // what is told where none of them is
+	movedOn bool             // a session had one of these ids until a moment ago
+	locked  *record.Document // one that is bound to another browser, which must not hide a good one
+	origin  string           // and the key that led to it
+}
+
+// foundBehind makes s the session that has taken over from a retired record, and reports
+// whether the request may have it.
+func (s *Session) foundBehind(op *operation, id, key string, retired *record.Document, now time.Time, other *strays) (bool, error) {
+	next, err := s.x.m.rotated(op, key, retired, s.x.cookie.MaxAge)
 	switch {
-	case locked != nil:
-		s.keepLocked(op, origin, locked)
-		return nil
-	case retired:
+	case err != nil:
+		return false, err
+	case next == nil:
+		other.movedOn = other.movedOn || retiredStanding(retired) == state.MovedOn && now.Sub(retired.Meta.Retired.At.Time()) < retiredLife
+	case s.foundRotated(id, key, next, now):
+		return true, nil
+	default:
+		other.locked, other.origin = next, key
+	}
+	return false, nil
+}
+
+// foundNone makes s what follows from what there was in place of a session.
+func (s *Session) foundNone(op *operation, other *strays) {
+	switch {
+	case other.locked != nil:
+		s.keepLocked(op, other.origin, other.locked)
+		return
+	case other.movedOn:
 		s.become(state.MovedOn)
 	}
-	m.notify(op, event)
-	return nil
+	s.x.m.notify(op, other.event)
 }
 
 // expiredOrUnknown returns the event for an id that the store does not know. Where

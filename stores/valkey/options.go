@@ -145,8 +145,8 @@ func New(client valkey.Client, o Options) (*Store, error) {
 
 // Open returns a store on a client of its own, which [Store.Close] closes. The
 // URL is one of [valkey.ParseURL], such as valkey://user:password@host:6379/0,
-// or valkeys:// for TLS. It returns when the server has answered, or an error
-// when it does not until ctx is done.
+// or valkeys:// for TLS, which Sentinels have to speak as well then. It returns when
+// the server has answered, or an error when it does not until ctx is done.
 //
 // The requests of all goroutines share one connection to a server, in place of the
 // client's four, and those that are ready to send something do so before it is written to:
@@ -163,7 +163,11 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.CacheTTL == 0 {
 		option.DisableCache = true // or the client asks for what an ACL need not permit
 	}
+	if option.TLSConfig != nil && (len(option.InitAddress) > 1 || option.Sentinel.MasterSet != "") {
+		option.TLSConfig.ServerName = "" // each server has the certificate for its own name
+	}
 	if option.Sentinel.MasterSet != "" {
+		option.Sentinel.TLSConfig, option.Sentinel.Dialer = option.TLSConfig, option.Dialer
 		option.Sentinel.TopologyRefreshInterval = askSentinels
 	}
 	gather(&option)

@@ -369,6 +369,55 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
+// A server has the certificate for its own name, and so has a Sentinel.
+func TestOpenAsksEachServerForACertificateOfItsOwnName(t *testing.T) {
+	errSeen := errors.New("that was all")
+	listen := func() (port string, asked chan string) {
+		asked = make(chan string, 100)
+		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			asked <- hello.ServerName
+			return nil, errSeen
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_ = conn.(*tls.Conn).Handshake()
+				_ = conn.Close()
+			}
+		}()
+		_, port, _ = net.SplitHostPort(l.Addr().String())
+		return port, asked
+	}
+	for name, query := range map[string]string{"cluster": "", "Sentinels": "&master_set=ours"} {
+		byName, asked1 := listen()
+		byAddress, asked2 := listen()
+		if _, err := valkeystore.Open(t.Context(), "valkeys://localhost:"+byName+"?addr=127.0.0.1:"+byAddress+query, valkeystore.Options{}); err == nil {
+			t.Errorf("%s: Open: nil", name)
+		}
+		for _, server := range []struct {
+			name  string
+			asked chan string
+			want  string // an address is asked for by no name
+		}{{"localhost", asked1, "localhost"}, {"127.0.0.1", asked2, ""}} {
+			select {
+			case got := <-server.asked:
+				if got != server.want {
+					t.Errorf("%s: %s is asked for a certificate of %q, want %q", name, server.name, got, server.want)
+				}
+			case <-time.After(time.Minute): // only what fails waits so long
+				t.Errorf("%s: %s is not asked for a certificate", name, server.name)
+			}
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	addr := os.Getenv("VALKEY_ADDR")
 	dial(t, "VALKEY_ADDR") // or skip

@@ -40,6 +40,9 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 		return nil, urlError("want valkey://user:password@host:port/db")
 	}
 	option.DisableCache = true
+	if option.TLSConfig != nil && (len(option.InitAddress) > 1 || option.Sentinel.MasterSet != "") {
+		option.TLSConfig.ServerName = "" // each server has the certificate for its own name
+	}
 	if ca != "" {
 		if option.TLSConfig == nil {
 			return nil, urlError("it has a ca, but does not begin with valkeys://")
