@@ -36,3 +36,11 @@ func DialsPolitely(ctx context.Context, addr string) (bool, error) {
 	_, is := conn.(*politeConn)
 	return is, conn.Close()
 }
+
+// SetPageTimeout sets for how long a server may be silent in a walk, and returns what puts
+// that back.
+func SetPageTimeout(d time.Duration) (restore func()) {
+	before := pageTimeout
+	pageTimeout = d
+	return func() { pageTimeout = before }
+}

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -13,6 +14,10 @@ import (
 
 // page is how many keys a SCAN is asked for.
 const page = 500
+
+// pageTimeout is how long a server may take for a page. A client tries one that is gone again
+// and again until its context is done, and that of a walk may have no deadline.
+var pageTimeout = 10 * time.Second
 
 // keys walks the keys of all sessions, a page at a time: on every primary, by
 // SCAN, which does not block the server. No key comes twice, and none that another
@@ -37,7 +42,7 @@ func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error
 					yield(nil, err)
 					return
 				}
-				entry, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Type("string").Build()).AsScanEntry()
+				entry, err := scan(ctx, node, cursor, match)
 				if err != nil {
 					yield(nil, failure(ctx, verb, err))
 					return
@@ -61,9 +66,25 @@ func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error
 	}
 }
 
+// scan asks a server for a page.
+func scan(ctx context.Context, node valkey.Client, cursor uint64, match string) (valkey.ScanEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	return node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Type("string").Build()).AsScanEntry()
+}
+
+// doPage sends the commands for the keys of a page.
+func (s *Store) doPage(ctx context.Context, commands valkey.Commands) []valkey.ValkeyResult {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	return s.client.DoMulti(ctx, commands...)
+}
+
 // isPrimary reports whether a server is one that has keys of its own. One that
 // will not say is taken for a primary: what it lists twice is seen once.
 func isPrimary(ctx context.Context, node valkey.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
 	role, err := node.Do(ctx, node.B().Role().Build()).ToArray()
 	if err != nil || len(role) == 0 {
 		return true
@@ -78,7 +99,8 @@ func escapeGlob(s string) string {
 }
 
 // All implements [store.Lister]. It costs a SCAN for some hundred keys and a GET
-// for each session, sent together; it takes memory for 8 bytes per session.
+// for each session, sent together; it takes memory for 8 bytes per session. A server may take
+// ten seconds for each of these, whatever ctx says.
 func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
 	return func(yield func(store.Record, error) bool) {
 		for keys, err := range s.keys(ctx, "list") {
@@ -90,7 +112,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
 			for i, key := range keys {
 				gets[i] = s.client.B().Get().Key(key).Build()
 			}
-			for i, result := range s.client.DoMulti(ctx, gets...) {
+			for i, result := range s.doPage(ctx, gets) {
 				data, err := result.AsBytes()
 				if valkey.IsValkeyNil(err) || isWrongType(err) { // ended meanwhile
 					continue
@@ -111,7 +133,8 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
 }
 
 // Count implements [store.Counter]. It walks all keys. A session that expired a
-// moment ago may be counted where the server has not noticed yet.
+// moment ago may be counted where the server has not noticed yet. It fails where a server
+// takes ten seconds for a page of them.
 func (s *Store) Count(ctx context.Context) (n int, err error) {
 	for keys, err := range s.keys(ctx, "count") {
 		if err != nil {
@@ -143,7 +166,7 @@ func (s *Store) unlink(ctx context.Context, keys []string) error {
 		defer s.writing(key)()
 		unlinks[i] = s.client.B().Unlink().Key(key).Build()
 	}
-	for _, result := range s.client.DoMulti(ctx, unlinks...) {
+	for _, result := range s.doPage(ctx, unlinks) {
 		if err := result.Error(); err != nil {
 			return failure(ctx, "clear", err)
 		}

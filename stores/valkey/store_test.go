@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -530,6 +531,74 @@ func TestASilentServerIsATimeout(t *testing.T) {
 	var failure *store.Error
 	if !errors.As(err, &failure) || failure.Class != "timeout" || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Open returned %v, %v; want a timeout", s, err)
+	}
+}
+
+// A walk has no deadline, as a rule, and a client tries a server that is gone again until there
+// is one.
+func TestAWalkDoesNotWaitForEverForAServerThatIsGone(t *testing.T) {
+	addr := os.Getenv("VALKEY_ADDR")
+	if addr == "" {
+		t.Skip("VALKEY_ADDR is not set")
+	}
+	relay, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		relayed sync.WaitGroup
+		mu      sync.Mutex
+		conns   []net.Conn
+		cut     bool
+	)
+	relayed.Go(func() {
+		for {
+			near, err := relay.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", addr)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			mu.Lock()
+			if conns = append(conns, near, far); cut {
+				_, _ = near.Close(), far.Close()
+			}
+			mu.Unlock()
+			relayed.Go(func() { _, _ = io.Copy(near, far) })
+			relayed.Go(func() { _, _ = io.Copy(far, near) })
+		}
+	})
+	s, err := valkeystore.Open(t.Context(), "valkey://"+relay.Addr().String(), valkeystore.Options{Prefix: rand.Text() + ":"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := s.Count(t.Context()); n != 0 || err != nil {
+		t.Errorf("Count of none: %d, %v", n, err)
+	}
+	_ = relay.Close()
+	mu.Lock()
+	cut = true
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	mu.Unlock()
+	relayed.Wait()
+	defer valkeystore.SetPageTimeout(100 * time.Millisecond)()
+	var failure *store.Error
+	if _, err := s.Count(t.Context()); !errors.As(err, &failure) {
+		t.Errorf("Count: %v, want a store.Error", err)
+	}
+	for _, err := range s.All(t.Context()) {
+		if !errors.As(err, &failure) {
+			t.Errorf("All: %v, want a store.Error", err)
+		}
+	}
+	if err := s.Clear(t.Context()); !errors.As(err, &failure) {
+		t.Errorf("Clear: %v, want a store.Error", err)
 	}
 }
 
