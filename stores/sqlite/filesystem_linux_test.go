@@ -32,6 +32,18 @@ func TestASecondStoreOnTheFileLeavesTheLocksOfTheFirst(t *testing.T) {
 	}
 }
 
+// A folder that is mounted somewhere is often reached by a link.
+func TestALinkToNoFileYetIsFollowed(t *testing.T) {
+	file, link := filepath.Join(t.TempDir(), "sessions.db"), filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	openOn(t, link)
+	if info, err := os.Stat(file); err != nil || info.Size() == 0 {
+		t.Errorf("the file that the link leads to: %v, %v", info, err)
+	}
+}
+
 func openOn(t *testing.T, file string) {
 	t.Helper()
 	s, err := Open(t.Context(), file, Options{})

@@ -142,16 +142,15 @@ func prepare(ctx context.Context, file string, logger *slog.Logger) (name string
 // that closes any descriptor of a file loses all its locks on it (fcntl(2)), and those of
 // another store on the same file are among them.
 func ensureFile(file string) (fs.FileInfo, error) {
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the app's choice
-	switch {
-	case err == nil:
-		if err := f.Close(); err != nil {
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the app's choice
+		if err != nil {
 			return nil, err
 		}
-	case !errors.Is(err, fs.ErrExist):
-		return nil, err
+		defer f.Close() //nolint:errcheck // nothing was written
+		return f.Stat()
 	}
-	info, err := os.Stat(file)
 	switch {
 	case err != nil:
 		return nil, err
