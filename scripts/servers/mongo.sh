@@ -13,7 +13,7 @@ mongo_from_packages() {
 	local build=$DIR/ferretdb-$FERRETDB_VERSION building=''
 	if [[ ! -e $build/ferretdb ]]; then # while apt loads
 		say "building FerretDB $FERRETDB_VERSION"
-		GOFLAGS='' GOWORK=off GOBIN=$build.new go install -trimpath -ldflags '-s -w' \
+		GOFLAGS='' GOWORK=off CGO_ENABLED=0 GOBIN=$build.new go install -trimpath -ldflags '-s -w' \
 			"github.com/FerretDB/FerretDB/v2/cmd/ferretdb@$FERRETDB_VERSION" >"$LOG/ferretdb-build.log" 2>&1 &
 		building=$!
 	fi
