@@ -122,7 +122,7 @@ func TestEachServerHasACertificateOfItsOwn(t *testing.T) {
 	ca := newAuthority(t)
 	count := func(t *testing.T, format string, args ...any) result {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience) // a walk has no limit of its own
+		ctx, cancel := context.WithTimeout(t.Context(), patience) // a walk as a whole has no limit
 		defer cancel()
 		return operateAt(ctx, nil, map[string]string{"CLOAKROOM_STORE": fmt.Sprintf(format, args...) + "ca=" + ca.file}, "count")
 	}

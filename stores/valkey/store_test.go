@@ -37,8 +37,8 @@ var servers = []server{
 	{name: "VALKEY_OLD_ADDR", old: true},
 }
 
-// dial returns a client for the server, or skips the test where there is none.
-func dial(t testing.TB, env string) valkey.Client {
+// addresses returns those of the server, or skips the test where there is none.
+func addresses(t testing.TB, env string) string {
 	t.Helper()
 	addrs := os.Getenv(env)
 	if addrs == "" {
@@ -47,7 +47,13 @@ func dial(t testing.TB, env string) valkey.Client {
 		}
 		t.Skipf("NOT TESTED: %s is not set; scripts/servers.sh up starts the servers of the tests", env)
 	}
-	option := valkey.ClientOption{InitAddress: strings.Split(addrs, ",")}
+	return addrs
+}
+
+// dial returns a client for the server.
+func dial(t testing.TB, env string) valkey.Client {
+	t.Helper()
+	option := valkey.ClientOption{InitAddress: strings.Split(addresses(t, env), ",")}
 	if env == "VALKEY_TLS_ADDR" {
 		option.Username, option.Password = os.Getenv("VALKEY_TLS_USERNAME"), os.Getenv("VALKEY_TLS_PASSWORD")
 		option.DisableCache = true // its user may not even ask for tracking
@@ -420,8 +426,7 @@ func TestOpenAsksEachServerForACertificateOfItsOwnName(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	addr := os.Getenv("VALKEY_ADDR")
-	dial(t, "VALKEY_ADDR") // or skip
+	addr := addresses(t, "VALKEY_ADDR")
 	ctx := t.Context()
 	s, err := valkeystore.Open(ctx, "valkey://"+addr+"/0", valkeystore.Options{Prefix: rand.Text() + ":"})
 	if err != nil {
@@ -537,10 +542,7 @@ func TestASilentServerIsATimeout(t *testing.T) {
 // A walk has no deadline, as a rule, and a client tries a server that is gone again until there
 // is one.
 func TestAWalkDoesNotWaitForEverForAServerThatIsGone(t *testing.T) {
-	addr := os.Getenv("VALKEY_ADDR")
-	if addr == "" {
-		t.Skip("VALKEY_ADDR is not set")
-	}
+	addr := addresses(t, "VALKEY_ADDR")
 	relay, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
