@@ -333,16 +333,36 @@ func writeUntilKilled() {
 	os.Exit(0)
 }
 
+// What has a deadline waits for other processes until then, and not only as long as what has
+// none.
+func TestOpenWaitsForOthersAsLongAsItsContextSays(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "sessions.db")
+	open(t, file, sqlitestore.Options{})
+	unlock := lock(t, file)
+	const ownPatience = 5 * time.Second
+	time.AfterFunc(ownPatience+time.Second/2, unlock)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := sqlitestore.Open(ctx, file, sqlitestore.Options{})
+	if err != nil {
+		t.Fatalf("Open behind the lock of another: %v", err)
+	}
+	_ = s.Close()
+}
+
 // Where a file is new, each makes it one with a write-ahead log, and SQLite turns all but one
 // away at once, whatever busy_timeout says.
 func TestManyOpenANewFileAtOnce(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // on a busy machine with one processor they wait for long
+	defer cancel()
 	for range 40 {
 		file, begin := filepath.Join(t.TempDir(), "sessions.db"), make(chan struct{})
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {
 				<-begin
-				s, err := sqlitestore.Open(t.Context(), file, sqlitestore.Options{})
+				s, err := sqlitestore.Open(ctx, file, sqlitestore.Options{})
 				if err != nil {
 					t.Error(err)
 					return

@@ -50,6 +50,7 @@ const (
 
 // A turn is a transaction of somebody who has the writer for himself.
 type turn struct {
+	ctx   context.Context // of who waits for it to begin
 	w     *writer
 	began chan error
 	ended chan struct{}
@@ -244,7 +245,8 @@ func finish(jobs []*job, err error) {
 }
 
 const (
-	// patience is how long a write waits for other processes, where nobody gives it up.
+	// patience is how long a write waits for other processes, where it has no deadline, or
+	// waits in line with others of this process.
 	patience = 5 * time.Second
 
 	// moment is how often it looks whether it is its turn. SQLite itself looks every
@@ -258,9 +260,10 @@ const (
 // patiently does a statement that needs the lock of the file, when it is this process's
 // turn. Where ctx is done before that, nothing is.
 func (w *writer) patiently(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	_, limited := ctx.Deadline()
 	for end := time.Now().Add(patience); ctx.Err() == nil; {
 		result, err = w.handle.exec(context.WithoutCancel(ctx), query, args)
-		if !isBusy(err) || time.Now().After(end) {
+		if !isBusy(err) || !limited && time.Now().After(end) {
 			return result, err
 		}
 		w.yielded = time.Now() // to them
@@ -321,7 +324,7 @@ func (w *writer) sync(ctx context.Context, wait bool) error {
 
 // begin returns when the writer has begun a transaction for the caller.
 func (w *writer) begin(ctx context.Context) (*turn, error) {
-	t := &turn{w: w, began: make(chan error, 1), ended: make(chan struct{})}
+	t := &turn{ctx: ctx, w: w, began: make(chan error, 1), ended: make(chan struct{})}
 	select {
 	case w.turns <- t:
 	case <-ctx.Done():
@@ -347,10 +350,9 @@ func (w *writer) begin(ctx context.Context) (*turn, error) {
 
 // give lets somebody have the connection until his transaction ends.
 func (w *writer) give(t *turn) {
-	ctx := context.Background()
-	err := w.sync(ctx, true)
+	err := w.sync(t.ctx, true)
 	if err == nil {
-		_, err = w.patiently(ctx, "BEGIN IMMEDIATE", nil)
+		_, err = w.patiently(t.ctx, "BEGIN IMMEDIATE", nil)
 	}
 	t.began <- err
 	if err == nil {
