@@ -63,6 +63,7 @@ func TestEndsAreToldThroughTheTroublesOfACluster(t *testing.T) {
 		{"a primary hangs, and its replica takes over", func() func() {
 			primary := cluster.Nodes()[slices.IndexFunc(cluster.Nodes(), func(n servers.Node) bool { return n.Primary })]
 			replica := cluster.ReplicaOf(primary)
+			cluster.SetNodeTimeout(nodeTimeout)
 			primary.Pause()
 			servers.Await(t, "the replica to take over", func() error {
 				info, err := replica.Info("replication")
@@ -74,11 +75,16 @@ func TestEndsAreToldThroughTheTroublesOfACluster(t *testing.T) {
 			return func() {
 				primary.Resume()
 				cluster.AwaitReady(6)
+				cluster.SetNodeTimeout(servers.Patience)
 			}
 		}},
 		{"a primary dies", func() func() {
+			cluster.SetNodeTimeout(nodeTimeout)
 			cluster.Nodes()[slices.IndexFunc(cluster.Nodes(), func(n servers.Node) bool { return n.Primary })].Kill()
-			return func() { cluster.AwaitReady(5) }
+			return func() {
+				cluster.AwaitReady(5)
+				cluster.SetNodeTimeout(servers.Patience)
+			}
 		}},
 	} {
 		start := time.Now()
@@ -131,8 +137,8 @@ func TestEndsAreToldThroughAFailoverOfSentinels(t *testing.T) {
 	sentinels := servers.StartSentinels(t)
 	s := openStreams(t, sentinels.Option(), 300)
 	s.AreTold(s.End(50))
-	before := sentinels.Primary()
-	before.Kill()
+	sentinels.SetDownAfter(downAfter)
+	sentinels.Primary().Kill()
 	s.AreTold(s.End(100))
 	s.Use(len(s.Live))
 }
