@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -86,6 +87,20 @@ func (c *Sentinels) AwaitReady() {
 			return err
 		})
 	}
+}
+
+// Failover has the Sentinels make the replica the primary. They give up where a server is
+// slow to answer, and are asked again.
+func (c *Sentinels) Failover(how ...string) {
+	c.tb.Helper()
+	before := c.Primary()
+	Await(c.tb, "another primary", func() error {
+		if c.Primary() != before {
+			return nil
+		}
+		err := c.Sentinels[0].Do(append([]string{"SENTINEL", "FAILOVER", MasterSet}, how...)...).Error()
+		return cmp.Or(err, errors.New("it is still the same"))
+	})
 }
 
 // Primary returns the server that the Sentinels have for the primary.

@@ -45,7 +45,7 @@ func TestSentinel(t *testing.T) {
 	}
 	// Writes wait until the replica has caught up.
 	through("coordinated failover", false, func(_ *load, _ *servers.Server) {
-		set.Sentinels[0].Must("SENTINEL", "FAILOVER", servers.MasterSet, "COORDINATED")
+		set.Failover("COORDINATED")
 	})
 	set.AwaitReady()
 	awaitReplicated(t, set.Primary()) // a replica that has nothing yet would have everybody log in again
@@ -64,7 +64,7 @@ func TestSentinel(t *testing.T) {
 	stayEnded(a, ended)
 	// The old primary goes on until it is told, and what it took is lost.
 	through("failover", true, func(_ *load, _ *servers.Server) {
-		set.Sentinels[0].Must("SENTINEL", "FAILOVER", servers.MasterSet)
+		set.Failover()
 	})
 }
 
