@@ -218,6 +218,36 @@ func TestOneAttemptWaitsForAConnection(t *testing.T) {
 	}
 }
 
+// The connection on which replicas confirm a deletion is waited for no longer than the call may
+// take.
+func TestADeletionWaitsForAConnectionUntilItsContextIsDone(t *testing.T) {
+	t.Parallel()
+	option := servers.Start(t).Option()
+	option.BlockingPoolSize = 1
+	c := client(t, option)
+	st := newStore(t, c, valkeystore.Options{WaitReplicas: 1})
+	_, release := c.Dedicate()
+	defer release()
+	for _, verb := range []func(context.Context) error{
+		func(ctx context.Context) error { return st.Delete(ctx, secretID) },
+		func(ctx context.Context) error { return st.Remove(ctx, record(secretData)) },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- verb(ctx) }()
+		select {
+		case err := <-done:
+			var failure *store.Error
+			if !errors.As(err, &failure) || !errors.Is(err, context.DeadlineExceeded) || failure.Outcome != store.OutcomeNotApplied {
+				t.Errorf("%v, want a store.Error that says that the time is over and nothing was done", err)
+			}
+		case <-time.After(servers.Patience / 3):
+			t.Fatal("it waits for a connection, though its time is over")
+		}
+	}
+}
+
 // Ten thousand streams of a process cost one connection to each server and no goroutine
 // each, and no more than a few round trips to set up. What is measured is in the log, and
 // in docs/valkey.md.
