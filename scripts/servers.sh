@@ -314,7 +314,7 @@ start_cluster() {
 	for p in $(port_of cluster); do stop "cluster-$p"; done
 	for p in $(port_of cluster); do
 		need_port $((p + 10000))
-		start "cluster-$p" "$p" new --cluster-enabled yes --cluster-config-file nodes.conf --cluster-node-timeout 3000 \
+		start "cluster-$p" "$p" new --cluster-enabled yes --cluster-config-file nodes.conf --cluster-node-timeout 60000 \
 			--cluster-announce-ip $H --cluster-allow-replica-migration no --repl-diskless-sync-delay 0
 	done
 	for p in $(port_of cluster); do await 10 "cluster node $p" pong "$p"; done

@@ -239,16 +239,21 @@ func startProgram(t *testing.T, program string, options ...string) (addr string)
 }
 
 // startSentinel starts a Sentinel with a password of its own, which watches a primary by the
-// name "ours".
+// name "ours". Either password may be empty, for none.
 func startSentinel(t *testing.T, primary, password, ofPrimary string) (addr string) {
 	t.Helper()
 	program := server(t, "VALKEY_SERVER")
 	host, primaryPort, _ := net.SplitHostPort(primary)
 	return startCommand(t, func(port string) []string {
 		file := filepath.Join(t.TempDir(), "sentinel.conf")
-		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor ours %s %s 1\nsentinel auth-pass ours %s\n",
-			port, filepath.Dir(file), host, primaryPort, ofPrimary)
-		config += "user default on >" + password + " ~* &* +@all\nuser tests on nopass ~* &* +info\n"
+		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor ours %s %s 1\nuser tests on nopass ~* &* +info\n",
+			port, filepath.Dir(file), host, primaryPort)
+		if ofPrimary != "" {
+			config += "sentinel auth-pass ours " + ofPrimary + "\n"
+		}
+		if password != "" {
+			config += "user default on >" + password + " ~* &* +@all\n"
+		}
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -270,6 +275,8 @@ func startCommand(t *testing.T, command func(port string) []string) (addr string
 		ctx, cancel := context.WithCancel(context.Background())
 		args := command(port)
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		var said bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &said, &said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -284,7 +291,11 @@ func startCommand(t *testing.T, command func(port string) []string) (addr string
 		})
 		for time.Since(began) < patience {
 			select {
-			case <-ended: // somebody else has taken the port
+			case <-ended:
+				if again, err := net.Listen("tcp", addr); err == nil { // else somebody else has taken the port
+					_ = again.Close()
+					t.Fatalf("the server has ended: %s", said.String())
+				}
 			default:
 				if answers(addr, cmd.Process.Pid) {
 					return addr

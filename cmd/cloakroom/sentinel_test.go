@@ -13,6 +13,17 @@ import (
 // primary. Those that are down are passed over.
 func TestAStoreIsReachedBySentinels(t *testing.T) {
 	t.Parallel()
+	t.Run("passwords", aStoreIsReachedBySentinelsWithPasswords)
+	t.Run("none", func(t *testing.T) {
+		primary := start(t, "--user", "tests", "on", "nopass", "~*", "&*", "+info")
+		sentinel := startSentinel(t, primary, "", "")
+		newApp(t, open(t, "valkey://"+primary), core.Config{}).visit("login=ada")
+		operate(t, map[string]string{"CLOAKROOM_STORE": "valkey://" + sentinel + "?master_set=ours"}, "list", "--user", "ada").want(t, exitOK, "password")
+		operate(t, map[string]string{"CLOAKROOM_STORE": "valkey://" + sentinel + "?sentinel_password=of-the-sentinel"}, "count").want(t, exitUsage, "no master_set")
+	})
+}
+
+func aStoreIsReachedBySentinelsWithPasswords(t *testing.T) {
 	const ofSentinel, ofPrimary = "of-the-sentinel", "of-the-primary"
 	primary := start(t, "--user", "default", "on", ">"+ofPrimary, "~*", "&*", "+@all", "--user", "tests", "on", "nopass", "~*", "&*", "+info")
 	sentinel := startSentinel(t, primary, ofSentinel, ofPrimary)

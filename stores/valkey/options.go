@@ -2,8 +2,6 @@ package valkeystore
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -141,81 +139,4 @@ func New(client valkey.Client, o Options) (*Store, error) {
 	lists.Prefix, lists.CacheTTL = lists.UserPrefix, 0
 	s.lists = &Store{client: client, opts: lists}
 	return s, nil
-}
-
-// Open returns a store on a client of its own, which [Store.Close] closes. The
-// URL is one of [valkey.ParseURL], such as valkey://user:password@host:6379/0,
-// or valkeys:// for TLS, which Sentinels have to speak as well then. It returns when
-// the server has answered, or an error when it does not until ctx is done.
-//
-// The requests of all goroutines share one connection to a server, in place of the
-// client's four, and those that are ready to send something do so before it is written to:
-// what comes at once is then written at once, which takes half of the processor.
-// docs/valkey.md has the figures, and how to have that with a client of your own.
-func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	if url == "" {
-		return nil, errors.New("cloakroom: valkey store: the URL is empty: is the environment variable set? Want valkey://user:password@host:port/db")
-	}
-	option, err := valkey.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("cloakroom: valkey store: the URL cannot be parsed: want valkey://user:password@host:port/db") // err quotes it, password and all
-	}
-	if o.CacheTTL == 0 {
-		option.DisableCache = true // or the client asks for what an ACL need not permit
-	}
-	if option.TLSConfig != nil && (len(option.InitAddress) > 1 || option.Sentinel.MasterSet != "") {
-		option.TLSConfig.ServerName = "" // each server has the certificate for its own name
-	}
-	if option.Sentinel.MasterSet != "" {
-		option.Sentinel.TLSConfig, option.Sentinel.Dialer = option.TLSConfig, option.Dialer
-		option.Sentinel.TopologyRefreshInterval = askSentinels
-	}
-	gather(&option)
-	client, err := dial(ctx, option)
-	if err != nil {
-		return nil, failure(ctx, "open", err)
-	}
-	s, err := New(client, o)
-	if err == nil {
-		s.owned = true
-		err = s.Ping(ctx)
-	}
-	if err != nil {
-		client.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// askSentinels is how often Sentinels are asked for the primary: the one message about a
-// switch may be missed.
-const askSentinels = 5 * time.Second
-
-// dial makes a client. That takes until each address had its time, and asks for
-// no context: who does not wait for it any more leaves it alone with that.
-func dial(ctx context.Context, option valkey.ClientOption) (valkey.Client, error) {
-	if err := refuse(ctx, "open"); err != nil {
-		return nil, err
-	}
-	type result struct {
-		client valkey.Client
-		err    error
-	}
-	made := make(chan result)
-	go func() {
-		client, err := valkey.NewClient(option)
-		select {
-		case made <- result{client, err}:
-		case <-ctx.Done():
-			if err == nil {
-				client.Close()
-			}
-		}
-	}()
-	select {
-	case r := <-made:
-		return r.client, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

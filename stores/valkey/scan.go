@@ -70,7 +70,7 @@ func (s *Store) keys(ctx context.Context, verb string) iter.Seq2[[]string, error
 func scan(ctx context.Context, node valkey.Client, cursor uint64, match string) (valkey.ScanEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	return node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Type("string").Build()).AsScanEntry()
+	return node.Do(ctx, node.B().Scan().Cursor(cursor).Match(match).Count(page).Type("string").Build().Pin()).AsScanEntry()
 }
 
 // doPage sends the commands for the keys of a page.
@@ -85,7 +85,7 @@ func (s *Store) doPage(ctx context.Context, commands valkey.Commands) []valkey.V
 func isPrimary(ctx context.Context, node valkey.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	role, err := node.Do(ctx, node.B().Role().Build()).ToArray()
+	role, err := node.Do(ctx, node.B().Role().Build().Pin()).ToArray()
 	if err != nil || len(role) == 0 {
 		return true
 	}
@@ -110,7 +110,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Record, error] {
 			}
 			gets := make(valkey.Commands, len(keys))
 			for i, key := range keys {
-				gets[i] = s.client.B().Get().Key(key).Build()
+				gets[i] = s.client.B().Get().Key(key).Build().Pin() // as in Load
 			}
 			for i, result := range s.doPage(ctx, gets) {
 				data, err := result.AsBytes()

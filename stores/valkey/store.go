@@ -47,18 +47,7 @@ func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 	if err := refuse(ctx, "load"); err != nil {
 		return store.Record{}, err
 	}
-	var (
-		key    = s.key(id)
-		result valkey.ValkeyResult
-	)
-	// A read is sent again by the client when its connection breaks; Pin keeps
-	// the command from being reused while the broken one may still look at it.
-	if s.own != nil && !store.BypassesCache(ctx) && !s.own.recently(key) {
-		result = s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache().Pin(), s.opts.CacheTTL)
-	} else {
-		result = s.client.Do(ctx, s.client.B().Get().Key(key).Build().Pin())
-	}
-	data, err := result.AsBytes()
+	data, err := s.read(ctx, s.key(id))
 	switch {
 	case valkey.IsValkeyNil(err):
 		return store.Record{}, store.ErrNotFound
@@ -68,6 +57,21 @@ func (s *Store) Load(ctx context.Context, id string) (store.Record, error) {
 		return store.Record{}, failure(ctx, "load", err)
 	}
 	return store.Record{ID: id, Data: data}, nil
+}
+
+// read returns what is stored under a key, from the cache where that may be.
+func (s *Store) read(ctx context.Context, key string) ([]byte, error) {
+	// A read is sent again by the client when its connection breaks; Pin keeps
+	// the command from being reused while the broken one may still look at it.
+	if s.own != nil && !store.BypassesCache(ctx) && !s.own.recently(key) {
+		data, err := s.client.DoCache(ctx, s.client.B().Get().Key(key).Cache().Pin(), s.opts.CacheTTL).AsBytes()
+		// What fills the cache is a transaction. Where the slot of the key moves, or the
+		// connection is lost, in the middle of it, the client neither follows nor asks again.
+		if !errors.Is(err, valkey.ErrDoCacheAborted) {
+			return data, err
+		}
+	}
+	return s.client.Do(ctx, s.client.B().Get().Key(key).Build().Pin()).AsBytes()
 }
 
 // Create implements [store.Store]. It is one SET with NX.

@@ -447,6 +447,9 @@ func TestOpen(t *testing.T) {
 	if _, err := valkeystore.Open(ctx, "valkey://:secret@127.0.0.1:1", valkeystore.Options{}); !errors.As(err, &failure) || failure.Outcome != store.OutcomeNotApplied || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Open of a server that is down returned %v, want a store.Error without the password", err)
 	}
+	if _, err := valkeystore.Open(ctx, "valkey://"+addr+"?sentinel_password=secret", valkeystore.Options{}); err == nil || !strings.Contains(err.Error(), "master_set") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("Open with a password of Sentinels and no name of a primary returned %v, want an error that names master_set", err)
+	}
 	if _, err := valkeystore.Open(ctx, "valkey://"+addr, valkeystore.Options{CacheTTL: -1}); err == nil {
 		t.Error("Open with a bad option returned no error")
 	}

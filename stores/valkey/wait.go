@@ -28,11 +28,12 @@ type deletion struct {
 func (s *Store) deleteAndWait(ctx context.Context, d deletion) error {
 	client, asking := s.client, false
 	for moves := 0; ; moves++ {
-		var answer error
-		err := client.Dedicated(func(c valkey.DedicatedClient) (err error) {
-			answer, err = s.deleteAndWaitOn(ctx, c, d, asking)
-			return err
-		})
+		conn, release, ok := acquire(ctx, client)
+		if !ok {
+			return refuse(ctx, d.verb)
+		}
+		answer, err := s.deleteAndWaitOn(ctx, conn, d, asking)
+		release()
 		if err == nil {
 			return answer
 		}
@@ -51,6 +52,31 @@ func (s *Store) deleteAndWait(ctx context.Context, d deletion) error {
 			return failure(ctx, d.verb, err)
 		}
 		client = node
+	}
+}
+
+// acquire returns a connection of the client's and what gives it back, unless ctx is done
+// before there is one. The client asks for no context, and waits where all of its connections
+// are in use: one that comes too late is given back at once.
+func acquire(ctx context.Context, client valkey.Client) (conn valkey.DedicatedClient, release func(), ok bool) {
+	type dedicated struct {
+		conn    valkey.DedicatedClient
+		release func()
+	}
+	made := make(chan dedicated)
+	go func() {
+		conn, release := client.Dedicate()
+		select {
+		case made <- dedicated{conn, release}:
+		case <-ctx.Done():
+			release()
+		}
+	}()
+	select {
+	case d := <-made:
+		return d.conn, d.release, true
+	case <-ctx.Done():
+		return nil, nil, false
 	}
 }
 

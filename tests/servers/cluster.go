@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
 )
@@ -30,8 +31,8 @@ type Node struct {
 }
 
 // StartCluster starts a cluster of three primaries with a replica each, and
-// returns when all is in step. A server that does not answer for two seconds is
-// taken for dead.
+// returns when all is in step. A server that does not answer is not taken for dead
+// before [Patience] is over, unless SetNodeTimeout says so: it may only be slow.
 func StartCluster(tb testing.TB, options ...string) *Cluster {
 	tb.Helper()
 	c := &Cluster{tb: tb}
@@ -39,8 +40,8 @@ func StartCluster(tb testing.TB, options ...string) *Cluster {
 	for range 6 {
 		bus := strconv.Itoa(FreePort(tb))
 		c.Servers = append(c.Servers, Start(tb, append([]string{
-			"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1", "--cluster-node-timeout", "2000",
-			"--cluster-allow-replica-migration", "no",
+			"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1", "--cluster-node-timeout", milliseconds(Patience),
+			"--cluster-allow-replica-migration", "no", "--cluster-replica-validity-factor", "0",
 		}, options...)...))
 		buses = append(buses, bus)
 	}
@@ -64,6 +65,17 @@ func StartCluster(tb testing.TB, options ...string) *Cluster {
 	c.AwaitReady(6)
 	return c
 }
+
+// SetNodeTimeout sets after which time a server that does not answer is taken for dead. A test
+// in which one dies sets it before that.
+func (c *Cluster) SetNodeTimeout(d time.Duration) {
+	c.tb.Helper()
+	for _, n := range c.Nodes() {
+		n.Must("CONFIG", "SET", "cluster-node-timeout", milliseconds(d))
+	}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // AwaitReady waits until all n servers that are left agree that the cluster is
 // well, and each replica among them is in step.
@@ -203,8 +215,9 @@ func (c *Cluster) Move(slot int, to Node, between func()) {
 	c.tb.Helper()
 	from, number := c.Owner(slot), strconv.Itoa(slot)
 	host, port := to.hostPort()
-	to.Must("CLUSTER", "SETSLOT", number, "IMPORTING", from.ID)
-	from.Must("CLUSTER", "SETSLOT", number, "MIGRATING", to.ID)
+	timeout := milliseconds(Patience) // for the replicas, which have to know it, too
+	to.Must("CLUSTER", "SETSLOT", number, "IMPORTING", from.ID, "TIMEOUT", timeout)
+	from.Must("CLUSTER", "SETSLOT", number, "MIGRATING", to.ID, "TIMEOUT", timeout)
 	between()
 	for {
 		keys, err := from.Must("CLUSTER", "GETKEYSINSLOT", number, "3").AsStrSlice()
@@ -214,16 +227,16 @@ func (c *Cluster) Move(slot int, to Node, between func()) {
 		if len(keys) == 0 {
 			break
 		}
-		if result, err := from.Must(append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, keys...)...).ToString(); err != nil || result != "OK" && result != "NOKEY" {
+		if result, err := from.Must(append([]string{"MIGRATE", host, port, "", "0", timeout, "KEYS"}, keys...)...).ToString(); err != nil || result != "OK" && result != "NOKEY" {
 			c.tb.Fatalf("MIGRATE: %q, %v", result, err)
 		}
 		between()
 	}
-	to.Must("CLUSTER", "SETSLOT", number, "NODE", to.ID)
+	to.Must("CLUSTER", "SETSLOT", number, "NODE", to.ID, "TIMEOUT", timeout)
 	between()
 	for _, n := range c.Nodes() {
 		if n.Primary && n.ID != to.ID {
-			n.Must("CLUSTER", "SETSLOT", number, "NODE", to.ID)
+			n.Must("CLUSTER", "SETSLOT", number, "NODE", to.ID, "TIMEOUT", timeout)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -24,8 +25,9 @@ type Sentinels struct {
 	tb testing.TB
 }
 
-// StartSentinels starts a primary, a replica and three Sentinels, which take a
-// primary for dead that did not answer for a second.
+// StartSentinels starts a primary, a replica and three Sentinels. A primary that does not
+// answer is not taken for dead before [Patience] is over, unless SetDownAfter says so: it may
+// only be slow.
 func StartSentinels(tb testing.TB, options ...string) *Sentinels {
 	tb.Helper()
 	primary := Start(tb, options...)
@@ -36,8 +38,8 @@ func StartSentinels(tb testing.TB, options ...string) *Sentinels {
 		s := newServer(tb, port, nil)
 		file := filepath.Join(s.Dir, "sentinel.conf")
 		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\n"+
-			"sentinel monitor %s 127.0.0.1 %s 2\nsentinel down-after-milliseconds %[3]s 1000\nsentinel failover-timeout %[3]s 6000\n",
-			port, s.Dir, MasterSet, primaryPort)
+			"sentinel monitor %s 127.0.0.1 %s 2\nsentinel down-after-milliseconds %[3]s %[5]s\nsentinel failover-timeout %[3]s 6000\n",
+			port, s.Dir, MasterSet, primaryPort, milliseconds(Patience))
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			tb.Fatal(err)
 		}
@@ -47,6 +49,15 @@ func StartSentinels(tb testing.TB, options ...string) *Sentinels {
 	}
 	c.AwaitReady()
 	return c
+}
+
+// SetDownAfter sets after which time a server that does not answer is taken for dead. A test
+// in which one dies sets it before that.
+func (c *Sentinels) SetDownAfter(d time.Duration) {
+	c.tb.Helper()
+	for _, s := range c.Sentinels {
+		s.Must("SENTINEL", "SET", MasterSet, "down-after-milliseconds", milliseconds(d))
+	}
 }
 
 // AwaitReady waits until every Sentinel knows the others, the primary and its
@@ -76,6 +87,20 @@ func (c *Sentinels) AwaitReady() {
 			return err
 		})
 	}
+}
+
+// Failover has the Sentinels make the replica the primary. They give up where a server is
+// slow to answer, and are asked again.
+func (c *Sentinels) Failover(how ...string) {
+	c.tb.Helper()
+	before := c.Primary()
+	Await(c.tb, "another primary", func() error {
+		if c.Primary() != before {
+			return nil
+		}
+		err := c.Sentinels[0].Do(append([]string{"SENTINEL", "FAILOVER", MasterSet}, how...)...).Error()
+		return cmp.Or(err, errors.New("it is still the same"))
+	})
 }
 
 // Primary returns the server that the Sentinels have for the primary.

@@ -19,7 +19,8 @@ import (
 type Server struct {
 	Process
 
-	tls *certificate // nil: it speaks without TLS
+	tls            *certificate // nil: it speaks without TLS
+	user, password string       // of the tests; empty for the default user without one
 }
 
 // newServer returns a server that is to listen at a port of the loopback address.
@@ -92,14 +93,17 @@ func (s *Server) Pause() { s.paused = true; _ = s.process.Process.Signal(syscall
 // Resume lets a paused server go on.
 func (s *Server) Resume() { s.resume() }
 
-// Do sends one command, over a connection for this, as the default user.
+// SignInAs makes Do and Option speak as a user, in place of the default user.
+func (s *Server) SignInAs(user, password string) { s.user, s.password = user, password }
+
+// Do sends one command, over a connection for this.
 func (s *Server) Do(command ...string) valkey.ValkeyResult {
 	return Do(s.Option(), command...)
 }
 
 // Option returns how a client reaches the server, and no other.
 func (s *Server) Option() valkey.ClientOption {
-	o := valkey.ClientOption{InitAddress: []string{s.Addr}, ForceSingleClient: true}
+	o := valkey.ClientOption{InitAddress: []string{s.Addr}, ForceSingleClient: true, Username: s.user, Password: s.password}
 	if s.tls != nil {
 		o.TLSConfig = s.tls.trust
 	}

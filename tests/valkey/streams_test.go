@@ -10,6 +10,7 @@ import (
 
 	valkeystore "github.com/cloakroom-go/cloakroom/stores/valkey"
 	"github.com/cloakroom-go/cloakroom/tests/internal/promises"
+	"github.com/cloakroom-go/cloakroom/tests/internal/soak"
 	"github.com/cloakroom-go/cloakroom/tests/internal/valkeyenv"
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
@@ -23,23 +24,29 @@ func TestEndsAreTold(t *testing.T) {
 	server := servers.Start(t)
 	user := strings.ToLower(rand.Text())
 	server.Must("ACL", "SETUSER", user, "on", ">password", "~*", "resetchannels", "+@all", "-client|tracking")
+	const few, many = 800, 4000
 	for _, tt := range []struct {
 		name   string
 		option valkey.ClientOption
 		cache  time.Duration
+		steps  int
 	}{
-		{"standalone", server.Option(), 0},
-		{"a client with a cache", server.Option(), time.Minute},
-		{"cluster", valkey.ClientOption{InitAddress: valkeyenv.ClusterAddrs(t)}, 0},
-		{"an old server", servers.StartOld(t).Option(), 0},
-		{"the old protocol", valkey.ClientOption{InitAddress: []string{server.Addr}, AlwaysRESP2: true, DisableCache: true}, 0},
-		{"no right to be told", valkey.ClientOption{InitAddress: []string{server.Addr}, DisableCache: true, Username: user, Password: "password"}, 0},
+		{"standalone", server.Option(), 0, many},
+		{"a client with a cache", server.Option(), time.Minute, few},
+		{"cluster", valkey.ClientOption{InitAddress: valkeyenv.ClusterAddrs(t)}, 0, many},
+		{"an old server", servers.StartOld(t).Option(), 0, few},
+		{"the old protocol", valkey.ClientOption{InitAddress: []string{server.Addr}, AlwaysRESP2: true, DisableCache: true}, 0, few},
+		{"no right to be told", valkey.ClientOption{InitAddress: []string{server.Addr}, DisableCache: true, Username: user, Password: "password"}, 0, few},
 	} {
+		if soak.For(t) > 0 {
+			tt.steps = many
+		}
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			o := valkeystore.Options{Prefix: valkeyenv.Prefix(), CacheTTL: tt.cache}
 			here, elsewhere := valkeyenv.Store(t, valkeyenv.Client(t, tt.option), o), valkeyenv.Store(t, valkeyenv.Client(t, tt.option), o)
 			promises.Ends(t, here, elsewhere)
-			promises.EndsAtRandom(t, here, elsewhere, 100, 4000)
+			promises.EndsAtRandom(t, here, elsewhere, 100, tt.steps)
 		})
 	}
 }

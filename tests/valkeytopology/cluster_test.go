@@ -165,6 +165,10 @@ func TestReshard(t *testing.T) {
 	}
 }
 
+// nodeTimeout is how long a server of a cluster is silent that is taken for dead, where one
+// is to die.
+const nodeTimeout = 2 * time.Second
+
 // A primary dies under load and its replica takes over.
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
@@ -179,10 +183,12 @@ func TestClusterFailover(t *testing.T) {
 
 	l := a.begin(8, 8, true)
 	l.more(500)
+	cluster.SetNodeTimeout(nodeTimeout)
 	primary.Kill()
 	killed := time.Now()
 	l.refusals(1)
 	cluster.AwaitReady(5)
+	cluster.SetNodeTimeout(servers.Patience)
 	l.more(200)
 	t.Logf("the replica was in charge after at most %v", time.Since(killed).Round(time.Millisecond))
 	l.end()
@@ -288,7 +294,9 @@ func TestLogoutsThroughFailover(t *testing.T) {
 			logouts.Wait()
 			primary.Kill()
 			replica.Resume()
+			cluster.SetNodeTimeout(nodeTimeout)
 			cluster.AwaitReady(5)
+			cluster.SetNodeTimeout(servers.Patience)
 			close(acked)
 
 			stayEnded(a, ended)

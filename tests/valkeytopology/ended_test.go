@@ -63,6 +63,7 @@ func TestEndsAreToldThroughTheTroublesOfACluster(t *testing.T) {
 		{"a primary hangs, and its replica takes over", func() func() {
 			primary := cluster.Nodes()[slices.IndexFunc(cluster.Nodes(), func(n servers.Node) bool { return n.Primary })]
 			replica := cluster.ReplicaOf(primary)
+			cluster.SetNodeTimeout(nodeTimeout)
 			primary.Pause()
 			servers.Await(t, "the replica to take over", func() error {
 				info, err := replica.Info("replication")
@@ -74,11 +75,16 @@ func TestEndsAreToldThroughTheTroublesOfACluster(t *testing.T) {
 			return func() {
 				primary.Resume()
 				cluster.AwaitReady(6)
+				cluster.SetNodeTimeout(servers.Patience)
 			}
 		}},
 		{"a primary dies", func() func() {
+			cluster.SetNodeTimeout(nodeTimeout)
 			cluster.Nodes()[slices.IndexFunc(cluster.Nodes(), func(n servers.Node) bool { return n.Primary })].Kill()
-			return func() { cluster.AwaitReady(5) }
+			return func() {
+				cluster.AwaitReady(5)
+				cluster.SetNodeTimeout(servers.Patience)
+			}
 		}},
 	} {
 		start := time.Now()
@@ -131,8 +137,8 @@ func TestEndsAreToldThroughAFailoverOfSentinels(t *testing.T) {
 	sentinels := servers.StartSentinels(t)
 	s := openStreams(t, sentinels.Option(), 300)
 	s.AreTold(s.End(50))
-	before := sentinels.Primary()
-	before.Kill()
+	sentinels.SetDownAfter(downAfter)
+	sentinels.Primary().Kill()
 	s.AreTold(s.End(100))
 	s.Use(len(s.Live))
 }
@@ -209,6 +215,36 @@ func TestOneAttemptWaitsForAConnection(t *testing.T) {
 	release()
 	if _, err := w.Inspect(t.Context(), []string{"a"}); err != nil {
 		t.Errorf("with a connection: %v", err)
+	}
+}
+
+// The connection on which replicas confirm a deletion is waited for no longer than the call may
+// take.
+func TestADeletionWaitsForAConnectionUntilItsContextIsDone(t *testing.T) {
+	t.Parallel()
+	option := servers.Start(t).Option()
+	option.BlockingPoolSize = 1
+	c := client(t, option)
+	st := newStore(t, c, valkeystore.Options{WaitReplicas: 1})
+	_, release := c.Dedicate()
+	defer release()
+	for _, verb := range []func(context.Context) error{
+		func(ctx context.Context) error { return st.Delete(ctx, secretID) },
+		func(ctx context.Context) error { return st.Remove(ctx, record(secretData)) },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- verb(ctx) }()
+		select {
+		case err := <-done:
+			var failure *store.Error
+			if !errors.As(err, &failure) || !errors.Is(err, context.DeadlineExceeded) || failure.Outcome != store.OutcomeNotApplied {
+				t.Errorf("%v, want a store.Error that says that the time is over and nothing was done", err)
+			}
+		case <-time.After(servers.Patience / 3):
+			t.Fatal("it waits for a connection, though its time is over")
+		}
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
+// downAfter is how long a primary is silent that Sentinels take for dead, where one is to die.
+const downAfter = time.Second
+
 // Sentinels make the replica the primary, first because they are told to and
 // then because the primary died.
 func TestSentinel(t *testing.T) {
@@ -42,14 +45,16 @@ func TestSentinel(t *testing.T) {
 	}
 	// Writes wait until the replica has caught up.
 	through("coordinated failover", false, func(_ *load, _ *servers.Server) {
-		set.Sentinels[0].Must("SENTINEL", "FAILOVER", servers.MasterSet, "COORDINATED")
+		set.Failover("COORDINATED")
 	})
 	set.AwaitReady()
 	awaitReplicated(t, set.Primary()) // a replica that has nothing yet would have everybody log in again
 	through("death", true, func(l *load, primary *servers.Server) {
+		set.SetDownAfter(downAfter)
 		primary.Kill()
 		l.refusals(1)
 	})
+	set.SetDownAfter(servers.Patience)
 	for _, s := range set.Servers { // the Sentinels make it a replica
 		if s != set.Primary() {
 			s.Start()
@@ -59,7 +64,7 @@ func TestSentinel(t *testing.T) {
 	stayEnded(a, ended)
 	// The old primary goes on until it is told, and what it took is lost.
 	through("failover", true, func(_ *load, _ *servers.Server) {
-		set.Sentinels[0].Must("SENTINEL", "FAILOVER", servers.MasterSet)
+		set.Failover()
 	})
 }
 

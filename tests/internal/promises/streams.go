@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2" //nolint:depguard // a seed that can be given again
 	"net/http"
 	"slices"
@@ -136,15 +137,22 @@ func (s *Streams) ID(n int) string {
 // others.
 func (s *Streams) AreTold(ended []int) {
 	s.t.Helper()
-	late := time.After(servers.Patience)
 	for i, n := range ended {
-		select {
-		case <-s.ended[n]:
-		case <-late:
-			s.t.Fatalf("the ends of %d of %d sessions were not told within %v", len(ended)-i, len(ended), servers.Patience)
+		if !isTold(s.ended[n]) {
+			s.t.Fatalf("of %d ends %d were told, and none after that within %v", len(ended), i, servers.Patience)
 		}
 	}
 	s.NoOther()
+}
+
+// isTold waits for an end, and reports whether it was told.
+func isTold(ended <-chan struct{}) bool {
+	select {
+	case <-ended:
+		return true
+	case <-time.After(servers.Patience):
+		return false
+	}
 }
 
 // NoOther checks that nobody was told of an end that there was not.
@@ -243,9 +251,7 @@ func Ends(t *testing.T, here, elsewhere store.Store) {
 	}
 	await := func(what string, ended <-chan struct{}) {
 		t.Helper()
-		select {
-		case <-ended:
-		case <-time.After(servers.Patience):
+		if !isTold(ended) {
 			t.Fatalf("the end by %s was not told within %v", what, servers.Patience)
 		}
 	}
@@ -275,9 +281,10 @@ func Ends(t *testing.T, here, elsewhere store.Store) {
 // another one waits for their ends, and opens streams anew. At the end each session that
 // has ended was told, and each that was told has ended.
 func EndsAtRandom(t *testing.T, here, elsewhere store.Store, sessions, steps int) {
+	const checkers = 16
 	ctx, hangUp := context.WithCancel(context.Background())
 	defer hangUp()
-	cfg := core.Config{PollInterval: 20 * time.Millisecond}
+	cfg := core.Config{PollInterval: 20 * time.Millisecond, StoreTimeout: servers.Patience}
 	cfg.Store = here
 	waiting := ManagerOn(t, cfg)
 	cfg.Store = elsewhere
@@ -371,31 +378,33 @@ func EndsAtRandom(t *testing.T, here, elsewhere store.Store, sessions, steps int
 		})
 	}
 	wg.Wait()
-	told, lives := 0, 0
-	late := time.After(servers.Patience)
-	for cookie, ended := range streams {
-		session, err := processes[1].Load(store.BypassCache(ctx), cookie)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if session.Status() == core.StatusLoaded {
-			lives++
-			select {
-			case <-ended:
-				t.Error("a session that lives was told to have ended")
+	var told, lives atomic.Int64
+	all := slices.Collect(maps.Keys(streams))
+	InParallel(checkers, func(from int) {
+		for i := from; i < len(all); i += checkers {
+			session, err := processes[1].Load(store.BypassCache(ctx), all[i])
+			ended := streams[all[i]]
+			switch {
+			case err != nil:
+				t.Error(err)
+			case session.Status() != core.StatusLoaded:
+				if !isTold(ended) {
+					t.Errorf("an end was not told within %v", servers.Patience)
+					return
+				}
+				told.Add(1)
 			default:
+				select {
+				case <-ended:
+					t.Error("a session that lives was told to have ended")
+				default:
+					lives.Add(1)
+				}
 			}
-			continue
 		}
-		select {
-		case <-ended:
-			told++
-		case <-late:
-			t.Fatalf("an end was not told within %v", servers.Patience)
-		}
+	})
+	if told.Load() == 0 || lives.Load() == 0 {
+		t.Errorf("%d sessions have ended and %d live: that says little", told.Load(), lives.Load())
 	}
-	if told == 0 || lives == 0 {
-		t.Errorf("%d sessions have ended and %d live: that says little", told, lives)
-	}
-	t.Logf("of %d sessions, %d ended and %d live; nobody was told falsely, and nobody missed it", len(streams), told, lives)
+	t.Logf("of %d sessions, %d ended and %d live; nobody was told falsely, and nobody missed it", len(all), told.Load(), lives.Load())
 }

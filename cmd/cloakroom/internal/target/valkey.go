@@ -57,6 +57,9 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 		}
 	}
 	option.Dialer.Timeout = dialTimeout(ctx, option.Dialer.Timeout)
+	if option.Sentinel.MasterSet == "" && sentinelUser+sentinelPassword != "" {
+		return nil, urlError("it has a user or a password of Sentinels, and no master_set")
+	}
 	if option.Sentinel.MasterSet != "" {
 		option.Sentinel.Username, option.Sentinel.Password = sentinelUser, sentinelPassword
 		option.Sentinel.TLSConfig, option.Sentinel.Dialer = option.TLSConfig, option.Dialer
