@@ -147,8 +147,10 @@ func (w *watch) read(ctx context.Context, due []lookup, cluster bool) (found []s
 	for addr, some := range byAddr {
 		conn, failed := w.connect(ctx, addr, some[0].key)
 		if failed != nil {
-			wg.Wait()
-			return nil, nil, failed
+			mu.Lock()
+			err = failed
+			mu.Unlock()
+			break // those that were asked meanwhile are heard, and what is lost of them is told
 		}
 		wg.Go(func() {
 			records, elsewhere, failed := w.readFrom(ctx, conn, some)
