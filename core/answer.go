@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,9 +50,11 @@ func (a *answer) hasHeader(h http.Header) bool {
 // A nestedAnswer is one of those that a handler makes by hand.
 type nestedAnswer struct {
 	answer
-	mounts atomic.Int32  // how many times the middleware is around its handler, which has returned at 0
-	older  *nestedAnswer // the one that began before
+	mounts atomic.Int32 // how many times the middleware is around its handler, which has returned at 0
 }
+
+// isOver reports whether its handler has returned.
+func (a *nestedAnswer) isOver() bool { return a.mounts.Load() == 0 }
 
 // A nesting is what an Exchange knows of others, where Managers, or the middleware of
 // one, are around each other.
@@ -64,7 +67,8 @@ type nesting struct {
 	// http.TimeoutHandler does it.
 	mounts atomic.Int32
 
-	answers atomic.Pointer[nestedAnswer] // the latest of those that a handler makes by hand
+	mu      sync.Mutex      // guards answers
+	answers []*nestedAnswer // those that a handler makes by hand: a socket may make one for each message, for hours
 }
 
 // leave notes that one of the middlewares around the handler is done with it, and reports
@@ -120,24 +124,30 @@ func (x *Exchange) beginAnswer(h http.Header) (a *answer, first bool) {
 	return a, a == &x.first
 }
 
-// add puts an answer among the others.
+// add puts an answer among the others, in the place of those that are over.
 func (n *nesting) add(a *nestedAnswer) {
-	for {
-		a.older = n.answers.Load()
-		if n.answers.CompareAndSwap(a.older, a) {
-			return
-		}
-	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answers = append(slices.DeleteFunc(n.answers, (*nestedAnswer).isOver), a)
 }
 
 // answer returns the nested answer with that header map, or nil.
 func (n *nesting) answer(h http.Header) *nestedAnswer {
-	for a := n.answers.Load(); a != nil; a = a.older {
-		if a.mounts.Load() > 0 && a.hasHeader(h) { // else one that is over had the same map
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, a := range n.answers {
+		if !a.isOver() && a.hasHeader(h) { // else one that is over had the same map
 			return a
 		}
 	}
 	return nil
+}
+
+// areOut reports whether it is too late for a cookie in all nested answers.
+func (n *nesting) areOut() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !slices.ContainsFunc(n.answers, func(a *nestedAnswer) bool { return !a.isOut() })
 }
 
 // answerOf returns the answer with that header map, or the first one.
@@ -159,11 +169,11 @@ func (x *Exchange) nestedAnswerOf(h http.Header) *answer {
 // headersOut reports whether it is too late for a cookie: no answer is left that can
 // be given one.
 func (x *Exchange) headersOut() bool {
-	out := x.first.isOut()
-	for a := x.nested().answers.Load(); a != nil && out; a = a.older {
-		out = a.isOut()
+	if !x.first.isOut() {
+		return false
 	}
-	return out
+	n := x.nesting.Load()
+	return n == nil || n.areOut()
 }
 
 // endAnswer notes that the handler of the response with that header map has

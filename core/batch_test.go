@@ -248,3 +248,21 @@ func TestABatchBesideItself(t *testing.T) {
 		}
 	}
 }
+
+// A socket may be served for hours by a request for each message: what is over of these is
+// not kept until the socket is.
+func TestABatchForgetsTheAnswersThatAreOver(t *testing.T) {
+	t.Parallel()
+	m := process(t, new(mapstore.Store))
+	b := &batch{}
+	app := batchApp(t, m, b)
+	b.after = func(_ http.ResponseWriter, r *http.Request) {
+		for _, path := range []string{"/writes", "/changes", "/writes", "/changes"} {
+			b.part(r, path)
+		}
+		if n := core.Answers(r.Context()); n > 1 { // the last one is forgotten when another one begins
+			t.Errorf("%d answers are kept, and all are over", n)
+		}
+	}
+	app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/batch", http.NoBody))
+}

@@ -30,8 +30,8 @@ const maxHops = 8
 // It returns nil only where the session has ended. It returns [ErrSessionGone] where
 // the id had been given up before the request came, so that the session may live
 // under another one. When the store fails, Destroy returns the error, and the commit
-// tries again, unless that took the whole Config.StoreTimeout, and fails the
-// response if it cannot. Until then the session takes no changes, as after a Destroy
+// tries again, unless that took the whole Config.StoreTimeout or somebody else had ended the
+// session before, and fails the response if it cannot. Until then the session takes no changes, as after a Destroy
 // that succeeded.
 func (s *Session) Destroy(ctx context.Context) error {
 	if err, ended := s.endable(); ended {
@@ -90,6 +90,11 @@ func (s *Session) startAnew(as state.Standing) {
 
 // end ends the session, and the others that came with the request.
 func (s *Session) end(op *operation) error {
+	if s.standing == state.SignedOut { // that ended all of them, and nothing is stored in its place yet
+		s.forget()
+		s.startAnew(state.Ended)
+		return nil
+	}
 	forgotten := s.forgetPredecessor(op)
 	if s.standing == state.Ended {
 		return forgotten
@@ -131,9 +136,10 @@ func (s *Session) end(op *operation) error {
 	// The store has answered for all of them. What is left to decide is what the request's own
 	// session is now: it goes by that whether the browser is told to drop its cookie.
 	switch {
+	case s.standing == state.Gone: // somebody else was first, and the browser may have a newer cookie
 	case errs[0] != nil: // ErrSessionGone: it lives, or lived, under an id that nobody here was shown
 		_ = s.lost(op, state.MovedOn)
-	case s.standing == state.Gone, !ended && s.base != nil: // somebody else was first, and the browser may have a newer cookie
+	case !ended && s.base != nil: // somebody else was first, likewise
 		_ = s.lost(op, state.Gone)
 	default:
 		s.become(state.Ended)
@@ -151,10 +157,15 @@ func (s *Session) end(op *operation) error {
 }
 
 // endLater notes that the store failed while the session was being ended. The
-// commit tries again, unless the store had all the time that there is.
+// commit tries again, unless the store had all the time that there is. One that is gone has
+// ended, and stays gone: the commit would have the browser drop its cookie, which may be a
+// newer one.
 func (s *Session) endLater(op *operation, err error) error {
-	s.become(state.Ending)
 	s.forget()
+	if s.standing == state.Gone {
+		return err
+	}
+	s.become(state.Ending)
 	if op.Err() != nil {
 		s.needRarities().failure = err
 	}

@@ -331,18 +331,18 @@ func (x *Exchange) Finish(h http.Header) error {
 	if x.nesting.Load() != nil {
 		defer x.endAnswer(h)
 	}
-	last, mayBeLate := x.nested().leave(), true
+	last := x.nested().leave()
 	if last {
 		defer x.endTelling()
-		mayBeLate = x.end() // waits for a commit that another goroutine began by the first byte
 	}
-	if x.answerOf(h).isOut() {
-		if mayBeLate {
-			x.saveLate()
-		}
-		return nil
+	mayBeLate := last && x.end() // waits for a commit that another goroutine began by the first byte
+	switch {
+	case !x.answerOf(h).isOut():
+		return x.respond(h, last)
+	case mayBeLate: // where the middleware is mounted twice, once: what is dropped is told
+		x.saveLate()
 	}
-	return x.respond(h, last)
+	return nil
 }
 
 // end stops the session from taking changes. Those made before are stored yet. It

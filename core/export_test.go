@@ -1,6 +1,8 @@
 package core
 
 import (
+	"context"
+
 	"github.com/cloakroom-go/cloakroom/core/internal/state"
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 	"github.com/cloakroom-go/cloakroom/core/store"
@@ -52,4 +54,12 @@ func (m *Manager) Waiting() (n int) {
 		n += end.waiting
 	}
 	return n
+}
+
+// Answers returns how many answers that a handler made by hand its request has in mind.
+func Answers(ctx context.Context) int {
+	n := exchangeOf(ctx).nested()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.answers)
 }

@@ -117,14 +117,16 @@ func (p *errorPage) Flush() { _ = p.FlushError() }
 
 // FlushError is what [http.ResponseController] calls.
 func (p *errorPage) FlushError() error {
-	p.begun = true
-	return http.NewResponseController(p.ResponseWriter).Flush()
+	err := http.NewResponseController(p.ResponseWriter).Flush()
+	p.begun = p.begun || !errors.Is(err, http.ErrNotSupported)
+	return err
 }
 
 // Hijack implements [http.Hijacker].
 func (p *errorPage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	p.begun = true
-	return http.NewResponseController(p.ResponseWriter).Hijack()
+	conn, rw, err := http.NewResponseController(p.ResponseWriter).Hijack()
+	p.begun = p.begun || err == nil // with HTTP/2 there is no connection to take over
+	return conn, rw, err
 }
 
 // Unwrap is for [http.ResponseController].

@@ -21,16 +21,19 @@ func (x *Exchange) saveLate() {
 	if !due {
 		return
 	}
+	var unsaved []string
 	err := s.operate(x.ctx, OpCommit, func(op *operation) error {
 		if !s.isLateChangeDue() { // another goroutine was first
 			return nil
 		}
-		return s.run(op, false)
+		err := s.run(op, false)
+		unsaved = s.changes.Names()
+		return err
 	})
 	switch {
 	case err == nil, errors.Is(err, ErrReentered):
 	case errors.Is(err, ErrHeadersSent):
-		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set", s.changes.Names()...)
+		x.drop("after the first byte of the response, when the cookie of a new session could no longer be set", unsaved...)
 	default:
 		x.logFailure(slog.LevelError, "cloakroom: changes made after the first byte of the response could not be saved", err)
 		x.m.notify(x.ctx, Event{Kind: EventDropped, Err: err})

@@ -3,6 +3,7 @@ package core_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/cloakroom-go/cloakroom/core"
@@ -81,6 +82,37 @@ func TestWhatIsChangedAfterAHijackIsStoredBySaveAlone(t *testing.T) {
 		}
 		if got := st.store.verbs(); got != want {
 			t.Errorf("with Save: %v: the store is asked to %q, want %q", save, got, want)
+		}
+	}
+}
+
+// A middleware that is mounted twice ends twice, and its answer comes too late once.
+func TestWhatComesTooLateIsToldOnceWhereTheMiddlewareIsMountedTwice(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what string
+		old  bool // the visitor has a session already, and the store fails
+		asks string
+	}{
+		{"no cookie can be set any more", false, ""},
+		{"the store fails", true, "load update"},
+	} {
+		st := newStage(t, core.Config{})
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		if c.old {
+			r.Header.Set("Cookie", st.signIn())
+			st.store.took()
+			st.store.failWith("update", &store.Error{Store: "test", Verb: "update", Outcome: store.OutcomeNotApplied})
+		}
+		st.Handler(st.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write([]byte("the page"))
+			core.FromContext(r.Context()).Set("n", 1)
+		}))).ServeHTTP(httptest.NewRecorder(), r)
+		if n, asked := st.events.count(core.EventDropped), st.store.verbs(); n != 1 || asked != c.asks {
+			t.Errorf("%s: it was dropped %d times, and the store is asked to %q; want once, and %q", c.what, n, asked, c.asks)
+		}
+		if n := strings.Count(st.log.String(), "after the first byte"); n != 1 {
+			t.Errorf("%s: the log says so %d times, want once", c.what, n)
 		}
 	}
 }

@@ -578,6 +578,30 @@ func TestTheErrorPageInPlaceOfAProxiedAnswerIsComplete(t *testing.T) {
 	}
 }
 
+// With HTTP/2 there is no connection that could be taken over, and a writer may have nothing
+// to flush: an ErrorHandler that does no more has written nothing.
+func TestAnErrorPageThatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for name, try := range map[string]func(c *http.ResponseController) error{
+		"Hijack": func(c *http.ResponseController) error { _, _, err := c.Hijack(); return err },
+		"Flush":  (*http.ResponseController).Flush,
+	} {
+		st := newStage(t, core.Config{ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			if err := try(http.NewResponseController(w)); !errors.Is(err, http.ErrNotSupported) {
+				t.Errorf("%s: %v, want ErrNotSupported", name, err)
+			}
+		}})
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Cookie", st.signIn())
+		st.store.failWith("load", refused)
+		w := httptest.NewRecorder()
+		st.Handler(http.NotFoundHandler()).ServeHTTP(struct{ http.ResponseWriter }{w}, r) // which can write, and no more
+		if w.Code != http.StatusServiceUnavailable || w.Body.Len() == 0 {
+			t.Errorf("%s: status %d with %d bytes, want 503 with a text", name, w.Code, w.Body.Len())
+		}
+	}
+}
+
 func TestAnErrorPageThatAbortsIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	for _, writes := range []bool{false, true} {

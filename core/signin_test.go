@@ -410,6 +410,59 @@ func TestSignOutThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// What a SignOut has ended needs no ending: neither the session nor the others that came with
+// the request.
+func TestSignOutAndDestroyAfterASignOutDoNotAskTheStore(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	for verb, again := range map[string]func(*core.Session, context.Context) error{"SignOut": (*core.Session).SignOut, "Destroy": (*core.Session).Destroy} {
+		one, two := st.logIn("", "ada"), st.logIn("", "ada")
+		a := st.visit(one+"; "+two, func(s *core.Session) {
+			if err := s.SignOut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.Set("n", 1)
+			st.store.took()
+			st.store.failWith("load", refused)
+			defer st.store.failWith("load", nil)
+			if err := again(s, t.Context()); err != nil || s.Has("n") {
+				t.Errorf("%s: %v, and something is left: %v", verb, err, s.Has("n"))
+			}
+		})
+		if a.status != http.StatusOK || !strings.Contains(a.setCookie, "Max-Age=0") || st.store.verbs() != "" {
+			t.Errorf("%s: status %d, Set-Cookie %q; want a deletion, and no call of the store", verb, a.status, a.setCookie)
+		}
+		if st.userOf(one) != "" || st.userOf(two) != "" {
+			t.Errorf("%s: a session lives", verb)
+		}
+	}
+}
+
+// A session that somebody else has ended is not ended again at the commit: the browser may
+// have the cookie of a newer one, which would be deleted.
+func TestSignOutThatFailsAfterTheSessionIsGoneDeletesNoCookie(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, core.Config{})
+	cookie := st.logIn("", "ada")
+	a := st.visit(cookie, func(s *core.Session) {
+		if err := st.store.Store.Delete(t.Context(), st.idOfNothing(cookie)); err != nil {
+			t.Fatal(err)
+		}
+		s.Set("n", 1)
+		if err := s.Save(t.Context()); !errors.Is(err, core.ErrSessionGone) {
+			t.Fatalf("Save: %v", err)
+		}
+		st.store.failWith("delete", refused)
+		if err := s.SignOut(t.Context()); !errors.Is(err, refused) {
+			t.Errorf("SignOut: %v", err)
+		}
+		st.store.failWith("delete", nil)
+	})
+	if a.status != http.StatusOK || a.setCookie != "" {
+		t.Errorf("status %d, Set-Cookie %q, want none", a.status, a.setCookie)
+	}
+}
+
 // What is left of a session whose end failed is that it ends at the commit. Nobody
 // is told that anything else was done.
 func TestAfterASignOutThatFailedTheSessionTakesNoMoreVerbs(t *testing.T) {

@@ -32,6 +32,8 @@
 //     store. HttpOnly is always set, Secure whenever the request came over HTTPS, and
 //     SameSite is Lax unless the store's Options say something else.
 //   - A session that cannot be loaded is an error page, and no empty session.
+//   - Outside of the Path of the cookie there is no session: [Get] returns an error, also of
+//     a handler that would only set one, such as a login page beside the Path.
 package session
 
 import (
@@ -164,7 +166,9 @@ func Middleware(store *Store, names ...string) echo.MiddlewareFunc {
 }
 
 // Get returns the session of that name: the same one for all calls of a request. The
-// error matches [ErrNotMounted] where [Middleware] does not have it.
+// error matches [ErrNotMounted] where [Middleware] does not have it, and [core.ErrNoSession]
+// where that leaves the request alone: outside of the Path of the cookie, and where
+// Config.Skip says so.
 func Get(name string, c echo.Context) (*Session, error) {
 	all, ok := c.Get(contextKey).(*sessions)
 	if !ok || all.managers[name] == nil {
@@ -172,15 +176,33 @@ func Get(name string, c echo.Context) (*Session, error) {
 	}
 	s := all.read[name]
 	if s == nil {
+		from, err := sessionOf(c.Request().Context(), all.managers[name])
+		if err != nil {
+			return nil, err
+		}
 		s = &Session{name: name, m: all.managers[name], Options: new(Options)}
 		if all.options != nil {
 			*s.Options = *all.options
 		}
 		s.maxAge = s.Options.MaxAge
-		s.read(s.m.FromContext(c.Request().Context()))
+		s.read(from)
 		all.read[name] = s
 	}
 	return s, nil
+}
+
+// sessionOf returns the session of a request, or why Middleware left that alone. Where the
+// session cannot be loaded, with Config.Lazy, the panic goes on: the error page follows.
+func sessionOf(ctx context.Context, m *core.Manager) (s *core.Session, err error) {
+	defer func() {
+		v := recover()
+		if why, _ := v.(error); errors.Is(why, core.ErrNoSession) {
+			err = why
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	return m.FromContext(ctx), nil
 }
 
 // read makes Values of what the session holds.

@@ -336,3 +336,34 @@ func TestAFlashThatIsShownIsNoLogout(t *testing.T) {
 		return nil
 	})
 }
+
+// Where the middleware leaves a request alone there is no session: that is an error, as all
+// that Get cannot do.
+func TestGetOutsideOfThePathOfTheCookieIsAnError(t *testing.T) {
+	store := newStore(t)
+	store.Options = &session.Options{Path: "/app"}
+	a := newApp(t, session.Middleware(store))
+	a.visit(func(c echo.Context) error {
+		if s, err := session.Get("session", c); s != nil || !errors.Is(err, core.ErrNoSession) {
+			t.Errorf("there is a session: %v, %v; want ErrNoSession", s != nil, err)
+		}
+		return nil
+	})
+}
+
+// A handler that minds no error has no session to go on with, so it does not go on.
+func TestALazySessionThatCannotBeLoadedIsTheErrorPage(t *testing.T) {
+	memory := memorystore.New(memorystore.Options{})
+	store := session.NewStore(session.Config{Store: memory, Secrets: []string{secret}, Lazy: true})
+	a := newApp(t, session.Middleware(store))
+	a.session(func(s *session.Session) { s.Values["n"] = 1 })
+	_ = memory.Close()
+	resp := a.visit(func(c echo.Context) error {
+		s, _ := session.Get("session", c)
+		s.Values["n"] = 2
+		return nil
+	})
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", resp.StatusCode)
+	}
+}

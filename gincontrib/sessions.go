@@ -32,6 +32,9 @@
 //     and the session ends by Config.IdleTimeout.
 //   - Two requests that change the session at the same time both count.
 //   - A session that cannot be loaded is an error page, and no empty session.
+//   - Outside of the Path of the cookie there is no session: what a handler calls there
+//     panics and says so, also in one that would only set a session, such as a login page
+//     beside the Path.
 package sessions
 
 import (

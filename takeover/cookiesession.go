@@ -39,6 +39,9 @@ func (c CookieSession) CookieNames() []string { return []string{c.name(), c.name
 
 // Warnings implements [predecessor.Warner].
 func (c CookieSession) Warnings() []string {
+	if len(c.Keys) == 0 {
+		return []string{"Keys is empty, so that no session is taken over: set the keys, or the secret, that cookie-session was given"}
+	}
 	for _, key := range c.Keys {
 		if len(key) < shortKey {
 			return []string{shortKeyWarning}

@@ -57,6 +57,9 @@ func (g Gorilla) CookieNames() []string { return []string{g.Name} }
 
 // Warnings implements [predecessor.Warner].
 func (g Gorilla) Warnings() (warnings []string) {
+	if g.Name == "" {
+		warnings = append(warnings, "Name is empty, so that no session is taken over: set what sessions.Sessions, or store.Get, was given")
+	}
 	usable := codecs(g.KeyPairs)
 	switch isShort := func(c codec) bool { return len(c.hash) < shortKey }; {
 	case len(usable) == 0:

@@ -455,16 +455,18 @@ func TestSettingsThatCannotBeMeantAreWarnedAbout(t *testing.T) {
 		source predecessor.Warner
 		want   int
 	}{
-		{takeover.Gorilla{KeyPairs: [][]byte{long}}, 0},
-		{takeover.Gorilla{KeyPairs: [][]byte{long, nil, []byte("secret")}}, 1},
-		{takeover.Gorilla{KeyPairs: [][]byte{long, []byte("short")}}, 1},
-		{takeover.Gorilla{}, 1},
-		{takeover.Gorilla{KeyPairs: [][]byte{long}, MaxAge: 30 * 86400}, 1}, // as gorilla has it
-		{takeover.Gorilla{KeyPairs: [][]byte{[]byte("secret")}, MaxAge: 1}, 2},
-		{takeover.Gorilla{KeyPairs: [][]byte{long}, MaxAge: time.Second}, 0},
-		{takeover.Gorilla{KeyPairs: [][]byte{long}, MaxAge: -1}, 0},
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{long}}, 0},
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{long, nil, []byte("secret")}}, 1},
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{long, []byte("short")}}, 1},
+		{takeover.Gorilla{Name: "shop"}, 1},
+		{takeover.Gorilla{KeyPairs: [][]byte{long}}, 1},
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{long}, MaxAge: 30 * 86400}, 1}, // as gorilla has it
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{[]byte("secret")}, MaxAge: 1}, 2},
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{long}, MaxAge: time.Second}, 0},
+		{takeover.Gorilla{Name: "shop", KeyPairs: [][]byte{long}, MaxAge: -1}, 0},
 		{takeover.CookieSession{Keys: []string{string(long)}}, 0},
 		{takeover.CookieSession{Keys: []string{"secret"}}, 1},
+		{takeover.CookieSession{}, 1},
 	} {
 		if got := test.source.Warnings(); len(got) != test.want {
 			t.Errorf("%v: %q, want %d", test.source, got, test.want)

@@ -92,11 +92,11 @@ func (s *Store) source(name string) predecessor.Source {
 	if given == nil {
 		given = made
 	}
-	g, ok := given.(takeover.Gorilla)
+	g, ok := gorillaOf(given)
 	if given != nil && !ok {
 		return given
 	}
-	if former, ok := made.(takeover.Gorilla); ok && g.Records == nil {
+	if former, ok := gorillaOf(made); ok && g.Records == nil {
 		g.Records, g.Unsigned = former.Records, former.Unsigned
 	}
 	if len(g.KeyPairs) == 0 {
@@ -108,4 +108,14 @@ func (s *Store) source(name string) predecessor.Source {
 	g.Name = cmp.Or(g.Name, name)
 	g.Path, g.Domain = cmp.Or(g.Path, s.cookie.Path), cmp.Or(g.Domain, s.cookie.Domain)
 	return g
+}
+
+// gorillaOf returns a source that is a [takeover.Gorilla], or a pointer to one, which is as
+// good a source.
+func gorillaOf(source predecessor.Source) (takeover.Gorilla, bool) {
+	if g, ok := source.(*takeover.Gorilla); ok && g != nil {
+		return *g, true
+	}
+	g, ok := source.(takeover.Gorilla)
+	return g, ok
 }
