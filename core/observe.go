@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -153,9 +154,10 @@ func (m *Manager) observeCall() func(ctx context.Context, verb string, took time
 	}
 }
 
-// Observers returns an Observer that tells all of these, in this order. Where one of them is a
-// [Tracer] or a [StoreObserver], it is both.
+// Observers returns an Observer that tells all of these, in this order, but for those that are
+// nil. Where one of them is a [Tracer] or a [StoreObserver], it is both.
 func Observers(all ...Observer) Observer {
+	all = slices.DeleteFunc(slices.Clone(all), func(o Observer) bool { return o == nil })
 	measuring := measuringObservers{observers: all}
 	for _, o := range all {
 		if t, ok := o.(Tracer); ok {

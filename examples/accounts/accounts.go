@@ -36,7 +36,8 @@ var (
 )
 
 type memoryUsers struct {
-	admin string // email; empty means the first one
+	admin string                 // email; empty means the first one
+	keep  func(all []user) error // keeps them elsewhere too, unless it is nil
 	mu    sync.RWMutex
 	all   []user
 }
@@ -52,8 +53,21 @@ func (m *memoryUsers) Add(_ context.Context, u user) (user, error) {
 	u.ID = rand.Text() // sessions in a database outlive these accounts, and must not become those of others
 	u.Since = time.Now()
 	u.Admin = u.Email == m.admin || m.admin == "" && len(m.all) == 0
-	m.all = append(m.all, u)
+	if err := m.set(append(slices.Clone(m.all), u)); err != nil {
+		return user{}, err
+	}
 	return u, nil
+}
+
+// set has these in the place of those that there are. What cannot be kept is not done.
+func (m *memoryUsers) set(all []user) error {
+	if m.keep != nil {
+		if err := m.keep(all); err != nil {
+			return err
+		}
+	}
+	m.all = all
+	return nil
 }
 
 func (m *memoryUsers) ByID(_ context.Context, id string) (user, error) {
@@ -83,8 +97,9 @@ func (m *memoryUsers) SetPassword(_ context.Context, id, was, hashed string) err
 	if m.all[i].Password != was {
 		return errChanged
 	}
-	m.all[i].Password = hashed
-	return nil
+	all := slices.Clone(m.all)
+	all[i].Password = hashed
+	return m.set(all)
 }
 
 func (m *memoryUsers) All(context.Context) ([]user, error) {

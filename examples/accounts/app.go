@@ -277,9 +277,6 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 // showProblem shows an error. It is also Config.ErrorHandler, for sessions that
 // could not be loaded or saved, which Cloakroom has noted already.
 func (a *app) showProblem(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		return // whoever hung up needs no error page
-	}
 	p := problemOf(err)
 	if p.Status >= 500 || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5")

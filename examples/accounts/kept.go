@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -35,16 +34,11 @@ func secretIn(dir string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// fileUsers are memoryUsers that are written to a file whenever they change.
-type fileUsers struct {
-	memoryUsers
-
-	name string
-}
-
-func openUsers(dir, admin string) (*fileUsers, error) {
-	u := &fileUsers{memoryUsers: memoryUsers{admin: admin}, name: filepath.Join(dir, keptUsers)}
-	text, err := os.ReadFile(u.name)
+// openUsers returns the accounts in a folder, which are written there whenever they change.
+func openUsers(dir, admin string) (*memoryUsers, error) {
+	name := filepath.Join(dir, keptUsers)
+	u := &memoryUsers{admin: admin, keep: func(all []user) error { return keepUsers(name, all) }}
+	text, err := os.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return u, nil
@@ -52,36 +46,19 @@ func openUsers(dir, admin string) (*fileUsers, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, &u.all); err != nil {
-		return nil, fmt.Errorf("%s holds no accounts: remove it, or choose another folder with -data", u.name)
+		return nil, fmt.Errorf("%s holds no accounts: remove it, or choose another folder with -data", name)
 	}
 	return u, nil
 }
 
-func (u *fileUsers) Add(ctx context.Context, added user) (user, error) {
-	added, err := u.memoryUsers.Add(ctx, added)
+// keepUsers puts a new file in the place of the old one, so that there is always a whole one.
+func keepUsers(name string, all []user) error {
+	text, err := json.Marshal(all)
 	if err == nil {
-		err = u.save()
-	}
-	return added, err
-}
-
-func (u *fileUsers) SetPassword(ctx context.Context, id, was, hashed string) error {
-	if err := u.memoryUsers.SetPassword(ctx, id, was, hashed); err != nil {
-		return err
-	}
-	return u.save()
-}
-
-// save puts a new file in the place of the old one, so that there is always a whole one.
-func (u *fileUsers) save() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	text, err := json.Marshal(u.all)
-	if err == nil {
-		err = os.WriteFile(u.name+".new", text, 0o600)
+		err = os.WriteFile(name+".new", text, 0o600)
 	}
 	if err == nil {
-		err = os.Rename(u.name+".new", u.name)
+		err = os.Rename(name+".new", name)
 	}
 	return err
 }

@@ -90,6 +90,24 @@ func TestAccountsAndSecretAreKept(t *testing.T) {
 			t.Errorf("%s: %v, want the mode 0600 (%v)", name, info, err)
 		}
 	}
+
+	// What cannot be kept is not done either: the sessions would not be ended for it.
+	if err := os.Mkdir(filepath.Join(dir, keptUsers+".new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := after.SetPassword(t.Context(), ann.ID, "second", "third"); err == nil {
+		t.Error("a password that cannot be kept is no error")
+	}
+	if got, err := after.ByID(t.Context(), ann.ID); err != nil || got.Password != "second" {
+		t.Errorf("after a change that could not be kept: %+v, %v", got, err)
+	}
+	if _, err := after.Add(t.Context(), user{Email: "bob@example.com"}); err == nil {
+		t.Error("an account that cannot be kept is no error")
+	}
+	if _, err := after.ByEmail(t.Context(), "bob@example.com"); !errors.Is(err, errNoUser) {
+		t.Errorf("an account that could not be kept: %v, want errNoUser", err)
+	}
+
 	if err := os.WriteFile(filepath.Join(dir, keptUsers), []byte("no accounts"), 0o600); err != nil {
 		t.Fatal(err)
 	}
