@@ -3,6 +3,7 @@ package examples
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -60,6 +61,36 @@ func TestTheCommandsPrintWhatStandsBesideThem(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// With what docs/quickstarts.md says in its place for Echo v4, the program for v5 is one
+// that the compiler takes.
+func TestTheQuickstartOfEchoIsOneForV4WithWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/quickstarts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("quickstart-echo/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, said, _ := strings.Cut(string(text), "With v4 ")
+	said, _, _ = strings.Cut(said, "\n\n")
+	replaced := []string{"labstack/echo/v5", "labstack/echo/v4", "cloakroom/echov5session", "cloakroom/echosession"}
+	for _, place := range regexp.MustCompile("`([^`]+)` in place of\\s+`([^`]+)`").FindAllStringSubmatch(said, -1) {
+		replaced = append(replaced, place[2], place[1])
+	}
+	if len(replaced) != 8 {
+		t.Fatalf("docs/quickstarts.md says %q of v4", said)
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(replaced...).Replace(string(program))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

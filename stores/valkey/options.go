@@ -173,18 +173,30 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	gather(&option)
 	client, err := dial(ctx, option)
 	if err != nil {
-		return nil, failure(ctx, "open", err)
+		return nil, at(option, failure(ctx, "open", err))
 	}
 	s, err := New(client, o)
 	if err == nil {
 		s.owned = true
-		err = s.Ping(ctx)
+		if err = s.Ping(ctx); err != nil {
+			err = at(option, err)
+		}
 	}
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// at adds to the failure of a call where it was made: of a server with TLS and a client
+// without it, neither says so to the other.
+func at(option valkey.ClientOption, err error) error {
+	how := "without TLS"
+	if option.TLSConfig != nil {
+		how = "over TLS"
+	}
+	return fmt.Errorf("%w (at %s, %s)", err, strings.Join(option.InitAddress, ", "), how)
 }
 
 // askSentinels is how often Sentinels are asked for the primary: the one message about a
