@@ -64,7 +64,7 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 	}
 	client, err := valkey.NewClient(option)
 	if err != nil {
-		return nil, dialError(err)
+		return nil, dialError(option, err)
 	}
 	s, err := valkeystore.New(client, opts)
 	if err != nil {
@@ -116,13 +116,15 @@ func dialTimeout(ctx context.Context, given time.Duration) time.Duration {
 
 // dialError makes an error of what a client says that could not connect. A server's text
 // is left out: it may quote what it was sent.
-func dialError(err error) error {
+func dialError(option valkey.ClientOption, err error) error {
 	failure := &store.Error{Store: "valkey", Verb: "open", Outcome: store.OutcomeNotApplied, Class: "connection failed"}
 	var (
 		op          *net.OpError
 		certificate *tls.CertificateVerificationError
 	)
 	switch refusal, refused := valkey.IsValkeyErr(err); {
+	case refused && strings.Contains(refusal.Error(), "DB index is out of range"):
+		failure.Class = "the server has no database " + strconv.Itoa(option.SelectDB)
 	case refused:
 		word, _, _ := strings.Cut(refusal.Error(), " ")
 		failure.Class = "the server refused the connection: " + word
@@ -131,7 +133,10 @@ func dialError(err error) error {
 	case errors.As(err, &op):
 		failure.Err = op
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		failure.Class = "no answer in time"
+		failure.Class = "no answer in time from " + strings.Join(option.InitAddress, ", ")
+		if option.TLSConfig != nil { // which one without it does not answer
+			failure.Class += ", over TLS"
+		}
 	}
 	return failure
 }
