@@ -130,13 +130,13 @@ func dialError(option valkey.ClientOption, err error) error {
 		failure.Class = "the server refused the connection: " + word
 	case errors.As(err, &certificate):
 		failure.Class, failure.Err = "the server's certificate is not trusted", certificate
-	case errors.As(err, &op):
-		failure.Err = op
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		failure.Class = "no answer in time from " + strings.Join(option.InitAddress, ", ")
 		if option.TLSConfig != nil { // which one without it does not answer
 			failure.Class += ", over TLS"
 		}
+	case errors.As(err, &op):
+		failure.Err = op
 	}
 	return failure
 }
