@@ -646,6 +646,9 @@ func TestChangesThatComeTooLateAreDroppedAndLogged(t *testing.T) {
 				if tt.later {
 					change(session)
 					change(session)
+					if err := session.Save(t.Context()); !errors.Is(err, core.ErrHeadersSent) {
+						t.Errorf("Save of what was dropped returned %v, want ErrHeadersSent", err)
+					}
 				}
 				if a.status != http.StatusOK {
 					t.Errorf("status %d", a.status)

@@ -3,6 +3,7 @@ package examples
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -59,6 +60,81 @@ func TestTheCommandsPrintWhatStandsBesideThem(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// With what docs/quickstarts.md says in its place for Echo v4, the program for v5 is one
+// that the compiler takes.
+func TestTheQuickstartOfEchoIsOneForV4WithWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/quickstarts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("quickstart-echo/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, said, _ := strings.Cut(string(text), "With v4 ")
+	said, _, _ = strings.Cut(said, "\n\n")
+	replaced := []string{"labstack/echo/v5", "labstack/echo/v4", "cloakroom/echov5session", "cloakroom/echosession"}
+	for _, place := range regexp.MustCompile("`([^`]+)` in place of\\s+`([^`]+)`").FindAllStringSubmatch(said, -1) {
+		replaced = append(replaced, place[2], place[1])
+	}
+	if len(replaced) != 8 {
+		t.Fatalf("docs/quickstarts.md says %q of v4", said)
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(replaced...).Replace(string(program))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The lines that docs/quickstarts.md shows for other stores make programs of the one with a
+// file, which the compiler takes.
+func TestTheLinesForOtherStoresMakeProgramsOfTheQuickstart(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/quickstarts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("quickstart-file/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Another store\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	shown := regexp.MustCompile("(?s)```go\nimport (.*?)\n\n((?:store|db), err := .*?)```").FindAllStringSubmatch(section, -1)
+	if len(shown) != 4 {
+		t.Fatalf("docs/quickstarts.md has lines for %d stores", len(shown))
+	}
+	const (
+		fileImport = "sqlitestore \"github.com/cloakroom-go/cloakroom/stores/sqlite\""
+		fileOpen   = "store, err := sqlitestore.Open(context.Background(), \"sessions.db\", sqlitestore.Options{})\n"
+	)
+	postgres := shown[2]
+	for _, lines := range shown {
+		imports, open := strings.Trim(lines[1], "()"), lines[2]
+		if strings.Contains(imports, "mysql") { // the same with another driver
+			imports = strings.Replace(strings.Trim(postgres[1], "()"), `_ "github.com/jackc/pgx/v5/stdlib"`, imports, 1)
+			_, rest, _ := strings.Cut(postgres[2], "\n")
+			open += rest
+		}
+		open = "ctx := context.Background()\n" + strings.ReplaceAll(open, "...\n", "if err != nil {\nlog.Fatal(err)\n}\n")
+		file := filepath.Join(t.TempDir(), "main.go")
+		source := strings.NewReplacer(fileImport, imports, fileOpen, open).Replace(string(program))
+		if strings.Contains(source, "sqlite") {
+			t.Fatalf("the quickstart with a file opens it in another way:\n%s", program)
+		}
+		if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, source)
 		}
 	}
 }

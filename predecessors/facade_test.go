@@ -20,6 +20,7 @@ import (
 	"github.com/cloakroom-go/cloakroom/gincontrib/cookie"
 	"github.com/cloakroom-go/cloakroom/gincontrib/redis"
 	memorystore "github.com/cloakroom-go/cloakroom/stores/memory"
+	"github.com/cloakroom-go/cloakroom/takeover"
 )
 
 // These are the handlers of the README of gin-contrib/sessions, but for a value that is
@@ -74,6 +75,68 @@ func TestTheAppOfGinContribsREADMEMovesWithItsHandlersAsTheyAre(t *testing.T) {
 			b.is(url+"/me", "nobody")
 			b.is(url+"/incr", "1")
 		})
+	}
+}
+
+// With a name of its own for the new cookie, the former one stays in the browser, so that
+// the former release goes on with it, where the new one is taken back.
+func TestTheWayBackNeedsAnotherNameForTheCookie(t *testing.T) {
+	handlers := func(name string, store sessions.Store) http.Handler {
+		r := gin.New()
+		r.Use(sessions.Sessions(name, store))
+		readmeHandlers(r, func(c *gin.Context) ginsessions.Session { return asGinContribs{sessions.Default(c)} })
+		return r
+	}
+	user := func(v map[string]any) string { user, _ := v["user"].(string); return user }
+	for kind, makers := range map[string]struct {
+		before func(t *testing.T) ginsessions.Store
+		now    func(t *testing.T) sessions.Store
+	}{
+		"cookie": {
+			func(*testing.T) ginsessions.Store { return gincookie.NewStore([]byte("secret")) },
+			func(*testing.T) sessions.Store { return cookie.NewStore([]byte("secret")) },
+		},
+		"redis": {
+			func(t *testing.T) ginsessions.Store {
+				s, err := ginredis.NewStore(10, "tcp", valkeyAddr(t), "", "", []byte("secret"))
+				check(t, err)
+				return s
+			},
+			func(t *testing.T) sessions.Store {
+				s, err := redis.NewStore(10, "tcp", valkeyAddr(t), "", "", []byte("secret"))
+				check(t, err)
+				return s
+			},
+		},
+	} {
+		for name, back := range map[string]string{"mysession": "nobody", "shop": "bob, a book, 4611686018427387904, [Welcome.]"} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				former := makers.before(t)
+				former.Options(ginsessions.Options{Path: "/", MaxAge: 3600})
+				before := gin.New()
+				before.Use(ginsessions.Sessions("mysession", former))
+				readmeHandlers(before, func(c *gin.Context) ginsessions.Session { return ginsessions.Default(c) })
+
+				store := makers.now(t)
+				cfg := sessions.Config{
+					Secrets: []string{"a secret of more than thirty-two bytes"}, Logger: logger(t),
+					Predecessor: sessions.Predecessor{Source: takeover.Gorilla{Name: "mysession", User: user}, Until: time.Now().Add(time.Hour)},
+				}
+				if kind == "cookie" {
+					st := memorystore.New(memorystore.Options{})
+					t.Cleanup(func() { _ = st.Close() })
+					cfg.Store = st
+				}
+				store.Config(cfg)
+				old, url := serve(t, before), serve(t, handlers(name, store))
+				b := newBrowser(t)
+				b.is(old+"/login", "bob")
+				b.is(old+"/incr", "1")
+				b.is(url+"/incr", "2")
+				b.is(old+"/me", back)
+				b.is(url+"/incr", "3") // and forward again
+			})
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -330,6 +331,15 @@ func TestDoctorSaysOfAServerThatIsDown(t *testing.T) {
 	addr := start(t)
 	env := map[string]string{"CLOAKROOM_STORE": fmt.Sprintf("valkey://app:wrong@%s", addr)}
 	operate(t, env, "doctor").want(t, exitFound, "FAIL  connection", "WRONGPASS")
+	operate(t, map[string]string{"CLOAKROOM_STORE": "valkey://" + addr + "/123456"}, "doctor").
+		want(t, exitFound, "FAIL  connection", "has no database 123456")
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // as a server without TLS is, which waits for the end of a line
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	operate(t, map[string]string{"CLOAKROOM_STORE": "valkeys://" + silent.Addr().String() + "?dial_timeout=50ms"}, "doctor").
+		want(t, exitFound, "FAIL  connection", "no answer in time from "+silent.Addr().String()+", over TLS")
 	for _, f := range lines[doctor.Finding](t, operate(t, env, "doctor", "--json").want(t, exitFound)) {
 		if f.Level != doctor.Failure || f.Do == "" {
 			t.Errorf("%+v", f)

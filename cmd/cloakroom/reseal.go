@@ -82,7 +82,7 @@ func (c *command) reseal(ctx context.Context, m *core.Manager) error {
 			c.printf(", %d are under a retired key and count as gone", done.Retired)
 		}
 		if done.Unreadable > 0 {
-			c.printf(", %d cannot be opened with the keys given", done.Unreadable)
+			c.printf(", %d cannot be opened with the keys given, or are not sealed at all: doctor tells which", done.Unreadable)
 		}
 		c.printf("\n")
 	}

@@ -178,7 +178,7 @@ func TestAURLThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for url, code := range map[string]int{
 		"": exitUsage, "sessions.db": exitUsage, "ftp://u:hunter2@host/": exitUsage,
-		"valkey://u:hunter2@host:port:port": exitUsage, "postgres://u:hunter2@h:x/": exitUsage, "mysql://u:hunter2@host": exitUsage,
+		"valkey://u:hunter2@host:port:port": exitUsage, "valkey://u:hunter2:1": exitUsage, "postgres://u:hunter2@h:x/": exitUsage, "mysql://u:hunter2@host": exitUsage,
 		"mongodb://u:hunter2@host/?w=0&journal=x": exitUsage, "sqlite:/nowhere/sessions.db": exitUsage,
 		"valkey://u:hunter2@127.0.0.1:1": exitFailed, "postgres://u:hunter2@127.0.0.1:1/db": exitFailed,
 		"mysql://u:hunter2@127.0.0.1:1/db": exitFailed, "valkey://u:hunter2@h?ca=x": exitUsage,

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"log"
 	"net/http"
 	"os"
@@ -24,5 +25,5 @@ func main() {
 		n := views.Update(ginsession.Get(c), func(n int) int { return n + 1 })
 		c.String(http.StatusOK, "Number of views: %d\n", n)
 	})
-	log.Fatal(r.Run("127.0.0.1:" + os.Getenv("PORT")))
+	log.Fatal(r.Run("127.0.0.1:" + cmp.Or(os.Getenv("PORT"), "8080")))
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log"
 	"net/http"
@@ -26,5 +27,5 @@ func main() {
 		n := views.Update(ginsession.Get(c), func(n int) int { return n + 1 })
 		c.String(http.StatusOK, "Number of views: %d\n", n)
 	})
-	log.Fatal(r.Run("127.0.0.1:" + os.Getenv("PORT")))
+	log.Fatal(r.Run("127.0.0.1:" + cmp.Or(os.Getenv("PORT"), "8080")))
 }

@@ -155,7 +155,7 @@ func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 	if err == nil {
 		s.owned = true
 		if err = s.Ping(ctx); err != nil {
-			err = fmt.Errorf("%w (no answer from %s)", err, strings.Join(opts.Hosts, ", "))
+			err = fmt.Errorf("%w (at %s)", err, where(opts))
 		}
 	}
 	if err != nil {
@@ -163,6 +163,19 @@ func Open(ctx context.Context, uri string, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// where tells which servers are asked, and how: to the driver those that are no members of
+// the replica set, and those with TLS where it has none, are not available.
+func where(opts *options.ClientOptions) string {
+	hosts := strings.Join(opts.Hosts, ", ")
+	if opts.ReplicaSet != nil {
+		hosts += fmt.Sprintf(", as replica set %q", *opts.ReplicaSet)
+	}
+	if opts.TLSConfig != nil {
+		return hosts + ", over TLS"
+	}
+	return hosts + ", without TLS"
 }
 
 // clientOptions returns what a URI says, and what Open adds.

@@ -1269,7 +1269,9 @@ func TestOpenTellsNoPassword(t *testing.T) {
 		{"a scheme that does not exist", "nonsense://user:secret@host", "URI cannot be used", nil},
 		{"a bad escape", "mongodb://user:secret%zz@host", "URI cannot be used", nil},
 		{"an option that is wrong", with("mongodb://user:secret@host", "w=-1"), "URI cannot be used", nil},
-		{"a server that is down", with("mongodb://user:secret@127.0.0.1:1", "connectTimeoutMS=100"), "no server is available", context.DeadlineExceeded},
+		{"a server that is down", with("mongodb://user:secret@127.0.0.1:1", "connectTimeoutMS=100"), "no server is available: context deadline exceeded (at 127.0.0.1:1, without TLS)", context.DeadlineExceeded},
+		{"a server that is down, by TLS", "mongodb://user:secret@127.0.0.1:1/?connectTimeoutMS=100&tls=true", "(at 127.0.0.1:1, over TLS)", context.DeadlineExceeded},
+		{"a replica set that is down", "mongodb://user:secret@127.0.0.1:1,127.0.0.1:2/?connectTimeoutMS=100&replicaSet=ours", "(at 127.0.0.1:1, 127.0.0.1:2, as replica set \"ours\", without TLS)", context.DeadlineExceeded},
 		{"a user that does not exist", "mongodb://nobody:secret@" + address, "authentication failed", nil},
 	} {
 		timeout := time.Minute

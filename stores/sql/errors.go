@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -100,6 +101,7 @@ var mySQLCodes = map[uint64]refusal{
 	1114: {class: "disk is full", err: store.ErrFull},
 	1146: {class: "table is missing", err: ErrSchema},
 	1054: {class: "column is missing", err: ErrSchema},
+	1046: {class: "connection string names no database"},
 	1049: {class: "database is missing"},
 	1153: {class: "id or data is too long"},
 	1406: {class: "id or data is too long"},
@@ -275,8 +277,26 @@ func (s *Store) failure(ctx context.Context, verb string, reached phase, err err
 		f.Class, f.Outcome = "id or data is too long", store.OutcomeNotApplied
 	default:
 		f.Class = unexplained
+		if class := unconnected(err); class != "" {
+			f.Class, f.Outcome = class, store.OutcomeNotApplied
+		}
 	}
 	return f, lost && reached == sent && repeats(verb, err)
+}
+
+// unconnected returns why a driver did not connect, where it is a setting that is wrong, or
+// "". The drivers have no more than the text for most of these.
+func unconnected(err error) string {
+	text := err.Error()
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "certificate of the server is not accepted: it is for another host, or of an unknown authority"
+	case strings.HasPrefix(text, "cannot parse `"): // of pgx, which quotes it
+		return "connection string cannot be parsed"
+	case strings.HasSuffix(text, "server refused TLS connection"), strings.HasSuffix(text, "server does not support TLS"):
+		return "server has no TLS, and the connection string demands it"
+	}
+	return ""
 }
 
 // unexplained is the class of an error that says nothing to this package.

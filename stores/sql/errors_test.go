@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -82,6 +83,11 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"failure within a transaction", MySQL, live, sent, undone{mysql(1205)}, refused, "lock timeout", nil, false},
 		{"deadline within a transaction", MySQL, cancelled, sent, undone{read}, refused, "canceled", context.Canceled, false},
 
+		{"connection string that pgx does not understand", PostgreSQL, live, connecting, errors.New("cannot parse `" + secretText + "`: invalid port"), refused, "connection string cannot be parsed", nil, false},
+		{"server without TLS", PostgreSQL, live, connecting, errors.New("failed to connect to `" + secretText + "`: tls error: server refused TLS connection"), refused, "server has no TLS, and the connection string demands it", nil, false},
+		{"server without TLS", MySQL, live, connecting, errors.New("TLS requested but server does not support TLS"), refused, "server has no TLS, and the connection string demands it", nil, false},
+		{"certificate of an authority that is not known", PostgreSQL, live, connecting, errors.Join(&tls.CertificateVerificationError{Err: errors.New(secretText)}), refused, "certificate of the server is not accepted: it is for another host, or of an unknown authority", nil, false},
+
 		{"serialization failure", PostgreSQL, live, sent, postgresError("40001"), refused, "serialization failure", nil, true},
 		{"deadlock", PostgreSQL, live, sent, postgresError("40P01"), refused, "deadlock", nil, true},
 		{"deadlock, canceled meanwhile", PostgreSQL, cancelled, sent, postgresError("40P01"), refused, "canceled", context.Canceled, false},
@@ -107,6 +113,7 @@ func TestWhatTheDriverReturnsBecomesAStoreError(t *testing.T) {
 		{"shutdown", MySQL, live, sent, mysql(1053), unknown, "server is shutting down", nil, false},
 		{"idle for too long", MySQL, live, sent, mysql(4031), unknown, "connection was idle for too long", nil, false},
 		{"idle for too long within a transaction", MySQL, live, sent, undone{mysql(4031)}, refused, "connection was idle for too long", nil, true},
+		{"no database in the DSN", MySQL, live, sent, mysql(1046), refused, "connection string names no database", nil, false},
 		{"another code", MySQL, live, sent, mysql(1366), refused, "refused by the server (code 1366)", nil, false},
 		{"lost connection", MySQL, live, sent, errors.New("invalid connection"), unknown, "connection was closed", nil, false},
 		{"large packet", MySQL, live, sent, errors.New("packet for query is too large. Try adjusting the `Config.MaxAllowedPacket`"), refused, "id or data is too long", nil, false},

@@ -2,6 +2,7 @@ package valkeystore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -71,6 +72,9 @@ func failure(ctx context.Context, verb string, err error) error {
 	case errors.As(err, &refusal):
 		word, _, _ := strings.Cut(refusal.Error(), " ")
 		f.Outcome, f.Class = store.OutcomeNotApplied, refusals[word]
+		if f.Class == "" && strings.Contains(refusal.Error(), "DB index is out of range") {
+			f.Class = "server has no database of this number"
+		}
 		if f.Class == "" {
 			f.Class = "refused by the server"
 		}
@@ -83,6 +87,12 @@ func failure(ctx context.Context, verb string, err error) error {
 		f.Outcome, f.Class = store.OutcomeNotApplied, "no server of the cluster has the slot"
 	case errors.Is(err, valkey.ErrClosing):
 		f.Outcome, f.Class, f.Err = store.OutcomeNotApplied, "client is closed", net.ErrClosed
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		f.Outcome, f.Class = store.OutcomeNotApplied, "certificate of the server is not accepted: it is for another host, or of an unknown authority"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		f.Outcome, f.Class = store.OutcomeNotApplied, "server does not speak TLS"
+	case strings.HasPrefix(err.Error(), "received unknown message type"): // the client has no more than the text
+		f.Class = "answer is none of Valkey's"
 	case errors.As(err, &late) && late.Timeout():
 		// Of a connection that was silent for too long, of one that could not be
 		// made in time, or of ctx, a moment before that itself is done. Which of

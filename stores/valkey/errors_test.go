@@ -2,6 +2,7 @@ package valkeystore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,9 @@ func TestWhatTheClientReturnsBecomesAStoreError(t *testing.T) {
 		{"time to dial is over", live, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, store.OutcomeNotApplied, "timeout", context.DeadlineExceeded},
 		{"silent server", live, os.ErrDeadlineExceeded, store.OutcomeUnknown, "timeout", context.DeadlineExceeded},
 		{"silent server, as an error of the network", live, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, store.OutcomeUnknown, "timeout", context.DeadlineExceeded},
+		{"certificate of an authority that is not known", live, &tls.CertificateVerificationError{Err: errors.New("id-of-a-session")}, store.OutcomeNotApplied, "certificate of the server is not accepted: it is for another host, or of an unknown authority", nil},
+		{"server without TLS that answers", live, tls.RecordHeaderError{Msg: "id-of-a-session"}, store.OutcomeNotApplied, "server does not speak TLS", nil},
+		{"another kind of server", live, errors.New("received unknown message type: 75"), store.OutcomeUnknown, "answer is none of Valkey's", nil},
 		{"another call was cancelled", live, context.Canceled, store.OutcomeUnknown, "client failed", nil},
 		{"something else, with an id in it", live, errors.New("id-of-a-session"), store.OutcomeUnknown, "client failed", nil},
 	} {

@@ -3,7 +3,9 @@ package valkeystore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
@@ -31,18 +33,30 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	gather(&option)
 	client, err := dial(ctx, option)
 	if err != nil {
-		return nil, failure(ctx, "open", err)
+		return nil, at(option, failure(ctx, "open", err))
 	}
 	s, err := New(client, o)
 	if err == nil {
 		s.owned = true
-		err = s.Ping(ctx)
+		if err = s.Ping(ctx); err != nil {
+			err = at(option, err)
+		}
 	}
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// at adds to the failure of a call where it was made: of a server with TLS and a client
+// without it, neither says so to the other.
+func at(option valkey.ClientOption, err error) error {
+	how := "without TLS"
+	if option.TLSConfig != nil {
+		how = "over TLS"
+	}
+	return fmt.Errorf("%w (at %s, %s)", err, strings.Join(option.InitAddress, ", "), how)
 }
 
 // askSentinels is how often Sentinels are asked for the primary: the one message about a
@@ -56,7 +70,7 @@ func parseURL(text string) (valkey.ClientOption, error) {
 	}
 	option, err := valkey.ParseURL(text)
 	u, malformed := url.Parse(text)
-	if err != nil || malformed != nil {
+	if err != nil || malformed != nil || hasMoreThanAName(u) {
 		return valkey.ClientOption{}, errors.New("cloakroom: valkey store: the URL cannot be parsed: want valkey://user:password@host:port/db")
 	}
 	query, sentinel := u.Query(), &option.Sentinel
@@ -72,6 +86,12 @@ func parseURL(text string) (valkey.ClientOption, error) {
 		sentinel.TopologyRefreshInterval = askSentinels
 	}
 	return option, nil
+}
+
+// hasMoreThanAName reports whether the host of a URL is none, such as where a password is not
+// followed by an at sign: errors quote hosts.
+func hasMoreThanAName(u *url.URL) bool {
+	return strings.Contains(u.Host, ",") || strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "[")
 }
 
 // dial makes a client. That takes until each address had its time, and asks for

@@ -447,11 +447,42 @@ func TestOpen(t *testing.T) {
 	if _, err := valkeystore.Open(ctx, "valkey://:secret@127.0.0.1:1", valkeystore.Options{}); !errors.As(err, &failure) || failure.Outcome != store.OutcomeNotApplied || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Open of a server that is down returned %v, want a store.Error without the password", err)
 	}
+	for _, url := range []string{"valkey://user:secret,127.0.0.1:1", "valkey://user:secret:1", "valkey://127.0.0.1:1,127.0.0.1:2"} {
+		if _, err := valkeystore.Open(ctx, url, valkeystore.Options{}); err == nil || !strings.Contains(err.Error(), "cannot be parsed") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("Open of a host that is none returned %v", err)
+		}
+	}
 	if _, err := valkeystore.Open(ctx, "valkey://"+addr+"?sentinel_password=secret", valkeystore.Options{}); err == nil || !strings.Contains(err.Error(), "master_set") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Open with a password of Sentinels and no name of a primary returned %v, want an error that names master_set", err)
 	}
 	if _, err := valkeystore.Open(ctx, "valkey://"+addr, valkeystore.Options{CacheTTL: -1}); err == nil {
 		t.Error("Open with a bad option returned no error")
+	}
+	if _, err := valkeystore.Open(ctx, "valkey://"+addr+"/123456", valkeystore.Options{}); err == nil || !strings.Contains(err.Error(), "server has no database of this number") {
+		t.Errorf("Open of a database that there is not returned %v", err)
+	}
+}
+
+// Who reads that Open failed sees where it looked, and whether it asked for TLS, which of
+// two servers that do not understand each other neither says.
+func TestOpenSaysWhereItLooked(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	addr := l.Addr().String()
+	for url, want := range map[string]string{
+		"valkey://user:secret@127.0.0.1:1":                      "(at 127.0.0.1:1, without TLS)",
+		"valkeys://user:secret@" + addr + "?dial_timeout=50ms":  "(at " + addr + ", over TLS)",
+		"valkey://127.0.0.1:1?addr=127.0.0.1:2&master_set=ours": "(at 127.0.0.1:1, 127.0.0.1:2, without TLS)",
+		"unix:///nowhere/valkey.sock?db=0":                      "(at /nowhere/valkey.sock, without TLS)",
+	} {
+		s, err := valkeystore.Open(t.Context(), url, valkeystore.Options{})
+		var failure *store.Error
+		if s != nil || !errors.As(err, &failure) || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("Open(%q) returned %v, want a store.Error that ends in %q", url, err, want)
+		}
 	}
 }
 

@@ -62,17 +62,19 @@ var harmless = map[string]map[string]string{
 	"stores/valkey": {
 		"verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "result.Error()": "made to a store.Error by failure",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "store.ErrFull": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "refusals[word]": "constants",
+		`strings.Join(option.InitAddress, ", ")`: "the servers of the URL, without who logs in there", "how": "constants",
 		"full.Prefix": "of Options", "o.Prefix": "of Options", "full.UserPrefix": "of Options", "d.verb": "of the store",
 		"errors.ErrUnsupported": "",
 	},
 	"stores/mongo": {
-		"strings.Join(opts.Hosts, \", \")": "the servers of the URI, without who logs in there",
-		"verb":                             "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or of encoding constants", "p.Mode().String()": "a read preference",
+		"where(opts)": "the servers of the URI, without who logs in there", "*opts.ReplicaSet": "the name of a replica set",
+		"verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or of encoding constants", "p.Mode().String()": "a read preference",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "cmp.Or(ctx.Err(), context.DeadlineExceeded)": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers",
 		"r.class": "constants", "r.err": "a sentinel",
 		"refused.WriteConcernError": "made to a store.Error by failure", "mongo.WriteErrors{one.WriteError}": "likewise",
 	},
 	"stores/sql": {
+		"class":    "constants of unconnected",
 		"s.name()": "a dialect", "o.name()": "a dialect", "verb": "of the store", "contextClass(err)": "constants", "contextClass(ctx.Err())": "constants", "err": "of the context, or made to a store.Error by failure", "err.Error()": "a store.Error",
 		"ctx.Err()": "", "context.DeadlineExceeded": "", "net.ErrClosed": "", "io.ErrUnexpectedEOF": "", "op": "a net.OpError: addresses of servers", "ErrSchema": "",
 		"r.class": "constants, or a code", "r.err": "a sentinel",

@@ -29,6 +29,9 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 		u.Host = hosts[0]
 		query["addr"] = append(query["addr"], hosts[1:]...)
 	}
+	if strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "[") { // a password without an at sign behind it, perhaps
+		return nil, urlError("want valkey://user:password@host:port/db")
+	}
 	for name := range query {
 		if !slices.Contains(parameters, name) { // which may be part of a password that is not escaped
 			return nil, urlError("a parameter is not known. There are prefix, user_prefix, no_prefix, ca, sentinel_username, sentinel_password, %s", strings.Join(parameters, ", "))
@@ -67,7 +70,7 @@ func openValkey(ctx context.Context, u *url.URL, _ Options) (*Target, error) {
 	}
 	client, err := valkey.NewClient(option)
 	if err != nil {
-		return nil, dialError(err)
+		return nil, dialError(option, err)
 	}
 	s, err := valkeystore.New(client, opts)
 	if err != nil {
@@ -119,22 +122,27 @@ func dialTimeout(ctx context.Context, given time.Duration) time.Duration {
 
 // dialError makes an error of what a client says that could not connect. A server's text
 // is left out: it may quote what it was sent.
-func dialError(err error) error {
+func dialError(option valkey.ClientOption, err error) error {
 	failure := &store.Error{Store: "valkey", Verb: "open", Outcome: store.OutcomeNotApplied, Class: "connection failed"}
 	var (
 		op          *net.OpError
 		certificate *tls.CertificateVerificationError
 	)
 	switch refusal, refused := valkey.IsValkeyErr(err); {
+	case refused && strings.Contains(refusal.Error(), "DB index is out of range"):
+		failure.Class = "the server has no database " + strconv.Itoa(option.SelectDB)
 	case refused:
 		word, _, _ := strings.Cut(refusal.Error(), " ")
 		failure.Class = "the server refused the connection: " + word
 	case errors.As(err, &certificate):
 		failure.Class, failure.Err = "the server's certificate is not trusted", certificate
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		failure.Class = "no answer in time from " + strings.Join(option.InitAddress, ", ")
+		if option.TLSConfig != nil { // which one without it does not answer
+			failure.Class += ", over TLS"
+		}
 	case errors.As(err, &op):
 		failure.Err = op
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		failure.Class = "no answer in time"
 	}
 	return failure
 }
