@@ -38,15 +38,15 @@ ORDERLY := ./tests/browser ./tests/valkey ./tests/mongo ./tests/sql ./tests/valk
 	./tests/standards
 
 test: ## run all tests of all modules, with the race detector; PKG=./core/... runs a part
-	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
-		CHROMIUM=$$chromium scripts/servers.sh run scripts/test.sh "$$race" $(or $(PKG),$(LONGEST) work -- $(ORDERLY))
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; browsers=$$(scripts/chromium.sh); set -a; eval "$$browsers"; set +a; \
+		scripts/servers.sh run scripts/test.sh "$$race" $(or $(PKG),$(LONGEST) work -- $(ORDERLY))
 
 quick: ## core, the store in memory and one adapter, short, without servers and the race detector: while you work
 	@go test -short ./core ./core/internal/... ./core/sessiontest ./stores/memory ./ginsession
 
 browser: ## run the tests of examples/accounts in a browser; PICTURES=-update takes the pictures in docs/images anew
-	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; chromium=$$(scripts/chromium.sh); \
-		CHROMIUM=$$chromium TESTSERVERS="programs mongo" scripts/servers.sh run sh -c "cd tests/browser && set -x && go test $$race -count=1 . $(PICTURES)"
+	@race=$$(scripts/race-flag.sh); scripts/node-check.sh; browsers=$$(scripts/chromium.sh); set -a; eval "$$browsers"; set +a; \
+		TESTSERVERS="programs mongo" scripts/servers.sh run sh -c "cd tests/browser && set -x && go test $$race -count=1 . $(PICTURES)"
 
 # Without a package as argument, go test shows what the tests print.
 interop: ## run the tests beside the real express-session; needs Node.js and npm

@@ -67,7 +67,7 @@ func (b *tab) accessible(library, page string) {
 // Whoever cannot see a page, or sees it badly, or has no mouse, can use it.
 func TestNoPageHasBarriers(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	light.need(t)
 	npm.Need(t, "the pages were not looked at with axe")
 	if err := npm.Install("axe"); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestNoPageHasBarriers(t *testing.T) {
 	a := start(t)
 	boss, ann := someone(), someone()
 	boss.email, boss.name = admin, "Margaret Heafield-Hamilton"
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 
 	// It finds what there is.
 	b.open(otherSite(t, `<style>@media (prefers-color-scheme: dark) { button { color: #999; background: #777 } }</style><button aria-label="Other">Go</button>`))
@@ -148,7 +148,7 @@ func TestNoPageHasBarriers(t *testing.T) {
 	shown("the login with an error")
 
 	// The devices, where they are locked: which TestADeviceThatIsLockedToItsBrowser needs.
-	if b.cannotBind() == "" {
+	if b = whole.newBrowser(t); b.cannotBind() == "" {
 		locked := startOwnTLS(t)
 		locked.signUp(b.tab, ann)
 		b.untilBound(locked.URL)

@@ -26,7 +26,7 @@ import (
 
 func TestSignUpLogOutLogIn(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
-		b, ann := newBrowser(t), someone()
+		b, ann := light.newBrowser(t), someone()
 		a.signUp(b.tab, ann)
 		if !b.shows("#flash") || !strings.Contains(b.text("#flash"), ann.name) {
 			t.Errorf("no welcome: %q", b.text("#flash"))
@@ -61,7 +61,7 @@ func TestSignUpLogOutLogIn(t *testing.T) {
 
 func TestCartAndFlash(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
-		b, ann := newBrowser(t), someone()
+		b, ann := light.newBrowser(t), someone()
 		b.open(a.URL)
 		b.add(1)
 		if !b.shows("#flash") || !strings.HasPrefix(b.text("#flash"), "Added ") {
@@ -121,7 +121,7 @@ func (b *tab) wantInCart(n int) {
 func TestTwoBrowsersAndOneUser(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		ann := someone()
-		laptop, phone, tablet := newBrowser(t), newBrowser(t), newBrowser(t)
+		laptop, phone, tablet := light.newBrowser(t), light.newBrowser(t), light.newBrowser(t)
 		a.signUp(laptop.tab, ann)
 		a.logIn(phone.tab, ann)
 		a.logIn(tablet.tab, ann)
@@ -187,7 +187,7 @@ func handleOf(t *testing.T, a *app, b *browser) string {
 func TestChangeOfPasswordLogsOthersOut(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		ann := someone()
-		b, other := newBrowser(t), newBrowser(t)
+		b, other := light.newBrowser(t), light.newBrowser(t)
 		a.signUp(b.tab, ann)
 		a.logIn(other.tab, ann)
 		before := b.cookie(a.URL).Value
@@ -224,7 +224,7 @@ func TestChangeOfPasswordNeedsARecentLogin(t *testing.T) {
 		t.Run(framework, func(t *testing.T) {
 			t.Parallel()
 			a := start(t, "-framework", framework, "-fresh", "1s")
-			b, ann := newBrowser(t), someone()
+			b, ann := light.newBrowser(t), someone()
 			a.signUp(b.tab, ann)
 			b.open(a.URL + "/profile")
 			b.until("a login that is not recent", on("main time", "Date.now() - Date.parse(e.dateTime) > 2000", "false"))
@@ -248,7 +248,7 @@ func TestChangeOfPasswordNeedsARecentLogin(t *testing.T) {
 // Standards: ASVS-14.3.2
 func TestBackButtonAfterLogout(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
-		b, ann := newBrowser(t), someone()
+		b, ann := whole.newBrowser(t), someone()
 		a.signUp(b.tab, ann)
 		b.open(a.URL + "/profile")
 		b.open(a.URL + "/devices")
@@ -266,7 +266,7 @@ func TestBackButtonAfterLogout(t *testing.T) {
 // Standards: ASVS-3.3.2, ASVS-3.3.4, ASVS-7.6.2
 func TestCookieAsTheBrowserSeesIt(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
-		b, ann := newBrowser(t), someone()
+		b, ann := light.newBrowser(t), someone()
 		b.open(a.URL)
 		if all := b.cookies(a.URL); len(all) != 0 {
 			t.Errorf("%d cookies for who only looks around", len(all))
@@ -313,7 +313,7 @@ func attributes(c *network.Cookie) network.Cookie {
 // Standards: NIST-5.1-restart, NIST-5.1-remember
 func TestRememberedAfterARestartOfTheBrowser(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	whole.need(t)
 	a, ann := start(t), someone()
 	dir, err := os.MkdirTemp("", "cloakroom-browser-*") //nolint:usetesting // the browser may still be on its way out
 	if err != nil {
@@ -322,7 +322,7 @@ func TestRememberedAfterARestartOfTheBrowser(t *testing.T) {
 	t.Cleanup(func() { servers.Await(t, "the browser's folder to go", func() error { return os.RemoveAll(dir) }) })
 	again := func(do func(b *tab)) {
 		t.Helper()
-		ctx, end, err := launch(find(), chromedp.UserDataDir(dir))
+		ctx, end, err := launch(whole.path, chromedp.UserDataDir(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func TestOtherSites(t *testing.T) {
 			<img src="%[2]s/img" alt=""><iframe src="%[2]s/frame"></iframe>
 			<script>fetch("%[2]s/fetch", {mode: "no-cors", credentials: "include"})</script>`, a.URL, beside.URL))
 
-		b, ann := newBrowser(t), someone()
+		b, ann := whole.newBrowser(t), someone()
 		a.signUp(b.tab, ann)
 		for _, form := range []string{"#add", "#out"} {
 			b.open(evil)
@@ -414,7 +414,7 @@ func TestHostCookieOverTLS(t *testing.T) {
 		t.Run(framework, func(t *testing.T) {
 			t.Parallel()
 			a := startTLS(t, "-framework", framework)
-			b, ann := newBrowser(t), someone()
+			b, ann := light.newBrowser(t), someone()
 			a.signUp(b.tab, ann)
 			c := b.cookie(a.URL)
 			if !strings.HasPrefix(c.Name, "__Host-") || !c.Secure || !c.HTTPOnly || c.SameSite != network.CookieSameSiteLax || c.Path != "/" || c.Domain != "shop.test" {
@@ -440,7 +440,7 @@ func TestHostCookieOverTLS(t *testing.T) {
 func TestIdleTimeoutUnderAnOpenPage(t *testing.T) {
 	const idle = 12 * time.Second
 	everywhere(t, func(t *testing.T, a *app) {
-		b, ann := newBrowser(t), someone()
+		b, ann := light.newBrowser(t), someone()
 		a.signUp(b.tab, ann)
 		asked := time.Now()
 		b.click("a[href='/devices']")
@@ -493,7 +493,7 @@ func TestIdleTimeoutUnderAnOpenPage(t *testing.T) {
 func TestCountdownOfALongSession(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	b.open(a.URL)
 	if b.has("#countdown") {
 		t.Error("a countdown for a visitor")
@@ -511,10 +511,10 @@ func TestStoreStopsAndStartsUnderAnOpenPage(t *testing.T) {
 	for _, framework := range []string{"gin", "echo"} {
 		t.Run(framework, func(t *testing.T) {
 			t.Parallel()
-			chromium.need(t)
+			light.need(t)
 			store := servers.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 			a := start(t, "-framework", framework, "-store", "valkey://"+store.Addr)
-			b, ann := newBrowser(t), someone()
+			b, ann := light.newBrowser(t), someone()
 			a.signUp(b.tab, ann)
 			b.add(1)
 			b.wantInCart(1)
@@ -561,7 +561,7 @@ func TestStoreStopsAndStartsUnderAnOpenPage(t *testing.T) {
 
 func TestErrorPages(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
-		b, ann := newBrowser(t), someone()
+		b, ann := light.newBrowser(t), someone()
 		want := func(path string, status int) {
 			t.Helper()
 			b.open(a.URL + path)
@@ -588,10 +588,10 @@ func TestOperatorsPage(t *testing.T) {
 	everywhere(t, func(t *testing.T, a *app) {
 		boss := someone()
 		boss.email = admin
-		b, other, ann := newBrowser(t), newBrowser(t), someone()
+		b, other, ann := light.newBrowser(t), light.newBrowser(t), someone()
 		a.signUp(b.tab, boss)
 		a.signUp(other.tab, ann)
-		a.logIn(newBrowser(t).tab, ann)
+		a.logIn(light.newBrowser(t).tab, ann)
 		b.open(a.URL + "/admin")
 		for what, want := range map[string]string{"sessions": "3", "signins": "3", "conflicts": "0"} { //nolint:misspell // an id of the page
 			if got := b.text("#stat-" + what); !strings.Contains(got, want) {
@@ -625,7 +625,7 @@ func TestOperatorsPage(t *testing.T) {
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	press := func(key string) { do(b.tab, "a key", chromedp.KeyEvent(key)) }
 	typed := func(text string) { call(b.tab, input.InsertText, input.InsertTextParams{Text: text}) }
 	to := func(selector string) { // by the Tab key, which has to show where it is
@@ -680,7 +680,7 @@ func TestPagesFit(t *testing.T) {
 	a := start(t)
 	boss := someone()
 	boss.email = admin
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	look := func(path string, width int) {
 		t.Helper()
 		b.open(a.URL + path)
@@ -719,7 +719,7 @@ func TestPagesFit(t *testing.T) {
 
 func TestOnMongoDB(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	light.need(t)
 	uri, err := url.Parse(mongoenv.URI(t))
 	if err != nil {
 		t.Fatal(err)
@@ -735,7 +735,7 @@ func TestOnMongoDB(t *testing.T) {
 	})
 	a := start(t, "-store", uri.String())
 	ann := someone()
-	laptop, phone := newBrowser(t), newBrowser(t)
+	laptop, phone := light.newBrowser(t), light.newBrowser(t)
 	a.signUp(laptop.tab, ann)
 	laptop.add(1)
 	laptop.wantInCart(1)

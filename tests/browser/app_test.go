@@ -82,7 +82,7 @@ const admin = "admin@example.com"
 // start starts the app with more flags. It ends with the test.
 func start(t *testing.T, flags ...string) *app {
 	t.Helper()
-	chromium.need(t) // before anything else, since it may skip the test
+	light.need(t) // before anything else, since it may skip the test
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(servers.FreePort(t)))
 	a := &app{t: t, URL: "http://" + addr, mails: filepath.Join(t.TempDir(), "mails")}
 	command := append([]string{program.need(t), "-addr", addr, "-admin", admin, "-mail", a.mails}, flags...)
@@ -156,7 +156,7 @@ func everywhere(t *testing.T, test func(t *testing.T, a *app), flags ...string) 
 	for i, framework := range []string{"gin", "echo"} {
 		t.Run(framework+" "+stores[i], func(t *testing.T) {
 			t.Parallel()
-			chromium.need(t)
+			light.need(t)
 			url := stores[i]
 			if url == "valkey" {
 				url = "valkey://" + servers.Start(t).Addr

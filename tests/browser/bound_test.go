@@ -52,7 +52,7 @@ func (b *tab) cannotBind() string {
 // sessions.
 func needsBinding(t *testing.T) {
 	t.Helper()
-	why := newTab(chromium.need(t), t).cannotBind()
+	why := newTab(whole.need(t), t).cannotBind()
 	if why == "" {
 		return
 	}
@@ -286,7 +286,7 @@ func TestABoundSessionIsOfNoUseElsewhere(t *testing.T) {
 	t.Parallel()
 	needsBinding(t)
 	a := startBound(t, core.Cookie{})
-	b := newBrowser(t)
+	b := whole.newBrowser(t)
 	a.signIn(b.tab)
 	a.wantAsked("registration: 200")
 	if c := b.boundCookie(a.URL); c.Name != "__Host-sid-bound" || !c.HTTPOnly || !c.Secure || c.SameSite != network.CookieSameSiteLax {
@@ -333,7 +333,7 @@ func TestABoundSessionOutlivesARestartOfTheBrowser(t *testing.T) {
 	t.Cleanup(func() { servers.Await(t, "the browser's folder to go", func() error { return os.RemoveAll(dir) }) })
 	again := func(do func(b *tab)) {
 		t.Helper()
-		ctx, end, err := launch(find(), chromedp.UserDataDir(dir))
+		ctx, end, err := launch(whole.path, chromedp.UserDataDir(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -359,7 +359,7 @@ func TestABoundSessionAndOtherSites(t *testing.T) {
 	other := strings.Replace(otherSite(t, fmt.Sprintf(`<a id="link" href="%[1]s/who">A link</a>
 		<form id="signed-in" method="post" action="%[1]s/signed-in"><button>Go on</button></form>`, a.URL)), "localhost", "127.0.0.1", 1)
 
-	b := newBrowser(t)
+	b := whole.newBrowser(t)
 	a.signIn(b.tab)
 	a.takeAsked()
 	b.expire(a.URL)
@@ -370,7 +370,7 @@ func TestABoundSessionAndOtherSites(t *testing.T) {
 	}
 	a.wantAsked("refresh without cookies: 403", "refresh without cookies: 200")
 
-	b = newBrowser(t)
+	b = whole.newBrowser(t)
 	b.open(other)
 	b.click("#signed-in button")
 	b.untilBound(a.URL)
@@ -391,7 +391,7 @@ func TestADeviceThatIsLockedToItsBrowser(t *testing.T) {
 			needsBinding(t)
 			a := startOwnTLS(t, "-framework", framework)
 			ann := someone()
-			laptop, phone := newBrowser(t), newBrowser(t)
+			laptop, phone := whole.newBrowser(t), whole.newBrowser(t)
 			a.signUp(laptop.tab, ann)
 			a.logIn(phone.tab, ann)
 			laptop.untilBound(a.URL)

@@ -28,25 +28,35 @@ import (
 	"github.com/cloakroom-go/cloakroom/tests/servers"
 )
 
-// chromium is the one process of Chromium, started by the first test that needs
-// it.
-var chromium process
+// whole is a whole Chromium, and light its headless shell, which serves the tests to which both
+// are the same in a third of the time: it keeps no pages for the back button, fetches no pages
+// as whole ones ahead, and binds no sessions. Each is started by the first test that needs it.
+// Where there is one of them alone, it is both.
+var whole, light = programs()
 
+// A process is one of a Chromium.
 type process struct {
+	path   string // or empty
 	once   sync.Once
 	ctx    context.Context
 	cancel context.CancelFunc
 	err    error
 }
 
-// names are what Chromium is called on a PATH.
-var names = []string{"chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell"}
-
-// find returns the program.
-func find() string {
-	if path := os.Getenv("CHROMIUM"); path != "" {
-		return path
+func programs() (whole, light *process) {
+	whole = &process{path: find(os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "chrome")}
+	light = &process{path: find(os.Getenv("CHROMIUM_SHELL"), "chromium-headless-shell")}
+	switch {
+	case light.path == "":
+		return whole, whole
+	case whole.path == "":
+		return light, light
 	}
+	return whole, light
+}
+
+// find returns the first program that there is, or "".
+func find(names ...string) string {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
@@ -58,17 +68,16 @@ func find() string {
 // need returns the context of the running Chromium, or skips the test.
 func (p *process) need(t *testing.T) context.Context {
 	t.Helper()
-	path := find()
-	if path == "" {
+	if p.path == "" {
 		const what = "NO BROWSER: Chromium is not on the PATH and CHROMIUM is not set (scripts/chromium.sh finds one), so this is NOT TESTED"
 		if os.Getenv("CI") != "" {
 			t.Fatal(what)
 		}
 		t.Skip(what)
 	}
-	p.once.Do(func() { p.ctx, p.cancel, p.err = launch(path) })
+	p.once.Do(func() { p.ctx, p.cancel, p.err = launch(p.path) })
 	if p.err != nil {
-		t.Fatalf("%s does not start: %v", path, p.err)
+		t.Fatalf("%s does not start: %v", p.path, p.err)
 	}
 	return p.ctx
 }
@@ -134,8 +143,8 @@ func (p *process) close() error {
 	return nil
 }
 
-// profileOf returns the folder that a process of Chromium was told to use: all of
-// them are.
+// profileOf returns the folder that a process of Chromium was told to use: the first
+// of them, and some of the others.
 func profileOf(pid string) string {
 	text, _ := os.ReadFile(filepath.Join("/proc", pid, "cmdline")) // it may have ended
 	for arg := range strings.SplitSeq(string(text), "\x00") {
@@ -153,9 +162,9 @@ type browser struct {
 
 // newBrowser opens a browser that was never used before. It is closed when the
 // test is over.
-func newBrowser(t *testing.T) *browser {
+func (p *process) newBrowser(t *testing.T) *browser {
 	t.Helper()
-	return &browser{newTab(chromium.need(t), t, chromedp.WithNewBrowserContext())}
+	return &browser{newTab(p.need(t), t, chromedp.WithNewBrowserContext())}
 }
 
 // A tab shows one page. Whatever does not happen within servers.Patience fails

@@ -15,7 +15,7 @@ import (
 // startExample builds and starts a program of examples, and returns its address.
 func startExample(t *testing.T, name string) string {
 	t.Helper()
-	chromium.need(t)
+	light.need(t)
 	binary := filepath.Join(t.TempDir(), name)
 	cmd := exec.CommandContext(t.Context(), "go", append(append([]string{"build", "-o", binary}, buildFlags...), "./"+name)...)
 	cmd.Dir = filepath.Join("..", "..", "examples")
@@ -39,7 +39,7 @@ func (b *tab) press(selector string) {
 func TestTheSinglePageExample(t *testing.T) {
 	t.Parallel()
 	base := startExample(t, "spa")
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	b.open(base)
 	b.untilShown("#sign-in")
 	b.fill("#sign-in input", "bob")
@@ -81,7 +81,7 @@ func TestTheSinglePageExample(t *testing.T) {
 func TestTheWebSocketExample(t *testing.T) {
 	t.Parallel()
 	base := startExample(t, "websocket")
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	b.open(base)
 	b.until("that nobody is connected", "document.querySelector('#log').innerText.includes('Not connected.')")
 	b.click("form[action='/login'] button")

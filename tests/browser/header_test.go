@@ -17,7 +17,7 @@ import (
 // Standards: ASVS-3.5.1, ASVS-4.4.4
 func TestAPageOfAnotherOriginHasATokenAndAKeyForAStream(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	whole.need(t)
 	for _, credentials := range []string{"omit", "include"} {
 		t.Run("credentials "+credentials, func(t *testing.T) {
 			t.Parallel()

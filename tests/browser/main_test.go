@@ -1,10 +1,11 @@
 // Package browser uses examples/accounts as people do: in a real browser.
 //
-// The browser is the Chromium that CHROMIUM names, or one on the PATH;
-// scripts/chromium.sh, which make test calls, finds or fetches one. Without a
-// browser the tests are skipped, and fail where CI is set. One process of it
-// serves all tests: what the tests call a browser is a profile of its own there,
-// with its own cookies.
+// The browser is the Chromium that CHROMIUM names, or one on the PATH, and for
+// most tests its headless shell, which takes less time: what CHROMIUM_SHELL names,
+// or one on the PATH. scripts/chromium.sh, which make test calls, finds or fetches
+// them. Without a browser the tests are skipped, and fail where CI is set. One
+// process of each serves all tests: what the tests call a browser is a profile of
+// its own there, with its own cookies.
 //
 // axe-core looks at every page too; npm fetches it, as axe/package-lock.json says.
 //
@@ -14,10 +15,12 @@
 package browser
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -36,11 +39,13 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(suite.Run(m, func(code int) int {
-		for _, err := range []error{chromium.close(), program.remove()} {
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "FAIL:", err)
-				code = max(code, 1)
-			}
+		ended := []error{program.remove()}
+		for _, p := range slices.Compact([]*process{whole, light}) {
+			ended = append(ended, p.close())
+		}
+		if err := errors.Join(ended...); err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			code = max(code, 1)
 		}
 		return code
 	}))

@@ -57,7 +57,7 @@ func who(w http.ResponseWriter, r *http.Request) {
 // Standards: ASVS-14.3.2
 func TestBackShowsNoPageOfAUserWhoLoggedOut(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	whole.need(t)
 	for _, left := range []bool{false, true} {
 		t.Run(fmt.Sprintf("LeaveCacheControl %v", left), func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +118,7 @@ func reportOf(t *testing.T, reported <-chan string) string {
 // Standards: ASVS-14.3.1
 func TestAPageThatWasFetchedAheadIsNotShownAfterALogoutByScript(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	whole.need(t)
 	for _, speculation := range []string{"prefetch", "prerender"} {
 		for _, cleared := range []bool{true, false} { // without the header, the old page is shown: the test sees a difference
 			t.Run(fmt.Sprintf("%s, Clear-Site-Data %v", speculation, cleared), func(t *testing.T) {
@@ -190,7 +190,7 @@ func browse(t *testing.T, address string) {
 	t.Helper()
 	dir := t.TempDir()
 	ctx, end := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-proxy-server",
+	cmd := exec.CommandContext(ctx, whole.path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-proxy-server",
 		"--disable-component-update", "--user-data-dir="+dir, address)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that its other processes end before it
 	cmd.WaitDelay = servers.Patience
@@ -209,7 +209,7 @@ func browse(t *testing.T, address string) {
 // fetches in case they want it.
 func TestAFlashStaysForThePageThatIsOpened(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	light.need(t)
 	ahead := make(chan struct{}, 8)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/save", func(w http.ResponseWriter, r *http.Request) {
@@ -225,7 +225,7 @@ func TestAFlashStaysForThePageThatIsOpened(t *testing.T) {
 	mux.HandleFunc("/other", who)
 	srv := httptest.NewServer(newManager(t, core.Config{}).Handler(mux))
 	t.Cleanup(srv.Close)
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	b.open(srv.URL + "/save")
 	select {
 	case <-ahead:
@@ -242,7 +242,7 @@ func TestAFlashStaysForThePageThatIsOpened(t *testing.T) {
 // browser withholds the cookie. This is the recipe of docs/recipes.md.
 func TestAPostOfAnotherSiteLogsNobodyOut(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	whole.need(t)
 	const state core.Key[string] = "state"
 	shops := newManager(t, core.Config{Cookie: core.Cookie{Name: "__Host-sid", Secure: core.SecureAlways}})
 	flows := newManager(t, core.Config{Cookie: core.Cookie{
@@ -290,7 +290,7 @@ func TestAPostOfAnotherSiteLogsNobodyOut(t *testing.T) {
 	provider := otherSite(t, fmt.Sprintf(`<form id="paid" method="post" action="%[1]s/paid"><button>Back to the shop</button></form>
 		<form id="signed-in" method="post" action="%[1]s/signed-in"><input name="state" value="xyzzy"><button>Go on</button></form>`, app))
 
-	b := newBrowser(t)
+	b := whole.newBrowser(t)
 	b.open(app + "/login")
 	b.open(provider)
 	b.click("#paid button")
@@ -302,7 +302,7 @@ func TestAPostOfAnotherSiteLogsNobodyOut(t *testing.T) {
 		b.fatalf("signed in as %q after the payment, want ann", got)
 	}
 
-	b = newBrowser(t)
+	b = whole.newBrowser(t)
 	b.open(app + "/begin")
 	b.open(provider)
 	b.click("#signed-in button")

@@ -76,7 +76,7 @@ func TestPictures(t *testing.T) {
 	for _, u := range others {
 		a.enter(t, "/signup", u)
 	}
-	b := newBrowser(t)
+	b := whole.newBrowser(t)
 	a.signUp(b.tab, boss)
 	for _, agent := range agents {
 		a.as(t, agent, boss)

@@ -17,7 +17,7 @@ import (
 // Standards: ASVS-15.2.2
 func TestABrowserKeepsTheLargestSealedCookie(t *testing.T) {
 	t.Parallel()
-	chromium.need(t)
+	light.need(t)
 	m, err := core.New(core.Config{
 		Sealed:  &core.SealedCookie{MaxBytes: 4096},
 		Secrets: []string{"0123456789abcdef0123456789abcdef"},
@@ -58,7 +58,7 @@ func TestABrowserKeepsTheLargestSealedCookie(t *testing.T) {
 	if largest == 0 {
 		t.Fatal("no session makes a cookie of 4096 bytes")
 	}
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	b.open(server.URL + "/fill?n=" + strconv.Itoa(largest))
 	b.open(server.URL + "/size")
 	if got := b.text("#size"); got != strconv.Itoa(largest) {

@@ -68,7 +68,7 @@ func TestWSTGSess01Schema(t *testing.T) {
 	}
 
 	// In a browser: the cookie with one character changed, wherever that is.
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	for _, at := range []int{4, 20, 35, 40, 60} {
 		text := []byte(value(first))
 		if text[at]++; !shape.Match(text) {
@@ -86,7 +86,7 @@ func TestWSTGSess01Schema(t *testing.T) {
 func TestWSTGSess02CookieAttributes(t *testing.T) {
 	t.Parallel()
 	a := startTLS(t, "-framework", "echo")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	a.signUp(b.tab, ann)
 	c := b.cookie(a.URL)
 	if !c.Secure || !c.HTTPOnly || c.SameSite != network.CookieSameSiteLax || c.Path != "/" || !c.Session || !strings.HasPrefix(c.Name, "__Host-") {
@@ -119,7 +119,7 @@ func TestWSTGSess03Fixation(t *testing.T) {
 		"an id without signature":  strings.SplitN(visitors, ".", 2)[0],
 		"one more, of a longer ID": visitors + "0",
 	} {
-		b := newBrowser(t)
+		b := light.newBrowser(t)
 		a.plant(b, planted)
 		a.logIn(b.tab, ann)
 		if a.cookieOf(b) == planted {
@@ -134,7 +134,7 @@ func TestWSTGSess03Fixation(t *testing.T) {
 	}
 
 	// A second login of the same user is as good as the first.
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	a.logIn(b.tab, ann)
 	before := a.cookieOf(b)
 	a.logIn(b.tab, ann)
@@ -151,7 +151,7 @@ func TestWSTGSess03Fixation(t *testing.T) {
 func TestWSTGSess04ExposedVariables(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "echo")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	var (
 		mu       sync.Mutex
 		asked    []string // URLs and referrers
@@ -219,7 +219,7 @@ func TestWSTGSess05CrossSiteRequestForgery(t *testing.T) {
 	a := start(t, "-framework", "gin")
 	boss, ann := someone(), someone()
 	boss.email = admin
-	b, other := newBrowser(t), newBrowser(t)
+	b, other := light.newBrowser(t), light.newBrowser(t)
 	a.signUp(b.tab, boss)
 	a.logIn(other.tab, boss)
 	known := a.enter(t, "/signup", ann)
@@ -268,7 +268,7 @@ func TestWSTGSess05CrossSiteRequestForgery(t *testing.T) {
 	other.reload()
 	other.mustBe(boss)
 	a.mustKnow(t, known, true)
-	a.logIn(newBrowser(t).tab, boss) // the password is as it was
+	a.logIn(light.newBrowser(t).tab, boss) // the password is as it was
 
 	// Nothing is done by a link.
 	for _, form := range forms[2:] {
@@ -283,7 +283,7 @@ func TestWSTGSess05CrossSiteRequestForgery(t *testing.T) {
 func TestWSTGSess06Logout(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "echo")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	a.signUp(b.tab, ann)
 	for _, path := range []string{"/", "/cart", "/profile", "/devices", "/nothing"} {
 		b.open(a.URL + path)
@@ -313,7 +313,7 @@ func TestWSTGSess06Logout(t *testing.T) {
 func TestWSTGSess07Timeout(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "gin", "-idle", "8s")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	a.signUp(b.tab, ann)
 	kept := a.cookieOf(b)
 	b.untilShown("#ended")
@@ -336,7 +336,7 @@ func TestWSTGSess08Puzzling(t *testing.T) {
 	guess := boss
 	guess.password = "a guess at the password"
 
-	b := newBrowser(t)
+	b := light.newBrowser(t)
 	closed := func(after string, status int) {
 		t.Helper()
 		for _, path := range []string{"/admin", "/profile", "/devices", "/session/left"} {
@@ -381,7 +381,7 @@ func TestWSTGSess08Puzzling(t *testing.T) {
 func TestWSTGSess09Hijacking(t *testing.T) {
 	t.Parallel()
 	a := startTLS(t, "-framework", "gin")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	var (
 		mu   sync.Mutex
 		seen []string
@@ -415,7 +415,7 @@ func TestWSTGSess09Hijacking(t *testing.T) {
 func TestWSTGSess10NoJSONWebTokens(t *testing.T) {
 	t.Parallel()
 	a := start(t, "-framework", "echo")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	var (
 		mu   sync.Mutex
 		sent []string
@@ -454,7 +454,7 @@ func TestWSTGSess11ConcurrentSessions(t *testing.T) {
 	t.Parallel()
 	const most = 10 // sessions of a user, says the app
 	a := start(t, "-framework", "gin")
-	b, ann := newBrowser(t), someone()
+	b, ann := light.newBrowser(t), someone()
 	a.signUp(b.tab, ann)
 	var cookies []string
 	for range most {
