@@ -135,6 +135,98 @@ mariadb_up() {
 	await grep -q 'ready for connections' mariadb.log
 }
 
+# cookie_clients_up: seven clients that keep cookies, and at $site a server for them, which answers with the cookies that came
+cookie_clients_up() {
+	deb_get "curl=7.88.1-*" "libcurl4=7.88.1-*" "wget=1.21.3-*" "python3.11-minimal=3.11.2-*" "libpython3.11-stdlib=3.11.2-*" "libwww-perl=6.68-*" "libhttp-cookies-perl=6.10-*" "openjdk-17-jre-headless=17.*"
+	find root -type l -lname '/etc/*' | while read -r link; do ln -sfn "$work/root$(readlink "$link")" "$link"; done # Java's settings
+	PATH=$(echo "$work/root/usr/lib/jvm/"*/bin):$PATH
+	npm_get tough-cookie@6.1.0
+	mkdir clients
+	cat >clients/server.cjs <<-'JS'
+		require('http').createServer((req, res) => {
+			const lines = req.url.split('?')[1]
+			if (lines) res.setHeader('Set-Cookie', Buffer.from(lines, 'base64url').toString().split('\n'))
+			res.end((req.headers.cookie || 'nothing').split('; ').sort().join('; ') + '\n')
+		}).listen(process.argv[2], '127.0.0.1')
+	JS
+	cat >clients/tough.cjs <<-'JS'
+		const jar = new (require('tough-cookie').CookieJar)();
+		(async () => {
+			for (const url of process.argv.slice(2)) {
+				const res = await fetch(url, { headers: { cookie: jar.getCookieStringSync(url) } })
+				for (const line of res.headers.getSetCookie()) jar.setCookieSync(line, url, { ignoreError: true })
+				process.stdout.write(await res.text())
+			}
+		})()
+	JS
+	cat >clients/main.go <<-'GO'
+		package main
+
+		import (
+			"fmt"
+			"io"
+			"net/http"
+			"net/http/cookiejar"
+			"os"
+		)
+
+		func main() {
+			jar, _ := cookiejar.New(nil)
+			for _, url := range os.Args[1:] {
+				res, err := (&http.Client{Jar: jar}).Get(url)
+				if err != nil {
+					panic(err)
+				}
+				body, _ := io.ReadAll(res.Body)
+				fmt.Print(string(body))
+			}
+		}
+	GO
+	cat >clients/Client.java <<-'JAVA'
+		import java.net.*;
+		import java.net.http.*;
+
+		class Client {
+			public static void main(String[] urls) throws Exception {
+				var client = HttpClient.newBuilder().cookieHandler(new CookieManager()).build();
+				for (var url : urls) System.out.print(client.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString()).body());
+			}
+		}
+	JAVA
+	cat >clients/client.py <<-'PY'
+		import http.cookiejar, sys, urllib.request
+		client = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+		for url in sys.argv[1:]: print(client.open(url).read().decode(), end='')
+	PY
+	cat >clients/client.pl <<-'PERL'
+		use LWP::UserAgent;
+		my $client = LWP::UserAgent->new(cookie_jar => {});
+		print $client->get($_)->content for @ARGV;
+	PERL
+	go build -o clients/go clients/main.go
+	PERL5LIB=$work/root/usr/share/perl5:$(echo "$work/root/usr/lib/"*/perl5/*)
+	export PERL5LIB NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
+	port=$(free_port) site=http://127.0.0.1:$port
+	node clients/server.cjs "$port" >server.log 2>&1 &
+	await curl -s "$site/"
+}
+
+# sets LINE...: the query by which that server answers with these Set-Cookie lines: "$site/login?$(sets 'sid=s; Path=/')"
+sets() { (IFS=$'\n'; printf %s "$*" | basenc --base64url -w 0); }
+
+# cookie_clients URL...: each client gets all of these in turn; with the last request they send these cookies, sorted
+cookie_clients() {
+	{
+		echo "Go|$(clients/go "$@" | tail -n 1)"
+		echo "curl|$(curl -s -b '' "$@" | tail -n 1)"
+		echo "tough-cookie|$(node clients/tough.cjs "$@" | tail -n 1)"
+		echo "Python|$(python3.11 clients/client.py "$@" | tail -n 1)"
+		echo "Perl|$(perl clients/client.pl "$@" | tail -n 1)"
+		echo "Java|$(java clients/Client.java "$@" | tail -n 1)"
+		echo "wget|$(wget -q -O - "$@" | tail -n 1)"
+	} | awk -F '|' '{ if (!($2 in who)) { seen[++n] = $2; who[$2] = $1 } else who[$2] = who[$2] ", " $1 } END { for (i = 1; i <= n; i++) print "  " seen[i] ": " who[seen[i]] }'
+}
+
 # seen: standard input, which has to be what the header says
 seen() {
 	tee now

@@ -2,12 +2,27 @@ package ticket_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cloakroom-go/cloakroom/core/internal/ticket"
 	"github.com/cloakroom-go/cloakroom/internal/suite"
 )
+
+// Java's HttpClient sends a cookie that came with Max-Age alone in the form of RFC 2965, and others of the request as they are.
+func TestCookieValuesInTheFormOfRFC2965(t *testing.T) {
+	var got []string
+	for _, header := range []string{
+		`$Version="1"; sid="x";$Path="/";$Domain="127.0.0.1"`,
+		`$Version="1"; lang="en";$Path="/";$Domain="127.0.0.1"; sid=y`,
+	} {
+		ticket.CookieValues(http.Header{"Cookie": {header}}, "sid", func(v string) bool { got = append(got, v); return true })
+	}
+	if want := []string{"x", "y"}; !slices.Equal(got, want) {
+		t.Errorf("values %q, want %q", got, want)
+	}
+}
 
 // The law: a cookie among others is found by its exact name, in the order of the
 // header, and nothing is found that is not there. It costs bounded memory.
