@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valkey-io/valkey-go"
+
+	"github.com/cloakroom-go/cloakroom/core/store"
 )
 
 // Open returns a store on a client of its own, which [Store.Close] closes. The
@@ -38,7 +40,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	s, err := New(client, o)
 	if err == nil {
 		s.owned = true
-		if err = s.Ping(ctx); err != nil {
+		if err = errors.Join(s.Ping(ctx), s.tryCache(ctx)); err != nil {
 			err = at(option, err)
 		}
 	}
@@ -47,6 +49,25 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// tryCache returns an error where the server does not permit what fills the cache: the store
+// would work without, and be slower than one that has none.
+func (s *Store) tryCache(ctx context.Context) error {
+	if s.own == nil {
+		return nil
+	}
+	conn, release, ok := acquire(ctx, s.client)
+	if !ok {
+		return failure(ctx, "open", ctx.Err())
+	}
+	defer release()
+	for _, result := range conn.DoMulti(ctx, conn.B().Multi().Build(), conn.B().Pttl().Key(s.key("")).Build(), conn.B().Exec().Build()) {
+		if refusal, is := valkey.IsValkeyErr(result.Error()); is && strings.HasPrefix(refusal.Error(), "NOPERM") {
+			return &store.Error{Store: storeName, Verb: "open", Outcome: store.OutcomeNotApplied, Class: "not permitted by the server's ACL: CacheTTL needs +multi +exec +pttl"}
+		}
+	}
+	return nil
 }
 
 // at adds to the failure of a call where it was made: of a server with TLS and a client

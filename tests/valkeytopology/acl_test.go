@@ -21,15 +21,18 @@ import (
 var (
 	always      = []string{"+get", "+set", "+del", "+pexpire", "+ping"}
 	withScripts = []string{"+eval", "+evalsha"}
-	without     = []string{"+delifeq"}                            // scripts, where the server is Valkey 9 or newer
-	withUsers   = []string{"+pttl"}                               // SignIn and all that goes with it
-	withCache   = []string{"+client|tracking", "+multi", "+exec"} // and withUsers
+	without     = []string{"+delifeq"}         // scripts, where the server is Valkey 9 or newer
+	withUsers   = []string{"+pttl"}            // SignIn and all that goes with it
+	withCache   = []string{"+client|tracking"} // and withUsers
 	withWait    = []string{"+wait"}
 	forLists    = []string{"+scan", "+unlink"}
 	withCluster = []string{"+cluster|shards"} // and +cluster|slots where the servers are older than Valkey 8
 
 	// A process sends this once, when it first uses a script.
 	onFirstUse = []string{"+script|load"}
+
+	// Without this, no session is cached. Open says so.
+	forCaching = []string{"+multi", "+exec"}
 
 	// Without this, sessions are cached all the same, but the server does not
 	// tell when they change.
@@ -56,7 +59,7 @@ func TestACL(t *testing.T) {
 	}{
 		{"default", valkeystore.Options{}, slices.Concat(always, withScripts, withUsers, forLists), quiet},
 		{"ScriptsNever", valkeystore.Options{Scripts: valkeystore.ScriptsNever}, slices.Concat(always, without, withUsers, forLists), quiet},
-		{"CacheTTL", valkeystore.Options{CacheTTL: time.Minute}, slices.Concat(always, withScripts, withUsers, withCache, forLists), slices.Concat(quiet, forTracking)},
+		{"CacheTTL", valkeystore.Options{CacheTTL: time.Minute}, slices.Concat(always, withScripts, withUsers, withCache, forLists), slices.Concat(quiet, forCaching, forTracking)},
 		{"WaitReplicas", valkeystore.Options{WaitReplicas: 1}, slices.Concat(always, withScripts, withUsers, withWait, forLists), slices.Concat(quiet, quietWithWait)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -158,6 +161,24 @@ func TestOpenACL(t *testing.T) {
 	if err == nil {
 		s.Close()
 	}
+
+	// And it fills the cache by a transaction.
+	for _, lacks := range forCaching {
+		server.Must("ACL", "SETUSER", name, "+client|tracking", "+client|caching", "+pttl", "+multi", "+exec", "-"+lacks[1:])
+		s, err := valkeystore.Open(t.Context(), url, valkeystore.Options{CacheTTL: time.Minute})
+		if !errors.As(err, &failure) || !strings.Contains(failure.Class, lacks) || failure.Outcome != store.OutcomeNotApplied {
+			t.Errorf("Open with CacheTTL and without %s: %v, want a store.Error that says what is needed", lacks, err)
+		}
+		if err == nil {
+			s.Close()
+		}
+	}
+	server.Must("ACL", "SETUSER", name, "+multi", "+exec")
+	s, err = valkeystore.Open(t.Context(), url, valkeystore.Options{CacheTTL: time.Minute})
+	if err != nil {
+		t.Fatalf("Open with CacheTTL and all that it needs: %v", err)
+	}
+	s.Close()
 }
 
 // works reports whether every verb of a store does something.
