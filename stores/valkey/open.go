@@ -63,7 +63,7 @@ func (s *Store) tryCache(ctx context.Context) error {
 	}
 	defer release()
 	for _, result := range conn.DoMulti(ctx, conn.B().Multi().Build(), conn.B().Pttl().Key(s.key("")).Build(), conn.B().Exec().Build()) {
-		if refusal, is := valkey.IsValkeyErr(result.Error()); is && strings.HasPrefix(refusal.Error(), "NOPERM") {
+		if refusal, is := valkey.IsValkeyErr(result.Error()); is && strings.Contains(refusal.Error(), "NOPERM") { // EXEC says so in the middle
 			return &store.Error{Store: storeName, Verb: "open", Outcome: store.OutcomeNotApplied, Class: "not permitted by the server's ACL: CacheTTL needs +multi +exec +pttl"}
 		}
 	}
