@@ -40,7 +40,10 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	s, err := New(client, o)
 	if err == nil {
 		s.owned = true
-		if err = errors.Join(s.Ping(ctx), s.tryCache(ctx)); err != nil {
+		if err = s.Ping(ctx); err == nil {
+			err = s.tryCache(ctx)
+		}
+		if err != nil {
 			err = at(option, err)
 		}
 	}
