@@ -220,7 +220,7 @@ var plants = []planted{
 		}),
 	},
 	{
-		name: "clocks that differ", level: doctor.Failure, check: "clock", says: "differs by -2m0",
+		name: "clocks that differ", level: doctor.Failure, check: "clock", says: "differs by -", // 2m, less what the answer took
 		plant: func(t *testing.T) string { return kinds["valkey"](t) },
 		now:   func() time.Time { return time.Now().Add(2 * time.Minute) },
 	},
