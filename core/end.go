@@ -30,9 +30,9 @@ const maxHops = 8
 // It returns nil only where the session has ended. It returns [ErrSessionGone] where
 // the id had been given up before the request came, so that the session may live
 // under another one. When the store fails, Destroy returns the error, and the commit
-// tries again, unless that took the whole Config.StoreTimeout or somebody else had ended the
-// session before, and fails the response if it cannot. Until then the session takes no changes, as after a Destroy
-// that succeeded.
+// tries again, unless that took the whole Config.StoreTimeout or somebody else had
+// ended the session before, and fails the response if it cannot. Until then the
+// session takes no changes, as after a Destroy that succeeded.
 func (s *Session) Destroy(ctx context.Context) error {
 	if err, ended := s.endable(); ended {
 		return err

@@ -320,8 +320,9 @@ func (s *Session) forget() {
 // changed. Later changes are stored at the commit as usual.
 //
 // It returns [ErrHeadersSent] when the session needs a cookie and the headers are
-// out, or when the handler has returned: nothing can be stored then; [ErrSessionGone] when the session has ended, and whatever else a commit
-// can fail with. Like Destroy it does not depend on the request's context.
+// out, or when the handler has returned, since nothing can be stored then. It returns
+// [ErrSessionGone] when the session has ended, and whatever else a commit can fail
+// with. Like Destroy it does not depend on the request's context.
 func (s *Session) Save(ctx context.Context) error {
 	return s.operate(ctx, OpCommit, func(op *operation) error {
 		if s.x.ended.Load() { // what came since the commit was dropped

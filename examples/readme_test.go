@@ -85,12 +85,18 @@ func TestTheQuickstartOfEchoIsOneForV4WithWhatIsSaid(t *testing.T) {
 	if len(replaced) != 8 {
 		t.Fatalf("docs/quickstarts.md says %q of v4", said)
 	}
+	compiles(t, strings.NewReplacer(replaced...).Replace(string(program)))
+}
+
+// compiles checks that the compiler takes a program.
+func compiles(t *testing.T, source string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte(strings.NewReplacer(replaced...).Replace(string(program))), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%v\n%s\n%s", err, out, source)
 	}
 }
 
@@ -125,17 +131,11 @@ func TestTheLinesForOtherStoresMakeProgramsOfTheQuickstart(t *testing.T) {
 			open += rest
 		}
 		open = "ctx := context.Background()\n" + open
-		file := filepath.Join(t.TempDir(), "main.go")
 		source := strings.NewReplacer(fileImport, imports, fileOpen, open).Replace(string(program))
 		if strings.Contains(source, "sqlite") {
 			t.Fatalf("the quickstart with a file opens it in another way:\n%s", program)
 		}
-		if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s\n%s", err, out, source)
-		}
+		compiles(t, source)
 	}
 }
 
